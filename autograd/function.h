@@ -1,0 +1,63 @@
+// Operations defined by users: a struct with a static forward and a static backward.
+//
+//   struct Swish : Function<Swish> {
+//     static Var forward(SavedTensors& saved, const Var& x) { saved.save({x}); return x * sigmoid(x); }
+//     static Var backward(const SavedTensors& saved, const Var& gy) {
+//       Var x = saved[0], s = sigmoid(x);
+//       return gy * (s + x * s * (1 - s));
+//     }
+//   };
+//   Var y = Swish::apply(x);
+//
+// backward returns a Var for one input, or std::vector<Var> with one entry per input (undefined for "no gradient").
+// Written with operations on variables, it can be differentiated again. forward runs without recording.
+#pragma once
+
+#include <type_traits>
+#include <vector>
+
+#include "autograd/record.h"
+
+namespace gradus {
+
+/// Tensors that forward keeps for backward. Each remembers its version.
+class SavedTensors {
+ public:
+  /// Inputs of the operation, or any constant.
+  void save(std::initializer_list<Var> vars) {
+    for (const Var& v : vars) saved_.emplace_back(v);
+  }
+  size_t size() const { return saved_.size(); }
+  /// Throws if the tensor was changed in place after it was saved.
+  const Var& operator[](size_t i) const { return saved_.at(i).get(*inputs_); }
+
+ private:
+  template <class>
+  friend struct Function;
+  std::vector<Saved> saved_;
+  const Inputs* inputs_ = nullptr;
+};
+
+template <class Derived>
+struct Function {
+  template <class... Vars>
+  static Var apply(const Vars&... vars) {
+    SavedTensors saved;
+    Tensor output;
+    {
+      NoGrad guard;
+      output = Derived::forward(saved, vars...).value();
+    }
+    return record("function", std::move(output), {Var(vars)...}, [saved = std::move(saved)](const Var& gy, Inputs in) mutable {
+      saved.inputs_ = &in;
+      auto result = Derived::backward(std::as_const(saved), gy);
+      if constexpr (std::is_same_v<decltype(result), Var>) {
+        in[0] = std::move(result);
+      } else {
+        for (size_t i = 0; i < result.size() && i < in.size(); ++i) in[i] = std::move(result[i]);
+      }
+    });
+  }
+};
+
+}  // namespace gradus

@@ -1,0 +1,122 @@
+// Differentiable operations: the vocabulary of core/ops.h on variables, differentiable any number of times unless said
+// otherwise. Errors are those of the core operations. Shapes broadcast as there.
+#pragma once
+
+#include <vector>
+
+#include "autograd/variable.h"
+#include "core/ops.h"
+
+namespace gradus {
+
+// ---- Elementwise ---------------------------------------------------------------------------------------------------
+Var neg(const Var& x);
+Var abs(const Var& x);
+Var exp(const Var& x);
+Var log(const Var& x);
+Var sqrt(const Var& x);
+Var rsqrt(const Var& x);
+Var reciprocal(const Var& x);
+Var square(const Var& x);
+Var sin(const Var& x);
+Var cos(const Var& x);
+Var erf(const Var& x);
+Var tanh(const Var& x);
+Var sigmoid(const Var& x);
+Var softplus(const Var& x);
+Var relu(const Var& x);
+Var leaky_relu(const Var& x, double slope = 0.01);
+Var gelu(const Var& x);
+
+Var operator-(const Var& x);
+Var operator+(const Var& a, const Var& b);
+Var operator-(const Var& a, const Var& b);
+Var operator*(const Var& a, const Var& b);
+Var operator/(const Var& a, const Var& b);
+Var operator+(const Var& a, double b);
+Var operator-(const Var& a, double b);
+Var operator*(const Var& a, double b);
+Var operator/(const Var& a, double b);
+Var operator+(double a, const Var& b);
+Var operator-(double a, const Var& b);
+Var operator*(double a, const Var& b);
+Var operator/(double a, const Var& b);
+Var pow(const Var& a, double exponent);
+Var pow(const Var& a, const Var& b);
+/// The gradient goes to the larger (smaller) operand, and to the first where they are equal.
+Var maximum(const Var& a, const Var& b);
+Var minimum(const Var& a, const Var& b);
+/// The gradient passes where low <= x <= high.
+Var clamp(const Var& x, double low, double high);
+/// condition ? a : b
+Var where(const Tensor& condition, const Var& a, const Var& b);
+
+// ---- Views and copies ----------------------------------------------------------------------------------------------
+Var reshape(const Var& x, const Shape& shape);
+Var flatten(const Var& x, int64_t from = 0);
+Var transpose(const Var& x, int64_t a, int64_t b);
+Var permute(const Var& x, const Dims& order);
+Var slice(const Var& x, int64_t dim, int64_t begin, int64_t end, int64_t step = 1);
+Var select(const Var& x, int64_t dim, int64_t position);
+Var squeeze(const Var& x, int64_t dim);
+Var unsqueeze(const Var& x, int64_t dim);
+Var expand(const Var& x, const Shape& shape);
+Var concat(std::span<const Var> parts, int64_t dim);
+Var concat(const std::vector<Var>& parts, int64_t dim);
+Var stack(const std::vector<Var>& parts, int64_t dim);
+Var pad(const Var& x, const Dims& before, const Dims& after, double value = 0);
+Var contiguous(const Var& x, Layout layout = Layout::contiguous);
+/// Between floating dtypes.
+Var cast(const Var& x, DType dtype);
+
+// ---- Reductions ----------------------------------------------------------------------------------------------------
+Var sum(const Var& x, const Dims& dims = {}, bool keep_dims = false);
+Var mean(const Var& x, const Dims& dims = {}, bool keep_dims = false);
+/// The gradient is shared equally among the elements that attain the extremum.
+Var max(const Var& x, const Dims& dims = {}, bool keep_dims = false);
+Var min(const Var& x, const Dims& dims = {}, bool keep_dims = false);
+Var sum_to(const Var& x, const Shape& shape);
+
+// ---- Indexing, linear algebra --------------------------------------------------------------------------------------
+Var gather(const Var& x, int64_t dim, const Tensor& index);
+Var scatter_add(const Var& x, int64_t dim, const Tensor& index, const Var& source);
+Var matmul(const Var& a, const Var& b);
+/// x [..., in] times weight [out, in] transposed, plus an optional bias [out]: one node.
+Var linear(const Var& x, const Var& weight, const Var& bias = {});
+
+// ---- Convolution and pooling ---------------------------------------------------------------------------------------
+/// x [N, I, H, W], weight [O, I/groups, kh, kw], optional bias [O]; with relu the activation is fused into the same node.
+Var conv2d(const Var& x, const Var& weight, const Var& bias = {}, const Conv2dSpec& spec = {}, bool relu = false);
+Var max_pool2d(const Var& x, const Pool2dSpec& spec);
+Var avg_pool2d(const Var& x, const Pool2dSpec& spec);
+/// Mean over H and W: [N, C, H, W] -> [N, C].
+Var global_avg_pool2d(const Var& x);
+
+// ---- Normalization, softmax, dropout -------------------------------------------------------------------------------
+/// With the statistics of this batch: x [N, C, ...], optional weight and bias [C]. `statistics`, where given, receives
+/// the batch's mean and biased variance [C] for running averages.
+struct BatchStatistics {
+  Tensor mean, variance;
+};
+Var batch_norm(const Var& x, const Var& weight, const Var& bias, double eps, BatchStatistics* statistics = nullptr);
+/// With given statistics (evaluation).
+Var batch_norm_apply(const Var& x, const Var& weight, const Var& bias, const Tensor& mean, const Tensor& variance, double eps);
+/// Over the trailing dimensions of `normalized`, whose shape optional weight and bias have.
+Var layer_norm(const Var& x, const Shape& normalized, const Var& weight, const Var& bias, double eps);
+/// x [N, C, ...] in groups of C / groups channels; optional weight and bias [C].
+Var group_norm(const Var& x, int64_t groups, const Var& weight, const Var& bias, double eps);
+Var softmax(const Var& x, int64_t dim);
+Var log_softmax(const Var& x, int64_t dim);
+Var dropout(const Var& x, double p, const RandomKey& key);
+
+// ---- Losses --------------------------------------------------------------------------------------------------------
+enum class Reduction { mean, sum, none };
+struct CrossEntropyOptions {
+  double label_smoothing = 0;
+  Reduction reduction = Reduction::mean;
+};
+/// logits [N, K], labels [N] int64 in [0, K) -> scalar (or [N] for Reduction::none).
+Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options = {});
+Var mse_loss(const Var& x, const Var& target, Reduction reduction = Reduction::mean);
+
+}  // namespace gradus

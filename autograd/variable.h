@@ -1,0 +1,89 @@
+// A variable: a tensor together with its place on the tape. Every operation of autograd/ops.h on variables that require
+// a gradient records one node; backward() and grad() walk the nodes in reverse order of creation.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "autograd/node.h"
+#include "core/tensor.h"
+
+namespace gradus {
+
+/// Value semantics: copies share the tensor's memory and the node. A Tensor converts to a constant Var.
+class Var {
+ public:
+  Var() = default;
+  Var(Tensor value) : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor): constants mix with variables
+  Var(Tensor value, NodePtr node) : value_(std::move(value)), node_(std::move(node)) {}
+  /// A leaf whose gradient backward() accumulates.
+  static Var leaf(Tensor value);
+
+  bool defined() const { return value_.defined(); }
+  const Tensor& value() const { return value_; }
+  /// For optimizers and loading: writes go to the shared memory and bump its version.
+  Tensor& mutable_value() { return value_; }
+  const Shape& shape() const { return value_.shape(); }
+  DType dtype() const { return value_.dtype(); }
+  int rank() const { return value_.rank(); }
+  int64_t size(int64_t dim) const { return value_.size(dim); }
+  double item() const { return value_.item(); }
+
+  bool requires_grad() const { return static_cast<bool>(node_); }
+  bool is_leaf() const;
+  const NodePtr& node() const { return node_; }
+  /// The same tensor as a constant.
+  Var detach() const { return Var(value_); }
+
+  /// Gradient accumulated in a leaf by backward(); undefined where none came. Throws for non-leaves.
+  const Tensor& grad() const;
+  void set_grad(Tensor grad) const;
+  void clear_grad() const;
+
+  struct BackwardOptions {
+    bool retain_graph = false;  ///< keep saved tensors for another walk; otherwise each is freed once it was used
+  };
+  /// Adds d(this)/d(leaf) to every reachable leaf's grad(). Needs a single element, unless a seed of this shape is given.
+  void backward() const { backward(BackwardOptions{}); }
+  void backward(const BackwardOptions& options) const;
+  void backward(const Tensor& seed, const BackwardOptions& options) const;
+
+  /// Calls `hook` with the complete gradient of this variable whenever a walk reaches it; a defined result replaces it.
+  /// Requires requires_grad().
+  void on_grad(std::function<Var(const Var&)> hook) const;
+
+ private:
+  Tensor value_;
+  NodePtr node_;
+};
+
+struct GradOptions {
+  bool create_graph = false;  ///< record the walk itself, so that the results can be differentiated again
+  bool retain_graph = false;  ///< implied by create_graph
+  bool allow_unused = false;  ///< an input that does not influence the outputs gives an undefined Var instead of an error
+  std::vector<Var> seeds;     ///< one per output, shaped like it; ones by default, which needs single-element outputs
+};
+/// d(outputs)/d(inputs), summed over outputs, one per input and shaped like it. Leaves' grad() is untouched. Inputs may
+/// be any variables of the graph.
+std::vector<Var> grad(std::span<const Var> outputs, std::span<const Var> inputs, const GradOptions& options = {});
+std::vector<Var> grad(const Var& output, const std::vector<Var>& inputs, const GradOptions& options = {});
+Var grad(const Var& output, const Var& input, const GradOptions& options = {});
+
+/// Whether operations on this thread record nodes.
+bool recording();
+
+/// While one lives, nothing is recorded on this thread.
+class NoGrad {
+ public:
+  NoGrad();
+  ~NoGrad();
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace gradus

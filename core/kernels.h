@@ -1,0 +1,75 @@
+// THE SEAM between operations and devices. Exactly one of core/cpu and core/cuda defines gradus::kernels at link time, so
+// a missing kernel is a link error; core/ref defines the same functions in gradus::ref, plainly, for float32 and float64,
+// as the oracle and as the host's float64 path.
+//
+// Contract of every kernel: arguments are already checked, outputs already allocated with the right shape and dtype
+// (see core/ops_*.cpp), inputs and outputs may have any strides (inputs also stride 0, from broadcasting), and outputs
+// overlap no input unless they are the very same view. A kernel checks nothing, allocates no tensor that outlives it and
+// prints no message. Equal arguments and thread counts give equal bits.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/random.h"
+#include "core/tensor.h"
+
+namespace gradus {
+
+enum class UnaryOp : uint8_t {
+  neg, abs, sign, exp, log, sqrt, rsqrt, reciprocal, square, sin, cos, erf, tanh, sigmoid, softplus,
+  relu,
+  leaky_relu,  ///< x > 0 ? x : param * x
+  gelu,        ///< x * (1 + erf(x / sqrt 2)) / 2
+  logical_not  ///< bool to bool
+};
+
+/// The *_grad functions take the gradient of the output first: relu_grad(gy, y) = y > 0 ? gy : 0.
+enum class BinaryOp : uint8_t {
+  add, sub, mul, div, pow, maximum, minimum,
+  eq, ne, lt, le, gt, ge,            ///< bool output
+  logical_and, logical_or,           ///< bool to bool
+  relu_grad, tanh_grad, sigmoid_grad,  ///< from gy and the output y
+  leaky_relu_grad, gelu_grad, softplus_grad  ///< from gy and the input x
+};
+
+enum class ReduceOp : uint8_t { sum, max, min };
+
+/// Geometry of a 2-D convolution; weight [O, I/groups, kh, kw].
+struct Conv2dSpec {
+  int64_t stride[2] = {1, 1};
+  int64_t padding[4] = {0, 0, 0, 0};  ///< top, left, bottom, right
+  int64_t dilation[2] = {1, 1};
+  int64_t groups = 1;
+  friend bool operator==(const Conv2dSpec&, const Conv2dSpec&) = default;
+};
+
+/// Geometry of a 2-D pooling window. Padding never wins a maximum; averages divide by kh * kw, or by the number of
+/// elements inside the input where count_padding is false.
+struct Pool2dSpec {
+  int64_t kernel[2] = {2, 2};
+  int64_t stride[2] = {2, 2};
+  int64_t padding[4] = {0, 0, 0, 0};  ///< top, left, bottom, right
+  bool count_padding = true;
+  friend bool operator==(const Pool2dSpec&, const Pool2dSpec&) = default;
+};
+
+/// Memory and identity of the device that this library was built for.
+namespace device {
+const char* name();       ///< "cpu" or "cuda"
+std::string describe();   ///< one line for logs: model, instruction set or driver, threads
+void* allocate(size_t bytes);  ///< aligned to 64 bytes; throws ErrorKind::device when there is no memory
+void release(void* data, size_t bytes) noexcept;
+void upload(void* to_device, const void* from_host, size_t bytes);
+void download(void* to_host, const void* from_device, size_t bytes);
+void synchronize();
+}  // namespace device
+
+namespace kernels {
+#include "core/kernels.inc"
+}
+namespace ref {
+#include "core/kernels.inc"
+}
+
+}  // namespace gradus

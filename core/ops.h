@@ -1,0 +1,168 @@
+// Public operations on tensors, without gradients: each checks its arguments, infers the shape of the result, allocates
+// it, and calls one kernel. autograd/ops.h has the same vocabulary for differentiable variables. Errors: gradus::Error
+// with a text that begins with the operation in brackets. There is no dtype promotion.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/kernels.h"
+#include "core/tensor.h"
+
+namespace gradus {
+
+// ---- Elementwise: operands broadcast (NumPy's rule); dense memory order is kept ------------------------------------
+Tensor neg(const Tensor& x);
+Tensor abs(const Tensor& x);
+Tensor sign(const Tensor& x);
+Tensor exp(const Tensor& x);
+Tensor log(const Tensor& x);
+Tensor sqrt(const Tensor& x);
+Tensor rsqrt(const Tensor& x);
+Tensor reciprocal(const Tensor& x);
+Tensor square(const Tensor& x);
+Tensor sin(const Tensor& x);
+Tensor cos(const Tensor& x);
+Tensor erf(const Tensor& x);
+Tensor tanh(const Tensor& x);
+Tensor sigmoid(const Tensor& x);
+Tensor softplus(const Tensor& x);
+Tensor relu(const Tensor& x);
+Tensor leaky_relu(const Tensor& x, double slope = 0.01);
+Tensor gelu(const Tensor& x);
+Tensor logical_not(const Tensor& x);
+
+/// Any two-operand kernel, by name; the operators and functions below are its spellings.
+Tensor binary(BinaryOp op, const Tensor& a, const Tensor& b, double param = 0);
+Tensor binary(BinaryOp op, const Tensor& a, double b);
+Tensor binary(BinaryOp op, double a, const Tensor& b);
+
+Tensor operator-(const Tensor& x);
+Tensor operator+(const Tensor& a, const Tensor& b);
+Tensor operator-(const Tensor& a, const Tensor& b);
+Tensor operator*(const Tensor& a, const Tensor& b);
+Tensor operator/(const Tensor& a, const Tensor& b);
+Tensor operator+(const Tensor& a, double b);
+Tensor operator-(const Tensor& a, double b);
+Tensor operator*(const Tensor& a, double b);
+Tensor operator/(const Tensor& a, double b);
+Tensor operator+(double a, const Tensor& b);
+Tensor operator-(double a, const Tensor& b);
+Tensor operator*(double a, const Tensor& b);
+Tensor operator/(double a, const Tensor& b);
+Tensor pow(const Tensor& a, const Tensor& b);
+Tensor pow(const Tensor& a, double b);
+Tensor maximum(const Tensor& a, const Tensor& b);
+Tensor minimum(const Tensor& a, const Tensor& b);
+/// x limited to [low, high].
+Tensor clamp(const Tensor& x, double low, double high);
+
+// Comparisons give bool tensors. (No operator==, so that generic code cannot mistake it for identity.)
+Tensor equal(const Tensor& a, const Tensor& b);
+Tensor not_equal(const Tensor& a, const Tensor& b);
+Tensor less(const Tensor& a, const Tensor& b);
+Tensor less_equal(const Tensor& a, const Tensor& b);
+Tensor greater(const Tensor& a, const Tensor& b);
+Tensor greater_equal(const Tensor& a, const Tensor& b);
+Tensor equal(const Tensor& a, double b);
+Tensor less(const Tensor& a, double b);
+Tensor greater(const Tensor& a, double b);
+Tensor logical_and(const Tensor& a, const Tensor& b);
+Tensor logical_or(const Tensor& a, const Tensor& b);
+/// condition ? a : b, elementwise, all three broadcast.
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+
+// ---- Copies and views ----------------------------------------------------------------------------------------------
+/// A copy with fresh dense memory in the same memory order.
+Tensor clone(const Tensor& x);
+/// x itself if it has that layout, else a copy.
+Tensor contiguous(const Tensor& x, Layout layout = Layout::contiguous);
+/// x itself if it has that dtype, else a converted copy.
+Tensor cast(const Tensor& x, DType dtype);
+/// A view where the strides allow it, else a copy, in row-major order. One extent may be -1.
+Tensor reshape(const Tensor& x, Shape shape);
+/// Merges dimensions [from, rank) into one.
+Tensor flatten(const Tensor& x, int64_t from = 0);
+Tensor transpose(const Tensor& x, int64_t a, int64_t b);
+Tensor permute(const Tensor& x, const Dims& order);
+/// A view of elements begin, begin+step, ... before end along dim. Negative positions count from the end; end past the extent is clipped.
+Tensor slice(const Tensor& x, int64_t dim, int64_t begin, int64_t end, int64_t step = 1);
+/// A view with dim removed.
+Tensor select(const Tensor& x, int64_t dim, int64_t position);
+Tensor squeeze(const Tensor& x, int64_t dim);
+Tensor unsqueeze(const Tensor& x, int64_t dim);
+/// A view with stride 0 along broadcast dimensions.
+Tensor expand(const Tensor& x, const Shape& shape);
+Tensor concat(std::span<const Tensor> parts, int64_t dim);
+Tensor stack(std::span<const Tensor> parts, int64_t dim);
+/// Adds before[i] and after[i] elements of `value` around dimension i; both lists have the rank of x.
+Tensor pad(const Tensor& x, const Dims& before, const Dims& after, double value = 0);
+
+// ---- Reductions: over `dims` (all if empty); keep_dims leaves extents of 1 -----------------------------------------
+Tensor sum(const Tensor& x, const Dims& dims = {}, bool keep_dims = false);
+Tensor mean(const Tensor& x, const Dims& dims = {}, bool keep_dims = false);
+Tensor max(const Tensor& x, const Dims& dims = {}, bool keep_dims = false);
+Tensor min(const Tensor& x, const Dims& dims = {}, bool keep_dims = false);
+/// int64 indices of the first maximum along dim.
+Tensor argmax(const Tensor& x, int64_t dim, bool keep_dims = false);
+/// Sums x down to `shape`, undoing a broadcast.
+Tensor sum_to(const Tensor& x, const Shape& shape);
+/// sqrt(sum x^2), on the host.
+double norm(const Tensor& x);
+/// sum a*b, on the host.
+double dot(const Tensor& a, const Tensor& b);
+/// Whether every element is finite.
+bool all_finite(const Tensor& x);
+
+// ---- Indexing ------------------------------------------------------------------------------------------------------
+/// out[i][j] = x[index[i][j]][j] for dim 0, and so on: index has the rank of x, and its extents except at dim.
+Tensor gather(const Tensor& x, int64_t dim, const Tensor& index);
+/// A copy of x with source added at index along dim.
+Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source);
+
+// ---- Linear algebra ------------------------------------------------------------------------------------------------
+/// [..., m, k] x [..., k, n] -> [..., m, n]; leading dimensions broadcast.
+Tensor matmul(const Tensor& a, const Tensor& b);
+
+// ---- Convolution and pooling: NCHW logical, channels-last in memory ------------------------------------------------
+/// The shape of the output; throws where geometry and shapes do not fit.
+Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dSpec& spec);
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec, bool relu = false);
+Tensor conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, const Shape& x);
+Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, const Shape& w);
+struct MaxPooled { Tensor values, index; };
+MaxPooled max_pool2d(const Tensor& x, const Pool2dSpec& spec);
+Tensor max_pool2d_scatter(const Tensor& gy, const Tensor& index, const Shape& x);
+Tensor max_pool2d_gather(const Tensor& x, const Tensor& index);
+Tensor avg_pool2d(const Tensor& x, const Pool2dSpec& spec);
+Tensor avg_pool2d_backward(const Tensor& gy, const Pool2dSpec& spec, const Shape& x);
+
+// ---- Normalization, softmax, dropout -------------------------------------------------------------------------------
+struct Normalized { Tensor values, mean, rstd; };
+struct NormGradients { Tensor input, weight, bias; };
+/// x [N, C, ...], statistics per channel.
+Normalized batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps);
+Tensor batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& rstd);
+NormGradients batch_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean, const Tensor& rstd);
+/// x [rows, columns], statistics per row.
+Normalized layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps);
+NormGradients layer_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean, const Tensor& rstd);
+Tensor softmax(const Tensor& x, int64_t dim);
+Tensor log_softmax(const Tensor& x, int64_t dim);
+Tensor softmax_backward(const Tensor& gy, const Tensor& y, int64_t dim, bool log);
+/// Elements kept with probability 1 - p and scaled by 1 / (1 - p); the mask is a pure function of the key.
+Tensor dropout(const Tensor& x, double p, const RandomKey& key);
+
+// ---- In place: for optimizers and buffers; each bumps the version of the memory -------------------------------------
+void fill_(Tensor& x, double value);
+void copy_(Tensor& to, const Tensor& from);
+/// y = alpha x + beta y
+void axpby_(double alpha, const Tensor& x, double beta, Tensor& y);
+void add_(Tensor& y, const Tensor& x, double alpha = 1);
+void scale_(Tensor& y, double factor);
+/// y = y op x for any elementwise kernel.
+void binary_(BinaryOp op, Tensor& y, const Tensor& x);
+void unary_(UnaryOp op, Tensor& x);
+
+}  // namespace gradus
