@@ -1,0 +1,138 @@
+// Files through POSIX calls, because the standard streams can neither fsync nor say why they failed.
+#include "core/file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace gradus {
+namespace {
+
+/// A single transfer stays below what the kernel accepts in one call.
+constexpr size_t max_transfer = size_t{1} << 30;
+
+[[noreturn]] void fail_system(const char* what, const std::string& path) {
+  const int reason = errno;
+  fail(ErrorKind::io, "file", "cannot ", what, " ", path, ": ", std::strerror(reason));
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int number) : number_(number) {}
+  ~Descriptor() { reset(-1); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return number_; }
+  void reset(int number) {
+    if (number_ >= 0) ::close(number_);
+    number_ = number;
+  }
+
+ private:
+  int number_;
+};
+
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+/// Opens `path` for writing and takes its lock. A writer that held the lock before may have renamed the file meanwhile:
+/// then the lock is on another file than `path` names, and the next attempt opens the right one.
+void open_locked(const std::string& path, Descriptor& file) {
+  for (;;) {
+    file.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
+    if (file.get() < 0) fail_system("create", path);
+    while (::flock(file.get(), LOCK_EX) != 0)
+      if (errno != EINTR) fail_system("lock", path);
+    struct stat held = {}, named = {};
+    if (::fstat(file.get(), &held) != 0) fail_system("inspect", path);
+    if (::stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino && held.st_dev == named.st_dev) return;
+  }
+}
+
+void sync_folder(const std::string& path) {
+  Descriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.get() < 0) fail_system("open the folder", path);
+  // Some file systems know no fsync of folders and answer EINVAL; there is nothing more to ask of them.
+  if (::fsync(folder.get()) != 0 && errno != EINVAL) fail_system("sync the folder", path);
+}
+
+}  // namespace
+
+FileReader::FileReader(const std::string& path) : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  if (descriptor_ < 0) fail_system("open", path);
+  struct stat info = {};
+  const bool known = ::fstat(descriptor_, &info) == 0;
+  if (!known || !S_ISREG(info.st_mode)) {
+    const int reason = errno;
+    ::close(descriptor_);
+    errno = reason;
+    if (!known) fail_system("inspect", path);
+    fail(ErrorKind::io, "file", "cannot read ", path, ": it is ",
+         S_ISDIR(info.st_mode) ? "a folder" : "not a regular file");
+  }
+  size_ = static_cast<uint64_t>(info.st_size);
+}
+
+FileReader::~FileReader() { ::close(descriptor_); }
+
+void FileReader::read(void* to, size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    const ssize_t n = ::read(descriptor_, static_cast<char*>(to) + done, std::min(bytes - done, max_transfer));
+    if (n == 0) fail(ErrorKind::io, "file", path_, " ends ", bytes - done, " bytes too early");
+    if (n < 0 && errno != EINTR) fail_system("read", path_);
+    if (n > 0) done += static_cast<size_t>(n);
+  }
+}
+
+void FileWriter::write(const void* from, size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    const ssize_t n = ::write(descriptor_, static_cast<const char*>(from) + done, std::min(bytes - done, max_transfer));
+    if (n < 0 && errno != EINTR) fail_system("write", path_);
+    if (n > 0) done += static_cast<size_t>(n);
+  }
+}
+
+std::string read_file(const std::string& path) {
+  FileReader file(path);
+  std::string bytes(file.size(), '\0');
+  file.read(bytes.data(), bytes.size());
+  return bytes;
+}
+
+void write_file_atomically(const std::string& path, const std::function<void(FileWriter&)>& fill) {
+  struct stat present = {};
+  if (::stat(path.c_str(), &present) == 0 && !S_ISREG(present.st_mode))
+    fail(ErrorKind::io, "file", "cannot replace ", path, ": it is ",
+         S_ISDIR(present.st_mode) ? "a folder" : "not a regular file");
+  const std::string temporary = path + ".tmp";
+  Descriptor file(-1);
+  open_locked(temporary, file);
+  try {
+    if (::ftruncate(file.get(), 0) != 0) fail_system("empty", temporary);
+    FileWriter writer(path, file.get());
+    fill(writer);
+    if (::fsync(file.get()) != 0) fail_system("sync", temporary);
+    if (std::rename(temporary.c_str(), path.c_str()) != 0) fail_system("replace", path);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  sync_folder(folder_of(path));
+}
+
+void write_file_atomically(const std::string& path, std::string_view bytes) {
+  write_file_atomically(path, [bytes](FileWriter& file) { file.write(bytes); });
+}
+
+}  // namespace gradus
