@@ -1,0 +1,163 @@
+// A caching allocator in one page. Freed blocks wait in a list per size class (multiples of 64 bytes up to 1 KiB, then
+// eight classes per power of two), so that a training step, which asks for the same sizes again and again, takes no
+// memory from the device after its first run.
+#include "core/allocator.h"
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <mutex>
+#include <new>
+
+#include "core/kernels.h"
+
+namespace gradus {
+
+struct Storage::Block {
+  std::atomic<uint32_t> references{1};
+  bool owned = true;
+  uint16_t size_class = 0;
+  std::atomic<uint64_t> version{0};
+  void* data = nullptr;
+  size_t bytes = 0;     // asked for
+  size_t capacity = 0;  // held
+  Block* next = nullptr;
+};
+
+namespace {
+
+constexpr size_t small_step = 64, small_limit = 1024, classes_per_octave = 8;
+constexpr size_t class_count = small_limit / small_step + 1 + 54 * classes_per_octave;
+
+struct SizeClass {
+  uint16_t index;
+  size_t capacity;
+};
+
+SizeClass size_class(size_t bytes) {
+  if (bytes <= small_limit) {
+    const size_t steps = bytes == 0 ? 1 : (bytes + small_step - 1) / small_step;
+    return {static_cast<uint16_t>(steps), steps * small_step};
+  }
+  const size_t octave = std::bit_width(bytes - 1) - 1;  // 2^octave < bytes <= 2^(octave + 1)
+  const size_t step = (size_t{1} << octave) / classes_per_octave;
+  const size_t part = (bytes - (size_t{1} << octave) + step - 1) / step;  // 1 .. classes_per_octave
+  const size_t index = small_limit / small_step + 1 + (octave - 10) * classes_per_octave + part - 1;
+  return {static_cast<uint16_t>(index), (size_t{1} << octave) + part * step};
+}
+
+}  // namespace
+
+class CachingAllocator {
+ public:
+  using Block = Storage::Block;
+
+  static CachingAllocator& instance() {
+    static CachingAllocator* allocator = new CachingAllocator;  // outlives every static Storage
+    return *allocator;
+  }
+
+  Block* take(size_t bytes) {
+    const SizeClass wanted = size_class(bytes);
+    Block* block = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      block = free_[wanted.index];
+      if (block) free_[wanted.index] = block->next;
+      statistics_.in_use += wanted.capacity;
+      if (statistics_.in_use > statistics_.peak) statistics_.peak = statistics_.in_use;
+    }
+    if (!block) block = grow(wanted);
+    block->references.store(1, std::memory_order_relaxed);
+    block->version.store(0, std::memory_order_relaxed);
+    block->bytes = bytes;
+    return block;
+  }
+
+  void give_back(Block* block) noexcept {
+    const std::lock_guard lock(mutex_);
+    block->next = free_[block->size_class];
+    free_[block->size_class] = block;
+    statistics_.in_use -= block->capacity;
+  }
+
+  void release_cached() noexcept {
+    const std::lock_guard lock(mutex_);
+    for (Block*& head : free_)
+      while (Block* block = head) {
+        head = block->next;
+        statistics_.reserved -= block->capacity;
+        device::release(block->data, block->capacity);
+        delete block;
+      }
+  }
+
+  MemoryStatistics statistics() {
+    const std::lock_guard lock(mutex_);
+    return statistics_;
+  }
+
+ private:
+  Block* grow(SizeClass wanted) {
+    void* data = nullptr;
+    try {
+      data = device::allocate(wanted.capacity);
+    } catch (...) {
+      release_cached();
+      try {
+        data = device::allocate(wanted.capacity);
+      } catch (...) {
+        const std::lock_guard lock(mutex_);
+        statistics_.in_use -= wanted.capacity;
+        throw;
+      }
+    }
+    auto* block = new Block;
+    block->data = data;
+    block->capacity = wanted.capacity;
+    block->size_class = wanted.index;
+    const std::lock_guard lock(mutex_);
+    statistics_.reserved += wanted.capacity;
+    return block;
+  }
+
+  std::mutex mutex_;
+  std::array<Block*, class_count> free_{};
+  MemoryStatistics statistics_;
+};
+
+Storage Storage::allocate(size_t bytes) { return Storage(CachingAllocator::instance().take(bytes)); }
+
+Storage Storage::borrow(void* data, size_t bytes) {
+  auto* block = new Block;
+  block->owned = false;
+  block->data = data;
+  block->bytes = bytes;
+  return Storage(block);
+}
+
+void* Storage::data() const { return block_ ? block_->data : nullptr; }
+size_t Storage::bytes() const { return block_ ? block_->bytes : 0; }
+bool Storage::unique() const { return block_ && block_->references.load(std::memory_order_acquire) == 1; }
+uint64_t Storage::version() const { return block_ ? block_->version.load(std::memory_order_relaxed) : 0; }
+void Storage::bump_version() const {
+  if (block_) block_->version.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Storage::retain() const noexcept {
+  if (block_) block_->references.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Storage::release() noexcept {
+  if (!block_ || block_->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (block_->owned)
+    CachingAllocator::instance().give_back(block_);
+  else
+    delete block_;
+  block_ = nullptr;
+}
+
+MemoryStatistics memory_statistics() { return CachingAllocator::instance().statistics(); }
+void release_cached_memory() { CachingAllocator::instance().release_cached(); }
+
+}  // namespace gradus

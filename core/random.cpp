@@ -1,0 +1,59 @@
+#include "core/random.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "core/kernels.h"
+
+namespace gradus {
+
+uint32_t Generator::next_u32() {
+  if (left_ == 0) {
+    block_ = philox(key_);
+    ++key_.offset;
+    left_ = 4;
+  }
+  return block_[4 - left_--];
+}
+
+uint64_t Generator::next_u64() {
+  const uint64_t low = next_u32();
+  return low | static_cast<uint64_t>(next_u32()) << 32;
+}
+
+double Generator::uniform() { return static_cast<double>(next_u64() >> 11) * 0x1p-53; }
+
+uint64_t Generator::below(uint64_t n) {
+  if (n <= 1) return 0;
+  const uint64_t rejected = (0 - n) % n;  // 2^64 mod n: draws below it would favour small results
+  uint64_t draw = next_u64();
+  while (draw < rejected) draw = next_u64();
+  return draw % n;
+}
+
+double Generator::normal() {
+  const double radius = std::sqrt(-2 * std::log(1 - uniform()));
+  return radius * std::cos(2 * std::numbers::pi * uniform());
+}
+
+RandomKey Generator::fork() {
+  constexpr uint64_t blocks_per_tensor = uint64_t{1} << 32;
+  left_ = 0;
+  const RandomKey key = key_;
+  key_.offset += blocks_per_tensor;
+  return key;
+}
+
+Tensor random_uniform(const Shape& shape, double low, double high, const RandomKey& key, DType dtype) {
+  Tensor out = Tensor::empty(shape, dtype);
+  kernels::random_uniform(key, low, high, out);
+  return out;
+}
+
+Tensor random_normal(const Shape& shape, double mean, double std, const RandomKey& key, DType dtype) {
+  Tensor out = Tensor::empty(shape, dtype);
+  kernels::random_normal(key, mean, std, out);
+  return out;
+}
+
+}  // namespace gradus
