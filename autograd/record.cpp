@@ -1,0 +1,42 @@
+#include "autograd/record.h"
+
+#include "core/error.h"
+
+namespace gradus {
+namespace {
+
+void check_version(const Inputs& in, const Tensor& tensor, uint64_t version, const char* what) {
+  if (tensor.defined() && tensor.version() != version)
+    fail(ErrorKind::value, in.node().name(), "a tensor ", tensor.shape(), " saved for the gradient (", what,
+         ") was changed in place since: it is at version ", tensor.version(), ", expected ", version,
+         ". Clone it before the in-place change");
+}
+
+}  // namespace
+
+const Var& Saved::get(const Inputs& in) const {
+  check_version(in, var_.value(), version_, "an input");
+  return var_;
+}
+
+Var SavedOutput::get(const Inputs& in) const {
+  check_version(in, value_, version_, "the output");
+  return Var(value_, NodePtr(&in.node()));
+}
+
+namespace detail {
+
+void throw_released(const char* name) {
+  fail(ErrorKind::value, "backward", "what '", name,
+       "' saved for its gradient is gone: this graph was walked before. Pass {.retain_graph = true} to the first walk");
+}
+
+bool must_record(std::span<const Var> inputs) {
+  if (!recording()) return false;
+  for (const Var& v : inputs)
+    if (v.requires_grad()) return true;
+  return false;
+}
+
+}  // namespace detail
+}  // namespace gradus

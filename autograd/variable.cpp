@@ -1,0 +1,234 @@
+// Leaves, the recording switch, and the walk that backward() and grad() share.
+#include "autograd/variable.h"
+
+#include <algorithm>
+
+#include "autograd/ops.h"
+#include "core/error.h"
+
+namespace gradus {
+namespace {
+
+thread_local bool recording_flag = true;
+
+/// The end of the tape: keeps what arrives.
+class Leaf final : public Node {
+ public:
+  using Node::Node;
+  void backward(const Var&, std::span<Var>) override {}
+  void release() override {}
+  bool is_leaf() const override { return true; }
+
+  void accumulate(const Tensor& more) {
+    if (!grad_.defined()) {
+      grad_ = more;
+      owned_ = false;
+    } else if (owned_ && grad_.storage().unique()) {
+      add_(grad_, more);
+    } else {
+      grad_ = grad_ + more;
+      owned_ = true;
+    }
+  }
+  const Tensor& grad() const { return grad_; }
+  void set_grad(Tensor grad) {
+    grad_ = std::move(grad);
+    owned_ = false;
+  }
+
+ private:
+  Tensor grad_;
+  bool owned_ = false;  ///< made here, so that nobody else sees it change
+};
+
+Leaf& leaf_of(const Var& v, const char* op) {
+  if (!v.is_leaf())
+    fail(ErrorKind::value, op,
+         "only a leaf that requires a gradient keeps one; for an intermediate result use on_grad() or grad()");
+  return static_cast<Leaf&>(*v.node());
+}
+
+class RecordingScope {
+ public:
+  explicit RecordingScope(bool on) : before_(std::exchange(recording_flag, on)) {}
+  ~RecordingScope() { recording_flag = before_; }
+  RecordingScope(const RecordingScope&) = delete;
+  RecordingScope& operator=(const RecordingScope&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace
+
+bool recording() { return recording_flag; }
+NoGrad::NoGrad() : before_(std::exchange(recording_flag, false)) {}
+NoGrad::~NoGrad() { recording_flag = before_; }
+
+/// One pass over the nodes reachable from some outputs, in reverse order of creation. A node's inputs are older than it
+/// is, so when the walk comes to a node, its gradient is complete; and since the order is total, sums of gradients are
+/// formed in the same order in every run.
+class Walk {
+ public:
+  explicit Walk(std::span<const Var> outputs) : number_(next_number()) {
+    for (const Var& output : outputs) reach(output.node());
+    for (size_t i = 0; i < steps_.size(); ++i)  // steps_ grows while it is read: an explicit stack
+      for (size_t k = 0; k < steps_[i].node->inputs().size(); ++k) {
+        const NodePtr input = steps_[i].node->inputs()[k];
+        if (input) reach(input);
+      }
+    std::sort(steps_.begin(), steps_.end(),
+              [](const Step& a, const Step& b) { return a.node->sequence() > b.node->sequence(); });
+    for (size_t i = 0; i < steps_.size(); ++i) steps_[i].node->slot_ = i;
+  }
+
+  bool reached(const NodePtr& node) const { return node && node->walk_ == number_; }
+  bool reached_through(const NodePtr& node) const { return reached(node) && steps_[node->slot_].gradient.defined(); }
+
+  /// Adds to the gradient that waits for `node`.
+  void add(const NodePtr& node, Var gradient) {
+    Step& step = steps_[node->slot_];
+    if (!(gradient.shape() == node->shape()))
+      fail(ErrorKind::shape, "backward", "the gradient of '", node->name(), "' must have its shape ", node->shape(),
+           ", but ", gradient.shape(), " came");
+    if (gradient.dtype() != node->dtype())
+      fail(ErrorKind::dtype, "backward", "the gradient of '", node->name(), "' must be ", node->dtype(), ", but ",
+           gradient.dtype(), " came");
+    step.gradient = step.gradient.defined() ? step.gradient + gradient : std::move(gradient);
+  }
+
+  /// Marks nodes whose gradients are results; only what lies between them and the outputs is computed.
+  void keep(std::span<const Var> inputs) {
+    selective_ = true;
+    for (const Var& input : inputs)
+      if (reached(input.node())) steps_[input.node()->slot_].kept = steps_[input.node()->slot_].useful = true;
+    for (size_t i = steps_.size(); i-- > 0;)  // oldest first: useful if any input is
+      for (const NodePtr& input : steps_[i].node->inputs())
+        if (input && steps_[input->slot_].useful) steps_[i].useful = true;
+  }
+
+  void run(bool create_graph, bool release) {
+    const RecordingScope scope(create_graph);
+    std::vector<Var> gradients;
+    for (Step& step : steps_) {
+      if (!step.gradient.defined() || (selective_ && !step.useful)) continue;
+      Node& node = *step.node;
+      if (node.hooks_)
+        for (const auto& hook : *node.hooks_)
+          if (Var replaced = hook(step.gradient); replaced.defined()) step.gradient = std::move(replaced);
+      if (node.is_leaf()) {
+        if (!selective_) static_cast<Leaf&>(node).accumulate(step.gradient.value());
+        if (!step.kept) step.gradient = Var();
+        continue;
+      }
+      if (selective_ && !has_useful_input(node)) continue;
+      const auto inputs = node.inputs();
+      gradients.assign(inputs.size(), Var());
+      node.backward(step.gradient, gradients);
+      if (release) node.release();
+      if (!step.kept) step.gradient = Var();
+      for (size_t i = 0; i < inputs.size(); ++i)
+        if (inputs[i] && gradients[i].defined()) add(inputs[i], std::move(gradients[i]));
+    }
+  }
+
+  Var result(const NodePtr& node) const { return steps_[node->slot_].gradient; }
+
+ private:
+  struct Step {
+    NodePtr node;
+    Var gradient;
+    bool kept = false, useful = false;
+  };
+
+  static uint64_t next_number() {
+    static std::atomic<uint64_t> numbers{1};
+    return numbers.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  void reach(const NodePtr& node) {
+    if (!node || node->walk_ == number_) return;
+    node->walk_ = number_;
+    steps_.push_back({node, Var(), false, false});
+  }
+
+  bool has_useful_input(const Node& node) const {
+    for (const NodePtr& input : node.inputs())
+      if (input && steps_[input->slot_].useful) return true;
+    return false;
+  }
+
+  uint64_t number_;
+  bool selective_ = false;
+  std::vector<Step> steps_;
+};
+
+Var Var::leaf(Tensor value) {
+  if (!is_floating(value.dtype()))
+    fail(ErrorKind::dtype, "leaf", "only floating tensors have gradients, but this one is ", value.dtype());
+  NodePtr node(new Leaf("leaf", value.shape(), value.dtype()));
+  return Var(std::move(value), std::move(node));
+}
+
+bool Var::is_leaf() const { return node_ && node_->is_leaf(); }
+const Tensor& Var::grad() const { return leaf_of(*this, "grad").grad(); }
+void Var::set_grad(Tensor grad) const { leaf_of(*this, "set_grad").set_grad(std::move(grad)); }
+void Var::clear_grad() const { leaf_of(*this, "clear_grad").set_grad(Tensor()); }
+
+void Var::backward(const BackwardOptions& options) const {
+  if (value_.numel() != 1)
+    fail(ErrorKind::shape, "backward", "needs a single element (a loss), but the shape is ", shape(),
+         ". Reduce it with sum() or mean(), or pass a seed of this shape");
+  backward(Tensor::full(shape(), 1, dtype()), options);
+}
+
+void Var::backward(const Tensor& seed, const BackwardOptions& options) const {
+  if (!requires_grad()) fail(ErrorKind::value, "backward", "this variable depends on nothing that requires a gradient");
+  Walk walk(std::span(this, 1));
+  walk.add(node_, Var(seed));
+  walk.run(false, !options.retain_graph);
+}
+
+void Var::on_grad(std::function<Var(const Var&)> hook) const {
+  if (!requires_grad()) fail(ErrorKind::value, "on_grad", "this variable does not require a gradient");
+  node_->hooks().push_back(std::move(hook));
+}
+
+std::vector<Var> grad(std::span<const Var> outputs, std::span<const Var> inputs, const GradOptions& options) {
+  if (!options.seeds.empty() && options.seeds.size() != outputs.size())
+    fail(ErrorKind::value, "grad", "one seed per output is needed: ", outputs.size(), " outputs, but ",
+         options.seeds.size(), " seeds");
+  for (const Var& input : inputs)
+    if (!input.requires_grad()) fail(ErrorKind::value, "grad", "an input does not require a gradient");
+  Walk walk(outputs);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Var& output = outputs[i];
+    if (!output.requires_grad()) continue;
+    if (options.seeds.empty() && output.value().numel() != 1)
+      fail(ErrorKind::shape, "grad", "output ", i, " has shape ", output.shape(),
+           ": give seeds, or reduce it to a single element");
+    walk.add(output.node(),
+             options.seeds.empty() ? Var(Tensor::full(output.shape(), 1, output.dtype())) : options.seeds[i]);
+  }
+  walk.keep(inputs);
+  walk.run(options.create_graph, !options.retain_graph && !options.create_graph);
+  std::vector<Var> results;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const bool used = walk.reached_through(inputs[i].node());
+    if (!used && !options.allow_unused)
+      fail(ErrorKind::value, "grad", "input ", i,
+           " does not influence the outputs. Pass {.allow_unused = true} for an undefined gradient");
+    results.push_back(used ? walk.result(inputs[i].node()) : Var());
+  }
+  return results;
+}
+
+std::vector<Var> grad(const Var& output, const std::vector<Var>& inputs, const GradOptions& options) {
+  return grad(std::span(&output, 1), std::span<const Var>(inputs), options);
+}
+
+Var grad(const Var& output, const Var& input, const GradOptions& options) {
+  return grad(std::span(&output, 1), std::span(&input, 1), options)[0];
+}
+
+}  // namespace gradus
