@@ -1,0 +1,44 @@
+"""Counts what `meson test` ran, from its exit status and JSON logs, and prints `N passed, N failed[, N skipped]`.
+
+A doctest program counts by its cases, any other test as one. A program that fails in another way than through a case (it
+crashed, ran out of time, or found no case at all) is one failure more. Exits 0 only where nothing failed.
+"""
+
+import json
+import os
+import re
+import sys
+
+CASES = re.compile(r"^\[doctest\] test cases: +\d+ \| +(\d+) passed \| +(\d+) failed", re.MULTILINE)
+
+
+def count(test):
+    """(passed, failed, skipped) of one entry of Meson's log."""
+    if test["result"] == "SKIP":
+        return 0, 0, 1
+    good = test["result"] in ("OK", "EXPECTEDFAIL")
+    cases = CASES.search(test.get("stdout", ""))
+    if not cases:
+        return int(good), int(not good), 0
+    passed, failed = int(cases[1]), int(cases[2])
+    return passed, max(failed, int(not good)), 0
+
+
+def main():
+    status = int(sys.argv[1])
+    totals = [0, 0, 0]
+    for name in sys.argv[2:]:
+        if not os.path.exists(name):
+            continue
+        with open(name, encoding="utf-8") as log:
+            for line in log:
+                totals = [total + n for total, n in zip(totals, count(json.loads(line)))]
+    passed, failed, skipped = totals
+    if status != 0 and failed == 0:
+        failed = 1  # Meson itself failed: an unknown suite, an interrupted run.
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
