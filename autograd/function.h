@@ -48,15 +48,16 @@ struct Function {
       NoGrad guard;
       output = Derived::forward(saved, vars...).value();
     }
-    return record("function", std::move(output), {Var(vars)...}, [saved = std::move(saved)](const Var& gy, Inputs in) mutable {
-      saved.inputs_ = &in;
-      auto result = Derived::backward(std::as_const(saved), gy);
-      if constexpr (std::is_same_v<decltype(result), Var>) {
-        in[0] = std::move(result);
-      } else {
-        for (size_t i = 0; i < result.size() && i < in.size(); ++i) in[i] = std::move(result[i]);
-      }
-    });
+    return record("function", std::move(output), {VarRef(vars)...},
+                  [saved = std::move(saved)](const Var& gy, Inputs in) mutable {
+                    saved.inputs_ = &in;
+                    auto result = Derived::backward(std::as_const(saved), gy);
+                    if constexpr (std::is_same_v<decltype(result), Var>) {
+                      in[0] = std::move(result);
+                    } else {
+                      for (size_t i = 0; i < result.size() && i < in.size(); ++i) in[i] = std::move(result[i]);
+                    }
+                  });
   }
 };
 

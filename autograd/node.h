@@ -41,7 +41,6 @@ class NodePtr {
   Node* node_ = nullptr;
 };
 
-
 class Node {
  public:
   Node(const char* name, const Shape& shape, DType dtype);
@@ -73,7 +72,7 @@ class Node {
   std::vector<std::function<Var(const Var&)>>& hooks();
 
  protected:
-  std::vector<NodePtr> inputs_;
+  std::span<NodePtr> inputs_;  ///< held by the derived class
 
  private:
   friend class NodePtr;

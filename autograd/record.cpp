@@ -19,6 +19,11 @@ const Var& Saved::get(const Inputs& in) const {
   return var_;
 }
 
+const Var& Saved::none() {
+  static const Var undefined;
+  return undefined;
+}
+
 Var SavedOutput::get(const Inputs& in) const {
   check_version(in, value_, version_, "the output");
   return Var(value_, NodePtr(&in.node()));
@@ -29,13 +34,6 @@ namespace detail {
 void throw_released(const char* name) {
   fail(ErrorKind::value, "backward", "what '", name,
        "' saved for its gradient is gone: this graph was walked before. Pass {.retain_graph = true} to the first walk");
-}
-
-bool must_record(std::span<const Var> inputs) {
-  if (!recording()) return false;
-  for (const Var& v : inputs)
-    if (v.requires_grad()) return true;
-  return false;
 }
 
 }  // namespace detail

@@ -11,8 +11,10 @@
 // is false it may take a fused kernel instead.
 #pragma once
 
-#include <initializer_list>
+#include <array>
 #include <optional>
+#include <type_traits>
+#include <vector>
 
 #include "autograd/node.h"
 #include "autograd/variable.h"
@@ -26,6 +28,9 @@ class Inputs {
   Var& operator[](size_t i) const { return out_[i]; }
   size_t size() const { return out_.size(); }
   bool needs(size_t i) const { return node_->needs_grad(i); }
+  /// Of input i, known only where needs(i).
+  const Shape& shape(size_t i) const { return node_->inputs()[i]->shape(); }
+  DType dtype(size_t i) const { return node_->inputs()[i]->dtype(); }
   Node& node() const { return *node_; }
 
  private:
@@ -37,9 +42,13 @@ class Inputs {
 class Saved {
  public:
   explicit Saved(const Var& input) : var_(input), version_(input.defined() ? input.value().version() : 0) {}
+  /// Keeps nothing unless `needed`, which is usually whether the other operand requires a gradient.
+  Saved(const Var& input, bool needed) : Saved(needed ? input : none()) {}
   const Var& get(const Inputs& in) const;
 
  private:
+  static const Var& none();
+
   Var var_;
   uint64_t version_;
 };
@@ -48,6 +57,9 @@ class Saved {
 class SavedOutput {
  public:
   explicit SavedOutput(const Tensor& output) : value_(output), version_(output.version()) {}
+  SavedOutput(const Tensor& output, bool needed) : version_(needed ? output.version() : 0) {
+    if (needed) value_ = output;
+  }
   Var get(const Inputs& in) const;
 
  private:
@@ -55,18 +67,30 @@ class SavedOutput {
   uint64_t version_;
 };
 
+/// A variable in the list of inputs given to record().
+class VarRef {
+ public:
+  VarRef(const Var& var) : var_(&var) {}  // NOLINT(google-explicit-constructor)
+  const NodePtr& node() const { return var_->node(); }
+  bool requires_grad() const { return var_->requires_grad(); }
+
+ private:
+  const Var* var_;
+};
+
 namespace detail {
 [[noreturn]] void throw_released(const char* name);
-/// Whether a node must be recorded for these inputs.
-bool must_record(std::span<const Var> inputs);
 
-template <class F>
+/// A node whose gradient is the function F. `Links`, an array or a vector, holds the nodes of its inputs.
+template <class F, class Links>
 class FunctionNode final : public Node {
  public:
-  FunctionNode(const char* name, const Tensor& output, std::span<const Var> inputs, F&& function)
+  template <class Refs>
+  FunctionNode(const char* name, const Tensor& output, const Refs& inputs, F&& function)
       : Node(name, output.shape(), output.dtype()), function_(std::move(function)) {
-    inputs_.reserve(inputs.size());
-    for (const Var& v : inputs) inputs_.push_back(v.node());
+    if constexpr (std::is_same_v<Links, std::vector<NodePtr>>) links_.resize(std::size(inputs));
+    for (size_t i = 0; i < std::size(inputs); ++i) links_[i] = inputs[i].node();
+    inputs_ = links_;
   }
   void backward(const Var& gy, std::span<Var> out) override {
     if (!function_) throw_released(name());
@@ -76,20 +100,29 @@ class FunctionNode final : public Node {
 
  private:
   std::optional<F> function_;
+  Links links_;
 };
+
+template <class Links, class Refs, class F>
+Var record(const char* name, Tensor&& output, const Refs& inputs, F&& function) {
+  bool needed = false;
+  for (const auto& input : inputs) needed = needed || input.requires_grad();
+  if (!needed || !recording()) return Var(std::move(output));
+  NodePtr node(new FunctionNode<F, Links>(name, output, inputs, std::move(function)));
+  return Var(std::move(output), std::move(node));
+}
 }  // namespace detail
 
 /// `output` as a variable whose gradient is given by `function(gy, Inputs)`; a constant where no input requires a
-/// gradient or nothing is being recorded.
+/// gradient or nothing is being recorded. An input may be undefined.
+template <size_t N, class F>
+Var record(const char* name, Tensor output, const VarRef (&inputs)[N], F function) {
+  return detail::record<std::array<NodePtr, N>>(name, std::move(output), inputs, std::move(function));
+}
+/// The same for a number of inputs that is known only when it runs.
 template <class F>
 Var record(const char* name, Tensor output, std::span<const Var> inputs, F function) {
-  if (!detail::must_record(inputs)) return Var(std::move(output));
-  NodePtr node(new detail::FunctionNode<F>(name, output, inputs, std::move(function)));
-  return Var(std::move(output), std::move(node));
-}
-template <class F>
-Var record(const char* name, Tensor output, std::initializer_list<Var> inputs, F function) {
-  return record(name, std::move(output), std::span<const Var>(inputs.begin(), inputs.size()), std::move(function));
+  return detail::record<std::vector<NodePtr>>(name, std::move(output), inputs, std::move(function));
 }
 
 }  // namespace gradus
