@@ -1,0 +1,189 @@
+// The tape itself: what is recorded, in which order it is walked, what is freed, what is refused.
+#include <doctest/doctest.h>
+
+#include "autograd/ops.h"
+#include "autograd/record.h"
+#include "core/error.h"
+
+using namespace gradus;
+
+namespace {
+
+Var scalar(double value) { return Var::leaf(Tensor::full({}, value, DType::float64)); }
+
+}  // namespace
+
+TEST_CASE("backward accumulates in leaves, over several calls") {
+  const Var x = scalar(3);
+  (x * x).backward();
+  CHECK(x.grad().item() == 6);
+  (x * 2.0).backward();
+  CHECK(x.grad().item() == 8);
+  x.clear_grad();
+  CHECK_FALSE(x.grad().defined());
+}
+
+TEST_CASE("a variable used twice receives both contributions") {
+  const Var x = scalar(2), y = x * x;
+  (y * x + y).backward();  // x^3 + x^2
+  CHECK(x.grad().item() == 3 * 4 + 2 * 2);
+}
+
+TEST_CASE("grad returns gradients of leaves and intermediates and touches no leaf") {
+  const Var x = scalar(2), y = x * x, z = y * y;
+  const auto g = grad(z, {x, y});
+  CHECK(g[0].item() == 4 * 8);
+  CHECK(g[1].item() == 2 * 4);
+  CHECK_FALSE(x.grad().defined());
+}
+
+TEST_CASE("an input that is also an output and one behind another are both right") {
+  const Var x = scalar(2), y = x * 3.0;
+  const auto g = grad(y, {y, x});
+  CHECK(g[0].item() == 1);
+  CHECK(g[1].item() == 3);
+}
+
+TEST_CASE("outputs are summed and seeds weigh them") {
+  const Var x = scalar(2);
+  const std::vector<Var> outputs{x * x, x * 5.0};
+  CHECK(grad(outputs, std::vector<Var>{x}, {.retain_graph = true})[0].item() == 4 + 5);
+  const Var seed(Tensor::full({}, 10, DType::float64)), none(Tensor::full({}, 0, DType::float64));
+  CHECK(grad(outputs, std::vector<Var>{x}, {.seeds = {none, seed}})[0].item() == 50);
+}
+
+TEST_CASE("create_graph differentiates the gradient, as often as one likes") {
+  const Var x = scalar(3);
+  Var d = x * x * x * x;
+  for (double expected : {4.0 * 27, 12.0 * 9, 24.0 * 3, 24.0}) {
+    d = grad(d, x, {.create_graph = true});
+    CHECK(d.item() == doctest::Approx(expected).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("a second walk needs retain_graph") {
+  const Var x = scalar(3), y = x * x;
+  y.backward({.retain_graph = true});
+  y.backward();
+  CHECK(x.grad().item() == 12);
+  CHECK_THROWS_WITH_AS(y.backward(),
+                       "[backward] what 'mul' saved for its gradient is gone: this graph was walked before. Pass "
+                       "{.retain_graph = true} to the first walk",
+                       Error);
+}
+
+TEST_CASE("nothing is recorded under NoGrad, and constants record nothing") {
+  const Var x = scalar(1);
+  {
+    const NoGrad guard;
+    CHECK_FALSE((x * x).requires_grad());
+    CHECK_FALSE(recording());
+  }
+  CHECK(recording());
+  CHECK((x * x).requires_grad());
+  CHECK_FALSE((x.detach() * x.detach()).requires_grad());
+}
+
+TEST_CASE("a tensor saved for the gradient must not change") {
+  const Var x = scalar(2);
+  const Var y = x * x;
+  Tensor memory = x.value();
+  fill_(memory, 5);
+  CHECK_THROWS_WITH_AS(
+      y.backward(),
+      "[mul] a tensor [] saved for the gradient (an input) was changed in place since: it is at version "
+      "1, expected 0. Clone it before the in-place change",
+      Error);
+}
+
+TEST_CASE("an output saved for the gradient must not change") {
+  const Var x = scalar(2);
+  const Var y = exp(x);
+  Tensor memory = y.value();
+  fill_(memory, 5);
+  CHECK_THROWS_AS(y.backward(), Error);
+}
+
+TEST_CASE("hooks see the complete gradient and may replace it") {
+  const Var x = scalar(2), y = x * x;
+  double seen = 0;
+  y.on_grad([&](const Var& g) {
+    seen = g.item();
+    return g * 10.0;
+  });
+  (y * 3.0 + y * 4.0).backward();
+  CHECK(seen == 7);
+  CHECK(x.grad().item() == 7 * 10 * 4);
+}
+
+TEST_CASE("hooks of leaves run too and may only watch") {
+  const Var x = scalar(2);
+  int calls = 0;
+  x.on_grad([&](const Var&) {
+    ++calls;
+    return Var();
+  });
+  (x * x).backward();
+  CHECK(calls == 1);
+  CHECK(x.grad().item() == 4);
+}
+
+TEST_CASE("a chain of one million operations is walked and freed without recursion") {
+  const size_t before = memory_statistics().in_use;
+  {
+    const Var x = scalar(1);
+    Var y = x;
+    for (int i = 0; i < 1'000'000; ++i) y = y + 1.0;
+    CHECK(y.item() == 1'000'001);
+    y.backward();
+    CHECK(x.grad().item() == 1);
+  }
+  CHECK(memory_statistics().in_use == before);
+}
+
+TEST_CASE("a long chain that saves its tensors is freed without recursion and without a walk") {
+  const size_t before = memory_statistics().in_use;
+  {
+    const Var x = scalar(1);
+    Var y = x;
+    for (int i = 0; i < 200'000; ++i) y = y * x;
+  }
+  CHECK(memory_statistics().in_use == before);
+}
+
+TEST_CASE("saved tensors are freed during the walk") {
+  const Var x = Var::leaf(Tensor::ones({1 << 16}));
+  Var y = exp(x);
+  for (int i = 0; i < 8; ++i) y = exp(y * 1e-3);
+  const Var loss = sum(y);
+  y = Var();
+  const size_t before = memory_statistics().in_use;
+  loss.backward();
+  // Eight saved outputs of 256 KiB went; a gradient of 256 KiB came.
+  CHECK(memory_statistics().in_use <= before - 7 * (size_t{1} << 18));
+}
+
+TEST_CASE("misuse is explained") {
+  const Var x = Var::leaf(Tensor::ones({2})), constant = Tensor::ones({2});
+  CHECK_THROWS_WITH_AS(
+      (x * 1.0).backward(),
+      "[backward] needs a single element (a loss), but the shape is [2]. Reduce it with sum() or mean(), "
+      "or pass a seed of this shape",
+      Error);
+  CHECK_THROWS_WITH_AS(sum(constant).backward(), "[backward] this variable depends on nothing that requires a gradient",
+                       Error);
+  CHECK_THROWS_WITH_AS(grad(sum(x), Var::leaf(Tensor::ones({2}))),
+                       "[grad] input 0 does not influence the outputs. Pass {.allow_unused = true} for an undefined "
+                       "gradient",
+                       Error);
+  CHECK_FALSE(grad(sum(x), Var::leaf(Tensor::ones({2})), {.allow_unused = true}).defined());
+  CHECK_THROWS_WITH_AS(grad(sum(x), constant), "[grad] an input does not require a gradient", Error);
+  CHECK_THROWS_WITH_AS(grad(x * 1.0, x), "[grad] output 0 has shape [2]: give seeds, or reduce it to a single element",
+                       Error);
+  CHECK_THROWS_WITH_AS(Var::leaf(Tensor::arange(2)),
+                       "[leaf] only floating tensors have gradients, but this one is int64", Error);
+  CHECK_THROWS_AS((x * 2.0).grad(), Error);
+  CHECK_THROWS_AS(constant.on_grad([](const Var& g) { return g; }), Error);
+  CHECK_THROWS_WITH_AS((x * 1.0).backward(Tensor::ones({3}), {}),
+                       "[backward] the gradient of 'mul' must have its shape [2], but [3] came", Error);
+}

@@ -1,0 +1,88 @@
+#include "core/allocator.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include "core/error.h"
+#include "core/tensor.h"
+
+using namespace gradus;
+
+TEST_CASE("freed memory is served again for the same size") {
+  void* first = nullptr;
+  {
+    const Storage s = Storage::allocate(5000);
+    first = s.data();
+  }
+  const size_t reserved = memory_statistics().reserved;
+  const Storage again = Storage::allocate(5000);
+  CHECK(again.data() == first);
+  CHECK(memory_statistics().reserved == reserved);
+}
+
+TEST_CASE("every block is aligned to 64 bytes and large enough") {
+  for (size_t bytes : {size_t{0}, size_t{1}, size_t{64}, size_t{65}, size_t{1024}, size_t{1025}, size_t{1152},
+                       size_t{1153}, size_t{2048}, size_t{2049}, size_t{1000003}, size_t{1} << 24}) {
+    CAPTURE(bytes);
+    const Storage s = Storage::allocate(bytes);
+    CHECK(reinterpret_cast<uintptr_t>(s.data()) % 64 == 0);
+    CHECK(s.bytes() == bytes);
+    std::fill_n(static_cast<unsigned char*>(s.data()), bytes, static_cast<unsigned char>(0xa5));  // ASan would object
+  }
+}
+
+TEST_CASE("the last handle returns the memory") {
+  const size_t before = memory_statistics().in_use;
+  {
+    Storage a = Storage::allocate(4096);
+    CHECK(a.unique());
+    const Storage b = a;
+    CHECK_FALSE(a.unique());
+    a = Storage();
+    CHECK(b.unique());
+    CHECK(memory_statistics().in_use == before + 4096);
+  }
+  CHECK(memory_statistics().in_use == before);
+}
+
+TEST_CASE("borrowed memory is not counted and not freed") {
+  float values[4] = {1, 2, 3, 4};
+  const size_t before = memory_statistics().in_use;
+  {
+    const Tensor t(Storage::borrow(values, sizeof values), 0, {4}, {1}, DType::float32);
+    CHECK(t.to_vector<float>()[3] == 4);
+    CHECK(memory_statistics().in_use == before);
+  }
+  CHECK(values[3] == 4);
+}
+
+TEST_CASE("cached memory can be given back") {
+  { const Storage s = Storage::allocate(1 << 20); }
+  release_cached_memory();
+  CHECK(memory_statistics().reserved >= memory_statistics().in_use);
+  CHECK(memory_statistics().reserved - memory_statistics().in_use == 0);
+}
+
+TEST_CASE("an impossible request is an error of the device and leaves the counters alone") {
+  const size_t before = memory_statistics().in_use;
+  CHECK_THROWS_AS(Storage::allocate(size_t{1} << 60), Error);
+  CHECK(memory_statistics().in_use == before);
+}
+
+TEST_CASE("threads may allocate and free at once") {
+  const size_t before = memory_statistics().in_use;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([] {
+      for (size_t i = 0; i < 2000; ++i) {
+        const Storage a = Storage::allocate(i * 7 % 4000), b = a;
+        *static_cast<char*>(a.data()) = 1;
+      }
+    });
+  for (auto& t : threads) t.join();
+  CHECK(memory_statistics().in_use == before);
+}

@@ -1,0 +1,74 @@
+#include "core/parallel.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <mutex>
+#include <stdexcept>
+#include <vector>
+
+using namespace gradus;
+
+namespace {
+
+std::vector<std::pair<int64_t, int64_t>> ranges(int64_t count, int64_t grain) {
+  std::vector<std::pair<int64_t, int64_t>> found;
+  std::mutex mutex;
+  parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+    const std::lock_guard lock(mutex);
+    found.emplace_back(begin, end);
+  });
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+struct Threads {
+  explicit Threads(int n) : before(num_threads()) { set_num_threads(n); }
+  ~Threads() { set_num_threads(before); }
+  int before;
+};
+
+}  // namespace
+
+TEST_CASE("ranges cover everything exactly once") {
+  const Threads threads(3);
+  for (int64_t count : {1, 2, 3, 7, 100}) {
+    int64_t next = 0;
+    for (auto [begin, end] : ranges(count, 1)) {
+      CHECK(begin == next);
+      CHECK(end > begin);
+      next = end;
+    }
+    CHECK(next == count);
+  }
+  CHECK(ranges(0, 1).empty());
+}
+
+TEST_CASE("small work stays on the calling thread") {
+  const Threads threads(4);
+  CHECK(ranges(100, 100).size() == 1);
+  CHECK(ranges(199, 100).size() == 1);
+  CHECK(ranges(200, 100).size() == 2);
+  CHECK(ranges(100000, 100).size() == 4);
+}
+
+TEST_CASE("an exception of a range reaches the caller") {
+  const Threads threads(2);
+  CHECK_THROWS_AS(parallel_for(1000, 1,
+                               [](int64_t begin, int64_t) {
+                                 if (begin > 0) throw std::runtime_error("x");
+                               }),
+                  std::runtime_error);
+}
+
+TEST_CASE("nested calls run on their own thread") {
+  const Threads threads(2);
+  std::vector<int> hits(64);
+  parallel_for(8, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      parallel_for(8, 1, [&](int64_t b, int64_t e) {
+        for (int64_t k = b; k < e; ++k) ++hits[static_cast<size_t>(i * 8 + k)];
+      });
+  });
+  CHECK(hits == std::vector<int>(64, 1));
+}

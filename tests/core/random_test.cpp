@@ -1,0 +1,74 @@
+#include "core/random.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+using namespace gradus;
+
+TEST_CASE("philox gives the known answers of its authors") {  // Random123's kat_vectors, philox4x32-10
+  using Block = std::array<uint32_t, 4>;
+  CHECK(philox({0, 0, 0}) == Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+  CHECK(philox({~0ull, ~0ull, ~0ull}) == Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(philox({0x299f31d0a4093822, 0x0370734413198a2e, 0x85a308d3243f6a88}) ==
+        Block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
+}
+
+TEST_CASE("equal keys give equal tensors and other streams other tensors") {
+  const auto a = random_normal({1000}, 0, 1, {1, 2, 3}).to_vector<float>();
+  CHECK(a == random_normal({1000}, 0, 1, {1, 2, 3}).to_vector<float>());
+  CHECK(a != random_normal({1000}, 0, 1, {1, 3, 3}).to_vector<float>());
+}
+
+TEST_CASE("a tensor's draws do not depend on its shape or length") {
+  const auto whole = random_uniform({40}, 0, 1, {5, 0, 0}).to_vector<float>();
+  const auto shorter = random_uniform({3, 5}, 0, 1, {5, 0, 0}).to_vector<float>();
+  const auto later = random_uniform({20}, 0, 1, {5, 0, 5}).to_vector<float>();  // five blocks of four further on
+  CHECK(std::equal(shorter.begin(), shorter.end(), whole.begin()));
+  CHECK(std::equal(later.begin(), later.end(), whole.begin() + 20));
+}
+
+TEST_CASE("uniform and normal draws have the moments of their distributions") {
+  // n = 2^18: the standard error of the mean is sigma/512, that of the variance sigma^2 sqrt(kurtosis-1)/512; 5 sigma.
+  const int n = 1 << 18;
+  for (DType dtype : {DType::float32, DType::float64}) {
+    double mean = 0, square = 0, low = 1, high = 0;
+    auto values = [&](const Tensor& t) {
+      std::vector<double> v;
+      if (dtype == DType::float64) return t.to_vector<double>();
+      for (float x : t.to_vector<float>()) v.push_back(x);
+      return v;
+    };
+    for (double x : values(random_uniform({n}, 0, 1, {7, 0, 0}, dtype))) {
+      mean += x / n;
+      square += x * x / n;
+      low = std::min(low, x);
+      high = std::max(high, x);
+    }
+    CHECK(std::abs(mean - 0.5) < 5 * std::sqrt(1 / 12.0) / 512);
+    CHECK(std::abs(square - mean * mean - 1 / 12.0) < 5 * (1 / 12.0) * std::sqrt(0.8) / 512);
+    CHECK(low >= 0);
+    CHECK(high < 1);
+    mean = square = 0;
+    for (double x : values(random_normal({n}, 2, 3, {7, 1, 0}, dtype))) {
+      mean += x / n;
+      square += (x - 2) * (x - 2) / n;
+    }
+    CHECK(std::abs(mean - 2) < 5 * 3.0 / 512);
+    CHECK(std::abs(square - 9) < 5 * 9 * std::sqrt(2.0) / 512);
+  }
+}
+
+TEST_CASE("a generator's bounded draws are even and its forks do not overlap") {
+  Generator g(3);
+  int counts[6] = {};
+  for (int i = 0; i < 60000; ++i) ++counts[g.below(6)];
+  for (int c : counts) CHECK(std::abs(c - 10000) < 5 * std::sqrt(60000 * (1 / 6.0) * (5 / 6.0)));
+  const RandomKey a = g.fork(), b = g.fork();
+  CHECK(b.offset - a.offset >= (uint64_t{1} << 32));
+  std::set<uint32_t> seen;
+  for (int i = 0; i < 1000; ++i) seen.insert(g.next_u32());
+  CHECK(seen.size() > 990);
+}
