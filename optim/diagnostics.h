@@ -1,0 +1,24 @@
+// What an optimizer can tell about its learned preconditioners.
+#pragma once
+
+#include <string>
+
+#include "core/tensor.h"
+
+namespace gradus::optim {
+
+/// One preconditioned parameter.
+struct PreconditionerReport {
+  std::string parameter;
+  std::string preconditioner;     ///< "fop"
+  double angle_degrees = 0;       ///< between the gradient g and P g; not a number before the first gradient
+  double gain = 0;                ///< |P g| / |g|; not a number before the first gradient
+  double frobenius = 0;           ///< |P|_F
+  Tensor matrix;                  ///< P [n, n]; undefined where P is diagonal or low rank over many inputs
+  Tensor eigenvalues;             ///< ascending, float64
+  int64_t paper_parameters = 0;   ///< additional parameters as the paper counts them: 65 for All-CNN-C
+  int64_t stored_parameters = 0;  ///< elements of the learned tensor: 569 for All-CNN-C
+  int64_t state_bytes = 0;        ///< learned tensor, kept gradient, inner rule
+};
+
+}  // namespace gradus::optim

@@ -1,0 +1,122 @@
+// The optimizer: one step is gradients (never written) -> clip, coupled decay -> preconditioner -> rule -> learning
+// rate
+// -> decoupled decay -> parameters. Every stage but the rule is optional.
+//
+//   auto opt = optim::over(model.parameters())
+//                  .precondition(optim::Fop{.hyper = optim::Adam{.lr = 1e-4}})
+//                  .rule(optim::Sgd{.lr = 0.05, .momentum = 0.9})
+//                  .schedule(optim::per_epoch(optim::multi_step({80}), loader.size()))
+//                  .weight_decay({.rate = 1e-3, .where = optim::is_weight})
+//                  .build();
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "autograd/parameter.h"
+#include "optim/clip.h"
+#include "optim/diagnostics.h"
+#include "optim/precondition/fop.h"
+#include "optim/precondition/pp_hd.h"
+#include "optim/precondition/s_hd.h"
+#include "optim/preconditioner.h"
+#include "optim/predicate.h"
+#include "optim/rules/adagrad.h"
+#include "optim/rules/adam.h"
+#include "optim/rules/rmsprop.h"
+#include "optim/rules/sgd.h"
+#include "optim/schedule.h"
+#include "optim/weight_decay.h"
+
+namespace gradus::optim {
+
+/// Tensors by name: "<parameter>/<slot>" for what stages remember, "group.0/lr" and so on for hyperparameters.
+using State = std::map<std::string, Tensor>;
+
+/// What a group of parameters has of its own. Every field that is not given is inherited from the builder.
+struct Group {
+  std::optional<double> lr = std::nullopt;
+  std::optional<double> weight_decay = std::nullopt;               ///< rate only; the mode is inherited
+  std::optional<AnyRule> rule = std::nullopt;                      ///< brings its own hyperparameters
+  std::optional<AnyPreconditioner> preconditioner = std::nullopt;  ///< NoPreconditioner{} turns it off
+  std::optional<Schedule> schedule = std::nullopt;                 ///< of the learning rate
+  Settings settings = {};  ///< any other hyperparameter by name: {{"momentum", 0.5}, {"hyper.lr", 0.0}}
+};
+
+class Builder;
+
+class Optimizer {
+ public:
+  Optimizer(Optimizer&&) noexcept;
+  Optimizer& operator=(Optimizer&&) noexcept;
+  ~Optimizer();
+
+  /// One step with the gradients that backward() left in the parameters. A parameter without one is left alone.
+  void step();
+  /// Drops the gradients. (Their memory may serve a preconditioner as the previous gradient for one more step.)
+  void zero_grad();
+  /// Completed steps.
+  int64_t steps() const;
+
+  size_t groups() const;
+  /// The hyperparameters that the next step will use, schedules included: "lr", "weight_decay", the rule's own, and the
+  /// inner rule's as "hyper.lr" and so on.
+  Settings settings(size_t group = 0) const;
+  double lr(size_t group = 0) const { return settings(group).at("lr"); }
+  /// Replaces a hyperparameter (before its schedule) in every group that has it; throws where none has.
+  void set(std::string_view name, double value);
+  /// Names of the parameters of a group.
+  std::vector<std::string> members(size_t group) const;
+
+  /// Everything that a resumed run needs, so that it is bit-equal to an uninterrupted one. Tensors share memory with
+  /// the optimizer: write or clone them before the next step.
+  State state() const;
+  /// Copies values in. Throws one error that lists every missing, unexpected and mis-shaped name; nothing is changed
+  /// then.
+  void load(const State& state);
+  int64_t state_bytes() const;
+
+  /// One report per preconditioned parameter, in order of parameters.
+  std::vector<PreconditionerReport> diagnostics() const;
+
+ private:
+  friend class Builder;
+  struct Impl;
+  explicit Optimizer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+class Builder {
+ public:
+  explicit Builder(std::vector<Parameter> parameters) : parameters_(std::move(parameters)) {}
+
+  Builder& rule(AnyRule rule);
+  Builder& precondition(AnyPreconditioner preconditioner);
+  /// Of the learning rate.
+  Builder& schedule(Schedule schedule) { return this->schedule("lr", std::move(schedule)); }
+  /// Of any hyperparameter: "momentum", "weight_decay", "hyper.lr".
+  Builder& schedule(std::string setting, Schedule schedule);
+  Builder& clip(Clip clip);
+  Builder& weight_decay(WeightDecay decay);
+  /// Where several groups match a parameter, each field comes from the last that has it.
+  Builder& group(Predicate where, Group overrides);
+  /// Throws for no rule, no parameters, two parameters of one name, and overrides of hyperparameters that do not exist.
+  Optimizer build() const;
+
+ private:
+  std::vector<Parameter> parameters_;
+  std::optional<AnyRule> rule_;
+  AnyPreconditioner preconditioner_;
+  std::vector<std::pair<std::string, Schedule>> schedules_;
+  Clip clip_;
+  std::optional<WeightDecay> decay_;
+  std::vector<std::pair<Predicate, Group>> groups_;
+};
+
+inline Builder over(std::vector<Parameter> parameters) { return Builder(std::move(parameters)); }
+
+}  // namespace gradus::optim

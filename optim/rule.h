@@ -1,0 +1,54 @@
+// The interface of an update rule: from a (preconditioned) gradient to a direction of descent, with a memory of its
+// own. To add one, write an aggregate of options with settings() and make(), as in rules/sgd.h.
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "optim/settings.h"
+#include "optim/slots.h"
+
+namespace gradus::optim {
+
+/// The rule of one parameter: it owns that parameter's state.
+class Rule {
+ public:
+  virtual ~Rule() = default;
+  /// The direction d of theta <- theta - lr d, shaped like `gradient`, which is never written. The result may be the
+  /// gradient itself or the rule's own memory: use it before the next call, and do not write to it.
+  virtual Tensor direction(const Tensor& gradient, const Settings& settings) = 0;
+  /// Lists the state.
+  virtual void slots(Slots& slots) = 0;
+};
+
+/// Options of a rule: `static constexpr const char* name`, hyperparameters with their starting values ("lr" among them;
+/// a "weight_decay" among them means decoupled decay), and the maker of the rule for one parameter.
+template <class T>
+concept RuleOptions = requires(const T& options, const Tensor& parameter) {
+  { T::name } -> std::convertible_to<const char*>;
+  { options.settings() } -> std::convertible_to<Settings>;
+  { options.make(parameter) } -> std::convertible_to<std::unique_ptr<Rule>>;
+};
+
+/// Any rule's options: Sgd{...}, Adam{...}, or a user's own.
+class AnyRule {
+ public:
+  template <RuleOptions T>
+  AnyRule(T options)  // NOLINT(google-explicit-constructor): .rule(Sgd{...})
+      : name_(T::name),
+        settings_(options.settings()),
+        make_([options](const Tensor& parameter) { return options.make(parameter); }) {}
+
+  const std::string& name() const { return name_; }
+  const Settings& settings() const { return settings_; }
+  std::unique_ptr<Rule> make(const Tensor& parameter) const { return make_(parameter); }
+
+ private:
+  std::string name_;
+  Settings settings_;
+  std::function<std::unique_ptr<Rule>(const Tensor&)> make_;
+};
+
+}  // namespace gradus::optim

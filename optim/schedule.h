@@ -1,0 +1,46 @@
+// Schedules: pure functions of time that multiply a hyperparameter. Time counts completed optimizer steps from 0, or
+// epochs inside per_epoch().
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+namespace gradus::optim {
+
+/// The factor at time t >= 0.
+class Schedule {
+ public:
+  Schedule(std::function<double(int64_t t)> factor)  // NOLINT(google-explicit-constructor): a lambda is a schedule
+      : factor_(std::move(factor)) {}
+  double operator()(int64_t t) const { return factor_(t); }
+
+ private:
+  std::function<double(int64_t)> factor_;
+};
+
+Schedule constant(double factor = 1);
+/// gamma^(t / every), whole divisions.
+Schedule step(int64_t every, double gamma = 0.1);
+/// gamma^(number of milestones <= t).
+Schedule multi_step(std::vector<int64_t> milestones, double gamma = 0.1);
+/// gamma^t
+Schedule exponential(double gamma);
+/// Half a cosine from 1 at t = 0 to `last` at t = length, and `last` afterwards.
+Schedule cosine(int64_t length, double last = 0);
+/// A straight line from `first` at t = 0 to `last` at t = length, and `last` afterwards.
+Schedule linear(int64_t length, double first, double last);
+/// A straight line from `first` up to 1 at t = length, times what `then` gives for the time after it.
+Schedule warm_up(int64_t length, double first, Schedule then = constant());
+
+struct Phase {
+  int64_t length;  ///< the last phase goes on for ever, whatever it says
+  Schedule schedule;
+};
+/// Phases one after another; each starts its own time at 0.
+Schedule chain(std::vector<Phase> phases);
+/// `schedule` with time in whole epochs of so many steps: t / steps_per_epoch.
+Schedule per_epoch(Schedule schedule, int64_t steps_per_epoch);
+
+}  // namespace gradus::optim
