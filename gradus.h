@@ -12,3 +12,4 @@
 #include "core/random.h"
 #include "core/tensor.h"
 #include "layers/module.h"
+#include "optim/optimizer.h"
