@@ -29,16 +29,6 @@ void scatter_add(int dim, const Tensor& index, const Tensor& source, Tensor& out
 void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor& out) {
   ref::matmul(a, b, alpha, beta, out);
 }
-void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool relu, const Conv2dSpec& spec,
-                    Tensor& y) {
-  ref::conv2d_forward(x, w, bias, relu, spec, y);
-}
-void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, Tensor& gx) {
-  ref::conv2d_grad_input(gy, w, spec, gx);
-}
-void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, Tensor& gw) {
-  ref::conv2d_grad_weight(gy, x, spec, gw);
-}
 void max_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y, Tensor& index) {
   ref::max_pool2d_forward(x, spec, y, index);
 }

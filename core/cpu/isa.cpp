@@ -28,12 +28,9 @@ Isa isa() {
 
 const char* name(Isa isa) {
   switch (isa) {
-    case Isa::v4:
-      return "AVX-512";
-    case Isa::v3:
-      return "AVX2";
-    case Isa::baseline:
-      break;
+    case Isa::v4: return "AVX-512";
+    case Isa::v3: return "AVX2";
+    case Isa::baseline: break;
   }
   return "baseline";
 }

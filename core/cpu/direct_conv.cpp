@@ -1,0 +1,187 @@
+// Plans of oneDNN's direct convolutions, made once for each geometry and number of threads.
+#include "core/cpu/direct_conv.h"
+
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "core/cpu/onednn.h"
+
+namespace gradus::cpu {
+
+namespace {
+
+enum class Pass : uint8_t { forward, grad_input, grad_weight };
+
+constexpr const char* op_name(Pass pass) {
+  switch (pass) {
+    case Pass::forward: return "conv2d";
+    case Pass::grad_input: return "conv2d_grad_input";
+    case Pass::grad_weight: break;
+  }
+  return "conv2d_grad_weight";
+}
+
+/// All that a plan depends on.
+struct Key {
+  Pass pass;
+  bool bias = false, relu = false;
+  int threads;
+  Shape x, w, y;
+  Conv2dSpec spec;
+  friend bool operator==(const Key&, const Key&) = default;
+};
+
+struct KeyHash {
+  size_t operator()(const Key& key) const {
+    uint64_t hash = 0xcbf29ce484222325;  // FNV-1a over 64-bit words
+    const auto mix = [&](int64_t value) { hash = (hash ^ static_cast<uint64_t>(value)) * 0x100000001b3; };
+    mix(static_cast<int64_t>(key.pass) * 4 + key.bias * 2 + key.relu);
+    mix(key.threads);
+    for (const Shape* shape : {&key.x, &key.w, &key.y})
+      for (int64_t extent : *shape) mix(extent);
+    for (int64_t v : key.spec.stride) mix(v);
+    for (int64_t v : key.spec.padding) mix(v);
+    for (int64_t v : key.spec.dilation) mix(v);
+    mix(key.spec.groups);
+    return hash ^ (hash >> 32);
+  }
+};
+
+/// The primitive, the layout of weights that it chose, and the reorder between that layout and ours (to it before the
+/// convolution, from it after grad_weight; none where the layouts are one). Scratch memory comes from the caching
+/// allocator for the time of a call: it is shared with all other work, and plans stay small.
+struct Plan {
+  dnnl::primitive convolution, reorder;
+  onednn::Descriptor x, y, bias, weight, weight_row_major, scratchpad, reorder_scratchpad;
+  bool reorders = false;
+};
+
+Plan make_plan(const Key& key) {
+  using namespace onednn;
+  const int64_t groups = key.spec.groups;
+  const ConvolutionGeometry geometry(key.spec);
+  Plan plan;
+  plan.x = channels_last(key.x);
+  plan.y = channels_last(key.y);
+  plan.weight_row_major = weight_row_major(key.w, groups);
+  if (key.bias) plan.bias = onednn::vector(key.w[0]);
+  const Descriptor any = weight_any(key.w, groups);
+  const auto forward =
+      convolution_forward(plan.x, any, plan.bias, plan.y, geometry, key.relu ? relu_attributes() : attributes());
+  const auto adopt = [&](const auto& description, const Descriptor& weight) {
+    plan.weight = weight;
+    plan.scratchpad = description.scratchpad_desc();
+  };
+  switch (key.pass) {
+    case Pass::forward:
+      adopt(forward, forward.weights_desc());
+      plan.convolution = dnnl::convolution_forward(forward);
+      break;
+    case Pass::grad_input: {
+      const auto backward = convolution_grad_input(plan.x, any, plan.y, geometry, forward);
+      adopt(backward, backward.weights_desc());
+      plan.convolution = dnnl::convolution_backward_data(backward);
+      break;
+    }
+    case Pass::grad_weight: {
+      const auto backward = convolution_grad_weight(plan.x, any, plan.y, geometry, forward);
+      adopt(backward, backward.diff_weights_desc());
+      plan.convolution = dnnl::convolution_backward_weights(backward);
+      break;
+    }
+  }
+  plan.reorders = plan.weight != plan.weight_row_major;
+  if (plan.reorders) {
+    const bool after = key.pass == Pass::grad_weight;
+    const auto description = after ? onednn::reorder(plan.weight, plan.weight_row_major)
+                                   : onednn::reorder(plan.weight_row_major, plan.weight);
+    plan.reorder_scratchpad = description.scratchpad_desc();
+    plan.reorder = dnnl::reorder(description);
+  }
+  return plan;
+}
+
+/// Plans of the whole process. A plan is not changed by running it, so threads may share one.
+std::shared_ptr<const Plan> plan_for(const Key& key) {
+  static std::mutex mutex;
+  static std::unordered_map<Key, std::shared_ptr<const Plan>, KeyHash> plans;
+  constexpr size_t most = 4096;  // a program with ever new shapes must not grow for ever
+  const std::lock_guard lock(mutex);
+  if (const auto found = plans.find(key); found != plans.end()) return found->second;
+  if (plans.size() >= most) plans.clear();
+  return plans.emplace(key, std::make_shared<const Plan>(make_plan(key))).first->second;
+}
+
+/// Memory of a call's duration.
+class Scratch {
+ public:
+  explicit Scratch(const onednn::Descriptor& descriptor)
+      : storage_(Storage::allocate(descriptor.get_size())), memory_(onednn::memory(descriptor, storage_.data())) {}
+  const dnnl::memory& memory() const { return memory_; }
+
+ private:
+  Storage storage_;
+  dnnl::memory memory_;
+};
+
+void run_reorder(const Plan& plan, const dnnl::memory& from, const dnnl::memory& to) {
+  const Scratch scratchpad(plan.reorder_scratchpad);
+  plan.reorder.execute(
+      onednn::stream(),
+      onednn::Arguments{{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}, {DNNL_ARG_SCRATCHPAD, scratchpad.memory()}});
+}
+
+/// Runs the convolution with the weights (an input, or grad_weight's output) in the primitive's layout.
+void run(const Plan& plan, int weight_argument, const Tensor& w, onednn::Arguments arguments) {
+  const bool is_output = weight_argument == DNNL_ARG_DIFF_WEIGHTS;
+  const dnnl::memory row_major = onednn::memory(plan.weight_row_major, w.raw());
+  const Scratch scratchpad(plan.scratchpad);
+  arguments.emplace(DNNL_ARG_SCRATCHPAD, scratchpad.memory());
+  if (!plan.reorders) {
+    arguments.emplace(weight_argument, row_major);
+    plan.convolution.execute(onednn::stream(), arguments);
+  } else {
+    const Scratch reordered(plan.weight);
+    if (!is_output) run_reorder(plan, row_major, reordered.memory());
+    arguments.emplace(weight_argument, reordered.memory());
+    plan.convolution.execute(onednn::stream(), arguments);
+    if (is_output) run_reorder(plan, reordered.memory(), row_major);
+  }
+  onednn::stream().wait();
+}
+
+}  // namespace
+
+void direct_conv_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool relu, const Conv2dSpec& spec,
+                         Tensor& y) {
+  const Key key{Pass::forward, bias.defined(), relu, num_threads(), x.shape(), w.shape(), y.shape(), spec};
+  onednn::guarded(op_name(key.pass), [&] {
+    const auto plan = plan_for(key);
+    onednn::Arguments arguments{{DNNL_ARG_SRC, onednn::memory(plan->x, x.raw())},
+                                {DNNL_ARG_DST, onednn::memory(plan->y, y.raw())}};
+    if (key.bias) arguments.emplace(DNNL_ARG_BIAS, onednn::memory(plan->bias, bias.raw()));
+    run(*plan, DNNL_ARG_WEIGHTS, w, std::move(arguments));
+  });
+}
+
+void direct_conv_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, Tensor& gx) {
+  const Key key{Pass::grad_input, false, false, num_threads(), gx.shape(), w.shape(), gy.shape(), spec};
+  onednn::guarded(op_name(key.pass), [&] {
+    const auto plan = plan_for(key);
+    run(*plan, DNNL_ARG_WEIGHTS, w,
+        {{DNNL_ARG_DIFF_SRC, onednn::memory(plan->x, gx.raw())},
+         {DNNL_ARG_DIFF_DST, onednn::memory(plan->y, gy.raw())}});
+  });
+}
+
+void direct_conv_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, Tensor& gw) {
+  const Key key{Pass::grad_weight, false, false, num_threads(), x.shape(), gw.shape(), gy.shape(), spec};
+  onednn::guarded(op_name(key.pass), [&] {
+    const auto plan = plan_for(key);
+    run(*plan, DNNL_ARG_DIFF_WEIGHTS, gw,
+        {{DNNL_ARG_SRC, onednn::memory(plan->x, x.raw())}, {DNNL_ARG_DIFF_DST, onednn::memory(plan->y, gy.raw())}});
+  });
+}
+
+}  // namespace gradus::cpu
