@@ -1,0 +1,141 @@
+// Arithmetic on two operands. Each gradient is summed down to the shape of an operand that was broadcast.
+#include "autograd/ops.h"
+#include "autograd/record.h"
+
+namespace gradus {
+namespace {
+
+/// gy where the condition holds (or, for pass_where(!condition), does not) and 0 elsewhere, for operand i.
+Var choose(const Tensor& condition, const Var& gy, Inputs in, size_t i, bool where_true) {
+  const Tensor zero = Tensor::zeros({}, gy.dtype());
+  return sum_to(where_true ? where(condition, gy, zero) : where(condition, zero, gy), in.shape(i));
+}
+
+/// maximum and minimum: `first_wins` is the comparison of the operands under which the first is the result.
+template <class FirstWins>
+Var extremum(const char* name, Tensor y, const Var& a, const Var& b, FirstWins first_wins) {
+  return record(name, std::move(y), {a, b}, [a = Saved(a), b = Saved(b), first_wins](const Var& gy, Inputs in) {
+    const Tensor first = first_wins(a.get(in).value(), b.get(in).value());
+    if (in.needs(0)) in[0] = choose(first, gy, in, 0, true);
+    if (in.needs(1)) in[1] = choose(first, gy, in, 1, false);
+  });
+}
+
+}  // namespace
+
+Var operator-(const Var& x) { return neg(x); }
+
+Var operator+(const Var& a, const Var& b) {
+  return record("add", a.value() + b.value(), {a, b}, [](const Var& gy, Inputs in) {
+    if (in.needs(0)) in[0] = sum_to(gy, in.shape(0));
+    if (in.needs(1)) in[1] = sum_to(gy, in.shape(1));
+  });
+}
+
+Var operator-(const Var& a, const Var& b) {
+  return record("sub", a.value() - b.value(), {a, b}, [](const Var& gy, Inputs in) {
+    if (in.needs(0)) in[0] = sum_to(gy, in.shape(0));
+    if (in.needs(1)) in[1] = neg(sum_to(gy, in.shape(1)));
+  });
+}
+
+Var operator*(const Var& a, const Var& b) {
+  return record("mul", a.value() * b.value(), {a, b},
+                [a = Saved(a, b.requires_grad()), b = Saved(b, a.requires_grad())](const Var& gy, Inputs in) {
+                  if (in.needs(0)) in[0] = sum_to(gy * b.get(in), in.shape(0));
+                  if (in.needs(1)) in[1] = sum_to(gy * a.get(in), in.shape(1));
+                });
+}
+
+Var operator/(const Var& a, const Var& b) {
+  Tensor y = a.value() / b.value();
+  return record("div", y, {a, b}, [b = Saved(b), y = SavedOutput(y, b.requires_grad())](const Var& gy, Inputs in) {
+    const Var ga = gy / b.get(in);
+    if (in.needs(0)) in[0] = sum_to(ga, in.shape(0));
+    if (in.needs(1)) in[1] = sum_to(neg(ga * y.get(in)), in.shape(1));
+  });
+}
+
+Var operator+(const Var& a, double b) {
+  return record("add", a.value() + b, {a}, [](const Var& gy, Inputs in) { in[0] = gy; });
+}
+
+Var operator-(const Var& a, double b) {
+  return record("sub", a.value() - b, {a}, [](const Var& gy, Inputs in) { in[0] = gy; });
+}
+
+Var operator*(const Var& a, double b) {
+  return record("mul", a.value() * b, {a}, [b](const Var& gy, Inputs in) { in[0] = gy * b; });
+}
+
+Var operator/(const Var& a, double b) {
+  return record("div", a.value() / b, {a}, [b](const Var& gy, Inputs in) { in[0] = gy / b; });
+}
+
+Var operator+(double a, const Var& b) { return b + a; }
+
+Var operator-(double a, const Var& b) {
+  return record("sub", a - b.value(), {b}, [](const Var& gy, Inputs in) { in[0] = neg(gy); });
+}
+
+Var operator*(double a, const Var& b) { return b * a; }
+
+Var operator/(double a, const Var& b) {
+  Tensor y = a / b.value();
+  return record("div", y, {b}, [b = Saved(b), y = SavedOutput(y)](const Var& gy, Inputs in) {
+    in[0] = neg(gy * y.get(in) / b.get(in));
+  });
+}
+
+Var pow(const Var& a, double exponent) {
+  return record("pow", pow(a.value(), exponent), {a}, [a = Saved(a), exponent](const Var& gy, Inputs in) {
+    // The exponent 0 apart: 0 * 0^-1 would be no number.
+    in[0] = exponent == 0 ? gy * 0.0 : gy * (pow(a.get(in), exponent - 1) * exponent);
+  });
+}
+
+Var pow(const Var& a, const Var& b) {
+  Tensor y = pow(a.value(), b.value());
+  return record(
+      "pow", y, {a, b},
+      [base = Saved(a), exponent = Saved(b), y = SavedOutput(y, b.requires_grad())](const Var& gy, Inputs in) {
+        const Var &a = base.get(in), &b = exponent.get(in);
+        const Tensor base_zero = equal(a.value(), 0), one = Tensor::ones({}, gy.dtype());
+        if (in.needs(0)) {
+          // Where both are 0 the slope b a^(b-1) is 0, and 0 * 0^-1 would be no number.
+          const Tensor both_zero = logical_and(base_zero, equal(b.value(), 0));
+          in[0] = sum_to(gy * (b * pow(a, where(both_zero, one, b) - 1.0)), in.shape(0));
+        }
+        if (in.needs(1))  // where the base is 0 the slope a^b log a counts as 0
+          in[1] = sum_to(gy * (y.get(in) * log(where(base_zero, one, a))), in.shape(1));
+      });
+}
+
+Var maximum(const Var& a, const Var& b) {
+  return extremum("maximum", maximum(a.value(), b.value()), a, b,
+                  [](const Tensor& x, const Tensor& y) { return greater_equal(x, y); });
+}
+
+Var minimum(const Var& a, const Var& b) {
+  return extremum("minimum", minimum(a.value(), b.value()), a, b,
+                  [](const Tensor& x, const Tensor& y) { return less_equal(x, y); });
+}
+
+Var clamp(const Var& x, double low, double high) {
+  return record("clamp", clamp(x.value(), low, high), {x}, [x = Saved(x), low, high](const Var& gy, Inputs in) {
+    const Tensor& value = x.get(in).value();
+    const Tensor outside = logical_or(less(value, low), greater(value, high));
+    in[0] = choose(outside, gy, in, 0, false);
+  });
+}
+
+Var where(const Tensor& condition, const Var& a, const Var& b) {
+  return record("where", where(condition, a.value(), b.value()), {a, b},
+                [condition = Saved(condition)](const Var& gy, Inputs in) {
+                  const Tensor& c = condition.get(in).value();
+                  if (in.needs(0)) in[0] = choose(c, gy, in, 0, true);
+                  if (in.needs(1)) in[1] = choose(c, gy, in, 1, false);
+                });
+}
+
+}  // namespace gradus

@@ -1,0 +1,78 @@
+// Convolution and pooling. Convolution is closed under differentiation: conv2d and its two gradients are each linear in
+// both operands, and the gradients of any of the three are the other two; so every order needs no further kernel. The
+// same holds for the pairs pooling and its gradient.
+#include "autograd/gradients.h"
+#include "autograd/record.h"
+#include "core/error.h"
+
+namespace gradus {
+namespace {
+
+Var grad_weight(const Var& gy, const Var& x, const Conv2dSpec& spec, const Shape& w_shape);
+
+Var grad_input(const Var& gy, const Var& w, const Conv2dSpec& spec, const Shape& x_shape) {
+  return record("conv2d_grad_input", conv2d_grad_input(gy.value(), w.value(), spec, x_shape), {gy, w},
+                [gy = Saved(gy, w.requires_grad()), w = Saved(w, gy.requires_grad()), spec](const Var& ggx, Inputs in) {
+                  if (in.needs(0)) in[0] = conv2d(ggx, w.get(in), {}, spec);
+                  if (in.needs(1)) in[1] = grad_weight(gy.get(in), ggx, spec, in.shape(1));
+                });
+}
+
+Var grad_weight(const Var& gy, const Var& x, const Conv2dSpec& spec, const Shape& w_shape) {
+  return record("conv2d_grad_weight", conv2d_grad_weight(gy.value(), x.value(), spec, w_shape), {gy, x},
+                [gy = Saved(gy, x.requires_grad()), x = Saved(x, gy.requires_grad()), spec](const Var& ggw, Inputs in) {
+                  if (in.needs(0)) in[0] = conv2d(x.get(in), ggw, {}, spec);
+                  if (in.needs(1)) in[1] = grad_input(gy.get(in), ggw, spec, in.shape(1));
+                });
+}
+
+Var max_gather(const Var& x, const Tensor& index);
+
+Var max_scatter(const Var& gy, const Tensor& index, const Shape& x_shape) {
+  return record("max_pool2d_scatter", max_pool2d_scatter(gy.value(), index, x_shape), {gy},
+                [index](const Var& ggx, Inputs in) { in[0] = max_gather(ggx, index); });
+}
+
+Var max_gather(const Var& x, const Tensor& index) {
+  return record("max_pool2d_gather", max_pool2d_gather(x.value(), index), {x},
+                [index](const Var& gy, Inputs in) { in[0] = max_scatter(gy, index, in.shape(0)); });
+}
+
+Var avg_backward(const Var& gy, const Pool2dSpec& spec, const Shape& x_shape) {
+  return record("avg_pool2d_backward", avg_pool2d_backward(gy.value(), spec, x_shape), {gy},
+                [spec](const Var& ggx, Inputs in) { in[0] = avg_pool2d(ggx, spec); });
+}
+
+}  // namespace
+
+Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& spec, bool relu) {
+  Tensor y = conv2d(x.value(), weight.value(), bias.value(), spec, relu);
+  return record("conv2d", y, {x, weight, bias},
+                [x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad()), y = SavedOutput(y, relu),
+                 spec, relu](const Var& gy, Inputs in) {
+                  const Var g = relu ? relu_grad(gy, y.get(in)) : gy;
+                  if (in.needs(0)) in[0] = grad_input(g, w.get(in), spec, in.shape(0));
+                  if (in.needs(1)) in[1] = grad_weight(g, x.get(in), spec, in.shape(1));
+                  if (in.needs(2)) in[2] = sum(g, {0, 2, 3});
+                });
+}
+
+Var max_pool2d(const Var& x, const Pool2dSpec& spec) {
+  MaxPooled y = max_pool2d(x.value(), spec);
+  return record("max_pool2d", std::move(y.values), {x}, [index = std::move(y.index)](const Var& gy, Inputs in) {
+    in[0] = max_scatter(gy, index, in.shape(0));
+  });
+}
+
+Var avg_pool2d(const Var& x, const Pool2dSpec& spec) {
+  return record("avg_pool2d", avg_pool2d(x.value(), spec), {x},
+                [spec](const Var& gy, Inputs in) { in[0] = avg_backward(gy, spec, in.shape(0)); });
+}
+
+Var global_avg_pool2d(const Var& x) {
+  if (x.rank() != 4)
+    fail(ErrorKind::shape, "global_avg_pool2d", "expects an input [N, C, H, W], but it is ", x.shape());
+  return mean(x, {2, 3});
+}
+
+}  // namespace gradus

@@ -1,0 +1,73 @@
+// Matrix products and indexing.
+#include "autograd/ops.h"
+#include "autograd/record.h"
+#include "core/error.h"
+
+namespace gradus {
+namespace {
+
+/// x [..., n] as a matrix [rows, n].
+Shape matrix_shape(const Shape& x) {
+  const int64_t columns = x.back();
+  int64_t rows = 1;
+  for (int d = 0; d + 1 < x.rank(); ++d) rows *= x[d];
+  return {rows, columns};
+}
+
+/// The value of linear(), and its checks.
+Tensor linear_value(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  if (weight.rank() != 2) fail(ErrorKind::shape, "linear", "weight must be [out, in], but is ", weight.shape());
+  if (x.rank() == 0 || x.size(-1) != weight.size(1))
+    fail(ErrorKind::shape, "linear", "weight ", weight.shape(), " expects ", weight.size(1),
+         " input features in the last dimension, but input is ", x.shape(), ". Is a flatten() missing?");
+  if (bias.defined() && !(bias.shape() == Shape{weight.size(0)}))
+    fail(ErrorKind::shape, "linear", "weight ", weight.shape(), " expects a bias [", weight.size(0), "], but it is ",
+         bias.shape());
+  Tensor y = matmul(x.rank() == 2 ? x : reshape(x, matrix_shape(x.shape())), transpose(weight, 0, 1));
+  if (bias.defined()) axpby_(1, expand(bias, y.shape()), 1, y);
+  if (x.rank() == 2) return y;
+  Shape shape = x.shape();
+  shape[x.rank() - 1] = weight.size(0);
+  return reshape(y, shape);
+}
+
+Var as_matrix(const Var& x) { return x.rank() == 2 ? x : reshape(x, matrix_shape(x.shape())); }
+
+}  // namespace
+
+Var linear(const Var& x, const Var& weight, const Var& bias) {
+  return record("linear", linear_value(x.value(), weight.value(), bias.value()), {x, weight, bias},
+                [x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad())](const Var& gy, Inputs in) {
+                  const Var g = as_matrix(gy);
+                  if (in.needs(0)) {
+                    in[0] = matmul(g, w.get(in));
+                    if (gy.rank() != 2) in[0] = reshape(in[0], in.shape(0));
+                  }
+                  if (in.needs(1)) in[1] = matmul(transpose(g, 0, 1), as_matrix(x.get(in)));
+                  if (in.needs(2)) in[2] = sum(g, {0});
+                });
+}
+
+Var matmul(const Var& a, const Var& b) {
+  return record("matmul", matmul(a.value(), b.value()), {a, b},
+                [a = Saved(a, b.requires_grad()), b = Saved(b, a.requires_grad())](const Var& gy, Inputs in) {
+                  if (in.needs(0)) in[0] = sum_to(matmul(gy, transpose(b.get(in), -1, -2)), in.shape(0));
+                  if (in.needs(1)) in[1] = sum_to(matmul(transpose(a.get(in), -1, -2), gy), in.shape(1));
+                });
+}
+
+Var gather(const Var& x, int64_t dim, const Tensor& index) {
+  return record("gather", gather(x.value(), dim, index), {x}, [dim, index = Saved(index)](const Var& gy, Inputs in) {
+    in[0] = scatter_add(Tensor::zeros(in.shape(0), gy.dtype()), dim, index.get(in).value(), gy);
+  });
+}
+
+Var scatter_add(const Var& x, int64_t dim, const Tensor& index, const Var& source) {
+  return record("scatter_add", scatter_add(x.value(), dim, index, source.value()), {x, source},
+                [dim, index = Saved(index)](const Var& gy, Inputs in) {
+                  if (in.needs(0)) in[0] = gy;
+                  if (in.needs(1)) in[1] = gather(gy, dim, index.get(in).value());
+                });
+}
+
+}  // namespace gradus

@@ -1,0 +1,154 @@
+// Batch, layer and group normalization. Forward and first gradient are one kernel each; while a walk is itself being
+// recorded, the gradient is composed of operations on variables, statistics included.
+#include <limits>
+
+#include "autograd/ops.h"
+#include "autograd/record.h"
+#include "core/error.h"
+
+namespace gradus {
+namespace {
+
+/// x with mean 0 and variance 1 over `dims`, and the factor 1 / sqrt(variance + eps) that made it so.
+struct Standardized {
+  Var values, rstd;
+};
+Standardized standardize(const Var& x, const Dims& dims, double eps) {
+  const Var centred = x - mean(x, dims, true);
+  const Var rstd = rsqrt(mean(square(centred), dims, true) + eps);
+  return {centred * rstd, rstd};
+}
+
+/// From the gradient g of the standardized values to that of x: what is left of g when its components along 1 and along
+/// the values themselves, both of which standardizing removes from x, are removed.
+Var standardize_grad(const Var& g, const Standardized& s, const Dims& dims) {
+  return (g - mean(g, dims, true) - s.values * mean(g * s.values, dims, true)) * s.rstd;
+}
+
+/// A parameter [C] shaped to broadcast against x [N, C, ...].
+Var per_channel(const char* op, const Var& parameter, const Var& x) {
+  Shape shape = Shape::filled(x.rank(), 1);
+  shape[1] = x.shape()[1];
+  if (!(parameter.shape() == Shape{shape[1]}))
+    fail(ErrorKind::shape, op, "weight and bias must be [", shape[1], "] for input ", x.shape(), ", but one is ",
+         parameter.shape());
+  return reshape(parameter, shape);
+}
+
+/// Every dimension but the channels.
+Dims around_channels(int rank) {
+  Dims dims;
+  for (int d = 0; d < rank; ++d)
+    if (d != 1) dims.push_back(d);
+  return dims;
+}
+
+/// layer_norm() of a matrix [rows, columns].
+Var normalize_rows(const Var& x, const Var& weight, const Var& bias, double eps) {
+  Normalized y = layer_norm(x.value(), weight.value(), bias.value(), eps);
+  return record("layer_norm", std::move(y.values), {x, weight, bias},
+                [x = Saved(x), w = Saved(weight), mean = std::move(y.mean), rstd = std::move(y.rstd), eps](
+                    const Var& gy, Inputs in) {
+                  const Var &input = x.get(in), &weight = w.get(in);
+                  if (!recording()) {
+                    NormGradients g = layer_norm_backward(gy.value(), input.value(), weight.value(), mean, rstd);
+                    in[0] = std::move(g.input);
+                    in[1] = std::move(g.weight);
+                    in[2] = std::move(g.bias);
+                    return;
+                  }
+                  const Standardized s = standardize(input, {1}, eps);
+                  if (in.needs(0)) in[0] = standardize_grad(weight.defined() ? gy * weight : gy, s, {1});
+                  if (in.needs(1)) in[1] = sum(gy * s.values, {0});
+                  if (in.needs(2)) in[2] = sum(gy, {0});
+                });
+}
+
+/// A parameter of layer_norm as the row that normalize_rows() expects.
+Var as_row(const Var& parameter, const Shape& normalized) {
+  if (!parameter.defined()) return parameter;
+  if (!(parameter.shape() == normalized))
+    fail(ErrorKind::shape, "layer_norm", "weight and bias must have the normalized shape ", normalized, ", but one is ",
+         parameter.shape());
+  return parameter.rank() == 1 ? parameter : reshape(parameter, {numel(normalized)});
+}
+
+}  // namespace
+
+Var batch_norm(const Var& x, const Var& weight, const Var& bias, double eps, BatchStatistics* statistics) {
+  Normalized y = batch_norm(x.value(), weight.value(), bias.value(), eps);
+  if (statistics) {
+    statistics->mean = y.mean;
+    statistics->variance = clamp(reciprocal(square(y.rstd)) - eps, 0, std::numeric_limits<double>::infinity());
+  }
+  return record(
+      "batch_norm", std::move(y.values), {x, weight, bias},
+      [x = Saved(x), w = Saved(weight), mean = Saved(y.mean), rstd = std::move(y.rstd), eps](const Var& gy, Inputs in) {
+        const Var &input = x.get(in), &weight = w.get(in);
+        if (!recording()) {
+          NormGradients g = batch_norm_backward(gy.value(), input.value(), weight.value(), mean.get(in).value(), rstd);
+          in[0] = std::move(g.input);
+          in[1] = std::move(g.weight);
+          in[2] = std::move(g.bias);
+          return;
+        }
+        const Dims dims = around_channels(input.rank());
+        const Standardized s = standardize(input, dims, eps);
+        if (in.needs(0)) {
+          const Var g = weight.defined() ? gy * per_channel("batch_norm", weight, input) : gy;
+          in[0] = standardize_grad(g, s, dims);
+        }
+        if (in.needs(1)) in[1] = sum(gy * s.values, dims);
+        if (in.needs(2)) in[2] = sum(gy, dims);
+      });
+}
+
+Var batch_norm_apply(const Var& x, const Var& weight, const Var& bias, const Tensor& mean, const Tensor& variance,
+                     double eps) {
+  const Tensor rstd = rsqrt(variance + eps);
+  return record("batch_norm_apply", batch_norm_apply(x.value(), weight.value(), bias.value(), mean, rstd),
+                {x, weight, bias},
+                [x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad()), mean = Saved(mean), rstd](
+                    const Var& gy, Inputs in) {
+                  const Dims dims = around_channels(gy.rank());
+                  const Var scale = per_channel("batch_norm_apply", rstd, gy);
+                  if (in.needs(0)) {
+                    const Var& weight = w.get(in);
+                    in[0] = gy * (weight.defined() ? scale * per_channel("batch_norm_apply", weight, gy) : scale);
+                  }
+                  if (in.needs(1)) {
+                    const Var centred = x.get(in) - per_channel("batch_norm_apply", mean.get(in), gy);
+                    in[1] = sum(gy * (centred * scale), dims);
+                  }
+                  if (in.needs(2)) in[2] = sum(gy, dims);
+                });
+}
+
+Var layer_norm(const Var& x, const Shape& normalized, const Var& weight, const Var& bias, double eps) {
+  const int leading = x.rank() - normalized.rank();
+  bool trailing = leading >= 0 && !normalized.empty();
+  for (int d = 0; trailing && d < normalized.rank(); ++d) trailing = x.shape()[leading + d] == normalized[d];
+  if (!trailing)
+    fail(ErrorKind::shape, "layer_norm", "the normalized shape ", normalized,
+         " must be the last dimensions of the input, which is ", x.shape());
+  Shape rows = {1, numel(normalized)};
+  for (int d = 0; d < leading; ++d) rows[0] *= x.shape()[d];
+  const Var w = as_row(weight, normalized), b = as_row(bias, normalized);
+  if (x.shape() == rows) return normalize_rows(x, w, b, eps);
+  return reshape(normalize_rows(reshape(x, rows), w, b, eps), x.shape());
+}
+
+Var group_norm(const Var& x, int64_t groups, const Var& weight, const Var& bias, double eps) {
+  if (x.rank() < 2 || groups < 1 || x.shape()[1] % groups != 0)
+    fail(ErrorKind::shape, "group_norm", "input [N, C, ...] needs a number of channels that ", groups,
+         " groups divide, but is ", x.shape());
+  Shape rows = {x.shape()[0] * groups, x.shape()[1] / groups};
+  for (int d = 2; d < x.rank(); ++d) rows[1] *= x.shape()[d];
+  Var y = reshape(normalize_rows(reshape(x, rows), {}, {}, eps), x.shape());
+  if (x.value().is_channels_last()) y = contiguous(y, Layout::channels_last);
+  if (weight.defined()) y = y * per_channel("group_norm", weight, x);
+  if (bias.defined()) y = y + per_channel("group_norm", bias, x);
+  return y;
+}
+
+}  // namespace gradus

@@ -1,0 +1,26 @@
+#include "autograd/parameter.h"
+
+#include "core/error.h"
+#include "core/ops.h"
+
+namespace gradus {
+
+Tensor matrix_view(const Tensor& tensor, const ParamInfo& info, MatrixSide side) {
+  // A bias or a scale has one number per output.
+  const bool per_output = info.role == ParamRole::bias || info.role == ParamRole::scale;
+  const int64_t out = per_output ? tensor.numel() : info.out;
+  const int64_t in = per_output ? 1 : info.in;
+  const int64_t positions = per_output ? 1 : info.kernel[0] * info.kernel[1];
+  if (out * in * positions != tensor.numel())
+    fail(ErrorKind::shape, "matrix_view", "parameter '", info.name, "' has ", out, " outputs, ", in, " inputs and ",
+         positions, " positions, which a tensor ", tensor.shape(), " does not hold");
+  const Tensor cube = reshape(tensor, {out, in, positions});
+  switch (side) {
+    case MatrixSide::spatial: return reshape(cube, {out * in, positions});
+    case MatrixSide::in: return reshape(transpose(cube, 1, 2), {out * positions, in});
+    case MatrixSide::out: return reshape(permute(cube, {1, 2, 0}), {in * positions, out});
+  }
+  fail(ErrorKind::value, "matrix_view", "unknown side ", static_cast<int>(side));
+}
+
+}  // namespace gradus
