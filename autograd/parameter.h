@@ -13,7 +13,7 @@ enum class LayerKind { linear, conv, norm, embedding, other };
 enum class ParamRole { weight, bias, scale, other };
 
 struct ParamInfo {
-  std::string name;  ///< full path in the model, such as "layer1.0.conv1.weight"
+  std::string name = {};  ///< full path in the model, such as "layer1.0.conv1.weight"
   LayerKind layer = LayerKind::other;
   ParamRole role = ParamRole::other;
   int64_t out = 0, in = 0;        ///< output and input features or channels (in: per group)

@@ -1,6 +1,7 @@
 // The base of every layer and model: a tree of named children, parameters and buffers.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -37,10 +38,13 @@ class Module {
 
   /// One input, one output. A module of another signature need not override it.
   virtual Var forward(const Var& x);
-  Var operator()(const Var& x) { return forward(x); }
+  /// forward(), seen by a CallObserver.
+  Var operator()(const Var& x);
 
   /// "Conv2d(3, 96, kernel 3)": for summaries.
   virtual std::string describe() const { return "Module"; }
+  /// Multiplications with following addition that this module itself, without its children, does for these shapes.
+  virtual int64_t macs(const Shape& /*input*/, const Shape& /*output*/) const { return 0; }
 
   /// Every parameter of the tree in order of registration (own first, then children), with its full name.
   std::vector<Parameter> parameters() const;
@@ -49,19 +53,28 @@ class Module {
 
   /// Parameters and buffers by full name; the tensors share memory with the module.
   StateDict state() const;
-  /// Copies values in. Throws one error that lists every missing, unexpected and mis-shaped name; nothing is changed then.
+  /// Copies values in. Throws one error that lists every missing, unexpected and mis-shaped name; nothing is changed
+  /// then.
   void load(const StateDict& state);
 
   void train(bool on = true);
   void eval() { train(false); }
   bool training() const { return training_; }
-  /// Seeds the random streams of every layer that draws (dropout): layer i of the tree gets stream i.
+
+  /// Seeds what the layers of the tree draw (dropout): module i of visit()'s order gets random stream i. A module that
+  /// was never seeded draws from manual_seed()'s seed, in a stream of its own.
   void seed(uint64_t seed);
+  /// Says which training step comes. Draws are a pure function of (seed, layer, step, number of the layer's calls since
+  /// set_step), so a resumed run that says the step draws what the uninterrupted one drew. A program that never says it
+  /// still draws anew in every call.
+  void set_step(uint64_t step);
 
   const std::vector<std::pair<std::string, std::unique_ptr<Module>>>& children() const { return children_; }
+  /// Calls `see` with the full name ("" for this module) of every module of the tree, parents before their children.
+  void visit(const std::function<void(const std::string& name, Module& module)>& see);
 
  protected:
-  /// Registers a layer and returns it. Throws where the name is taken or contains a dot.
+  /// Registers a layer and returns it. Throws where the name is taken, empty, or contains a dot.
   template <class M>
   M& child(std::string name, M module) {
     auto owned = std::make_unique<M>(std::move(module));
@@ -74,15 +87,50 @@ class Module {
   Parameter parameter(std::string name, const Tensor& value, ParamInfo info = {});
   /// Registers a tensor that is saved but not trained; write it in place.
   Tensor buffer(std::string name, const Tensor& value);
-
-  /// Called by seed() on every module of the tree.
-  virtual void set_random_key(const RandomKey& /*key*/) {}
+  /// The key of this module's next draw, for a tensor of up to 2^34 elements.
+  RandomKey next_draw();
 
  private:
+  friend class EvalScope;
+  void check_name(const std::string& name) const;
+  void visit(const std::string& prefix, const std::function<void(const std::string&, Module&)>& see);
+  void collect(const std::string& prefix, std::vector<Parameter>& parameters) const;
+  void collect(const std::string& prefix, StateDict& state) const;
+
   std::vector<std::pair<std::string, Parameter>> parameters_;
   std::vector<std::pair<std::string, Tensor>> buffers_;
   std::vector<std::pair<std::string, std::unique_ptr<Module>>> children_;
   bool training_ = true;
+  struct {
+    uint64_t seed = 0, stream = 0, step = 0, calls = 0;
+  } random_;
+};
+
+/// While one lives, every module of the tree is in evaluation mode; then each returns to the mode it had.
+class EvalScope {
+ public:
+  explicit EvalScope(Module& model);
+  ~EvalScope();
+  EvalScope(const EvalScope&) = delete;
+  EvalScope& operator=(const EvalScope&) = delete;
+
+ private:
+  std::vector<Module*> were_training_;
+};
+
+/// While one lives, it sees every module called on this thread, after the call. They nest; the innermost sees.
+class CallObserver {
+ public:
+  using See = std::function<void(const Module& module, const Var& input, const Var& output)>;
+  explicit CallObserver(See see);
+  ~CallObserver();
+  CallObserver(const CallObserver&) = delete;
+  CallObserver& operator=(const CallObserver&) = delete;
+
+ private:
+  friend class Module;
+  See see_;
+  CallObserver* outer_;
 };
 
 }  // namespace gradus

@@ -1,0 +1,52 @@
+// Names of the activations, and their dispatch.
+#include "layers/activation.h"
+
+#include "core/error.h"
+
+namespace gradus {
+namespace {
+
+constexpr Activation all_activations[] = {Activation::none,   Activation::relu,     Activation::leaky_relu,
+                                          Activation::gelu,   Activation::softplus, Activation::tanh,
+                                          Activation::sigmoid};
+
+}  // namespace
+
+const char* name(Activation activation) {
+  switch (activation) {
+    case Activation::none: return "none";
+    case Activation::relu: return "relu";
+    case Activation::leaky_relu: return "leaky_relu";
+    case Activation::gelu: return "gelu";
+    case Activation::softplus: return "softplus";
+    case Activation::tanh: return "tanh";
+    case Activation::sigmoid: return "sigmoid";
+  }
+  return "?";
+}
+
+Activation activation_from(const std::string& wanted) {
+  std::string names;
+  for (Activation activation : all_activations) {
+    if (wanted == name(activation)) return activation;
+    names += std::string(names.empty() ? "" : ", ") + name(activation);
+  }
+  fail(ErrorKind::value, "activation", "no activation is named \"", wanted, "\"; there are ", names);
+}
+
+Var activate(Activation activation, const Var& x) {
+  switch (activation) {
+    case Activation::none: return x;
+    case Activation::relu: return relu(x);
+    case Activation::leaky_relu: return leaky_relu(x);
+    case Activation::gelu: return gelu(x);
+    case Activation::softplus: return softplus(x);
+    case Activation::tanh: return tanh(x);
+    case Activation::sigmoid: return sigmoid(x);
+  }
+  return x;
+}
+
+std::string LeakyReLU::describe() const { return text("LeakyReLU(", slope_, ")"); }
+
+}  // namespace gradus

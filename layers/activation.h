@@ -1,0 +1,59 @@
+// Nonlinearities as layers, and as a choice that other layers and models take.
+#pragma once
+
+#include <string>
+
+#include "layers/module.h"
+
+namespace gradus {
+
+enum class Activation { none, relu, leaky_relu, gelu, softplus, tanh, sigmoid };
+
+/// "relu"
+const char* name(Activation activation);
+/// The inverse of name(); throws ErrorKind::value listing the names.
+Activation activation_from(const std::string& name);
+Var activate(Activation activation, const Var& x);
+
+class ReLU : public Module {
+ public:
+  Var forward(const Var& x) override { return relu(x); }
+  std::string describe() const override { return "ReLU"; }
+};
+
+class LeakyReLU : public Module {
+ public:
+  explicit LeakyReLU(double slope = 0.01) : slope_(slope) {}
+  Var forward(const Var& x) override { return leaky_relu(x, slope_); }
+  std::string describe() const override;
+
+ private:
+  double slope_;
+};
+
+/// The exact form, x times the normal distribution function.
+class GELU : public Module {
+ public:
+  Var forward(const Var& x) override { return gelu(x); }
+  std::string describe() const override { return "GELU"; }
+};
+
+class Softplus : public Module {
+ public:
+  Var forward(const Var& x) override { return softplus(x); }
+  std::string describe() const override { return "Softplus"; }
+};
+
+class Tanh : public Module {
+ public:
+  Var forward(const Var& x) override { return tanh(x); }
+  std::string describe() const override { return "Tanh"; }
+};
+
+class Sigmoid : public Module {
+ public:
+  Var forward(const Var& x) override { return sigmoid(x); }
+  std::string describe() const override { return "Sigmoid"; }
+};
+
+}  // namespace gradus

@@ -1,0 +1,49 @@
+// How users write the windows of convolution and pooling: one number or one per direction, and padding that may depend
+// on the input.
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+
+namespace gradus {
+
+/// Height and width; one number stands for both.
+struct Extent2d {
+  int64_t height, width;
+  constexpr Extent2d(int64_t both) : height(both), width(both) {}  // NOLINT(google-explicit-constructor): `.kernel = 3`
+  constexpr Extent2d(int64_t height, int64_t width) : height(height), width(width) {}
+  friend bool operator==(const Extent2d&, const Extent2d&) = default;
+};
+
+/// Zeros around an image: a number of them, or `same`, TensorFlow's rule that makes the output ceil(input / stride)
+/// long. That rule puts an odd zero at the bottom and right: a 3x3 window of stride 2 on an even input pads 0 before
+/// and 1 after.
+class Padding {
+ public:
+  constexpr Padding(int64_t all)
+      : Padding(all, all, all, all) {}  // NOLINT(google-explicit-constructor): `.padding = 1`
+  constexpr Padding(int64_t height, int64_t width) : Padding(height, width, height, width) {}
+  constexpr Padding(int64_t top, int64_t left, int64_t bottom, int64_t right) : sides_{top, left, bottom, right} {}
+  static const Padding same;
+
+  bool is_same() const { return same_; }
+  /// Writes top, left, bottom, right for an input of this size.
+  void resolve(Extent2d input, Extent2d kernel, Extent2d stride, Extent2d dilation, int64_t (&sides)[4]) const;
+  friend bool operator==(const Padding&, const Padding&) = default;
+  friend std::ostream& operator<<(std::ostream& out, const Padding& padding);
+
+ private:
+  int64_t sides_[4];
+  bool same_ = false;
+};
+
+inline constexpr Padding Padding::same = [] {
+  Padding padding(0);
+  padding.same_ = true;
+  return padding;
+}();
+
+/// Prints as 3, or 3x5.
+std::ostream& operator<<(std::ostream& out, Extent2d extent);
+
+}  // namespace gradus

@@ -1,0 +1,170 @@
+// The tree of modules: registration, names, state, modes and random streams.
+#include "layers/module.h"
+
+#include "core/error.h"
+#include "layers/init.h"
+
+namespace gradus {
+namespace {
+
+thread_local CallObserver* innermost_observer = nullptr;
+
+std::string join(const std::string& prefix, const std::string& name) {
+  return prefix.empty() ? name : prefix + "." + name;
+}
+
+std::string listed(const char* what, const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? std::string("; ") + what + ": " : ", ") + name;
+  return text;
+}
+
+}  // namespace
+
+Module::Module() {
+  const RandomKey key = detail::next_module_key();
+  random_.seed = key.seed;
+  random_.stream = key.stream;
+}
+
+Module::~Module() = default;
+Module::Module(Module&&) noexcept = default;
+
+Var Module::forward(const Var&) {
+  fail(ErrorKind::value, "module", describe(), " does not define forward(const Var&)");
+}
+
+Var Module::operator()(const Var& x) {
+  Var y = forward(x);
+  if (innermost_observer != nullptr) innermost_observer->see_(*this, x, y);
+  return y;
+}
+
+void Module::check_name(const std::string& name) const {
+  if (name.empty() || name.find('.') != std::string::npos)
+    fail(ErrorKind::value, "module", "a part of ", describe(), " cannot be named \"", name,
+         "\": names are not empty and have no dot");
+  const auto taken = [&name](const auto& parts) {
+    for (const auto& part : parts)
+      if (part.first == name) return true;
+    return false;
+  };
+  if (taken(parameters_) || taken(buffers_) || taken(children_))
+    fail(ErrorKind::value, "module", describe(), " already has a part named \"", name, "\"");
+}
+
+void Module::add_child(std::string name, std::unique_ptr<Module> module) {
+  check_name(name);
+  if (!module) fail(ErrorKind::value, "module", "the child \"", name, "\" is null");
+  children_.emplace_back(std::move(name), std::move(module));
+}
+
+Parameter Module::parameter(std::string name, const Tensor& value, ParamInfo info) {
+  check_name(name);
+  info.name = name;
+  parameters_.emplace_back(std::move(name), Parameter(value, std::move(info)));
+  return parameters_.back().second;
+}
+
+Tensor Module::buffer(std::string name, const Tensor& value) {
+  check_name(name);
+  buffers_.emplace_back(std::move(name), value);
+  return value;
+}
+
+void Module::collect(const std::string& prefix, std::vector<Parameter>& parameters) const {
+  for (const auto& [name, parameter] : parameters_) parameters.push_back(parameter.renamed(join(prefix, name)));
+  for (const auto& [name, module] : children_) module->collect(join(prefix, name), parameters);
+}
+
+std::vector<Parameter> Module::parameters() const {
+  std::vector<Parameter> all;
+  collect("", all);
+  return all;
+}
+
+int64_t Module::parameter_count() const {
+  int64_t count = 0;
+  for (const Parameter& p : parameters()) count += p.value().numel();
+  return count;
+}
+
+void Module::collect(const std::string& prefix, StateDict& state) const {
+  for (const auto& [name, parameter] : parameters_) state[join(prefix, name)] = parameter.value();
+  for (const auto& [name, tensor] : buffers_) state[join(prefix, name)] = tensor;
+  for (const auto& [name, module] : children_) module->collect(join(prefix, name), state);
+}
+
+StateDict Module::state() const {
+  StateDict all;
+  collect("", all);
+  return all;
+}
+
+void Module::load(const StateDict& given) {
+  const StateDict own = state();
+  std::vector<std::string> missing, unexpected, different;
+  for (const auto& [name, tensor] : own) {
+    const auto found = given.find(name);
+    if (found == given.end())
+      missing.push_back(name);
+    else if (found->second.shape() != tensor.shape() || found->second.dtype() != tensor.dtype())
+      different.push_back(text(name, " is ", found->second.dtype(), " ", found->second.shape(), ", expected ",
+                               tensor.dtype(), " ", tensor.shape()));
+  }
+  for (const auto& [name, tensor] : given)
+    if (!own.contains(name)) unexpected.push_back(name);
+  if (!missing.empty() || !unexpected.empty() || !different.empty())
+    fail(ErrorKind::value, "load", "the state does not fit the model", listed("missing", missing),
+         listed("unexpected", unexpected), listed("different", different));
+  for (const auto& [name, tensor] : own) {
+    Tensor to = tensor;
+    copy_(to, given.at(name));
+  }
+}
+
+void Module::visit(const std::string& prefix, const std::function<void(const std::string&, Module&)>& see) {
+  see(prefix, *this);
+  for (const auto& [name, module] : children_) module->visit(join(prefix, name), see);
+}
+
+void Module::visit(const std::function<void(const std::string&, Module&)>& see) { visit("", see); }
+
+void Module::train(bool on) {
+  visit([on](const std::string&, Module& module) { module.training_ = on; });
+}
+
+void Module::seed(uint64_t seed) {
+  uint64_t stream = 0;
+  visit([&](const std::string&, Module& module) {
+    module.random_ = {};
+    module.random_.seed = seed;
+    module.random_.stream = stream++;
+  });
+}
+
+void Module::set_step(uint64_t step) {
+  visit([step](const std::string&, Module& module) {
+    module.random_.step = step;
+    module.random_.calls = 0;
+  });
+}
+
+// Steps and calls take the upper halves of the two counters: a draw uses at most 2^32 blocks of four numbers.
+RandomKey Module::next_draw() { return {random_.seed, random_.stream + (random_.calls++ << 32), random_.step << 32}; }
+
+EvalScope::EvalScope(Module& model) {
+  model.visit([this](const std::string&, Module& module) {
+    if (module.training()) were_training_.push_back(&module);
+  });
+  model.eval();
+}
+
+EvalScope::~EvalScope() {
+  for (Module* module : were_training_) module->training_ = true;
+}
+
+CallObserver::CallObserver(See see) : see_(std::move(see)), outer_(innermost_observer) { innermost_observer = this; }
+CallObserver::~CallObserver() { innermost_observer = outer_; }
+
+}  // namespace gradus
