@@ -133,6 +133,7 @@ Tensor conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& sp
 Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, const Shape& w);
 struct MaxPooled { Tensor values, index; };
 MaxPooled max_pool2d(const Tensor& x, const Pool2dSpec& spec);
+/// `index` is one that max_pool2d gave for an input of x's height and width; its values are not checked.
 Tensor max_pool2d_scatter(const Tensor& gy, const Tensor& index, const Shape& x);
 Tensor max_pool2d_gather(const Tensor& x, const Tensor& index);
 Tensor avg_pool2d(const Tensor& x, const Pool2dSpec& spec);

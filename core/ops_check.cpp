@@ -1,0 +1,174 @@
+// The checks shared by the operations, and what each elementwise operation accepts.
+#include "core/ops_check.h"
+
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+
+namespace gradus::check {
+namespace {
+
+enum class Accepts : uint8_t { floating, numbers, boolean, anything };
+
+struct Rule {
+  const char* name;
+  Accepts accepts;
+  bool gives_bool = false;
+};
+
+constexpr Rule rule(UnaryOp op) {
+  switch (op) {
+    case UnaryOp::neg: return {"neg", Accepts::numbers};
+    case UnaryOp::abs: return {"abs", Accepts::numbers};
+    case UnaryOp::sign: return {"sign", Accepts::numbers};
+    case UnaryOp::exp: return {"exp", Accepts::floating};
+    case UnaryOp::log: return {"log", Accepts::floating};
+    case UnaryOp::sqrt: return {"sqrt", Accepts::floating};
+    case UnaryOp::rsqrt: return {"rsqrt", Accepts::floating};
+    case UnaryOp::reciprocal: return {"reciprocal", Accepts::floating};
+    case UnaryOp::square: return {"square", Accepts::numbers};
+    case UnaryOp::sin: return {"sin", Accepts::floating};
+    case UnaryOp::cos: return {"cos", Accepts::floating};
+    case UnaryOp::erf: return {"erf", Accepts::floating};
+    case UnaryOp::tanh: return {"tanh", Accepts::floating};
+    case UnaryOp::sigmoid: return {"sigmoid", Accepts::floating};
+    case UnaryOp::softplus: return {"softplus", Accepts::floating};
+    case UnaryOp::relu: return {"relu", Accepts::numbers};
+    case UnaryOp::leaky_relu: return {"leaky_relu", Accepts::floating};
+    case UnaryOp::gelu: return {"gelu", Accepts::floating};
+    case UnaryOp::logical_not: return {"logical_not", Accepts::boolean, true};
+  }
+  return {"unary", Accepts::anything};
+}
+
+constexpr Rule rule(BinaryOp op) {
+  switch (op) {
+    case BinaryOp::add: return {"add", Accepts::numbers};
+    case BinaryOp::sub: return {"sub", Accepts::numbers};
+    case BinaryOp::mul: return {"mul", Accepts::numbers};
+    case BinaryOp::div: return {"div", Accepts::floating};
+    case BinaryOp::pow: return {"pow", Accepts::floating};
+    case BinaryOp::maximum: return {"maximum", Accepts::numbers};
+    case BinaryOp::minimum: return {"minimum", Accepts::numbers};
+    case BinaryOp::eq: return {"equal", Accepts::anything, true};
+    case BinaryOp::ne: return {"not_equal", Accepts::anything, true};
+    case BinaryOp::lt: return {"less", Accepts::numbers, true};
+    case BinaryOp::le: return {"less_equal", Accepts::numbers, true};
+    case BinaryOp::gt: return {"greater", Accepts::numbers, true};
+    case BinaryOp::ge: return {"greater_equal", Accepts::numbers, true};
+    case BinaryOp::logical_and: return {"logical_and", Accepts::boolean, true};
+    case BinaryOp::logical_or: return {"logical_or", Accepts::boolean, true};
+    case BinaryOp::relu_grad: return {"relu_grad", Accepts::floating};
+    case BinaryOp::tanh_grad: return {"tanh_grad", Accepts::floating};
+    case BinaryOp::sigmoid_grad: return {"sigmoid_grad", Accepts::floating};
+    case BinaryOp::leaky_relu_grad: return {"leaky_relu_grad", Accepts::floating};
+    case BinaryOp::gelu_grad: return {"gelu_grad", Accepts::floating};
+    case BinaryOp::softplus_grad: return {"softplus_grad", Accepts::floating};
+  }
+  return {"binary", Accepts::anything};
+}
+
+void accepts(const Rule& rule, const Tensor& x) {
+  const DType dtype = x.dtype();
+  switch (rule.accepts) {
+    case Accepts::floating:
+      if (is_floating(dtype)) return;
+      fail_floating(rule.name, x);
+    case Accepts::numbers:
+      if (dtype != DType::boolean) return;
+      fail(ErrorKind::dtype, rule.name, "needs numbers, got bool ", x.shape(),
+           "; cast it first, or use logical_and, logical_or, logical_not");
+    case Accepts::boolean:
+      if (dtype == DType::boolean) return;
+      fail(ErrorKind::dtype, rule.name, "needs bool, got ", dtype, " ", x.shape(),
+           "; compare it first, as in not_equal(x, y)");
+    case Accepts::anything: return;
+  }
+}
+
+}  // namespace
+
+void fail_undefined(const char* op, const char* role) {
+  fail(ErrorKind::value, op, role, " is an undefined tensor; a default-constructed Tensor holds nothing");
+}
+void fail_floating(const char* op, const Tensor& x) {
+  fail(ErrorKind::dtype, op, "computes in float32 or float64, got ", x.dtype(), " ", x.shape(),
+       "; cast it first, as in cast(x, DType::float32)");
+}
+void fail_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
+  fail(ErrorKind::dtype, op, "operands need one dtype, got ", a.dtype(), " ", a.shape(), " and ", b.dtype(), " ",
+       b.shape(), "; nothing is promoted silently: cast one of them");
+}
+void fail_shape(const char* op, const char* role, const Tensor& x, const Shape& expected) {
+  fail(ErrorKind::shape, op, role, " needs shape ", expected, ", got ", x.shape());
+}
+void fail_rank(const char* op, const char* role, const Tensor& x, int rank, const char* layout) {
+  fail(ErrorKind::shape, op, role, " needs ", rank, " dimensions ", layout, ", got ", x.shape());
+}
+
+void optional_vector(const char* op, const char* role, const Tensor& vector, int64_t n, const Tensor& x) {
+  if (!vector.defined()) return;
+  shape(op, role, vector, {n});
+  same_dtype(op, x, vector);
+}
+
+const char* name(UnaryOp op) { return rule(op).name; }
+const char* name(BinaryOp op) { return rule(op).name; }
+
+void unary(UnaryOp op, const Tensor& x) {
+  const Rule r = rule(op);
+  defined(r.name, x);
+  accepts(r, x);
+}
+
+DType binary(BinaryOp op, const Tensor& a, const Tensor& b) {
+  const Rule r = rule(op);
+  defined(r.name, a, "the first operand");
+  defined(r.name, b, "the second operand");
+  same_dtype(r.name, a, b);
+  accepts(r, a);
+  return r.gives_bool ? DType::boolean : a.dtype();
+}
+
+DType binary(BinaryOp op, const Tensor& a) {
+  const Rule r = rule(op);
+  defined(r.name, a);
+  accepts(r, a);
+  return r.gives_bool ? DType::boolean : a.dtype();
+}
+
+void scalar(const char* op, DType dtype, double value) {
+  if (is_floating(dtype)) return;
+  double low = 0, high = 1;  // bool
+  if (dtype == DType::uint8) high = 255;
+  if (dtype == DType::int32) low = std::numeric_limits<int32_t>::min(), high = std::numeric_limits<int32_t>::max();
+  if (dtype == DType::int64) low = -0x1p63, high = 0x1.fffffffffffffp62;  // the last double below 2^63
+  if (!(value >= low && value <= high && value == std::trunc(value)))
+    fail(ErrorKind::value, op, dtype, " elements cannot hold the scalar ", value,
+         "; cast the tensor to a type that can");
+}
+
+void writable(const char* op, const Tensor& x) {
+  defined(op, x, "the tensor to write");
+  for (int d = 0; d < x.rank(); ++d)
+    if (x.strides()[d] == 0 && x.shape()[d] > 1)
+      fail(ErrorKind::value, op, "cannot write into an expanded tensor: the elements along dimension ", d, " of ",
+           x.shape(), " share memory; clone it first");
+}
+
+void indices(const char* op, const Tensor& index, int64_t extent) {
+  defined(op, index, "the index");
+  if (index.dtype() != DType::int64)
+    fail(ErrorKind::dtype, op, "the index needs int64, got ", index.dtype(), " ", index.shape(), "; cast it first");
+  if (index.numel() == 0) return;
+  const Shape one = Dims::filled(index.rank(), 1);
+  for (const ReduceOp extremum : {ReduceOp::min, ReduceOp::max}) {
+    Tensor bound = Tensor::empty(one, DType::int64);
+    kernels::reduce(extremum, index, bound);
+    const auto value = static_cast<int64_t>(bound.item());
+    if (value < 0 || value >= extent) fail(ErrorKind::value, op, "index ", value, " lies outside [0, ", extent, ")");
+  }
+}
+
+}  // namespace gradus::check

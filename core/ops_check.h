@@ -1,0 +1,64 @@
+// What operations check before they call a kernel: one wording for each mistake. Private to core/ops_*.cpp.
+#pragma once
+
+#include "core/kernels.h"
+#include "core/tensor.h"
+
+namespace gradus::check {
+
+// The throwing halves, out of line so that a passing check costs a comparison.
+[[noreturn]] void fail_undefined(const char* op, const char* role);
+[[noreturn]] void fail_floating(const char* op, const Tensor& x);
+[[noreturn]] void fail_same_dtype(const char* op, const Tensor& a, const Tensor& b);
+[[noreturn]] void fail_shape(const char* op, const char* role, const Tensor& x, const Shape& expected);
+[[noreturn]] void fail_rank(const char* op, const char* role, const Tensor& x, int rank, const char* layout);
+
+inline void defined(const char* op, const Tensor& x, const char* role = "the input") {
+  if (!x.defined()) [[unlikely]]
+    fail_undefined(op, role);
+}
+
+/// float32 or float64: what kernels beyond the elementwise ones compute in.
+inline void floating(const char* op, const Tensor& x) {
+  defined(op, x);
+  if (x.dtype() != DType::float32 && x.dtype() != DType::float64) [[unlikely]]
+    fail_floating(op, x);
+}
+
+inline void same_dtype(const char* op, const Tensor& a, const Tensor& b) {
+  if (a.dtype() != b.dtype()) [[unlikely]]
+    fail_same_dtype(op, a, b);
+}
+
+/// Defined and of exactly this shape; `role` is a noun phrase such as "the bias".
+inline void shape(const char* op, const char* role, const Tensor& x, const Shape& expected) {
+  defined(op, x, role);
+  if (!(x.shape() == expected)) [[unlikely]]
+    fail_shape(op, role, x, expected);
+}
+
+/// Of this rank; `layout` names its dimensions, such as "[N,C,H,W]".
+inline void rank(const char* op, const char* role, const Tensor& x, int rank, const char* layout) {
+  defined(op, x, role);
+  if (x.rank() != rank) [[unlikely]]
+    fail_rank(op, role, x, rank, layout);
+}
+
+/// An optional one-dimensional tensor of n elements with x's dtype, such as the bias of a convolution.
+void optional_vector(const char* op, const char* role, const Tensor& vector, int64_t n, const Tensor& x);
+
+const char* name(UnaryOp op);
+const char* name(BinaryOp op);
+/// That the operation takes elements of x's dtype.
+void unary(UnaryOp op, const Tensor& x);
+/// The same for two operands of one dtype; returns the dtype of the result.
+DType binary(BinaryOp op, const Tensor& a, const Tensor& b);
+DType binary(BinaryOp op, const Tensor& a);
+/// That the value is one that elements of this dtype can hold: any for floating types, integers in range for integers.
+void scalar(const char* op, DType dtype, double value);
+/// That x can be written element by element: no two elements share memory.
+void writable(const char* op, const Tensor& x);
+/// That every element of an int64 tensor lies in [0, extent). Reads the values.
+void indices(const char* op, const Tensor& index, int64_t extent);
+
+}  // namespace gradus::check

@@ -1,0 +1,197 @@
+// Reductions over dimensions, indexing along one dimension, and the matrix product.
+#include <cmath>
+
+#include "core/error.h"
+#include "core/ops.h"
+#include "core/ops_check.h"
+
+namespace gradus {
+namespace {
+
+/// Which dimensions a reduction runs over, and what it leaves.
+struct Plan {
+  Plan(const char* op, const Tensor& x, const Dims& dims) {
+    check::defined(op, x);
+    bool reduced[max_rank] = {};
+    for (int64_t entry : dims) {
+      const int d = normalize_dim(op, entry, x.rank());
+      if (reduced[d]) fail(ErrorKind::shape, op, "dimensions ", dims, " name dimension ", d, " twice");
+      reduced[d] = true;
+    }
+    for (int d = 0; d < x.rank(); ++d) {
+      const bool over = dims.empty() || reduced[d];
+      if (over)
+        count *= x.shape()[d];
+      else
+        short_shape.push_back(x.shape()[d]);
+      full_shape.push_back(over ? 1 : x.shape()[d]);
+    }
+  }
+  Shape full_shape;   ///< with extent 1 along reduced dimensions
+  Shape short_shape;  ///< without them
+  int64_t count = 1;  ///< elements that make one result
+};
+
+Tensor with_shape(const Tensor& dense, const Shape& shape) {
+  return Tensor(dense.storage(), dense.offset(), shape, contiguous_strides(shape), dense.dtype());
+}
+
+Tensor reduce(ReduceOp op, const Tensor& x, const Plan& plan) {
+  Tensor out = Tensor::empty(plan.full_shape, x.dtype());
+  kernels::reduce(op, x, out);
+  return out;
+}
+
+Tensor extremum(const char* name, ReduceOp op, const Tensor& x, const Dims& dims, bool keep_dims) {
+  const Plan plan(name, x, dims);
+  if (plan.count == 0 && numel(plan.full_shape) > 0)
+    fail(ErrorKind::shape, name, "no elements to choose from: ", x.shape(), " is empty along the reduced dimensions");
+  const Tensor out = reduce(op, x, plan);
+  return keep_dims ? out : with_shape(out, plan.short_shape);
+}
+
+/// That bool and uint8, whose sums would wrap at once, are cast first.
+void summable(const char* op, const Tensor& x) {
+  if (x.dtype() == DType::boolean || x.dtype() == DType::uint8)
+    fail(ErrorKind::dtype, op, "a sum of ", x.dtype(), " would overflow; cast it first, as in cast(x, DType::int64)");
+}
+
+/// That index has x's extents except along d, with values inside.
+void indexable(const char* op, const Tensor& x, int d, const Tensor& index) {
+  check::defined(op, index, "the index");
+  bool fits = index.rank() == x.rank();
+  for (int i = 0; fits && i < x.rank(); ++i) fits = i == d || index.shape()[i] == x.shape()[i];
+  if (!fits)
+    fail(ErrorKind::shape, op, "index ", index.shape(), " must have the extents of ", x.shape(),
+         " except along dimension ", d);
+  check::indices(op, index, x.shape()[d]);
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& x, const Dims& dims, bool keep_dims) {
+  const Plan plan("sum", x, dims);
+  summable("sum", x);
+  const Tensor out = reduce(ReduceOp::sum, x, plan);
+  return keep_dims ? out : with_shape(out, plan.short_shape);
+}
+
+Tensor mean(const Tensor& x, const Dims& dims, bool keep_dims) {
+  const Plan plan("mean", x, dims);
+  if (!is_floating(x.dtype())) check::fail_floating("mean", x);
+  if (plan.count == 0 && numel(plan.full_shape) > 0)
+    fail(ErrorKind::shape, "mean", "no elements to average: ", x.shape(), " is empty along the reduced dimensions");
+  Tensor out = reduce(ReduceOp::sum, x, plan);
+  kernels::binary_scalar(BinaryOp::div, out, static_cast<double>(plan.count), out);
+  return keep_dims ? out : with_shape(out, plan.short_shape);
+}
+
+Tensor max(const Tensor& x, const Dims& dims, bool keep_dims) {
+  return extremum("max", ReduceOp::max, x, dims, keep_dims);
+}
+Tensor min(const Tensor& x, const Dims& dims, bool keep_dims) {
+  return extremum("min", ReduceOp::min, x, dims, keep_dims);
+}
+
+Tensor argmax(const Tensor& x, int64_t dim, bool keep_dims) {
+  check::defined("argmax", x);
+  const int d = normalize_dim("argmax", dim, x.rank());
+  const Plan plan("argmax", x, {d});
+  if (plan.count == 0)
+    fail(ErrorKind::shape, "argmax", "no elements to choose from: dimension ", d, " of ", x.shape(), " is empty");
+  Tensor out = Tensor::empty(plan.full_shape, DType::int64);
+  kernels::argmax(x, d, out);
+  return keep_dims ? out : with_shape(out, plan.short_shape);
+}
+
+Tensor sum_to(const Tensor& x, const Shape& shape) {
+  check::defined("sum_to", x);
+  if (x.shape() == shape) return x;
+  const int added = x.rank() - shape.rank();
+  bool fits = added >= 0;
+  Dims dims;
+  for (int d = 0; fits && d < x.rank(); ++d) {
+    const int64_t target = d < added ? 1 : shape[d - added];
+    if (target == x.shape()[d]) continue;
+    fits = target == 1;
+    dims.push_back(d);
+  }
+  if (!fits) fail(ErrorKind::shape, "sum_to", x.shape(), " is no broadcast of ", shape);
+  if (dims.empty()) return reshape(x, shape);  // only leading extents of 1 differ
+  return with_shape(sum(x, dims, true), shape);
+}
+
+double norm(const Tensor& x) {
+  check::floating("norm", x);
+  return std::sqrt(sum(square(x)).item());
+}
+
+double dot(const Tensor& a, const Tensor& b) {
+  check::floating("dot", a);
+  check::shape("dot", "the second operand", b, a.shape());
+  return sum(a * b).item();
+}
+
+bool all_finite(const Tensor& x) {
+  check::defined("all_finite", x);
+  if (!is_floating(x.dtype()) || x.numel() == 0) return true;
+  // NaN wins both; what is finite at both ends is finite between.
+  return std::isfinite(max(x).item()) && std::isfinite(min(x).item());
+}
+
+Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) {
+  check::defined("gather", x);
+  const int d = normalize_dim("gather", dim, x.rank());
+  indexable("gather", x, d, index);
+  Tensor out = Tensor::empty(index.shape(), x.dtype());
+  kernels::gather(x, d, index, out);
+  return out;
+}
+
+Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source) {
+  check::defined("scatter_add", x);
+  const int d = normalize_dim("scatter_add", dim, x.rank());
+  check::shape("scatter_add", "the source", source, index.shape());
+  check::same_dtype("scatter_add", x, source);
+  indexable("scatter_add", x, d, index);
+  Tensor out = clone(x);
+  kernels::scatter_add(d, index, source, out);
+  return out;
+}
+
+Tensor matmul(const Tensor& a, const Tensor& b) {
+  check::floating("matmul", a);
+  check::floating("matmul", b);
+  check::same_dtype("matmul", a, b);
+  if (a.rank() < 2 || b.rank() < 2)
+    fail(ErrorKind::shape, "matmul", "operands need at least 2 dimensions, got ", a.shape(), " and ", b.shape(),
+         "; unsqueeze() makes a vector a matrix");
+  const int64_t m = a.size(-2), inner = a.size(-1), n = b.size(-1);
+  if (b.size(-2) != inner)
+    fail(ErrorKind::shape, "matmul", a.shape(), " x ", b.shape(), ": the columns of the first, ", inner,
+         ", must be the rows of the second, ", b.size(-2));
+  if (b.rank() == 2 && a.rank() > 2) {  // one large product in place of many small ones
+    Shape shape = a.shape();
+    shape[a.rank() - 1] = n;
+    Shape rows = a.shape();
+    rows.pop_back();
+    return reshape(matmul(reshape(a, {numel(rows), inner}), b), shape);
+  }
+  Shape a_leading = a.shape(), b_leading = b.shape();
+  for (int i = 0; i < 2; ++i) a_leading.pop_back(), b_leading.pop_back();
+  const Shape leading = broadcast("matmul", a_leading, b_leading);
+  const auto matrices = [&](int64_t rows, int64_t columns) {
+    Shape shape = leading;
+    shape.push_back(rows);
+    shape.push_back(columns);
+    return shape;
+  };
+  Tensor out = Tensor::empty(matrices(m, n), a.dtype());
+  if (inner == 0)
+    kernels::fill(0, out);
+  else if (out.numel() > 0)
+    kernels::matmul(expand(a, matrices(m, inner)), expand(b, matrices(inner, n)), 1, 0, out);
+  return out;
+}
+
+}  // namespace gradus
