@@ -1,0 +1,62 @@
+// Factorizations of small matrices by Eigen, on the host in float64.
+#include "core/linalg.h"
+
+#include <Eigen/Dense>
+#include <vector>
+
+#include "core/error.h"
+#include "core/ops.h"
+
+namespace gradus {
+namespace {
+
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+Matrix to_matrix(const char* op, const Tensor& a) {
+  if (!a.defined() || a.rank() != 2 || !is_floating(a.dtype())) {
+    if (!a.defined()) fail(ErrorKind::value, op, "needs a matrix, got an undefined tensor");
+    fail(a.rank() == 2 ? ErrorKind::dtype : ErrorKind::shape, op, "needs a floating-point matrix [m,n], got ",
+         a.dtype(), " ", a.shape());
+  }
+  const std::vector<double> values = cast(a, DType::float64).to_vector<double>();
+  const Matrix matrix = Eigen::Map<const Matrix>(values.data(), a.size(0), a.size(1));
+  if (!matrix.allFinite()) fail(ErrorKind::value, op, "the matrix ", a.shape(), " has infinite or NaN elements");
+  return matrix;
+}
+
+Tensor to_tensor(const Matrix& matrix) {
+  return Tensor::from(std::span<const double>(matrix.data(), static_cast<size_t>(matrix.size())),
+                      {matrix.rows(), matrix.cols()});
+}
+
+}  // namespace
+
+SymmetricEigen symmetric_eigen(const Tensor& a) {
+  const Matrix matrix = to_matrix("symmetric_eigen", a);
+  if (matrix.rows() != matrix.cols())
+    fail(ErrorKind::shape, "symmetric_eigen", "needs a square matrix, got ", a.shape());
+  if (matrix.size() == 0) return {Tensor::empty({0}, DType::float64), Tensor::empty({0, 0}, DType::float64)};
+  const Matrix symmetric = 0.5 * (matrix + matrix.transpose());
+  const Eigen::SelfAdjointEigenSolver<Matrix> solver(symmetric);
+  if (solver.info() != Eigen::Success)
+    fail(ErrorKind::value, "symmetric_eigen", "the iteration did not converge for a matrix ", a.shape());
+  const Eigen::VectorXd& values = solver.eigenvalues();
+  return {Tensor::from(std::span<const double>(values.data(), static_cast<size_t>(values.size())), {values.size()}),
+          to_tensor(solver.eigenvectors())};
+}
+
+Tensor orthonormal(const Tensor& a) {
+  Matrix matrix = to_matrix("orthonormal", a);
+  if (matrix.size() == 0) return clone(a);
+  const bool wide = matrix.rows() < matrix.cols();
+  if (wide) matrix = matrix.transpose().eval();
+  const Eigen::HouseholderQR<Matrix> qr(matrix);
+  const Eigen::Index rank = matrix.cols();
+  Matrix q = qr.householderQ() * Matrix::Identity(matrix.rows(), rank);
+  for (Eigen::Index i = 0; i < rank; ++i)
+    if (qr.matrixQR()(i, i) < 0) q.col(i) = -q.col(i);
+  if (wide) q = q.transpose().eval();
+  return cast(to_tensor(q), a.dtype());
+}
+
+}  // namespace gradus
