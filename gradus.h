@@ -22,4 +22,7 @@
 #include "layers/norm.h"
 #include "layers/pool.h"
 #include "layers/summary.h"
+#include "models/all_cnn.h"
+#include "models/mlp.h"
+#include "models/registry.h"
 #include "optim/optimizer.h"

@@ -1,0 +1,52 @@
+// Models by name.
+#include "models/registry.h"
+
+#include "core/error.h"
+#include "models/mlp.h"
+
+namespace gradus {
+namespace {
+
+struct Entry {
+  const char* name;
+  std::unique_ptr<Module> (*make)(const ModelOptions& options);
+};
+
+const Entry entries[] = {
+    {"all_cnn",
+     [](const ModelOptions& o) -> std::unique_ptr<Module> {
+       // Two strided convolutions quarter the image, and the seventh takes a 3x3 window of what is left.
+       constexpr int64_t least = 9;
+       if (o.image[1] < least || o.image[2] < least)
+         fail(ErrorKind::value, "model", "all_cnn needs images of at least ", least, "x", least, ", but these are ",
+              o.image[1], "x", o.image[2]);
+       return std::make_unique<AllCnn>(
+           AllCnnOptions{.channels = o.image[0], .classes = o.classes, .dropout = o.dropout, .padding = o.padding});
+     }},
+    {"mlp",
+     [](const ModelOptions& o) -> std::unique_ptr<Module> {
+       return std::make_unique<Mlp>(numel(o.image), o.classes, MlpOptions{.hidden = o.hidden});
+     }},
+};
+
+}  // namespace
+
+std::vector<std::string> model_names() {
+  std::vector<std::string> names;
+  for (const Entry& entry : entries) names.emplace_back(entry.name);
+  return names;
+}
+
+std::unique_ptr<Module> make_model(const std::string& name, const ModelOptions& options) {
+  if (options.image.rank() != 3 || numel(options.image) < 1 || options.classes < 1)
+    fail(ErrorKind::value, "model", "images are [channels,height,width] and classes positive, but they are ",
+         options.image, " and ", options.classes);
+  std::string names;
+  for (const Entry& entry : entries) {
+    if (name == entry.name) return entry.make(options);
+    names += std::string(names.empty() ? "" : ", ") + entry.name;
+  }
+  fail(ErrorKind::value, "model", "there is no model \"", name, "\"; there are ", names);
+}
+
+}  // namespace gradus
