@@ -1,0 +1,124 @@
+#include "data/image.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/file.h"
+
+namespace gradus {
+namespace {
+
+/// The weights of consecutive source pixels in one target pixel; they sum to 1.
+struct Taps {
+  int64_t first = 0;
+  std::vector<float> weights;
+};
+
+std::vector<Taps> axis_taps(int64_t from, int64_t to) {
+  std::vector<Taps> taps(static_cast<size_t>(to));
+  const double scale = static_cast<double>(from) / static_cast<double>(to);
+  for (int64_t i = 0; i < to; ++i) {
+    Taps& tap = taps[static_cast<size_t>(i)];
+    if (scale > 1) {
+      const double begin = static_cast<double>(i) * scale, end = static_cast<double>(i + 1) * scale;
+      tap.first = static_cast<int64_t>(begin);
+      for (int64_t k = tap.first; k < from && static_cast<double>(k) < end; ++k) {
+        const double covered = std::min(end, k + 1.0) - std::max(begin, static_cast<double>(k));
+        tap.weights.push_back(static_cast<float>(covered / scale));
+      }
+    } else {
+      const double centre =
+          std::clamp((static_cast<double>(i) + 0.5) * scale - 0.5, 0.0, static_cast<double>(from - 1));
+      tap.first = std::min(static_cast<int64_t>(centre), std::max<int64_t>(from - 2, 0));
+      const auto right = static_cast<float>(centre - static_cast<double>(tap.first));
+      tap.weights = {1 - right};
+      if (from > 1) tap.weights.push_back(right);
+    }
+  }
+  return taps;
+}
+
+// ITU T.81, table K.1, in zigzag order.
+constexpr std::array<int, 64> standard_luminance = {
+    16, 11,  12, 14, 12, 10, 16,  14,  13,  14, 18, 17,  16,  19,  24,  40,  26, 24,  22,  22, 24, 49,
+    35, 37,  29, 40, 58, 51, 61,  60,  57,  51, 56, 55,  64,  72,  92,  78,  64, 68,  87,  69, 55, 56,
+    80, 109, 81, 87, 95, 98, 103, 104, 103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99};
+
+std::optional<int> quality_of_table(std::span<const uint8_t> table) {
+  for (int quality = 100; quality >= 1; --quality) {
+    const int scale = quality < 50 ? 5000 / quality : 200 - 2 * quality;
+    const bool same = std::equal(table.begin(), table.end(), standard_luminance.begin(), [&](int found, int standard) {
+      return found == std::clamp((standard * scale + 50) / 100, 1, 255);
+    });
+    if (same) return quality;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Image read_image(const std::string& path, int64_t channels) {
+  const std::string bytes = read_file(path);
+  return decode_image({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, path, channels);
+}
+
+Image resize_image(const Image& image, int64_t height, int64_t width) {
+  if (height < 1 || width < 1 || image.height < 1 || image.width < 1)
+    fail(ErrorKind::value, "resize_image", "cannot make ", height, "x", width, " from ", image.height, "x", image.width,
+         ": every extent must be at least 1");
+  const int64_t channels = image.channels;
+  // Columns first, into rows of floats; then rows, rounded to bytes.
+  const std::vector<Taps> across = axis_taps(image.width, width), down = axis_taps(image.height, height);
+  const int64_t row = width * channels;
+  std::vector<float> narrow(static_cast<size_t>(image.height * row));
+  float* to = narrow.data();
+  for (int64_t y = 0; y < image.height; ++y)
+    for (const Taps& taps : across)
+      for (int64_t c = 0; c < channels; ++c, ++to) {
+        const uint8_t* from = image.pixels.data() + (y * image.width + taps.first) * channels + c;
+        for (float weight : taps.weights) {
+          *to += weight * static_cast<float>(*from);
+          from += channels;
+        }
+      }
+  Image out{.height = height, .width = width, .channels = channels, .pixels = {}};
+  out.pixels.reserve(static_cast<size_t>(height * row));
+  for (const Taps& taps : down)
+    for (int64_t i = 0; i < row; ++i) {
+      float sum = 0;
+      const float* from = narrow.data() + taps.first * row + i;
+      for (float weight : taps.weights) {
+        sum += weight * *from;
+        from += row;
+      }
+      out.pixels.push_back(static_cast<uint8_t>(std::lround(std::clamp(sum, 0.0f, 255.0f))));
+    }
+  return out;
+}
+
+bool is_image_name(std::string_view name) {
+  const size_t dot = name.rfind('.');
+  if (dot == name.npos) return false;
+  std::string ending(name.substr(dot + 1));
+  for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  constexpr std::string_view endings[] = {"png", "jpg", "jpeg", "bmp", "ppm", "pgm"};
+  return std::find(std::begin(endings), std::end(endings), ending) != std::end(endings);
+}
+
+std::optional<int> jpeg_quality(std::span<const uint8_t> bytes) {
+  constexpr uint8_t tables = 0xdb, scan = 0xda;
+  if (bytes.size() < 2 || bytes[0] != 0xff || bytes[1] != 0xd8) return std::nullopt;
+  // Segments: FF, marker, two bytes of length that count themselves, content. Luminance is 8-bit table 0.
+  for (size_t at = 2; at + 4 <= bytes.size() && bytes[at] == 0xff && bytes[at + 1] != scan;) {
+    const size_t content = at + 4, end = at + 2 + (static_cast<size_t>(bytes[at + 2]) << 8 | bytes[at + 3]);
+    if (bytes[at + 1] == tables && content + 65 <= std::min(end, bytes.size()) && bytes[content] == 0)
+      return quality_of_table(bytes.subspan(content + 1, 64));
+    at = end;
+  }
+  return std::nullopt;
+}
+
+}  // namespace gradus
