@@ -63,7 +63,7 @@ struct GradOptions {
   bool create_graph = false;  ///< record the walk itself, so that the results can be differentiated again
   bool retain_graph = false;  ///< implied by create_graph
   bool allow_unused = false;  ///< an input that does not influence the outputs gives an undefined Var instead of an error
-  std::vector<Var> seeds;     ///< one per output, shaped like it; ones by default, which needs single-element outputs
+  std::vector<Var> seeds{};   ///< one per output, shaped like it; ones by default, which needs single-element outputs
 };
 /// d(outputs)/d(inputs), summed over outputs, one per input and shaped like it. Leaves' grad() is untouched. Inputs may
 /// be any variables of the graph.
