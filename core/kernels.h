@@ -54,6 +54,15 @@ struct Pool2dSpec {
   friend bool operator==(const Pool2dSpec&, const Pool2dSpec&) = default;
 };
 
+/// Coefficients of one step of Adam: m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2.
+struct AdamSpec {
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double correction1 = 1;  ///< 1 - beta1^t
+  double correction2 = 1;  ///< 1 - beta2^t
+};
+
 /// Memory and identity of the device that this library was built for.
 namespace device {
 const char* name();       ///< "cpu" or "cuda"

@@ -165,5 +165,7 @@ void scale_(Tensor& y, double factor);
 /// y = y op x for any elementwise kernel.
 void binary_(BinaryOp op, Tensor& y, const Tensor& x);
 void unary_(UnaryOp op, Tensor& x);
+/// Updates Adam's moments with the gradient g and returns the direction (m / correction1) / (sqrt(v / correction2) + eps).
+Tensor adam_(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v);
 
 }  // namespace gradus

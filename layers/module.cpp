@@ -13,12 +13,6 @@ std::string join(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : prefix + "." + name;
 }
 
-std::string listed(const char* what, const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? std::string("; ") + what + ": " : ", ") + name;
-  return text;
-}
-
 }  // namespace
 
 Module::Module() {
@@ -103,20 +97,7 @@ StateDict Module::state() const {
 
 void Module::load(const StateDict& given) {
   const StateDict own = state();
-  std::vector<std::string> missing, unexpected, different;
-  for (const auto& [name, tensor] : own) {
-    const auto found = given.find(name);
-    if (found == given.end())
-      missing.push_back(name);
-    else if (found->second.shape() != tensor.shape() || found->second.dtype() != tensor.dtype())
-      different.push_back(text(name, " is ", found->second.dtype(), " ", found->second.shape(), ", expected ",
-                               tensor.dtype(), " ", tensor.shape()));
-  }
-  for (const auto& [name, tensor] : given)
-    if (!own.contains(name)) unexpected.push_back(name);
-  if (!missing.empty() || !unexpected.empty() || !different.empty())
-    fail(ErrorKind::value, "load", "the state does not fit the model", listed("missing", missing),
-         listed("unexpected", unexpected), listed("different", different));
+  check_same_state("the model", own, given);
   for (const auto& [name, tensor] : own) {
     Tensor to = tensor;
     copy_(to, given.at(name));

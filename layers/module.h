@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,11 +9,9 @@
 
 #include "autograd/ops.h"
 #include "autograd/parameter.h"
+#include "core/state_dict.h"
 
 namespace gradus {
-
-/// Tensors by full name ("layer1.0.conv1.weight", "bn1.running_mean"), as PyTorch names them.
-using StateDict = std::map<std::string, Tensor>;
 
 /// Derive, register parts in the constructor's initializer list, and override forward:
 ///

@@ -10,7 +10,6 @@
 //                  .build();
 #pragma once
 
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -18,6 +17,7 @@
 #include <vector>
 
 #include "autograd/parameter.h"
+#include "core/state_dict.h"
 #include "optim/clip.h"
 #include "optim/diagnostics.h"
 #include "optim/precondition/fop.h"
@@ -33,9 +33,6 @@
 #include "optim/weight_decay.h"
 
 namespace gradus::optim {
-
-/// Tensors by name: "<parameter>/<slot>" for what stages remember, "group.0/lr" and so on for hyperparameters.
-using State = std::map<std::string, Tensor>;
 
 /// What a group of parameters has of its own. Every field that is not given is inherited from the builder.
 struct Group {
@@ -72,12 +69,13 @@ class Optimizer {
   /// Names of the parameters of a group.
   std::vector<std::string> members(size_t group) const;
 
-  /// Everything that a resumed run needs, so that it is bit-equal to an uninterrupted one. Tensors share memory with
-  /// the optimizer: write or clone them before the next step.
-  State state() const;
+  /// Everything that a resumed run needs to be bit-equal to an uninterrupted one: "<parameter>/<slot>" for what stages
+  /// remember, "group.0/lr" and so on for hyperparameters, "optimizer/step". Tensors share memory with the optimizer:
+  /// write or clone them before the next step.
+  StateDict state() const;
   /// Copies values in. Throws one error that lists every missing, unexpected and mis-shaped name; nothing is changed
   /// then.
-  void load(const State& state);
+  void load(const StateDict& state);
   int64_t state_bytes() const;
 
   /// One report per preconditioned parameter, in order of parameters.

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "autograd/parameter.h"
+#include "optim/predicate.h"
 #include "optim/rule.h"
 #include "optim/rules/adam.h"
 
@@ -27,6 +28,15 @@ struct Site {
   uint64_t index = 0;  ///< number of the parameter in the optimizer: a stream for random numbers
 };
 
+/// How hypergradients are used; the defaults are Algorithm 1 of the paper. Names follow the ambiguity register.
+struct Learning {
+  bool include_lr = true;     ///< the step size of the step that made theta(t) is a factor of the hypergradient
+  bool update_first = false;  ///< m learns from g(t) before it preconditions g(t), not after
+  bool exact = false;         ///< differentiate at m(t-1), which made theta(t), not at m(t): costs a copy of m
+  bool count_first = false;   ///< the inner rule sees a zero hypergradient where no previous gradient is, not nothing
+  bool after_rule = false;    ///< P acts on the rule's direction (a momentum, say), not on the gradient
+};
+
 class Preconditioner {
  public:
   virtual ~Preconditioner() = default;
@@ -37,6 +47,8 @@ class Preconditioner {
   /// The gradient with respect to m of <g, P(m) x>, shaped like m. As theta(t) = theta(t-1) - eps P(m) x, the learner
   /// multiplies it with -eps to get dJ(t)/dm. `at` is the step that made theta(t).
   virtual Tensor gradient(const Tensor& m, const Tensor& g, const Tensor& x, const StepInfo& at) const = 0;
+  /// The user's choice, with what this method's definition fixes.
+  virtual Learning learning(Learning chosen) const { return chosen; }
 
   // For diagnostics:
   /// P(m) as a matrix [n, n]; undefined where it would be too large to be worth forming.
@@ -45,15 +57,6 @@ class Preconditioner {
   virtual Tensor eigenvalues(const Tensor& m, const StepInfo& at) const;
   /// How many numbers the paper counts for it ("additional parameters"), where that differs from the elements of m.
   virtual int64_t paper_count() const { return initial().numel(); }
-};
-
-/// How hypergradients are used; the defaults are Algorithm 1 of the paper. Names follow the ambiguity register.
-struct Learning {
-  bool include_lr = true;     ///< the step size of the step that made theta(t) is a factor of the hypergradient
-  bool update_first = false;  ///< m learns from g(t) before it preconditions g(t), not after
-  bool exact = false;         ///< differentiate at m(t-1), which made theta(t), not at m(t): costs a copy of m
-  bool count_first = false;   ///< the inner rule sees a zero hypergradient at the first step instead of nothing
-  bool after_rule = false;    ///< P acts on the rule's direction (a momentum, say), not on the gradient
 };
 
 /// Options of a preconditioner: `static constexpr const char* name`, the inner rule `hyper`, `learning`, and the maker

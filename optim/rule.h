@@ -51,4 +51,9 @@ class AnyRule {
   std::function<std::unique_ptr<Rule>(const Tensor&)> make_;
 };
 
+/// Zeros in the memory order of the parameter: how most state starts.
+Tensor zeros_like(const Tensor& parameter);
+/// theta <- (1 - lr decay) theta - lr direction, in one pass.
+void descend(Tensor& parameter, const Tensor& direction, double lr, double decay);
+
 }  // namespace gradus::optim

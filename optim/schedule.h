@@ -2,9 +2,10 @@
 // epochs inside per_epoch().
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
-#include <span>
+#include <utility>
 #include <vector>
 
 namespace gradus::optim {
@@ -12,8 +13,9 @@ namespace gradus::optim {
 /// The factor at time t >= 0.
 class Schedule {
  public:
-  Schedule(std::function<double(int64_t t)> factor)  // NOLINT(google-explicit-constructor): a lambda is a schedule
-      : factor_(std::move(factor)) {}
+  template <std::invocable<int64_t> F>
+  requires(!std::same_as<F, Schedule>) Schedule(F factor)
+      : factor_(std::move(factor)) {}  // NOLINT(google-explicit-constructor): a lambda is a schedule
   double operator()(int64_t t) const { return factor_(t); }
 
  private:

@@ -10,22 +10,21 @@
 
 namespace gradus::optim {
 
-/// One remembered value. A tensor that is undefined now (nothing to remember yet) is saved as an empty one of shape
-/// [0].
+/// One remembered value.
 struct Slot {
   std::string name;
   std::variant<Tensor*, double*, int64_t*> value;
-  Shape shape;  ///< of a tensor, where it is defined
+  Tensor like;  ///< of a tensor: its shape, dtype and memory order, also where it is undefined now
 };
 
 /// Collects the slots of one parameter. Nested stages add a prefix to their names: "fop.adam.first_moment".
 class Slots {
  public:
   /// A tensor that is always defined.
-  void add(const std::string& name, Tensor& tensor) { slots_.push_back({prefix_ + name, &tensor, tensor.shape()}); }
-  /// A tensor that is undefined at times, and otherwise has this shape.
-  void add(const std::string& name, Tensor& tensor, const Shape& shape) {
-    slots_.push_back({prefix_ + name, &tensor, shape});
+  void add(const std::string& name, Tensor& tensor) { add(name, tensor, tensor); }
+  /// A tensor that is at times undefined (saved as an empty one of shape [0]) and otherwise is like `like`.
+  void add(const std::string& name, Tensor& tensor, const Tensor& like) {
+    slots_.push_back({prefix_ + name, &tensor, like});
   }
   void add(const std::string& name, double& number) { slots_.push_back({prefix_ + name, &number, {}}); }
   void add(const std::string& name, int64_t& count) { slots_.push_back({prefix_ + name, &count, {}}); }

@@ -1,0 +1,130 @@
+// From a description to an optimizer: which options each parameter has, and which parameters share theirs.
+#include <algorithm>
+#include <set>
+
+#include "core/error.h"
+#include "optim/optimizer_impl.h"
+
+namespace gradus::optim {
+
+Builder& Builder::rule(AnyRule rule) {
+  rule_ = std::move(rule);
+  return *this;
+}
+
+Builder& Builder::precondition(AnyPreconditioner preconditioner) {
+  preconditioner_ = std::move(preconditioner);
+  return *this;
+}
+
+Builder& Builder::schedule(std::string setting, Schedule schedule) {
+  schedules_.emplace_back(std::move(setting), std::move(schedule));
+  return *this;
+}
+
+Builder& Builder::clip(Clip clip) {
+  if (!(clip.norm >= 0) || !(clip.value >= 0))
+    fail(ErrorKind::value, "clip", "expects limits of at least 0 (0 is none), got norm ", clip.norm, " and value ",
+         clip.value);
+  clip_ = clip;
+  return *this;
+}
+
+Builder& Builder::weight_decay(WeightDecay decay) {
+  decay_ = std::move(decay);
+  return *this;
+}
+
+Builder& Builder::group(Predicate where, Group overrides) {
+  groups_.emplace_back(std::move(where), std::move(overrides));
+  return *this;
+}
+
+namespace {
+
+using Overrides = std::vector<const Group*>;  ///< in order of precedence: the last wins
+
+/// Everything about one group, overrides applied.
+struct Resolved {
+  AnyRule rule;
+  AnyPreconditioner preconditioner;
+  OptimizerGroup group;
+};
+
+void override_settings(Settings& settings, const Group& by) {
+  if (by.lr) settings.set("lr", *by.lr);
+  if (by.weight_decay) settings.set("weight_decay", *by.weight_decay);
+  for (const auto& [name, value] : by.settings) {
+    settings.at(name);  // throws for a name that nothing has
+    settings.set(name, value);
+  }
+}
+
+Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, const Overrides& overrides) {
+  for (const Group* by : overrides) {
+    if (by->rule) resolved.rule = *by->rule;
+    if (by->preconditioner) resolved.preconditioner = *by->preconditioner;
+    if (by->schedule) resolved.group.schedules.insert_or_assign("lr", *by->schedule);
+  }
+  OptimizerGroup& group = resolved.group;
+  group.base = resolved.rule.settings();
+  group.decay_mode = decay                                 ? decay->mode
+                     : group.base.contains("weight_decay") ? DecayMode::decoupled
+                                                           : DecayMode::coupled;
+  group.base.set("weight_decay", decay ? decay->rate : group.base.get("weight_decay", 0));
+  if (resolved.preconditioner.name() != "none")
+    for (const auto& [name, value] : resolved.preconditioner.hyper().settings()) group.base.set("hyper." + name, value);
+  for (const Group* by : overrides) override_settings(group.base, *by);
+  group.base.at("lr");
+  return resolved;
+}
+
+}  // namespace
+
+Optimizer Builder::build() const {
+  if (!rule_) fail(ErrorKind::value, "optimizer", "no rule was chosen; add .rule(optim::Sgd{.lr = 0.1}) or another");
+  if (parameters_.empty()) fail(ErrorKind::value, "optimizer", "there are no parameters to optimize");
+  Resolved base{*rule_, preconditioner_, {}};
+  for (const auto& [name, schedule] : schedules_) base.group.schedules.insert_or_assign(name, schedule);
+
+  auto impl = std::make_unique<Optimizer::Impl>();
+  impl->clip = clip_;
+  std::vector<Overrides> combinations;  // of overrides that some parameter has: one group each
+  std::vector<Resolved> resolved;
+  std::set<std::string> names;
+  for (const Parameter& parameter : parameters_) {
+    const ParamInfo& info = parameter.info();
+    if (!names.insert(info.name).second)
+      fail(ErrorKind::value, "optimizer", "two parameters are called '", info.name, "'; state is kept by name");
+    Overrides overrides;
+    for (const auto& [where, group] : groups_)
+      if (where(info)) overrides.push_back(&group);
+    const auto found = std::find(combinations.begin(), combinations.end(), overrides);
+    const auto index = static_cast<size_t>(found - combinations.begin());
+    if (found == combinations.end()) {
+      combinations.push_back(overrides);
+      resolved.push_back(resolve(base, decay_, overrides));
+      impl->groups.push_back(resolved.back().group);
+    }
+
+    const Resolved& options = resolved[index];
+    OptimizerItem item;
+    item.parameter = parameter;
+    item.group = index;
+    item.decays = !decay_ || decay_->where(info);
+    item.rule_name = options.rule.name();
+    item.rule = options.rule.make(parameter.value());
+    item.preconditioner_name = options.preconditioner.name();
+    const Site site{info, parameter.value(), options.group.base.at("lr"), impl->items.size()};
+    if (auto preconditioner = options.preconditioner.make(site))
+      item.learner = std::make_unique<Learner>(std::move(preconditioner), options.preconditioner, parameter.value());
+    impl->items.push_back(std::move(item));
+  }
+  for (const auto& [name, schedule] : schedules_)
+    if (std::none_of(impl->groups.begin(), impl->groups.end(),
+                     [&name = name](const OptimizerGroup& group) { return group.base.contains(name); }))
+      impl->groups.front().base.at(name);  // throws, naming what there is
+  return Optimizer(std::move(impl));
+}
+
+}  // namespace gradus::optim

@@ -1,0 +1,92 @@
+// One step of hypergradient descent.
+#include "optim/learner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "core/error.h"
+#include "core/ops.h"
+
+namespace gradus::optim {
+
+Learner::Learner(std::unique_ptr<const Preconditioner> preconditioner, const AnyPreconditioner& options,
+                 const Tensor& value)
+    : preconditioner_(std::move(preconditioner)),
+      learning_(preconditioner_->learning(options.learning())),
+      like_(value),
+      learned_(preconditioner_->initial()),
+      rule_name_(options.hyper().name()),
+      rule_(options.hyper().make(learned_)) {
+  // M first means that the current m made theta(t): exact already.
+  if (learning_.update_first) learning_.exact = false;
+  if (learning_.exact) applied_ = clone(learned_);
+}
+
+Tensor Learner::step(const Tensor& g, const Tensor& x, const Settings& hyper, const StepInfo& at) {
+  if (learning_.update_first) learn(g, hyper);
+  const Tensor preconditioned = preconditioner_->apply(learned_, x, at);
+  if (!learning_.update_first) {
+    const Tensor current = learning_.exact ? clone(learned_) : Tensor();
+    learn(g, hyper);
+    if (learning_.exact) copy_(applied_, current);
+  }
+  remember(x, at);
+  return preconditioned;
+}
+
+void Learner::learn(const Tensor& g, const Settings& hyper) {
+  Tensor h;
+  if (previous_.defined()) {
+    if (previous_.version() != previous_version_)
+      fail(ErrorKind::value, "optim", "the gradient of the last step was written to after step(), but preconditioners ",
+           "learn from it; give set_grad() fresh memory at every step");
+    h = preconditioner_->gradient(learning_.exact ? applied_ : learned_, g, previous_, previous_at_);
+    scale_(h, learning_.include_lr ? -previous_at_.lr : -1);  // dJ/dm = -eps d<g, P(m) x>/dm
+  } else if (learning_.count_first) {
+    h = zeros_like(learned_);
+  } else {
+    return;
+  }
+  descend(learned_, rule_->direction(h, hyper), hyper.at("lr"), hyper.get("weight_decay", 0));
+}
+
+void Learner::remember(const Tensor& x, const StepInfo& at) {
+  if (learning_.after_rule || !(x.strides() == like_.strides())) {
+    if (!previous_.defined() || !learning_.after_rule) previous_ = Tensor::empty_like(like_);
+    copy_(previous_, x);
+  } else {
+    previous_ = x;
+  }
+  previous_version_ = previous_.version();
+  previous_at_ = at;
+}
+
+void Learner::slots(Slots& slots) {
+  slots.add("learned", learned_);
+  slots.add("previous", previous_, like_);
+  slots.add("previous_step", previous_at_.step);
+  slots.add("previous_lr", previous_at_.lr);
+  if (learning_.exact) slots.add("applied", applied_);
+  slots.nest(rule_name_, *rule_);
+}
+
+PreconditionerReport Learner::report(const Tensor& g, const StepInfo& at) const {
+  PreconditionerReport report;
+  report.matrix = preconditioner_->matrix(learned_, at);
+  report.eigenvalues = preconditioner_->eigenvalues(learned_, at);
+  report.frobenius = norm(report.matrix.defined() ? report.matrix : report.eigenvalues);
+  report.paper_parameters = preconditioner_->paper_count();
+  report.stored_parameters = learned_.numel();
+  const Tensor& x = g.defined() ? g : previous_;
+  report.angle_degrees = report.gain = std::nan("");
+  if (x.defined()) {
+    const Tensor u = preconditioner_->apply(learned_, x, at);
+    const double scale = norm(x), length = norm(u);
+    report.gain = length / scale;
+    report.angle_degrees = std::acos(std::clamp(dot(x, u) / (scale * length), -1.0, 1.0)) * 180 / std::numbers::pi;
+  }
+  return report;
+}
+
+}  // namespace gradus::optim

@@ -1,0 +1,46 @@
+// The state and the learning of one parameter's preconditioner: the learned tensor, the previous gradient, and the
+// inner rule that follows the hypergradient. Internal to optim.
+#pragma once
+
+#include <memory>
+
+#include "optim/diagnostics.h"
+#include "optim/preconditioner.h"
+
+namespace gradus::optim {
+
+class Learner {
+ public:
+  /// `value` is the parameter: previous gradients are kept in its memory order.
+  Learner(std::unique_ptr<const Preconditioner> preconditioner, const AnyPreconditioner& options, const Tensor& value);
+
+  /// Learns from the gradient g of this step and what the previous step preconditioned; returns P(m) x and remembers x.
+  /// x is g itself, or the rule's direction after_rule(). No copy of x is made unless the rule owns it.
+  Tensor step(const Tensor& g, const Tensor& x, const Settings& hyper, const StepInfo& at);
+  /// No gradient came: the next one has no predecessor.
+  void skip() { previous_ = Tensor(); }
+  bool after_rule() const { return learning_.after_rule; }
+
+  void slots(Slots& slots);
+  /// To be called after the slots were written from outside.
+  void loaded() { previous_version_ = previous_.defined() ? previous_.version() : 0; }
+  /// Without names and state bytes; g may be undefined.
+  PreconditionerReport report(const Tensor& g, const StepInfo& at) const;
+
+ private:
+  void learn(const Tensor& g, const Settings& hyper);
+  void remember(const Tensor& x, const StepInfo& at);
+
+  std::unique_ptr<const Preconditioner> preconditioner_;
+  Learning learning_;
+  Tensor like_;
+  Tensor learned_;   ///< m(t)
+  Tensor previous_;  ///< what the previous step preconditioned; undefined at first and after a skip
+  StepInfo previous_at_;
+  uint64_t previous_version_ = 0;  ///< of the memory of previous_, which others may hold too
+  Tensor applied_;                 ///< exact: the m that the previous step applied
+  std::string rule_name_;
+  std::unique_ptr<Rule> rule_;
+};
+
+}  // namespace gradus::optim

@@ -1,0 +1,32 @@
+// Which form of FOP a parameter gets.
+#include "optim/precondition/fop.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "optim/precondition/fop_forms.h"
+
+namespace gradus::optim {
+
+std::unique_ptr<Preconditioner> Fop::make(const Site& site) const {
+  if (norm != Norm::off && rescale)
+    fail(ErrorKind::value, "fop", "norm and rescale both fix the scale of P; choose one of them");
+  if (rank < 0 || max_dim < 0 || large_rank < 1)
+    fail(ErrorKind::value, "fop", "expects rank >= 0, max_dim >= 0 and large_rank >= 1, got ", rank, ", ", max_dim,
+         " and ", large_rank);
+  const ParamInfo& info = site.info;
+  const bool conv = info.layer == LayerKind::conv && site.value.rank() == 4;
+  const bool linear = info.layer == LayerKind::linear && site.value.rank() == 2;
+  if (!is_weight(info) || !(conv || linear)) return nullptr;
+
+  const int64_t n = conv ? info.kernel[0] * info.kernel[1] : info.in;
+  const FopSite place{
+      info, conv ? MatrixSide::spatial : MatrixSide::in, site.value.numel() / n, n, site.value.dtype(), site.index};
+  if (form == Form::identity_plus || (form == Form::automatic && linear)) {
+    const int64_t automatic_rank = n <= max_dim ? n : large_rank;
+    return make_fop_low_rank(place, *this, std::min(n, rank ? rank : automatic_rank));
+  }
+  return make_fop_matrix(place, *this);
+}
+
+}  // namespace gradus::optim

@@ -1,0 +1,57 @@
+// One learned number per weight: m has shape [1].
+#include "optim/precondition/s_hd.h"
+
+#include "core/ops.h"
+
+namespace gradus::optim {
+namespace {
+
+class ScalarPreconditioner final : public Preconditioner {
+ public:
+  ScalarPreconditioner(const Site& site, SHd::Form form)
+      : form_(form), dtype_(site.value.dtype()), start_(form == SHd::Form::baydin ? site.lr : 1) {}
+
+  Tensor initial() const override { return Tensor::full({1}, start_, dtype_); }
+
+  Tensor apply(const Tensor& m, const Tensor& x, const StepInfo& at) const override { return x * factor(m, at); }
+
+  // <g, P x> = factor(m) <g, x>
+  Tensor gradient(const Tensor& m, const Tensor& g, const Tensor& x, const StepInfo& at) const override {
+    const double alignment = dot(g, x);
+    switch (form_) {
+      case SHd::Form::positive: return m * (2 * alignment);
+      case SHd::Form::baydin: return Tensor::full({1}, at.lr == 0 ? 0 : alignment / at.lr, dtype_);
+      default: return Tensor::full({1}, alignment, dtype_);
+    }
+  }
+
+  // Baydin's rule: e steps along the rule's direction, and the learning rate that multiplies later must cancel.
+  Learning learning(Learning chosen) const override {
+    if (form_ == SHd::Form::baydin) chosen.include_lr = chosen.after_rule = true;
+    return chosen;
+  }
+
+  Tensor matrix(const Tensor& m, const StepInfo& at) const override { return reshape(factor(m, at), {1, 1}); }
+
+ private:
+  Tensor factor(const Tensor& m, const StepInfo& at) const {
+    switch (form_) {
+      case SHd::Form::positive: return m * m;
+      case SHd::Form::baydin: return at.lr == 0 ? m : m * (1 / at.lr);
+      default: return m;
+    }
+  }
+
+  SHd::Form form_;
+  DType dtype_;
+  double start_;
+};
+
+}  // namespace
+
+std::unique_ptr<Preconditioner> SHd::make(const Site& site) const {
+  if (!is_weight(site.info) || site.value.rank() < 2) return nullptr;
+  return std::make_unique<ScalarPreconditioner>(site, form);
+}
+
+}  // namespace gradus::optim

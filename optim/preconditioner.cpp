@@ -1,0 +1,15 @@
+// Diagnostics that follow from P as a matrix.
+#include "optim/preconditioner.h"
+
+#include "core/linalg.h"
+
+namespace gradus::optim {
+
+Tensor Preconditioner::matrix(const Tensor&, const StepInfo&) const { return {}; }
+
+Tensor Preconditioner::eigenvalues(const Tensor& m, const StepInfo& at) const {
+  const Tensor p = matrix(m, at);
+  return p.defined() ? symmetric_eigen(p).values : Tensor();
+}
+
+}  // namespace gradus::optim

@@ -1,0 +1,96 @@
+// Saving and loading an optimizer by name, strictly.
+#include "core/error.h"
+#include "core/ops.h"
+#include "core/state_dict.h"
+#include "optim/optimizer_impl.h"
+
+namespace gradus::optim {
+namespace {
+
+/// Every slot of an optimizer with its full name; hyperparameters and the step count are slots too.
+std::vector<Slot> all_slots(std::vector<OptimizerItem>& items, std::vector<OptimizerGroup>& groups, int64_t& steps) {
+  std::vector<Slot> all{{"optimizer/step", &steps, {}}};
+  for (size_t i = 0; i < groups.size(); ++i)
+    for (auto& [name, value] : groups[i].base) all.push_back({text("group.", i, "/", name), &value, {}});
+  for (OptimizerItem& item : items) {
+    Slots slots;
+    item.slots(slots);
+    for (const Slot& slot : slots) all.push_back({item.parameter.name() + "/" + slot.name, slot.value, slot.like});
+  }
+  return all;
+}
+
+const Shape nothing{0};
+
+/// The slot as a tensor: numbers have rank 0, and a tensor that is undefined now has shape [0].
+Tensor saved(const Slot& slot) {
+  if (const auto* number = std::get_if<double*>(&slot.value)) return Tensor::full({}, **number, DType::float64);
+  if (const auto* count = std::get_if<int64_t*>(&slot.value)) return Tensor::from<int64_t>({**count}, {});
+  const Tensor& tensor = *std::get<Tensor*>(slot.value);
+  return tensor.defined() ? tensor : Tensor::empty(nothing, slot.like.dtype());
+}
+
+/// What load() expects for the slot; where both nothing and something may come, what did come decides.
+Tensor expected(const Slot& slot, const StateDict& given) {
+  if (!std::holds_alternative<Tensor*>(slot.value)) return saved(slot);
+  const auto found = given.find(slot.name);
+  const bool empty = found != given.end() && found->second.shape() == nothing;
+  const bool may_be_empty = std::get<Tensor*>(slot.value)->storage() != slot.like.storage();
+  return empty && may_be_empty ? Tensor::empty(nothing, slot.like.dtype()) : slot.like;
+}
+
+void restore(const Slot& slot, const Tensor& from) {
+  if (auto* const* number = std::get_if<double*>(&slot.value)) {
+    **number = from.item();
+  } else if (auto* const* count = std::get_if<int64_t*>(&slot.value)) {
+    **count = from.to_vector<int64_t>().front();
+  } else {
+    // Fresh memory in the same memory order: what is there may be shared (a kept gradient), and sums over the loaded
+    // tensor must run in the same order.
+    Tensor& to = *std::get<Tensor*>(slot.value);
+    to = from.shape() == nothing && !(slot.like.shape() == nothing) ? Tensor() : Tensor::empty_like(slot.like);
+    if (to.defined()) copy_(to, from);
+  }
+}
+
+}  // namespace
+
+int64_t bytes_of(const Slots& slots) {
+  int64_t bytes = 0;
+  for (const Slot& slot : slots) {
+    const auto* tensor = std::get_if<Tensor*>(&slot.value);
+    if (!tensor)
+      bytes += 8;
+    else if ((*tensor)->defined())
+      bytes += (*tensor)->numel() * static_cast<int64_t>(size_of((*tensor)->dtype()));
+  }
+  return bytes;
+}
+
+int64_t Optimizer::state_bytes() const {
+  int64_t bytes = 0;
+  for (OptimizerItem& item : impl_->items) {
+    Slots slots;
+    item.slots(slots);
+    bytes += bytes_of(slots);
+  }
+  return bytes;
+}
+
+StateDict Optimizer::state() const {
+  StateDict state;
+  for (const Slot& slot : all_slots(impl_->items, impl_->groups, impl_->steps)) state.emplace(slot.name, saved(slot));
+  return state;
+}
+
+void Optimizer::load(const StateDict& state) {
+  const std::vector<Slot> slots = all_slots(impl_->items, impl_->groups, impl_->steps);
+  StateDict own;
+  for (const Slot& slot : slots) own.emplace(slot.name, expected(slot, state));
+  check_same_state("the optimizer", own, state);
+  for (const Slot& slot : slots) restore(slot, state.at(slot.name));
+  for (OptimizerItem& item : impl_->items)
+    if (item.learner) item.learner->loaded();
+}
+
+}  // namespace gradus::optim
