@@ -3,16 +3,6 @@
 
 namespace gradus::kernels {
 
-void unary(UnaryOp op, const Tensor& x, Tensor& out, double param) { ref::unary(op, x, out, param); }
-void binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out, double param) {
-  ref::binary(op, a, b, out, param);
-}
-void binary_scalar(BinaryOp op, const Tensor& a, double b, Tensor& out) { ref::binary_scalar(op, a, b, out); }
-void scalar_binary(BinaryOp op, double a, const Tensor& b, Tensor& out) { ref::scalar_binary(op, a, b, out); }
-void where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& out) { ref::where(condition, a, b, out); }
-void axpby(double alpha, const Tensor& x, double beta, Tensor& y) { ref::axpby(alpha, x, beta, y); }
-void fill(double value, Tensor& out) { ref::fill(value, out); }
-void copy(const Tensor& x, Tensor& out) { ref::copy(x, out); }
 void random_uniform(const RandomKey& key, double low, double high, Tensor& out) {
   ref::random_uniform(key, low, high, out);
 }

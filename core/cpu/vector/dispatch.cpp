@@ -1,0 +1,49 @@
+// The choice among the builds of the vector kernels.
+#include "core/cpu/isa.h"
+#include "core/cpu/vector/kernels.h"
+
+namespace gradus::cpu::vector {
+
+#define GRADUS_DECLARE_BUILD(isa) \
+  namespace isa {                 \
+  void add_elementwise(Kernels&); \
+  }
+GRADUS_DECLARE_BUILD(baseline)
+#if defined(__x86_64__)
+GRADUS_DECLARE_BUILD(v3)
+GRADUS_DECLARE_BUILD(v4)
+#endif
+#undef GRADUS_DECLARE_BUILD
+
+namespace {
+
+Kernels build(Isa isa) {
+  Kernels table{};
+#define GRADUS_USE_BUILD(isa) (isa::add_elementwise(table))
+  switch (isa) {
+#if defined(__x86_64__)
+    case Isa::v4: GRADUS_USE_BUILD(v4); break;
+    case Isa::v3: GRADUS_USE_BUILD(v3); break;
+#else
+    case Isa::v4:
+    case Isa::v3:
+#endif
+    case Isa::baseline: GRADUS_USE_BUILD(baseline); break;
+  }
+#undef GRADUS_USE_BUILD
+  return table;
+}
+
+}  // namespace
+
+const Kernels& kernels() {
+  static const Kernels best = build(isa());
+  return best;
+}
+
+const Kernels& kernels(Isa isa) {
+  static const Kernels tables[] = {build(Isa::baseline), build(Isa::v3), build(Isa::v4)};
+  return tables[static_cast<int>(isa)];
+}
+
+}  // namespace gradus::cpu::vector

@@ -1,0 +1,214 @@
+// Elementwise loops over flat arrays.
+#include "core/cpu/vector/kernels.h"
+#include "core/cpu/vector/math.h"
+
+namespace gradus::cpu::vector::GRADUS_ISA {
+
+namespace {
+
+// ---- Loops ---------------------------------------------------------------------------------------------------------
+// `omp simd` promises that no element depends on another, which holds when arrays are equal or disjoint.
+
+template <class F>
+void map(const float* x, float* out, int64_t n, float param) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) out[i] = F::of(x[i], param);
+}
+
+/// For functions of the C library, one element at a time.
+template <class F>
+void map_each(const float* x, float* out, int64_t n, float param) {
+  for (int64_t i = 0; i < n; ++i) out[i] = F::of(x[i], param);
+}
+
+template <class F, class Out>
+void zip(const float* a, const float* b, Out* out, int64_t n, float param) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) out[i] = F::of(a[i], b[i], param);
+}
+template <class F, class Out>
+void zip_left(const float* a, const float* b, Out* out, int64_t n, float param) {
+  const float right = *b;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) out[i] = F::of(a[i], right, param);
+}
+template <class F, class Out>
+void zip_right(const float* a, const float* b, Out* out, int64_t n, float param) {
+  const float left = *a;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) out[i] = F::of(left, b[i], param);
+}
+
+// ---- Functions -----------------------------------------------------------------------------------------------------
+
+// clang-format off
+#define GRADUS_UNARY(Name, expression) \
+  struct Name { static float of(float x, [[maybe_unused]] float param) { return expression; } };
+#define GRADUS_BINARY(Name, Result, expression) \
+  struct Name { static Result of(float a, float b, [[maybe_unused]] float param) { return expression; } };
+
+GRADUS_UNARY(Neg, -x)
+GRADUS_UNARY(Abs, absolute(x))
+GRADUS_UNARY(Sign, x > 0.0f ? 1.0f : (x < 0.0f ? -1.0f : x))
+GRADUS_UNARY(Exp, exp(x))
+GRADUS_UNARY(Log, log(x))
+GRADUS_UNARY(Sqrt, __builtin_sqrtf(x))
+GRADUS_UNARY(Rsqrt, 1.0f / __builtin_sqrtf(x))
+GRADUS_UNARY(Reciprocal, 1.0f / x)
+GRADUS_UNARY(Square, x * x)
+GRADUS_UNARY(Sin, __builtin_sinf(x))
+GRADUS_UNARY(Cos, __builtin_cosf(x))
+GRADUS_UNARY(Erf, erf(x))
+GRADUS_UNARY(Tanh, tanh(x))
+GRADUS_UNARY(Sigmoid, sigmoid(x))
+GRADUS_UNARY(Softplus, softplus(x))
+GRADUS_UNARY(Relu, x < 0.0f ? 0.0f : x)  // keeps NaN
+GRADUS_UNARY(LeakyRelu, x > 0.0f ? x : param * x)
+GRADUS_UNARY(Gelu, gelu(x))
+
+GRADUS_BINARY(Add, float, a + b)
+GRADUS_BINARY(Sub, float, a - b)
+GRADUS_BINARY(Mul, float, a * b)
+GRADUS_BINARY(Div, float, a / b)
+GRADUS_BINARY(Pow, float, __builtin_powf(a, b))
+GRADUS_BINARY(Maximum, float, ((a != a) | (a > b)) ? a : b)  // NaN wins
+GRADUS_BINARY(Minimum, float, ((a != a) | (a < b)) ? a : b)
+GRADUS_BINARY(ReluGrad, float, b > 0.0f ? a : 0.0f)
+GRADUS_BINARY(TanhGrad, float, a * (1.0f - b * b))
+GRADUS_BINARY(SigmoidGrad, float, a * b * (1.0f - b))
+GRADUS_BINARY(LeakyReluGrad, float, b > 0.0f ? a : param * a)
+GRADUS_BINARY(SoftplusGrad, float, a * sigmoid(b))
+GRADUS_BINARY(GeluGrad, float, a * gelu_slope(b))
+GRADUS_BINARY(Eq, bool, a == b)
+GRADUS_BINARY(Ne, bool, a != b)
+GRADUS_BINARY(Lt, bool, a < b)
+GRADUS_BINARY(Le, bool, a <= b)
+GRADUS_BINARY(Gt, bool, a > b)
+GRADUS_BINARY(Ge, bool, a >= b)
+
+#undef GRADUS_UNARY
+#undef GRADUS_BINARY
+// clang-format on
+
+// pow is the C library's, but for the exponent that models use.
+void pow_both(const float* a, const float* b, float* out, int64_t n, float param) {
+  for (int64_t i = 0; i < n; ++i) out[i] = Pow::of(a[i], b[i], param);
+}
+void pow_left(const float* a, const float* b, float* out, int64_t n, float param) {
+  const float exponent = *b;
+  if (exponent == 2.0f) return map<Square>(a, out, n, 0);
+  for (int64_t i = 0; i < n; ++i) out[i] = Pow::of(a[i], exponent, param);
+}
+void pow_right(const float* a, const float* b, float* out, int64_t n, float param) {
+  const float base = *a;
+  for (int64_t i = 0; i < n; ++i) out[i] = Pow::of(base, b[i], param);
+}
+
+template <class F>
+void compare(const float* a, const float* b, bool* out, int64_t n) {
+  zip<F>(a, b, out, n, 0);
+}
+template <class F>
+void compare_left(const float* a, const float* b, bool* out, int64_t n) {
+  zip_left<F>(a, b, out, n, 0);
+}
+template <class F>
+void compare_right(const float* a, const float* b, bool* out, int64_t n) {
+  zip_right<F>(a, b, out, n, 0);
+}
+
+void where(const bool* condition, const float* a, const float* b, float* out, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const uint32_t mask = 0u - static_cast<uint32_t>(condition[i]);
+    out[i] = from_bits((bits(a[i]) & mask) | (bits(b[i]) & ~mask));
+  }
+}
+
+void axpby(float alpha, const float* x, float beta, float* y, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] = multiply_add(alpha, x[i], beta * y[i]);
+}
+
+void scale(float alpha, const float* x, float* y, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] = alpha * x[i];
+}
+
+void fill(float value, float* out, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) out[i] = value;
+}
+
+void from_bytes(const uint8_t* x, float* out, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(x[i]);
+}
+
+}  // namespace
+
+void add_elementwise(Kernels& table) {
+  const auto set = [&](UnaryOp op, Kernels::Unary f) { table.unary[static_cast<int>(op)] = f; };
+  set(UnaryOp::neg, map<Neg>);
+  set(UnaryOp::abs, map<Abs>);
+  set(UnaryOp::sign, map<Sign>);
+  set(UnaryOp::exp, map<Exp>);
+  set(UnaryOp::log, map<Log>);
+  set(UnaryOp::sqrt, map<Sqrt>);
+  set(UnaryOp::rsqrt, map<Rsqrt>);
+  set(UnaryOp::reciprocal, map<Reciprocal>);
+  set(UnaryOp::square, map<Square>);
+  set(UnaryOp::sin, map_each<Sin>);
+  set(UnaryOp::cos, map_each<Cos>);
+  set(UnaryOp::erf, map<Erf>);
+  set(UnaryOp::tanh, map<Tanh>);
+  set(UnaryOp::sigmoid, map<Sigmoid>);
+  set(UnaryOp::softplus, map<Softplus>);
+  set(UnaryOp::relu, map<Relu>);
+  set(UnaryOp::leaky_relu, map<LeakyRelu>);
+  set(UnaryOp::gelu, map<Gelu>);
+
+  const auto set_binary = [&]<class F>(BinaryOp op, F) {
+    Kernels::Binary* forms = table.binary[static_cast<int>(op)];
+    forms[static_cast<int>(Form::both)] = zip<F, float>;
+    forms[static_cast<int>(Form::left)] = zip_left<F, float>;
+    forms[static_cast<int>(Form::right)] = zip_right<F, float>;
+  };
+  set_binary(BinaryOp::add, Add());
+  set_binary(BinaryOp::sub, Sub());
+  set_binary(BinaryOp::mul, Mul());
+  set_binary(BinaryOp::div, Div());
+  set_binary(BinaryOp::maximum, Maximum());
+  set_binary(BinaryOp::minimum, Minimum());
+  set_binary(BinaryOp::relu_grad, ReluGrad());
+  set_binary(BinaryOp::tanh_grad, TanhGrad());
+  set_binary(BinaryOp::sigmoid_grad, SigmoidGrad());
+  set_binary(BinaryOp::leaky_relu_grad, LeakyReluGrad());
+  set_binary(BinaryOp::gelu_grad, GeluGrad());
+  set_binary(BinaryOp::softplus_grad, SoftplusGrad());
+  Kernels::Binary* pow = table.binary[static_cast<int>(BinaryOp::pow)];
+  pow[static_cast<int>(Form::both)] = pow_both;
+  pow[static_cast<int>(Form::left)] = pow_left;
+  pow[static_cast<int>(Form::right)] = pow_right;
+
+  const auto set_compare = [&]<class F>(BinaryOp op, F) {
+    Kernels::Compare* forms = table.compare[static_cast<int>(op)];
+    forms[static_cast<int>(Form::both)] = compare<F>;
+    forms[static_cast<int>(Form::left)] = compare_left<F>;
+    forms[static_cast<int>(Form::right)] = compare_right<F>;
+  };
+  set_compare(BinaryOp::eq, Eq());
+  set_compare(BinaryOp::ne, Ne());
+  set_compare(BinaryOp::lt, Lt());
+  set_compare(BinaryOp::le, Le());
+  set_compare(BinaryOp::gt, Gt());
+  set_compare(BinaryOp::ge, Ge());
+
+  table.where = where;
+  table.axpby = axpby;
+  table.scale = scale;
+  table.fill = fill;
+  table.from_bytes = from_bytes;
+}
+
+}  // namespace gradus::cpu::vector::GRADUS_ISA

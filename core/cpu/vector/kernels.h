@@ -1,0 +1,43 @@
+// The vector kernels: loops over flat float32 arrays, built several times for different instruction sets from the same
+// source, and the table through which the rest of core/cpu calls the build that fits the processor.
+//
+// The files of this directory are compiled with instructions that the processor may lack, so they use no inline
+// function of another header: the linker could keep that copy for the whole program.
+#pragma once
+
+#include <cstdint>
+
+#include "core/cpu/isa.h"
+#include "core/kernels.h"
+
+namespace gradus::cpu::vector {
+
+inline constexpr int unary_count = static_cast<int>(UnaryOp::logical_not) + 1;
+inline constexpr int binary_count = static_cast<int>(BinaryOp::softplus_grad) + 1;
+
+/// Which operands of a binary kernel are arrays; the other one is a single element.
+enum class Form : uint8_t { both, left, right };
+inline constexpr int form_count = 3;
+
+/// All pointers of a call may be equal, but must not overlap otherwise.
+struct Kernels {
+  // Elementwise. An element's result depends on nothing but its operands.
+  using Unary = void (*)(const float* x, float* out, int64_t n, float param);
+  using Binary = void (*)(const float* a, const float* b, float* out, int64_t n, float param);
+  using Compare = void (*)(const float* a, const float* b, bool* out, int64_t n);
+  Unary unary[unary_count];                 ///< null: not for floats
+  Binary binary[binary_count][form_count];  ///< null: not for floats, or a comparison
+  Compare compare[binary_count][form_count];
+  void (*where)(const bool* condition, const float* a, const float* b, float* out, int64_t n);
+  void (*axpby)(float alpha, const float* x, float beta, float* y, int64_t n);  ///< beta is not 0
+  void (*scale)(float alpha, const float* x, float* y, int64_t n);
+  void (*fill)(float value, float* out, int64_t n);
+  void (*from_bytes)(const uint8_t* x, float* out, int64_t n);
+};
+
+/// The best build for this processor.
+const Kernels& kernels();
+/// A given build, to compare them all; it must not be above cpu::isa().
+const Kernels& kernels(Isa isa);
+
+}  // namespace gradus::cpu::vector

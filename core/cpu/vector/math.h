@@ -1,0 +1,165 @@
+// Transcendental functions of one float, without branches, so that the compiler vectorizes the loops that call them:
+// the same operations for every element, hence the same bits wherever an element lies. Each names its largest error,
+// found by tests/core/cpu_math_test.cpp. Coefficients are minimax fits made for these intervals, weighted for relative
+// error. Included by the files of this directory only, which are compiled once for each instruction set.
+#pragma once
+
+#include <cstdint>
+
+namespace gradus::cpu::vector::GRADUS_ISA {
+
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define GRADUS_HAS_FMA 1
+#else
+#define GRADUS_HAS_FMA 0
+#endif
+
+/// a * b + c; rounded once where the processor can.
+static inline float multiply_add(float a, float b, float c) {
+#if GRADUS_HAS_FMA
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+/// The rounding error of the square: x * x = square + square_error exactly.
+static inline float square_error(float x, float square) {
+#if GRADUS_HAS_FMA
+  return __builtin_fmaf(x, x, -square);
+#else
+  const float scaled = 4097.0f * x;  // Dekker's split into two halves of 12 bits
+  const float high = scaled - (scaled - x), low = x - high;
+  return ((high * high - square) + 2.0f * high * low) + low * low;
+#endif
+}
+
+/// c0 + x (c1 + x (c2 + ...)).
+static inline float polynomial(float, float c0) { return c0; }
+template <class... More>
+static inline float polynomial(float x, float c0, More... more) {
+  return multiply_add(x, polynomial(x, more...), c0);
+}
+
+static inline uint32_t bits(float x) { return __builtin_bit_cast(uint32_t, x); }
+static inline float from_bits(uint32_t u) { return __builtin_bit_cast(float, u); }
+static inline float absolute(float x) { return from_bits(bits(x) & 0x7fffffffu); }
+static inline float with_sign(float magnitude, float sign) {
+  return from_bits((bits(magnitude) & 0x7fffffffu) | (bits(sign) & 0x80000000u));
+}
+
+/// ln 2 in two parts; the first has 9 bits, so that its product with an exponent is exact.
+static constexpr float ln2_high = 0x1.63p-1f, ln2_low = -0x1.bd0106p-13f;
+
+/// e^x, 1 ulp; denormal results too.
+static inline float exp(float x) {
+  x = x > 89.0f ? 89.0f : x;
+  x = x < -104.0f ? -104.0f : x;
+  // Adding 1.5 * 2^23 rounds to an integer, which the low bits then hold.
+  constexpr float shift = 0x1.8p23f;
+  const float shifted = x * 0x1.715476p0f + shift;
+  const int32_t n = static_cast<int32_t>(bits(shifted)) - static_cast<int32_t>(0x4b400000);
+  const float whole = shifted - shift;
+  const float r = multiply_add(whole, -ln2_low, multiply_add(whole, -ln2_high, x));
+  const float p = polynomial(r, 0.5f, 0x1.555554p-3f, 0x1.5554e8p-5f, 0x1.11131p-7f, 0x1.6d4ccap-10f, 0x1.9df77cp-13f);
+  const float e = multiply_add(r * r, p, r) + 1.0f;
+  // 2^n in two factors: either alone stays in range.
+  const int32_t half = n >> 1;
+  return e * from_bits(static_cast<uint32_t>(half + 127) << 23) *
+         from_bits(static_cast<uint32_t>(n - half + 127) << 23);
+}
+
+/// Natural logarithm, 1 ulp; -inf at 0, NaN below.
+static inline float log(float x) {
+  const bool denormal = x < 0x1p-126f;
+  const float scaled = denormal ? x * 0x1p23f : x;
+  // x = 2^e m with m in [sqrt 1/2, sqrt 2)
+  const int32_t e = static_cast<int32_t>(bits(scaled) - 0x3f3504f3u) >> 23;
+  const float f = from_bits(bits(scaled) - (static_cast<uint32_t>(e) << 23)) - 1.0f;
+  const float exponent = static_cast<float>(e) - (denormal ? 23.0f : 0.0f);
+  const float p = polynomial(f, 0x1.555548p-2f, -0x1.000006p-2f, 0x1.99a476p-3f, -0x1.555c44p-3f, 0x1.233ba2p-3f,
+                             -0x1.fc28cap-4f, 0x1.e6c00ap-4f, -0x1.de01dap-4f, 0x1.147338p-4f);
+  const float square = f * f;
+  const float tail = multiply_add(exponent, ln2_low, multiply_add(square * f, p, -0.5f * square));
+  float result = multiply_add(exponent, ln2_high, f + tail);
+  result = x == __builtin_inff() ? x : result;
+  result = x == 0.0f ? -__builtin_inff() : result;
+  return x >= 0.0f ? result : __builtin_nanf("");
+}
+
+/// log(1 + u) for u in [0, 1], 2 ulp: 2 atanh(u / (2 + u)).
+static inline float log1p_of_unit(float u) {
+  const float s = u / (2.0f + u), s2 = s * s;
+  const float p = polynomial(s2, 0x1.555558p-2f, 0x1.9996d8p-3f, 0x1.25051p-3f, 0x1.b72bb8p-4f, 0x1.f08af8p-4f);
+  return 2.0f * multiply_add(s * s2, p, s);
+}
+
+/// 2 ulp.
+static inline float tanh(float x) {
+  const float a = absolute(x), x2 = x * x;
+  const float p = polynomial(x2, -0x1.555532p-2f, 0x1.1106f6p-3f, -0x1.b835a4p-5f, 0x1.51f8cep-6f, -0x1.750ce4p-8f);
+  const float small = multiply_add(x * x2, p, x);
+  const float large = 1.0f - 2.0f / (exp(2.0f * a) + 1.0f);
+  return a < 0.625f ? small : with_sign(large, x);
+}
+
+/// 1 / (1 + e^-x), 3 ulp; small values too.
+static inline float sigmoid(float x) {
+  const float e = exp(-absolute(x));
+  const float r = 1.0f / (1.0f + e);
+  return x < 0.0f ? e * r : r;
+}
+
+/// log(1 + e^x), 3 ulp.
+static inline float softplus(float x) {
+  const float l = log1p_of_unit(exp(-absolute(x)));
+  return x > 0.0f ? x + l : l;
+}
+
+/// e^(z^2) erfc(z) for z >= 0. (1 + 2 z) times it is 1 + s q with s = z / (z + 3) and q smooth in s: exact at 0, nearly
+/// constant elsewhere.
+static inline float scaled_erfc(float z) {
+  z = z > 10.2f ? 10.2f : z;  // beyond, e^(-z^2) is 0 in float32
+  const float s = z / (z + 3.0f), t = 2.0f * s - 1.0f;
+  const float q = polynomial(t, 0x1.03148cp-1f, -0x1.8df4cep-1f, 0x1.5d4072p-1f, -0x1.b0fd9ap-2f, 0x1.7979c4p-3f,
+                             -0x1.86b4c2p-5f, 0x1.c2afcp-15f, 0x1.45eccep-8f, -0x1.f1bbb8p-11f, -0x1.eff00ap-12f);
+  return multiply_add(s, q, 1.0f) / multiply_add(2.0f, z, 1.0f);
+}
+
+/// 2 ulp.
+static inline float erf(float x) {
+  const float a = absolute(x), x2 = x * x;
+  const float p = polynomial(x2, 0x1.06eba8p-3f, -0x1.81273ep-2f, 0x1.ce2ce6p-4f, -0x1.b7f71ap-6f, 0x1.53f224p-8f,
+                             -0x1.a3515ep-11f, 0x1.4771fcp-14f);
+  const float small = multiply_add(x, p, x);
+  const float large = 1.0f - scaled_erfc(a) * exp(-x2);
+  return a < 1.0f ? small : with_sign(large, x);
+}
+
+/// Parts of the standard normal distribution: its lower tail at -|x| is tail * bell, its density bell / sqrt(2 pi).
+struct Normal {
+  float tail, bell;
+};
+static inline Normal normal(float x) {
+  const float limited = absolute(x) > 15.0f ? 15.0f : absolute(x);
+  const float square = limited * limited;
+  // e^(-x^2 / 2), with the rounding error of the square made good to first order
+  const float e = exp(-0.5f * square);
+  const float bell = multiply_add(e, -0.5f * square_error(limited, square), e);
+  return {0.5f * scaled_erfc(limited * 0x1.6a09e6p-1f), bell};
+}
+
+/// x times the normal distribution function, 4 ulp, in the lower tail too.
+static inline float gelu(float x) {
+  const Normal at = normal(x);
+  return x > 0.0f ? x * (1.0f - at.tail * at.bell) : x * at.tail * at.bell;
+}
+
+/// The derivative of gelu.
+static inline float gelu_slope(float x) {
+  const Normal at = normal(x);
+  const float lower = at.tail * at.bell;
+  return multiply_add(x, at.bell * 0x1.988454p-2f, x > 0.0f ? 1.0f - lower : lower);
+}
+
+}  // namespace gradus::cpu::vector::GRADUS_ISA
