@@ -1,0 +1,80 @@
+#include "autograd/gradcheck.h"
+
+#include <doctest/doctest.h>
+
+#include "autograd/function.h"
+#include "core/error.h"
+#include "tests/autograd/slopes.h"
+
+using namespace gradus;
+using namespace gradus::testing;
+
+namespace {
+
+/// The cube, with the slope given too large by a factor: in the first gradient, or only in that of the gradient.
+struct WrongSlope : Function<WrongSlope> {
+  static Var forward(SavedTensors& saved, const Var& x) {
+    saved.save({x});
+    return x * x * x;
+  }
+  static Var backward(const SavedTensors& saved, const Var& gy) { return gy * square(saved[0]) * 3.00001; }
+};
+struct WrongCurvature : Function<WrongCurvature> {
+  static Var forward(SavedTensors& saved, const Var& x) {
+    saved.save({x});
+    return x * x * x;
+  }
+  static Var backward(const SavedTensors& saved, const Var& gy) { return gy * saved[0] * saved[0].detach() * 3.0; }
+};
+/// Two paths for the first gradient that do not agree.
+struct TwoMinds : Function<TwoMinds> {
+  static Var forward(SavedTensors&, const Var& x) { return x * 2.0; }
+  static Var backward(const SavedTensors&, const Var& gy) { return recording() ? gy * 2.001 : gy * 2.0; }
+};
+
+}  // namespace
+
+TEST_CASE("gradcheck accepts right gradients, of several inputs, one of them unused") {
+  const auto f = [](std::span<const Var> x) { return sin(x[0]) * x[1]; };
+  const std::vector<Var> inputs = {leaf({0.1, 0.2}), leaf({3, 4}), leaf({5})};
+  const GradcheckResult result = gradcheck(f, inputs);
+  CHECK_MESSAGE(result, result.message);
+  CHECK(result.worst < 1e-9);
+  CHECK(gradgradcheck(f, inputs));
+}
+
+TEST_CASE("gradcheck finds an error of 3 in a million and says where") {
+  const auto f = [](std::span<const Var> x) { return WrongSlope::apply(x[0]); };
+  const GradcheckResult result = gradcheck(f, {leaf({0.001, 2}, {2, 1})});
+  CHECK_FALSE(result);
+  CHECK(result.worst > 1e-6);
+  CHECK(result.message.find("input 0, element [1,0]: the gradient is ") == 0);
+}
+
+TEST_CASE("gradcheck finds a gradient that is missing") {
+  const auto f = [](std::span<const Var> x) { return sin(x[0].detach()); };
+  CHECK_FALSE(gradcheck(f, {leaf({1})}));
+}
+
+TEST_CASE("gradcheck finds a gradient that is not a number") {
+  CHECK_FALSE(gradcheck([](std::span<const Var> x) { return sqrt(x[0]); }, {leaf({0})}));
+}
+
+TEST_CASE("gradgradcheck finds what gradcheck cannot: a wrong second derivative, or two paths that differ") {
+  const auto curvature = [](std::span<const Var> x) { return WrongCurvature::apply(x[0]); };
+  CHECK(gradcheck(curvature, {leaf({1, 2})}));
+  CHECK_FALSE(gradgradcheck(curvature, {leaf({1, 2})}));
+  const auto paths = [](std::span<const Var> x) { return TwoMinds::apply(x[0]); };
+  CHECK(gradcheck(paths, {leaf({1, 2})}));
+  const GradcheckResult result = gradgradcheck(paths, {leaf({1, 2})});
+  CHECK_FALSE(result);
+  CHECK(result.message.find("under create_graph") != std::string::npos);
+}
+
+TEST_CASE("gradcheck wants float64 leaves") {
+  const auto f = [](std::span<const Var> x) { return sin(x[0]); };
+  CHECK_THROWS_WITH_AS(gradcheck(f, {leaf({1}), Var::leaf(Tensor::ones({1}))}),
+                       doctest::Contains("[gradcheck] input 1 must be a float64 leaf"), Error);
+  CHECK_THROWS_WITH_AS(gradgradcheck(f, {leaf({1}) * 2.0}),
+                       doctest::Contains("[gradgradcheck] input 0 must be a float64 leaf"), Error);
+}

@@ -1,0 +1,69 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "core/error.h"
+#include "tests/autograd/slopes.h"
+
+using namespace gradus;
+using namespace gradus::testing;
+
+TEST_CASE("the gradient of a broadcast operand is summed over what it was repeated along") {
+  const Var row = leaf({1, 2, 3}), column = leaf({10, 20}, {2, 1}), number = leaf({5}, {});
+  const Var y = row * column * number;
+  CHECK(slopes(y, row) == Values{(10 + 20) * 5, (10 + 20) * 5, (10 + 20) * 5});
+  CHECK(slopes(y, column) == Values{(1 + 2 + 3) * 5, (1 + 2 + 3) * 5});
+  CHECK(slopes(y, number) == Values{(1 + 2 + 3) * (10 + 20)});
+}
+
+TEST_CASE("maximum and minimum give the whole gradient of a tie to the first operand") {
+  const Var a = leaf({1, 2, 3}), b = leaf({2, 2, 2});
+  CHECK(slopes(maximum(a, b), a) == Values{0, 1, 1});
+  CHECK(slopes(maximum(a, b), b) == Values{1, 0, 0});
+  CHECK(slopes(minimum(a, b), a) == Values{1, 1, 0});
+  CHECK(slopes(minimum(a, b), b) == Values{0, 0, 1});
+}
+
+TEST_CASE("clamp passes the gradient inside its limits and at them") {
+  const Var x = leaf({-2, -1, 0, 1, 2});
+  CHECK(slopes(clamp(x, -1, 1), x) == Values{0, 1, 1, 1, 0});
+}
+
+TEST_CASE("where gives each operand the gradient of the elements it supplied") {
+  const Var a = leaf({1, 2}), b = leaf({3, 4});
+  const Var y = where(Tensor::from<bool>({true, false}, {2}), a, b) * 2.0;
+  CHECK(slopes(y, a) == Values{2, 0});
+  CHECK(slopes(y, b) == Values{0, 2});
+}
+
+TEST_CASE("powers at zero have the derivatives of calculus, not 0 * infinity") {
+  const Var x = leaf({0, 3});
+  CHECK(slopes(pow(x, 0.0), x) == Values{0, 0});
+  CHECK(slopes(pow(x, 1.0), x) == Values{1, 1});
+  CHECK(slopes(pow(x, 2.0), x) == Values{0, 6});
+  const Var first = grad(sum(pow(x, 2.0)), x, {.create_graph = true});
+  CHECK(slopes(first, x) == Values{2, 2});
+
+  const Var base = leaf({0, 0, 2}), exponent = leaf({0, 2, 0});
+  CHECK(slopes(pow(base, exponent), base) == Values{0, 0, 0});
+  CHECK(slopes(pow(base, exponent), exponent) == Values{0, 0, std::log(2.0)});
+}
+
+TEST_CASE("a quotient with a constant on either side") {
+  const Var x = leaf({2, 4});
+  CHECK(slopes(Tensor::from<double>({8, 8}, {2}) / x, x) == Values{-2, -0.5});
+  CHECK(slopes(x / Tensor::from<double>({8, 4}, {2}), x) == Values{0.125, 0.25});
+}
+
+TEST_CASE("multiplication keeps an operand only for the gradient of the other") {
+  // So a change of the constant's partner in place, which would be an error if it were saved, does no harm.
+  Var x = leaf({1, 2});
+  const Var y = x * Var(Tensor::from<double>({3, 4}, {2}));
+  fill_(x.mutable_value(), 9);
+  CHECK(slopes(y, x) == Values{3, 4});
+}
+
+TEST_CASE("operands that do not broadcast, or differ in dtype, are refused by the operation's name") {
+  CHECK_THROWS_WITH_AS(leaf({1, 2}) + leaf({1, 2, 3}), doctest::Contains("[add]"), Error);
+  CHECK_THROWS_WITH_AS(leaf({1, 2}) * Var(Tensor::ones({2})), doctest::Contains("[mul]"), Error);
+}

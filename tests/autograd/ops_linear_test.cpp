@@ -1,0 +1,49 @@
+#include <doctest/doctest.h>
+
+#include "core/error.h"
+#include "tests/autograd/slopes.h"
+
+using namespace gradus;
+using namespace gradus::testing;
+
+TEST_CASE("linear is x times the transposed weight plus the bias, with their gradients") {
+  const Var x = leaf({1, 2, 3, 4}, {2, 2}), w = leaf({1, 0, 2, 1, -1, 3}, {3, 2}), b = leaf({10, 20, 30});
+  const Var y = linear(x, w, b);
+  CHECK(y.value().to_vector<double>() == Values{11, 24, 35, 13, 30, 39});
+  CHECK(slopes(y, x) == Values{2, 4, 2, 4});
+  CHECK(slopes(y, w) == Values{4, 6, 4, 6, 4, 6});
+  CHECK(slopes(y, b) == Values{2, 2, 2});
+}
+
+TEST_CASE("linear records one node for any number of dimensions") {
+  const Var x = counting({2, 3, 4}), w = counting({5, 4});
+  const Var y = linear(x, w);
+  CHECK(y.shape() == Shape{2, 3, 5});
+  REQUIRE(y.node()->inputs().size() == 3);
+  CHECK(y.node()->inputs()[0] == x.node());
+  CHECK(y.node()->inputs()[1] == w.node());
+  CHECK_FALSE(y.node()->inputs()[2]);
+}
+
+TEST_CASE("linear explains features that do not fit") {
+  const Var w = counting({10, 784});
+  CHECK_THROWS_WITH_AS(
+      linear(counting({2, 28}), w),
+      "[linear] weight [10,784] expects 784 input features in the last dimension, but input is [2,28]. "
+      "Is a flatten() missing?",
+      Error);
+  CHECK_THROWS_WITH_AS(linear(counting({2, 784}), w, counting({2})),
+                       doctest::Contains("expects a bias [10], but it is [2]"), Error);
+  CHECK_THROWS_WITH_AS(linear(counting({2, 4}), counting({4})), doctest::Contains("weight must be [out, in]"), Error);
+}
+
+TEST_CASE("gather adds the gradients of an element that was taken twice") {
+  const Var x = counting({3, 1});
+  const Var y = gather(x, 0, Tensor::from<int64_t>({2, 0, 2}, {3, 1}));
+  CHECK(slopes(y * Var(Tensor::from<double>({1, 10, 100}, {3, 1})), x) == Values{10, 0, 101});
+}
+
+TEST_CASE("a matrix that multiplies every matrix of a batch sums their gradients") {
+  const Var a = counting({2, 1, 2}), b = leaf({1, 2}, {2, 1});
+  CHECK(slopes(matmul(a, b), b) == Values{0 + 2, 1 + 3});
+}

@@ -1,0 +1,104 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "core/error.h"
+#include "tests/autograd/slopes.h"
+
+using namespace gradus;
+using namespace gradus::testing;
+
+namespace {
+
+const Values scores = {0.5, -1.0, 2.0, 3.0, 0.0, -2.0};
+const std::vector<int64_t> classes = {2, 1};
+
+/// -sum_k q_k log p_k for row i, where q is 1 - s at the label plus s / 3 everywhere (Szegedy et al. 2016, section 7).
+double smoothed_loss(size_t i, double s) {
+  double z = 0, loss = 0;
+  for (size_t k = 0; k < 3; ++k) z += std::exp(scores[3 * i + k]);
+  for (size_t k = 0; k < 3; ++k) {
+    const double q = s / 3 + (k == size_t(classes[i]) ? 1 - s : 0);
+    loss -= q * (scores[3 * i + k] - std::log(z));
+  }
+  return loss;
+}
+
+Tensor labels() { return Tensor::from(classes, {2}); }
+
+}  // namespace
+
+TEST_CASE("cross_entropy is the formula, with and without smoothing, reduced in each way") {
+  const Var x = leaf(scores, {2, 3});
+  for (double s : {0.0, 0.1, 1.0}) {
+    const double first = smoothed_loss(0, s), second = smoothed_loss(1, s);
+    CHECK(cross_entropy(x, labels(), {s}).item() == doctest::Approx((first + second) / 2).epsilon(1e-14));
+    CHECK(cross_entropy(x, labels(), {s, Reduction::sum}).item() == doctest::Approx(first + second).epsilon(1e-14));
+    const Values each = cross_entropy(x, labels(), {s, Reduction::none}).value().to_vector<double>();
+    REQUIRE(each.size() == 2);
+    CHECK(each[0] == doctest::Approx(first).epsilon(1e-14));
+    CHECK(each[1] == doctest::Approx(second).epsilon(1e-14));
+  }
+}
+
+TEST_CASE("the gradient of cross_entropy is the softmax minus the target, over N for the mean") {
+  const Var x = leaf(scores, {2, 3});
+  const double s = 0.3;
+  const Values p = softmax(x.value(), 1).to_vector<double>();
+  const Values mean = slopes(cross_entropy(x, labels(), {s}), x);
+  const Values total = slopes(cross_entropy(x, labels(), {s, Reduction::sum}), x);
+  for (size_t i = 0; i < 6; ++i) {
+    const double target = s / 3 + (int64_t(i % 3) == classes[i / 3] ? 1 - s : 0);
+    CHECK(total[i] == doctest::Approx(p[i] - target).epsilon(1e-14));
+    CHECK(mean[i] == doctest::Approx((p[i] - target) / 2).epsilon(1e-14));
+  }
+}
+
+TEST_CASE("cross_entropy of huge float32 logits neither overflows nor loses the gradient") {
+  const Var x = Var::leaf(Tensor::from<float>({1e4f, -1e4f, 0}, {1, 3}));
+  const Var loss = cross_entropy(x, Tensor::from<int64_t>({1}, {1}));
+  CHECK(loss.item() == 2e4);
+  CHECK(slopes(loss, x) == Values{1, -1, 0});
+}
+
+TEST_CASE("cross_entropy explains labels that do not fit") {
+  const Var x = leaf(scores, {2, 3});
+  CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor::from<int64_t>({0, 3}, {2})),
+                       "[cross_entropy] label 3 at position 1 is not in [0, 3): the logits are [2,3]", Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor::from<int64_t>({-1, 0}, {2})),
+                       doctest::Contains("label -1 at position 0"), Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor::from<int64_t>({0, 1, 2}, {3})),
+                       doctest::Contains("expects logits [N, K] and labels [N], but they are [2,3] and [3]"), Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor::from<int32_t>({0, 1}, {2})),
+                       doctest::Contains("labels must be int64, but are int32"), Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(x, labels(), {1.5}), doctest::Contains("label_smoothing must be in [0, 1]"),
+                       Error);
+}
+
+TEST_CASE("labels that were changed after the forward pass are noticed") {
+  const Var x = leaf(scores, {2, 3});
+  Tensor changed = labels();
+  const Var loss = cross_entropy(x, changed);
+  fill_(changed, 0);
+  CHECK_THROWS_WITH(static_cast<void>(slopes(loss, x)), doctest::Contains("[cross_entropy] a tensor [2,1] saved"));
+}
+
+TEST_CASE("mse_loss averages over every element, and its target may need a gradient too") {
+  const Var x = leaf({1, 2, 3, 4}, {2, 2}), t = leaf({1, 0, 0, 0}, {2, 2});
+  const Var loss = mse_loss(x, t);
+  CHECK(loss.item() == (0 + 4 + 9 + 16) / 4.0);
+  CHECK(slopes(loss, x) == Values{0, 1, 1.5, 2});
+  CHECK(slopes(loss, t) == Values{0, -1, -1.5, -2});
+}
+
+TEST_CASE("mse_loss refuses to broadcast") {
+  CHECK_THROWS_WITH_AS(mse_loss(leaf({1, 2}, {2, 1}), leaf({1, 2})),
+                       doctest::Contains("[mse_loss] input and target must have the same shape, but are [2,1] and [2]"),
+                       Error);
+}
+
+TEST_CASE("dropout drops in its gradient what it dropped in its result") {
+  const Var x = Var::leaf(Tensor::ones({1000}, DType::float64));
+  const Var y = dropout(x, 0.25, {.seed = 9});
+  CHECK(slopes(y, x) == y.value().to_vector<double>());
+}
