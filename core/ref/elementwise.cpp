@@ -42,151 +42,98 @@ W minimum_of(W a, W b) {
   fail(ErrorKind::dtype, kernel, "this operation needs floating-point elements, got integers; cast to float32 first");
 }
 
-// ---- One function object per operation, chosen outside the loops ---------------------------------------------------
+// ---- The function of an operation, chosen outside the loops --------------------------------------------------------
+// Plain pointers: one loop per pair of element types serves all operations, where a loop for each would cost a minute
+// of compilation.
 
-template <class Visit>
-void choose_unary(UnaryOp op, double param, double, Visit visit) {
+template <class W>
+using Unary = W (*)(W x, double param);
+template <class W>
+using Binary = W (*)(W a, W b, double param);
+
+Unary<double> choose_unary(UnaryOp op, double) {
   switch (op) {
-    case UnaryOp::neg:
-      return visit([](double x) { return -x; });
-    case UnaryOp::abs:
-      return visit([](double x) { return std::abs(x); });
-    case UnaryOp::sign:
-      return visit([](double x) { return sign_of(x); });
-    case UnaryOp::exp:
-      return visit([](double x) { return std::exp(x); });
-    case UnaryOp::log:
-      return visit([](double x) { return std::log(x); });
-    case UnaryOp::sqrt:
-      return visit([](double x) { return std::sqrt(x); });
-    case UnaryOp::rsqrt:
-      return visit([](double x) { return 1 / std::sqrt(x); });
-    case UnaryOp::reciprocal:
-      return visit([](double x) { return 1 / x; });
-    case UnaryOp::square:
-      return visit([](double x) { return x * x; });
-    case UnaryOp::sin:
-      return visit([](double x) { return std::sin(x); });
-    case UnaryOp::cos:
-      return visit([](double x) { return std::cos(x); });
-    case UnaryOp::erf:
-      return visit([](double x) { return std::erf(x); });
-    case UnaryOp::tanh:
-      return visit([](double x) { return std::tanh(x); });
-    case UnaryOp::sigmoid:
-      return visit(sigmoid_of);
-    case UnaryOp::softplus:
-      return visit(softplus_of);
-    case UnaryOp::relu:
-      return visit([](double x) { return x < 0 ? 0 : x; });  // keeps NaN
-    case UnaryOp::leaky_relu:
-      return visit([param](double x) { return x > 0 ? x : param * x; });
-    case UnaryOp::gelu:
-      return visit([](double x) { return x * normal_cdf(x); });
-    case UnaryOp::logical_not:
-      return visit([](double x) { return x == 0 ? 1.0 : 0.0; });
+    case UnaryOp::neg: return [](double x, double) -> double { return -x; };
+    case UnaryOp::abs: return [](double x, double) -> double { return std::abs(x); };
+    case UnaryOp::sign: return [](double x, double) -> double { return sign_of(x); };
+    case UnaryOp::exp: return [](double x, double) -> double { return std::exp(x); };
+    case UnaryOp::log: return [](double x, double) -> double { return std::log(x); };
+    case UnaryOp::sqrt: return [](double x, double) -> double { return std::sqrt(x); };
+    case UnaryOp::rsqrt: return [](double x, double) -> double { return 1 / std::sqrt(x); };
+    case UnaryOp::reciprocal: return [](double x, double) -> double { return 1 / x; };
+    case UnaryOp::square: return [](double x, double) -> double { return x * x; };
+    case UnaryOp::sin: return [](double x, double) -> double { return std::sin(x); };
+    case UnaryOp::cos: return [](double x, double) -> double { return std::cos(x); };
+    case UnaryOp::erf: return [](double x, double) -> double { return std::erf(x); };
+    case UnaryOp::tanh: return [](double x, double) -> double { return std::tanh(x); };
+    case UnaryOp::sigmoid: return [](double x, double) -> double { return sigmoid_of(x); };
+    case UnaryOp::softplus: return [](double x, double) -> double { return softplus_of(x); };
+    case UnaryOp::relu: return [](double x, double) -> double { return x < 0 ? 0 : x; };  // keeps NaN
+    case UnaryOp::leaky_relu: return [](double x, double param) -> double { return x > 0 ? x : param * x; };
+    case UnaryOp::gelu: return [](double x, double) -> double { return x * normal_cdf(x); };
+    case UnaryOp::logical_not: return [](double x, double) -> double { return x == 0 ? 1.0 : 0.0; };
+  }
+  return nullptr;
+}
+
+Unary<int64_t> choose_unary(UnaryOp op, int64_t) {
+  switch (op) {
+    case UnaryOp::neg: return [](int64_t x, double) -> int64_t { return wrapping(-bits(x)); };
+    case UnaryOp::abs: return [](int64_t x, double) -> int64_t { return x < 0 ? wrapping(-bits(x)) : x; };
+    case UnaryOp::sign: return [](int64_t x, double) -> int64_t { return sign_of(x); };
+    case UnaryOp::square: return [](int64_t x, double) -> int64_t { return wrapping(bits(x) * bits(x)); };
+    case UnaryOp::relu: return [](int64_t x, double) -> int64_t { return std::max<int64_t>(x, 0); };
+    case UnaryOp::logical_not: return [](int64_t x, double) -> int64_t { return int64_t{x == 0}; };
+    default: not_for_integers("unary");
   }
 }
 
-template <class Visit>
-void choose_unary(UnaryOp op, double, int64_t, Visit visit) {
+Binary<double> choose_binary(BinaryOp op, double) {
   switch (op) {
-    case UnaryOp::neg:
-      return visit([](int64_t x) { return wrapping(-bits(x)); });
-    case UnaryOp::abs:
-      return visit([](int64_t x) { return x < 0 ? wrapping(-bits(x)) : x; });
-    case UnaryOp::sign:
-      return visit([](int64_t x) { return sign_of(x); });
-    case UnaryOp::square:
-      return visit([](int64_t x) { return wrapping(bits(x) * bits(x)); });
-    case UnaryOp::relu:
-      return visit([](int64_t x) { return std::max<int64_t>(x, 0); });
-    case UnaryOp::logical_not:
-      return visit([](int64_t x) { return int64_t{x == 0}; });
-    default:
-      not_for_integers("unary");
-  }
-}
-
-template <class Visit>
-void choose_binary(BinaryOp op, double param, double, Visit visit) {
-  switch (op) {
-    case BinaryOp::add:
-      return visit([](double a, double b) { return a + b; });
-    case BinaryOp::sub:
-      return visit([](double a, double b) { return a - b; });
-    case BinaryOp::mul:
-      return visit([](double a, double b) { return a * b; });
-    case BinaryOp::div:
-      return visit([](double a, double b) { return a / b; });
-    case BinaryOp::pow:
-      return visit([](double a, double b) { return std::pow(a, b); });
-    case BinaryOp::maximum:
-      return visit([](double a, double b) { return maximum_of(a, b); });
-    case BinaryOp::minimum:
-      return visit([](double a, double b) { return minimum_of(a, b); });
-    case BinaryOp::eq:
-      return visit([](double a, double b) { return double(a == b); });
-    case BinaryOp::ne:
-      return visit([](double a, double b) { return double(a != b); });
-    case BinaryOp::lt:
-      return visit([](double a, double b) { return double(a < b); });
-    case BinaryOp::le:
-      return visit([](double a, double b) { return double(a <= b); });
-    case BinaryOp::gt:
-      return visit([](double a, double b) { return double(a > b); });
-    case BinaryOp::ge:
-      return visit([](double a, double b) { return double(a >= b); });
-    case BinaryOp::logical_and:
-      return visit([](double a, double b) { return double(a != 0 && b != 0); });
-    case BinaryOp::logical_or:
-      return visit([](double a, double b) { return double(a != 0 || b != 0); });
-    case BinaryOp::relu_grad:
-      return visit([](double gy, double y) { return y > 0 ? gy : 0; });
-    case BinaryOp::tanh_grad:
-      return visit([](double gy, double y) { return gy * (1 - y * y); });
-    case BinaryOp::sigmoid_grad:
-      return visit([](double gy, double y) { return gy * y * (1 - y); });
+    case BinaryOp::add: return [](double a, double b, double) -> double { return a + b; };
+    case BinaryOp::sub: return [](double a, double b, double) -> double { return a - b; };
+    case BinaryOp::mul: return [](double a, double b, double) -> double { return a * b; };
+    case BinaryOp::div: return [](double a, double b, double) -> double { return a / b; };
+    case BinaryOp::pow: return [](double a, double b, double) -> double { return std::pow(a, b); };
+    case BinaryOp::maximum: return [](double a, double b, double) -> double { return maximum_of(a, b); };
+    case BinaryOp::minimum: return [](double a, double b, double) -> double { return minimum_of(a, b); };
+    case BinaryOp::eq: return [](double a, double b, double) -> double { return double(a == b); };
+    case BinaryOp::ne: return [](double a, double b, double) -> double { return double(a != b); };
+    case BinaryOp::lt: return [](double a, double b, double) -> double { return double(a < b); };
+    case BinaryOp::le: return [](double a, double b, double) -> double { return double(a <= b); };
+    case BinaryOp::gt: return [](double a, double b, double) -> double { return double(a > b); };
+    case BinaryOp::ge: return [](double a, double b, double) -> double { return double(a >= b); };
+    case BinaryOp::logical_and: return [](double a, double b, double) -> double { return double(a != 0 && b != 0); };
+    case BinaryOp::logical_or: return [](double a, double b, double) -> double { return double(a != 0 || b != 0); };
+    case BinaryOp::relu_grad: return [](double gy, double y, double) -> double { return y > 0 ? gy : 0; };
+    case BinaryOp::tanh_grad: return [](double gy, double y, double) -> double { return gy * (1 - y * y); };
+    case BinaryOp::sigmoid_grad: return [](double gy, double y, double) -> double { return gy * y * (1 - y); };
     case BinaryOp::leaky_relu_grad:
-      return visit([param](double gy, double x) { return x > 0 ? gy : param * gy; });
+      return [](double gy, double x, double param) -> double { return x > 0 ? gy : param * gy; };
     case BinaryOp::gelu_grad:
-      return visit([](double gy, double x) { return gy * (normal_cdf(x) + x * normal_density(x)); });
-    case BinaryOp::softplus_grad:
-      return visit([](double gy, double x) { return gy * sigmoid_of(x); });
+      return [](double gy, double x, double) -> double { return gy * (normal_cdf(x) + x * normal_density(x)); };
+    case BinaryOp::softplus_grad: return [](double gy, double x, double) -> double { return gy * sigmoid_of(x); };
   }
+  return nullptr;
 }
 
-template <class Visit>
-void choose_binary(BinaryOp op, double, int64_t, Visit visit) {
+Binary<int64_t> choose_binary(BinaryOp op, int64_t) {
   switch (op) {
-    case BinaryOp::add:
-      return visit([](int64_t a, int64_t b) { return wrapping(bits(a) + bits(b)); });
-    case BinaryOp::sub:
-      return visit([](int64_t a, int64_t b) { return wrapping(bits(a) - bits(b)); });
-    case BinaryOp::mul:
-      return visit([](int64_t a, int64_t b) { return wrapping(bits(a) * bits(b)); });
-    case BinaryOp::maximum:
-      return visit([](int64_t a, int64_t b) { return maximum_of(a, b); });
-    case BinaryOp::minimum:
-      return visit([](int64_t a, int64_t b) { return minimum_of(a, b); });
-    case BinaryOp::eq:
-      return visit([](int64_t a, int64_t b) { return int64_t{a == b}; });
-    case BinaryOp::ne:
-      return visit([](int64_t a, int64_t b) { return int64_t{a != b}; });
-    case BinaryOp::lt:
-      return visit([](int64_t a, int64_t b) { return int64_t{a < b}; });
-    case BinaryOp::le:
-      return visit([](int64_t a, int64_t b) { return int64_t{a <= b}; });
-    case BinaryOp::gt:
-      return visit([](int64_t a, int64_t b) { return int64_t{a > b}; });
-    case BinaryOp::ge:
-      return visit([](int64_t a, int64_t b) { return int64_t{a >= b}; });
+    case BinaryOp::add: return [](int64_t a, int64_t b, double) -> int64_t { return wrapping(bits(a) + bits(b)); };
+    case BinaryOp::sub: return [](int64_t a, int64_t b, double) -> int64_t { return wrapping(bits(a) - bits(b)); };
+    case BinaryOp::mul: return [](int64_t a, int64_t b, double) -> int64_t { return wrapping(bits(a) * bits(b)); };
+    case BinaryOp::maximum: return [](int64_t a, int64_t b, double) -> int64_t { return maximum_of(a, b); };
+    case BinaryOp::minimum: return [](int64_t a, int64_t b, double) -> int64_t { return minimum_of(a, b); };
+    case BinaryOp::eq: return [](int64_t a, int64_t b, double) -> int64_t { return int64_t{a == b}; };
+    case BinaryOp::ne: return [](int64_t a, int64_t b, double) -> int64_t { return int64_t{a != b}; };
+    case BinaryOp::lt: return [](int64_t a, int64_t b, double) -> int64_t { return int64_t{a < b}; };
+    case BinaryOp::le: return [](int64_t a, int64_t b, double) -> int64_t { return int64_t{a <= b}; };
+    case BinaryOp::gt: return [](int64_t a, int64_t b, double) -> int64_t { return int64_t{a > b}; };
+    case BinaryOp::ge: return [](int64_t a, int64_t b, double) -> int64_t { return int64_t{a >= b}; };
     case BinaryOp::logical_and:
-      return visit([](int64_t a, int64_t b) { return int64_t{a != 0 && b != 0}; });
-    case BinaryOp::logical_or:
-      return visit([](int64_t a, int64_t b) { return int64_t{a != 0 || b != 0}; });
-    default:
-      not_for_integers("binary");
+      return [](int64_t a, int64_t b, double) -> int64_t { return int64_t{a != 0 && b != 0}; };
+    case BinaryOp::logical_or: return [](int64_t a, int64_t b, double) -> int64_t { return int64_t{a != 0 || b != 0}; };
+    default: not_for_integers("binary");
   }
 }
 
@@ -200,12 +147,12 @@ void map(const Tensor& x, Tensor& out, F f) {
                       [&](const Offsets<2>& at) { to[at[1]] = narrow<Out>(f(widen(from[at[0]]))); });
 }
 
-template <class T, class Out, class F>
-void map(const Tensor& a, const Tensor& b, Tensor& out, F f) {
+template <class T, class Out>
+void map(const Tensor& a, const Tensor& b, Tensor& out, Binary<Wide<T>> f, double param) {
   const T *left = pointer<T>(a), *right = pointer<T>(b);
   Out* to = pointer<Out>(out);
   for_each_element<3>(out.shape(), {a.strides(), b.strides(), out.strides()}, [&](const Offsets<3>& at) {
-    to[at[2]] = narrow<Out>(f(widen(left[at[0]]), widen(right[at[1]])));
+    to[at[2]] = narrow<Out>(f(widen(left[at[0]]), widen(right[at[1]]), param));
   });
 }
 
@@ -220,29 +167,29 @@ void visit_in_out(const Tensor& in, const Tensor& out, Body body) {
 
 void unary(UnaryOp op, const Tensor& x, Tensor& out, double param) {
   visit_in_out(x, out, [&]<class T, class Out>(T, Out) {
-    choose_unary(op, param, Wide<T>(), [&](auto f) { map<T, Out>(x, out, f); });
+    const auto f = choose_unary(op, Wide<T>());
+    map<T, Out>(x, out, [f, param](Wide<T> value) { return f(value, param); });
   });
 }
 
 void binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out, double param) {
-  visit_in_out(a, out, [&]<class T, class Out>(T, Out) {
-    choose_binary(op, param, Wide<T>(), [&](auto f) { map<T, Out>(a, b, out, f); });
-  });
+  visit_in_out(a, out,
+               [&]<class T, class Out>(T, Out) { map<T, Out>(a, b, out, choose_binary(op, Wide<T>()), param); });
 }
 
 void binary_scalar(BinaryOp op, const Tensor& a, double b, Tensor& out) {
   visit_in_out(a, out, [&]<class T, class Out>(T, Out) {
     const auto scalar = narrow<Wide<T>>(b);
-    choose_binary(op, 0, Wide<T>(),
-                  [&](auto f) { map<T, Out>(a, out, [f, scalar](Wide<T> x) { return f(x, scalar); }); });
+    const auto f = choose_binary(op, Wide<T>());
+    map<T, Out>(a, out, [f, scalar](Wide<T> x) { return f(x, scalar, 0); });
   });
 }
 
 void scalar_binary(BinaryOp op, double a, const Tensor& b, Tensor& out) {
   visit_in_out(b, out, [&]<class T, class Out>(T, Out) {
     const auto scalar = narrow<Wide<T>>(a);
-    choose_binary(op, 0, Wide<T>(),
-                  [&](auto f) { map<T, Out>(b, out, [f, scalar](Wide<T> x) { return f(scalar, x); }); });
+    const auto f = choose_binary(op, Wide<T>());
+    map<T, Out>(b, out, [f, scalar](Wide<T> x) { return f(scalar, x, 0); });
   });
 }
 
