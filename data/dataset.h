@@ -53,8 +53,10 @@ class Dataset {
   std::shared_ptr<const Content> content_;
 };
 
+/// What the readers return.
 struct DataSplits {
   Dataset train, test;
+  std::vector<std::string> notes;  ///< what the user should be told, a line each: a cache that could not be written
 };
 
 }  // namespace gradus

@@ -90,7 +90,7 @@ TEST_CASE("the checksum depends on pixels, labels and sizes, not on the name") {
   const DatasetInfo flat{.name = "x", .channels = 1, .height = 1, .width = 4, .class_names = {"a", "b"}};
   DatasetInfo square = flat, renamed = flat;
   square.height = square.width = 2;
-  renamed.name = "y";
+  renamed.name = "renamed";
   const std::string sum = Dataset(flat, {1, 2, 3, 4}, {0}).checksum();
   CHECK(Dataset(renamed, {1, 2, 3, 4}, {0}).checksum() == sum);
   CHECK(Dataset(square, {1, 2, 3, 4}, {0}).checksum() != sum);

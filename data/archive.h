@@ -1,0 +1,23 @@
+// Reading archives and compressed files without unpacking them, through libarchive (-Darchive); built without it, each
+// of these calls throws an error that says how to go on.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace gradus {
+
+/// Given to the visitor of an archive or a folder: a file's name, and a function that returns its bytes during the
+/// visit. The visitor returns false to stop.
+using FileVisitor = std::function<bool(const std::string& name, const std::function<std::string()>& read)>;
+
+/// Visits the regular files of a .tar, .tar.gz, .tar.bz2, .tar.xz or .zip, in the archive's order. Throws ErrorKind::io
+/// naming the archive (missing, not an archive, cut, corrupt).
+void visit_archive(const std::string& archive, const FileVisitor& visit);
+
+/// The content of a .gz file. Throws ErrorKind::io naming it (missing, not compressed, cut, corrupt, or holding more
+/// than `limit` bytes).
+std::string read_gzip(const std::string& path, uint64_t limit);
+
+}  // namespace gradus

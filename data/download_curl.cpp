@@ -1,0 +1,202 @@
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <memory>
+
+#include "core/error.h"
+#include "data/download.h"
+#include "data/md5.h"
+
+namespace gradus {
+namespace {
+
+/// PATH.part, open for appending, and locked against other processes.
+class PartFile {
+ public:
+  explicit PartFile(const std::string& path) : path_(path + ".part") {
+    descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (descriptor_ < 0) fail_on("opened");
+    if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      close(descriptor_);
+      fail(ErrorKind::io, "download", path_, " is in use: another process downloads the same file; wait for it");
+    }
+  }
+  ~PartFile() { close(descriptor_); }
+  PartFile(const PartFile&) = delete;
+  PartFile& operator=(const PartFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  int64_t size() const {
+    struct stat status;
+    if (fstat(descriptor_, &status) != 0) fail_on("read");
+    return status.st_size;
+  }
+  void clear() {
+    if (ftruncate(descriptor_, 0) != 0) fail_on("emptied");
+  }
+  void append(const char* bytes, size_t count) {
+    while (count > 0) {
+      const ssize_t written = write(descriptor_, bytes, count);
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) fail_on("written");
+      bytes += written;
+      count -= static_cast<size_t>(written);
+    }
+  }
+  void become(const std::string& path) {
+    if (fsync(descriptor_) != 0 || rename(path_.c_str(), path.c_str()) != 0) fail_on("finished");
+  }
+
+ private:
+  [[noreturn]] void fail_on(const char* what) const {
+    fail(ErrorKind::io, "download", path_, " cannot be ", what, " (", std::strerror(errno),
+         "): check the folder's permissions and the free space");
+  }
+  std::string path_;
+  int descriptor_;
+};
+
+/// What libcurl's callbacks see. Exceptions must not pass through C code: they wait here.
+struct Transfer {
+  PartFile& part;
+  const DownloadRequest& request;
+  int64_t resumed_from;
+  std::exception_ptr error = nullptr;
+};
+
+size_t on_data(char* bytes, size_t, size_t count, void* context) {
+  auto& transfer = *static_cast<Transfer*>(context);
+  try {
+    transfer.part.append(bytes, count);
+    return count;
+  } catch (...) {
+    transfer.error = std::current_exception();
+    return 0;
+  }
+}
+
+int on_progress(void* context, curl_off_t total, curl_off_t received, curl_off_t, curl_off_t) {
+  auto& transfer = *static_cast<Transfer*>(context);
+  try {
+    if (!transfer.request.progress) return 0;
+    const DownloadProgress progress{.received = transfer.resumed_from + received,
+                                    .total = total > 0 ? transfer.resumed_from + total : transfer.request.size};
+    return transfer.request.progress(progress) ? 0 : 1;
+  } catch (...) {
+    transfer.error = std::current_exception();
+    return 1;
+  }
+}
+
+struct FreeCurl {
+  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
+};
+
+struct Outcome {
+  CURLcode code;
+  std::string reason;
+};
+
+/// Appends the rest of the file at `url` to the part.
+Outcome transfer_rest(const std::string& url, const DownloadRequest& request, PartFile& part) {
+  static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
+  const std::unique_ptr<CURL, FreeCurl> curl(curl_easy_init());
+  if (initialised != CURLE_OK || !curl) fail(ErrorKind::io, "download", "libcurl cannot be initialised");
+  Transfer transfer{.part = part, .request = request, .resumed_from = part.size()};
+  char reason[CURL_ERROR_SIZE] = "";
+  const auto set = [&](CURLoption option, auto value) { curl_easy_setopt(curl.get(), option, value); };
+  set(CURLOPT_URL, url.c_str());
+  set(CURLOPT_ERRORBUFFER, static_cast<char*>(reason));
+#if LIBCURL_VERSION_NUM >= 0x075500
+  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+#endif
+  set(CURLOPT_FOLLOWLOCATION, 1L);
+  set(CURLOPT_MAXREDIRS, 10L);
+  set(CURLOPT_FAILONERROR, 1L);
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_CONNECTTIMEOUT, 15L);
+  set(CURLOPT_LOW_SPEED_LIMIT, 1L);  // bytes per second, for
+  set(CURLOPT_LOW_SPEED_TIME, 30L);  // seconds
+  set(CURLOPT_RESUME_FROM_LARGE, static_cast<curl_off_t>(transfer.resumed_from));
+  set(CURLOPT_WRITEFUNCTION, &on_data);
+  set(CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
+  set(CURLOPT_NOPROGRESS, 0L);
+  set(CURLOPT_XFERINFOFUNCTION, &on_progress);
+  set(CURLOPT_XFERINFODATA, static_cast<void*>(&transfer));
+  const CURLcode code = curl_easy_perform(curl.get());
+  if (transfer.error) std::rethrow_exception(transfer.error);
+  if (code == CURLE_ABORTED_BY_CALLBACK)
+    fail(ErrorKind::io, "download", url, " was stopped: ", part.size(), " bytes are kept in ", part.path(),
+         ", and the next call goes on from there");
+  long status = 0;
+  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
+  constexpr long range_not_satisfiable = 416;
+  return {.code = status == range_not_satisfiable ? CURLE_RANGE_ERROR : code,
+          .reason = *reason ? reason : curl_easy_strerror(code)};
+}
+
+/// Empty where the file is what was asked for; else what is wrong with it.
+std::string defect(const std::string& path, int64_t size, const DownloadRequest& request) {
+  if (request.size > 0 && size != request.size)
+    return text("it has ", size, " bytes where ", request.size, " were expected");
+  if (request.md5.empty()) return {};
+  const std::string digest = md5_of_file(path);
+  return digest == request.md5 ? std::string() : text("its md5 is ", digest, " where ", request.md5, " was expected");
+}
+
+/// Tries one server; empty on success, else why it failed.
+std::string try_server(const std::string& url, const DownloadRequest& request, PartFile& part) {
+  if (request.md5.empty()) part.clear();
+  bool resumed = part.size() > 0;
+  if (request.size > 0 && part.size() > request.size) part.clear();
+  if (request.size == 0 || part.size() < request.size) {
+    Outcome outcome = transfer_rest(url, request, part);
+    if (outcome.code == CURLE_RANGE_ERROR && resumed) {  // the server cannot resume: from the start, then
+      part.clear();
+      resumed = false;
+      outcome = transfer_rest(url, request, part);
+    }
+    if (outcome.code != CURLE_OK) return outcome.reason;
+  }
+  std::string wrong = defect(part.path(), part.size(), request);
+  if (wrong.empty()) return {};
+  part.clear();
+  // What an earlier attempt left may be to blame: once more, all of it from this server.
+  return resumed ? try_server(url, request, part) : wrong;
+}
+
+}  // namespace
+
+void download_file(const DownloadRequest& request) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (fs::exists(request.path, error)) {
+    const auto size = static_cast<int64_t>(fs::file_size(request.path));
+    if (const std::string wrong = defect(request.path, size, request); !wrong.empty())
+      fail(ErrorKind::io, "download", request.path, " is there already, but ", wrong, ": remove it to load it again");
+    return;
+  }
+  fs::create_directories(fs::path(request.path).parent_path(), error);
+  if (error)
+    fail(ErrorKind::io, "download", "cannot make the folder of ", request.path, " (", error.message(),
+         "): check its permissions");
+  PartFile part(request.path);
+  std::string reasons;
+  for (const std::string& url : request.urls) {
+    const std::string reason = try_server(url, request, part);
+    if (reason.empty()) return part.become(request.path);
+    reasons += text(reasons.empty() ? "" : "; ", url, ": ", reason);
+  }
+  fail(ErrorKind::io, "download", request.path, " could not be loaded (", reasons,
+       "): check the network and try again, which goes on from the ", part.size(), " bytes that are here");
+}
+
+}  // namespace gradus

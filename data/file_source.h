@@ -1,0 +1,43 @@
+// A tree of files, whether it is a folder or an archive of one.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "data/archive.h"
+
+namespace gradus {
+
+class FileSource {
+ public:
+  /// A folder, or an archive that visit_archive() reads. Throws ErrorKind::io where there is neither.
+  explicit FileSource(std::string path);
+
+  const std::string& path() const { return path_; }
+  bool is_archive() const { return is_archive_; }
+  /// A file's name in messages: FOLDER/name or ARCHIVE:name.
+  std::string full_name(const std::string& name) const;
+
+  /// Visits every regular file below, except those whose own or whose folder's name begins with a dot. Names are
+  /// relative, with '/'; a folder is visited in sorted order, an archive in its own. Throws ErrorKind::io.
+  void visit(const FileVisitor& visit) const;
+
+  /// A digest of the path and of the size and time of modification of the archive, or of every file of the folder:
+  /// equal as long as nothing was changed.
+  std::string fingerprint() const;
+
+ private:
+  std::string path_;
+  bool is_archive_;
+};
+
+/// The part of a name after its last '/'.
+std::string_view base_name(std::string_view name);
+
+inline std::span<const uint8_t> bytes_of(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+}  // namespace gradus

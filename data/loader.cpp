@@ -1,0 +1,198 @@
+#include "data/loader.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "core/ops.h"
+#include "data/permutation.h"
+
+namespace gradus {
+namespace {
+
+// Streams of random numbers, apart from those of other users of the same seed; the epoch is added.
+constexpr uint64_t shuffle_stream = uint64_t{0xda7a5f1e} << 32, augment_stream = uint64_t{0xda7aa069} << 32;
+
+/// A batch on the host.
+struct HostBatch {
+  std::vector<float> pixels;  // [n, height, width, channels]
+  std::vector<int64_t> labels;
+};
+
+}  // namespace
+
+struct Loader::Plan {
+  Dataset dataset;
+  LoaderOptions options;
+  ImageTransform transform;
+
+  int64_t batches() const {
+    return options.drop_last ? dataset.size() / options.batch : (dataset.size() + options.batch - 1) / options.batch;
+  }
+
+  /// Image numbers of an epoch, in the order of use.
+  std::vector<int64_t> order(uint64_t epoch) const {
+    if (options.shuffle) return random_permutation(dataset.size(), options.seed, shuffle_stream + epoch);
+    std::vector<int64_t> order;
+    for (int64_t i = 0; i < dataset.size(); ++i) order.push_back(i);
+    return order;
+  }
+
+  void fill(HostBatch& batch, std::span<const int64_t> images, uint64_t epoch) const {
+    const auto size = static_cast<size_t>(dataset.image_size());
+    batch.pixels.resize(images.size() * size);
+    batch.labels.resize(images.size());
+    for (size_t i = 0; i < images.size(); ++i) {
+      const RandomKey key{options.seed, augment_stream + epoch, static_cast<uint64_t>(images[i]) << 32};
+      const std::span<float> out(batch.pixels.data() + i * size, size);
+      transform.apply(dataset.image(images[i]), key, out.data());
+      // The built-in transforms use the first block of the image's numbers.
+      if (options.transform) options.transform(out, {key.seed, key.stream, key.offset + 1});
+      batch.labels[i] = dataset.label(images[i]);
+    }
+  }
+
+  Batch upload(const HostBatch& batch) const {
+    const DatasetInfo& info = dataset.info();
+    const auto count = static_cast<int64_t>(batch.labels.size());
+    const Tensor images = Tensor::from(batch.pixels, {count, info.height, info.width, info.channels});
+    return {.images = permute(images, {0, 3, 1, 2}), .labels = Tensor::from(batch.labels, {count})};
+  }
+};
+
+/// A ring of slots: batch k is made in slot k % slots, once the batch that lay there was taken.
+class Loader::Epoch::Pass {
+ public:
+  Pass(std::shared_ptr<const Plan> plan, int64_t epoch, int64_t first_batch)
+      : plan_(std::move(plan)),
+        epoch_(static_cast<uint64_t>(epoch)),
+        order_(plan_->order(epoch_)),
+        slots_(static_cast<size_t>(std::max(1, 2 * plan_->options.workers))),
+        claimed_(first_batch),
+        taken_(first_batch),
+        end_(plan_->batches()) {
+    try {
+      for (int i = 0; i < plan_->options.workers; ++i) workers_.emplace_back([this] { work(); });
+    } catch (...) {
+      stop();
+      throw;
+    }
+  }
+  ~Pass() { stop(); }
+  Pass(const Pass&) = delete;
+  Pass& operator=(const Pass&) = delete;
+
+  std::optional<Batch> next() {
+    if (taken_ >= end_) return std::nullopt;
+    Slot& slot = slot_of(taken_);
+    if (workers_.empty()) {
+      make(slot, taken_);
+    } else {
+      std::unique_lock lock(mutex_);
+      made_.wait(lock, [&] { return slot.ready; });
+    }
+    if (slot.error) {
+      std::exception_ptr error = std::exchange(slot.error, nullptr);
+      stop();
+      taken_ = end_;
+      std::rethrow_exception(error);
+    }
+    Batch batch = plan_->upload(slot.batch);
+    {
+      const std::lock_guard lock(mutex_);
+      slot.ready = false;
+      ++taken_;
+    }
+    freed_.notify_one();
+    return batch;
+  }
+
+ private:
+  struct Slot {
+    HostBatch batch;
+    std::exception_ptr error;
+    bool ready = false;
+  };
+
+  Slot& slot_of(int64_t k) { return slots_[static_cast<size_t>(k) % slots_.size()]; }
+
+  void make(Slot& slot, int64_t k) {
+    const auto begin = static_cast<size_t>(k * plan_->options.batch);
+    const size_t count = std::min(static_cast<size_t>(plan_->options.batch), order_.size() - begin);
+    try {
+      plan_->fill(slot.batch, std::span(order_).subspan(begin, count), epoch_);
+    } catch (...) {
+      slot.error = std::current_exception();
+    }
+  }
+
+  void work() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      freed_.wait(lock, [&] {
+        return stopped_ || claimed_ >= end_ || claimed_ < taken_ + static_cast<int64_t>(slots_.size());
+      });
+      if (stopped_ || claimed_ >= end_) break;
+      const int64_t k = claimed_++;
+      lock.unlock();
+      make(slot_of(k), k);
+      lock.lock();
+      slot_of(k).ready = true;
+      made_.notify_one();
+    }
+    freed_.notify_all();  // the other workers have nothing left to wait for either
+  }
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopped_ = true;
+    }
+    freed_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+    workers_.clear();
+  }
+
+  const std::shared_ptr<const Plan> plan_;
+  const uint64_t epoch_;
+  const std::vector<int64_t> order_;
+  std::vector<Slot> slots_;
+  std::mutex mutex_;  // of all below, and of Slot::ready
+  std::condition_variable made_, freed_;
+  int64_t claimed_, taken_;
+  const int64_t end_;
+  bool stopped_ = false;
+  std::vector<std::thread> workers_;
+};
+
+Loader::Loader(Dataset dataset, const LoaderOptions& options) {
+  if (options.batch < 1) fail(ErrorKind::value, "loader", "batch ", options.batch, ": it must be at least 1");
+  if (options.workers < 0) fail(ErrorKind::value, "loader", "workers ", options.workers, ": it must be 0 or more");
+  if (dataset.size() == 0) fail(ErrorKind::value, "loader", "the data set '", dataset.name(), "' has no images");
+  ImageTransform transform(dataset.info(), options.normalization, options.augment);
+  plan_ = std::make_shared<const Plan>(Plan{std::move(dataset), options, std::move(transform)});
+}
+
+int64_t Loader::batches() const { return plan_->batches(); }
+const Dataset& Loader::dataset() const { return plan_->dataset; }
+const LoaderOptions& Loader::options() const { return plan_->options; }
+
+Loader::Epoch Loader::epoch(int64_t epoch, int64_t first_batch) const {
+  if (epoch < 0 || first_batch < 0 || first_batch > batches())
+    fail(ErrorKind::value, "loader", "epoch ", epoch, ", batch ", first_batch,
+         " was asked for: epochs begin at 0, and each has batches 0 to ", batches());
+  return Epoch(std::make_unique<Epoch::Pass>(plan_, epoch, first_batch));
+}
+
+Loader::Epoch::Epoch(std::unique_ptr<Pass> pass) : pass_(std::move(pass)) {}
+Loader::Epoch::Epoch(Epoch&&) noexcept = default;
+Loader::Epoch& Loader::Epoch::operator=(Epoch&&) noexcept = default;
+Loader::Epoch::~Epoch() = default;
+std::optional<Batch> Loader::Epoch::next() { return pass_->next(); }
+
+}  // namespace gradus

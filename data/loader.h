@@ -1,0 +1,105 @@
+// Batches of a data set: shuffled, standardised and augmented, made ahead of time by worker threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "core/tensor.h"
+#include "data/dataset.h"
+#include "data/transforms.h"
+
+namespace gradus {
+
+struct Batch {
+  Tensor images;  ///< float32 [n, channels, height, width], channels-last in memory
+  Tensor labels;  ///< int64 [n]
+};
+
+/// Changes a standardised image, [height, width, channels], in place. Called on any thread, so it may depend on its
+/// arguments only; the key is the image's own in its epoch.
+using UserTransform = std::function<void(std::span<float> image, const RandomKey& key)>;
+
+struct LoaderOptions {
+  int64_t batch = 128;
+  uint64_t seed = 0;
+  bool shuffle = true;  ///< a new order in every epoch
+  Augment augment = Augment::none;
+  int workers = 0;         ///< threads that make batches; 0: the caller makes each when it asks for it
+  bool drop_last = false;  ///< leave out a last batch that is not full
+  Normalization normalization = {};
+  UserTransform transform = {};  ///< after all others
+};
+
+/// Batch k of epoch e is a pure function of (data, options, e, k), whatever the number of workers.
+class Loader {
+ public:
+  class Epoch;
+
+  /// Throws ErrorKind::value for a batch below 1, a negative number of workers, an empty data set, or a normalization
+  /// that does not fit.
+  Loader(Dataset dataset, const LoaderOptions& options);
+
+  /// Number of batches in an epoch.
+  int64_t batches() const;
+  const Dataset& dataset() const;
+  const LoaderOptions& options() const;
+
+  /// The batches of an epoch from `first_batch` on: `for (const auto& [images, labels] : loader.epoch(e))`. Throws
+  /// ErrorKind::value where an argument is negative or first_batch is above batches().
+  Epoch epoch(int64_t epoch, int64_t first_batch = 0) const;
+
+ private:
+  struct Plan;
+  std::shared_ptr<const Plan> plan_;
+};
+
+/// One pass, in order, once. Workers run as long as it lives, and prepare at most two batches each ahead of the caller.
+class Loader::Epoch {
+ public:
+  class Iterator;
+
+  Epoch(Epoch&&) noexcept;
+  Epoch& operator=(Epoch&&) noexcept;
+  ~Epoch();
+
+  /// The next batch; nothing at the end. Rethrows what making it threw, and ends then.
+  std::optional<Batch> next();
+
+  Iterator begin();
+  std::default_sentinel_t end() const { return std::default_sentinel; }
+
+ private:
+  friend class Loader;
+  class Pass;
+  explicit Epoch(std::unique_ptr<Pass> pass);
+  std::unique_ptr<Pass> pass_;
+};
+
+class Loader::Epoch::Iterator {
+ public:
+  using value_type = Batch;
+  using difference_type = std::ptrdiff_t;
+
+  explicit Iterator(Epoch& epoch) : epoch_(&epoch), batch_(epoch.next()) {}
+  const Batch& operator*() const { return *batch_; }
+  const Batch* operator->() const { return &*batch_; }
+  Iterator& operator++() {
+    batch_.reset();  // its memory serves the next one
+    batch_ = epoch_->next();
+    return *this;
+  }
+  void operator++(int) { ++*this; }
+  friend bool operator==(const Iterator& it, std::default_sentinel_t) { return !it.batch_; }
+
+ private:
+  Epoch* epoch_;
+  std::optional<Batch> batch_;
+};
+
+inline Loader::Epoch::Iterator Loader::Epoch::begin() { return Iterator(*this); }
+
+}  // namespace gradus
