@@ -13,6 +13,9 @@
 #define STBI_ONLY_PNM
 #define STBI_NO_STDIO
 #define STBI_MAX_DIMENSIONS 32768
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // fields of its context that reading from memory never uses
+#endif
 #include <stb_image.h>
 
 namespace gradus {
