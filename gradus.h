@@ -6,6 +6,7 @@
 #include "autograd/ops.h"
 #include "autograd/parameter.h"
 #include "autograd/variable.h"
+#include "core/convolution.h"
 #include "core/error.h"
 #include "core/ops.h"
 #include "core/parallel.h"

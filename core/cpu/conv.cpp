@@ -1,12 +1,89 @@
 // Convolution on the CPU: the choice of algorithm, and operands in the layouts that it takes.
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <tuple>
+
+#include "core/convolution.h"
 #include "core/cpu/direct_conv.h"
 #include "core/cpu/layout.h"
+#include "core/cpu/winograd/winograd.h"
 #include "core/kernels.h"
+#include "core/parallel.h"
 
 namespace gradus::kernels {
+namespace {
 
 using cpu::as_layout;
 using cpu::write_as_layout;
+
+enum class Pass { forward, grad_input, grad_weight };
+
+/// The problem as Winograd's kernels see it, from the shapes of input, filter and output.
+winograd::Problem winograd_problem(const Shape& x, const Shape& w, const Shape& y, const Conv2dSpec& spec) {
+  return {x[0], x[2], x[3], y[2], y[3], x[1], w[0], spec.padding[0], spec.padding[1]};
+}
+
+bool winograd_fits(const Shape& w, const Conv2dSpec& spec) {
+  const bool small_padding =
+      std::all_of(std::begin(spec.padding), std::end(spec.padding), [](int64_t p) { return p >= 0 && p <= 2; });
+  return w[2] == 3 && w[3] == 3 && spec.stride[0] == 1 && spec.stride[1] == 1 && spec.dilation[0] == 1 &&
+         spec.dilation[1] == 1 && spec.groups == 1 && small_padding && winograd::available() &&
+         winograd::supports(w[1], w[0]);
+}
+
+/// The fixed rule: with few channels the transforms outweigh the products that they save, and tiles that hang over the
+/// border do work for nothing.
+bool winograd_pays(const winograd::Problem& p) {
+  const auto tiles = [](int64_t extent) { return (extent + 3) / 4; };
+  const int64_t computed = 16 * tiles(p.out_height) * tiles(p.out_width), wanted = p.out_height * p.out_width;
+  return std::min(p.in, p.out) >= 32 && 2 * wanted >= computed;
+}
+
+double seconds_of(const auto& run) {
+  const auto begin = std::chrono::steady_clock::now();
+  run();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// Runs whichever of the two is faster for this pass and problem: both are timed the first time that they are seen.
+void run_faster(Pass pass, const winograd::Problem& p, const auto& direct, const auto& fast) {
+  using Key = std::tuple<Pass, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int>;
+  static std::mutex mutex;
+  static std::map<Key, bool> fast_wins;
+  const Key key{pass, p.images, p.height, p.width, p.out_height, p.out_width, p.in, p.out, num_threads()};
+  const std::lock_guard lock(mutex);
+  auto known = fast_wins.find(key);
+  if (known == fast_wins.end()) {
+    double best[2] = {1e30, 1e30};
+    for (int repeat = 0; repeat < 3; ++repeat) {  // the first one also makes plans and touches memory
+      best[0] = std::min(best[0], seconds_of(direct));
+      best[1] = std::min(best[1], seconds_of(fast));
+    }
+    known = fast_wins.emplace(key, best[1] < best[0]).first;
+  }
+  if (known->second)
+    fast();
+  else
+    direct();
+}
+
+void choose(Pass pass, const Shape& x, const Shape& w, const Shape& y, const Conv2dSpec& spec, const auto& direct,
+            const auto& fast) {
+  if (!winograd_fits(w, spec)) return direct();
+  const winograd::Problem problem = winograd_problem(x, w, y, spec);
+  switch (conv_algorithm()) {
+    case ConvAlgorithm::direct: return direct();
+    case ConvAlgorithm::winograd: return fast(problem);
+    case ConvAlgorithm::automatic: return winograd_pays(problem) ? fast(problem) : direct();
+    case ConvAlgorithm::measure: return run_faster(pass, problem, direct, [&] { fast(problem); });
+  }
+}
+
+float* floats(const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; }
+
+}  // namespace
 
 void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool relu, const Conv2dSpec& spec,
                     Tensor& y) {
@@ -15,24 +92,38 @@ void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool r
   if (y.dtype() != DType::float32 || w.numel() == 0) return ref::conv2d_forward(x, w, bias, relu, spec, y);
   const Tensor input = as_layout(x, Layout::channels_last), weight = as_layout(w, Layout::contiguous);
   const Tensor shift = as_layout(bias, Layout::contiguous);
-  write_as_layout(y, Layout::channels_last,
-                  [&](Tensor& out) { cpu::direct_conv_forward(input, weight, shift, relu, spec, out); });
+  write_as_layout(y, Layout::channels_last, [&](Tensor& out) {
+    choose(
+        Pass::forward, x.shape(), w.shape(), y.shape(), spec,
+        [&] { cpu::direct_conv_forward(input, weight, shift, relu, spec, out); },
+        [&](const winograd::Problem& p) {
+          winograd::forward(p, floats(input), floats(weight), floats(shift), relu, floats(out));
+        });
+  });
 }
 
 void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, Tensor& gx) {
   if (gx.numel() == 0) return;
   if (gx.dtype() != DType::float32 || gy.numel() == 0) return ref::conv2d_grad_input(gy, w, spec, gx);
   const Tensor gradient = as_layout(gy, Layout::channels_last), weight = as_layout(w, Layout::contiguous);
-  write_as_layout(gx, Layout::channels_last,
-                  [&](Tensor& out) { cpu::direct_conv_grad_input(gradient, weight, spec, out); });
+  write_as_layout(gx, Layout::channels_last, [&](Tensor& out) {
+    choose(
+        Pass::grad_input, gx.shape(), w.shape(), gy.shape(), spec,
+        [&] { cpu::direct_conv_grad_input(gradient, weight, spec, out); },
+        [&](const winograd::Problem& p) { winograd::grad_input(p, floats(gradient), floats(weight), floats(out)); });
+  });
 }
 
 void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, Tensor& gw) {
   if (gw.numel() == 0) return;
   if (gw.dtype() != DType::float32 || gy.numel() == 0) return ref::conv2d_grad_weight(gy, x, spec, gw);
   const Tensor gradient = as_layout(gy, Layout::channels_last), input = as_layout(x, Layout::channels_last);
-  write_as_layout(gw, Layout::contiguous,
-                  [&](Tensor& out) { cpu::direct_conv_grad_weight(gradient, input, spec, out); });
+  write_as_layout(gw, Layout::contiguous, [&](Tensor& out) {
+    choose(
+        Pass::grad_weight, x.shape(), gw.shape(), gy.shape(), spec,
+        [&] { cpu::direct_conv_grad_weight(gradient, input, spec, out); },
+        [&](const winograd::Problem& p) { winograd::grad_weight(p, floats(input), floats(gradient), floats(out)); });
+  });
 }
 
 }  // namespace gradus::kernels

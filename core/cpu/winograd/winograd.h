@@ -1,0 +1,31 @@
+// Convolution with 3x3 filters and stride 1 by Winograd's minimal filtering F(4x4, 3x3): 36 products where the direct
+// method has 144. Channels-last float32 activations, OIHW filters. (Lavin & Gray 2016; interpolation points 0, +-5/8,
+// +-3/2 and infinity, which halve the rounding error of the usual 0, +-1, +-2.)
+#pragma once
+
+#include <cstdint>
+
+namespace gradus::winograd {
+
+/// One convolution, seen from its forward pass. All extents are positive.
+struct Problem {
+  int64_t images;
+  int64_t height, width;          ///< of the input
+  int64_t out_height, out_width;  ///< of the output
+  int64_t in, out;                ///< channels
+  int64_t pad_top, pad_left;      ///< 0, 1 or 2
+};
+
+/// Channels that the kernels can do: multiples of 16, at most 4096.
+bool supports(int64_t in, int64_t out);
+/// Whether this processor has vector instructions that make it worthwhile.
+bool available();
+
+/// y [N, H', W', O] = x [N, H, W, I] * w [O, I, 3, 3] + bias [O] (may be null), then max(., 0) with relu.
+void forward(const Problem& p, const float* x, const float* w, const float* bias, bool relu, float* y);
+/// gx [N, H, W, I] from gy [N, H', W', O].
+void grad_input(const Problem& p, const float* gy, const float* w, float* gx);
+/// gw [O, I, 3, 3] from x and gy. Sums are split over threads: the bits depend on their number, on nothing else.
+void grad_weight(const Problem& p, const float* x, const float* gy, float* gw);
+
+}  // namespace gradus::winograd

@@ -1,0 +1,102 @@
+// Winograd convolution against the reference in float64: any height and width, any padding, every pass.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/convolution.h"
+#include "core/error.h"
+#include "core/ops.h"
+#include "core/parallel.h"
+
+using namespace gradus;
+
+namespace {
+
+struct Algorithm {
+  explicit Algorithm(ConvAlgorithm a) : before(conv_algorithm()) { set_conv_algorithm(a); }
+  ~Algorithm() { set_conv_algorithm(before); }
+  ConvAlgorithm before;
+};
+
+Tensor channels_last(const Shape& shape, uint64_t stream) {
+  return contiguous(random_normal(shape, 0, 1, {1, stream, 0}), Layout::channels_last);
+}
+
+double relative_error(const Tensor& got, const Tensor& expected) {
+  return norm(cast(got, DType::float64) - expected) / norm(expected);
+}
+
+struct Case {
+  Shape x;
+  int64_t out;
+  Conv2dSpec spec;
+};
+
+const Case cases[] = {
+    {{2, 16, 8, 8}, 16, {.padding = {1, 1, 1, 1}}},    // whole tiles
+    {{1, 32, 7, 5}, 48, {.padding = {1, 1, 1, 1}}},    // tiles cut at both borders
+    {{2, 96, 8, 8}, 96, {}},                           // no padding
+    {{1, 48, 5, 6}, 80, {.padding = {2, 2, 2, 2}}},    // full padding
+    {{3, 64, 9, 10}, 112, {.padding = {0, 1, 2, 1}}},  // asymmetric
+    {{1, 16, 1, 1}, 16, {.padding = {1, 1, 1, 1}}},    // a single pixel
+    {{70, 16, 3, 4}, 16, {.padding = {1, 1, 1, 1}}},   // more tiles than fit one block
+};
+
+double worst_error(const Case& c) {
+  const Tensor x = channels_last(c.x, 0), w = random_normal({c.out, c.x[1], 3, 3}, 0, 1, {1, 1, 0});
+  const Tensor bias = random_normal({c.out}, 0, 1, {1, 2, 0});
+  const Shape out = conv2d_shape(x.shape(), w.shape(), c.spec);
+  const Tensor gy = channels_last(out, 3);
+  const auto wide = [](const Tensor& t) { return cast(t, DType::float64); };
+  return std::max<double>({relative_error(conv2d(x, w, bias, c.spec, true), conv2d(wide(x), wide(w), wide(bias), c.spec, true)),
+                   relative_error(conv2d(x, w, {}, c.spec), conv2d(wide(x), wide(w), {}, c.spec)),
+                   relative_error(conv2d_grad_input(gy, w, c.spec, x.shape()),
+                                  conv2d_grad_input(wide(gy), wide(w), c.spec, x.shape())),
+                   relative_error(conv2d_grad_weight(gy, x, c.spec, w.shape()),
+                                  conv2d_grad_weight(wide(gy), wide(x), c.spec, w.shape()))});
+}
+
+}  // namespace
+
+TEST_CASE("winograd agrees with the reference for every geometry") {
+  const Algorithm algorithm(ConvAlgorithm::winograd);
+  // F(4x4, 3x3) amplifies rounding about ten times over the direct sum: 2^-24 times some 20.
+  for (const Case& c : cases) {
+    CAPTURE(c.x);
+    CHECK(worst_error(c) < 4e-6);
+  }
+}
+
+TEST_CASE("winograd is really taken where it is asked for") {
+  const Tensor x = channels_last({1, 16, 8, 8}, 0), w = random_normal({16, 16, 3, 3}, 0, 1, {1, 1, 0});
+  const Conv2dSpec spec{.padding = {1, 1, 1, 1}};
+  const auto run = [&](ConvAlgorithm a) {
+    const Algorithm algorithm(a);
+    return conv2d(x, w, {}, spec).to_vector<float>();
+  };
+  CHECK(run(ConvAlgorithm::winograd) != run(ConvAlgorithm::direct));
+}
+
+TEST_CASE("the fixed rule gives equal bits in equal runs and measuring stays accurate") {
+  const Case c{{2, 48, 12, 12}, 64, {.padding = {1, 1, 1, 1}}};
+  const Tensor x = channels_last(c.x, 0), gy = channels_last({2, 64, 12, 12}, 3);
+  const auto first = conv2d_grad_weight(gy, x, c.spec, {64, 48, 3, 3}).to_vector<float>();
+  for (int i = 0; i < 3; ++i) CHECK(conv2d_grad_weight(gy, x, c.spec, {64, 48, 3, 3}).to_vector<float>() == first);
+  const Algorithm algorithm(ConvAlgorithm::measure);
+  CHECK(worst_error(c) < 4e-6);
+}
+
+TEST_CASE("NaN is not hidden by a fused ReLU") {
+  const Algorithm algorithm(ConvAlgorithm::winograd);
+  Tensor x = channels_last({1, 16, 4, 4}, 0);
+  fill_(x, std::nan(""));
+  const Tensor y = conv2d(x, Tensor::ones({16, 16, 3, 3}), {}, {.padding = {1, 1, 1, 1}}, true);
+  CHECK(std::isnan(y.to_vector<float>()[0]));
+}
+
+TEST_CASE("an unknown algorithm is named") {
+  CHECK(parse_conv_algorithm("auto") == ConvAlgorithm::automatic);
+  CHECK_THROWS_WITH_AS(parse_conv_algorithm("fft"),
+                       "[convolution] the algorithm is direct, winograd, auto or measure, but 'fft' came", Error);
+}
