@@ -14,16 +14,18 @@ struct Geometry {
       : batch(x[0]),
         height(x[2]),
         width(x[3]),
-        out_channels(w[0]),
-        group_in(w[1]),
-        group_out(conv.groups == 0 ? 0 : w[0] / conv.groups),
-        kernel_height(w[2]),
-        kernel_width(w[3]),
         out_height(y[2]),
         out_width(y[3]),
+        in_channels(x[1]),
+        out_channels(w[0]),
+        group_in(w[1]),
+        group_out(w[0] / conv.groups),
+        kernel_height(w[2]),
+        kernel_width(w[3]),
         spec(conv) {}
 
-  int64_t taps() const { return kernel_height * kernel_width; }
+  int64_t image_size() const { return height * width * in_channels; }
+  int64_t output_size() const { return out_height * out_width * out_channels; }
 
   /// body(output pixel, input pixel, tap) for each pair of pixels that a tap of the window connects.
   template <class Body>
@@ -40,28 +42,33 @@ struct Geometry {
         }
   }
 
-  int64_t batch, height, width, out_channels, group_in, group_out, kernel_height, kernel_width, out_height, out_width;
+  int64_t batch, height, width, out_height, out_width;
+  int64_t in_channels, out_channels, group_in, group_out, kernel_height, kernel_width;
   Conv2dSpec spec;
 };
 
-/// Copies between a 4-D tensor, seen with its dimensions in the given order, and a dense buffer of that order.
+/// Dimensions or strides in another order.
+Dims ordered(const Dims& dims, const std::array<int, 4>& order) {
+  return {dims[order[0]], dims[order[1]], dims[order[2]], dims[order[3]]};
+}
+
+/// The elements of a 4-D tensor, row-major once its dimensions are put in that order.
 template <class T>
 std::vector<double> pack(const Tensor& x, const std::array<int, 4>& order) {
   std::vector<double> packed;
   packed.reserve(static_cast<size_t>(x.numel()));
-  Dims shape, strides;
-  for (int d : order) shape.push_back(x.shape()[d]), strides.push_back(x.strides()[d]);
-  for_each_element<1>(shape, {strides},
-                      [&](const Offsets<1>& at) { packed.push_back(static_cast<double>(pointer<T>(x)[at[0]])); });
+  const T* from = pointer<T>(x);
+  for_each_element<1>(ordered(x.shape(), order), {ordered(x.strides(), order)},
+                      [&](const Offsets<1>& at) { packed.push_back(static_cast<double>(from[at[0]])); });
   return packed;
 }
 
 template <class T>
 void unpack(const std::vector<double>& packed, const std::array<int, 4>& order, Tensor& x) {
-  Dims shape, strides;
-  for (int d : order) shape.push_back(x.shape()[d]), strides.push_back(x.strides()[d]);
+  T* to = pointer<T>(x);
   auto next = packed.begin();
-  for_each_element<1>(shape, {strides}, [&](const Offsets<1>& at) { pointer<T>(x)[at[0]] = static_cast<T>(*next++); });
+  for_each_element<1>(ordered(x.shape(), order), {ordered(x.strides(), order)},
+                      [&](const Offsets<1>& at) { to[at[0]] = static_cast<T>(*next++); });
 }
 
 constexpr std::array<int, 4> image_order = {0, 2, 3, 1};        // N H W C
@@ -81,21 +88,19 @@ void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool r
     const Geometry g(x.shape(), w.shape(), y.shape(), spec);
     const std::vector<double> images = pack<T>(x, image_order), weights = pack<T>(w, taps_in_out_order);
     std::vector<double> outputs(static_cast<size_t>(y.numel()), 0.0);
-    const int64_t in_channels = x.shape()[1];
-    for (int64_t n = 0; n < g.batch; ++n) {
-      const double* image = images.data() + n * g.height * g.width * in_channels;
-      double* output = outputs.data() + n * g.out_height * g.out_width * g.out_channels;
+    for (int64_t n = 0; n < g.batch; ++n)
       g.for_each_tap([&](int64_t out_pixel, int64_t in_pixel, int64_t tap) {
-        for (int64_t i = 0; i < in_channels; ++i) {
-          const int64_t group = i / g.group_in;
-          add_scaled(image[in_pixel * in_channels + i],
-                     &weights[(tap * g.group_in + i % g.group_in) * g.out_channels + group * g.group_out], g.group_out,
-                     output + out_pixel * g.out_channels + group * g.group_out);
+        for (int64_t group = 0; group < spec.groups; ++group) {
+          const double* from = &images[n * g.image_size() + in_pixel * g.in_channels + group * g.group_in];
+          double* to = &outputs[n * g.output_size() + out_pixel * g.out_channels + group * g.group_out];
+          for (int64_t i = 0; i < g.group_in; ++i)
+            add_scaled(from[i], &weights[(tap * g.group_in + i) * g.out_channels + group * g.group_out], g.group_out,
+                       to);
         }
       });
-    }
     for (size_t i = 0; i < outputs.size(); ++i) {
-      if (bias.defined()) outputs[i] += pointer<T>(bias)[static_cast<int64_t>(i) % g.out_channels * bias.strides()[0]];
+      const int64_t channel = static_cast<int64_t>(i) % g.out_channels;
+      if (bias.defined()) outputs[i] += static_cast<double>(pointer<T>(bias)[channel * bias.strides()[0]]);
       if (relu && outputs[i] < 0) outputs[i] = 0;
     }
     unpack<T>(outputs, image_order, y);
@@ -107,16 +112,14 @@ void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec
     const Geometry g(gx.shape(), w.shape(), gy.shape(), spec);
     const std::vector<double> outputs = pack<T>(gy, image_order), weights = pack<T>(w, taps_out_in_order);
     std::vector<double> images(static_cast<size_t>(gx.numel()), 0.0);
-    const int64_t in_channels = gx.shape()[1];
-    for (int64_t n = 0; n < g.batch; ++n) {
-      const double* output = outputs.data() + n * g.out_height * g.out_width * g.out_channels;
-      double* image = images.data() + n * g.height * g.width * in_channels;
+    for (int64_t n = 0; n < g.batch; ++n)
       g.for_each_tap([&](int64_t out_pixel, int64_t in_pixel, int64_t tap) {
+        const double* from = &outputs[n * g.output_size() + out_pixel * g.out_channels];
+        double* to = &images[n * g.image_size() + in_pixel * g.in_channels];
         for (int64_t o = 0; o < g.out_channels; ++o)
-          add_scaled(output[out_pixel * g.out_channels + o], &weights[(tap * g.out_channels + o) * g.group_in],
-                     g.group_in, image + in_pixel * in_channels + o / g.group_out * g.group_in);
+          add_scaled(from[o], &weights[(tap * g.out_channels + o) * g.group_in], g.group_in,
+                     to + o / g.group_out * g.group_in);
       });
-    }
     unpack<T>(images, image_order, gx);
   });
 }
@@ -126,17 +129,14 @@ void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spe
     const Geometry g(x.shape(), gw.shape(), gy.shape(), spec);
     const std::vector<double> outputs = pack<T>(gy, image_order), images = pack<T>(x, image_order);
     std::vector<double> weights(static_cast<size_t>(gw.numel()), 0.0);
-    const int64_t in_channels = x.shape()[1];
-    for (int64_t n = 0; n < g.batch; ++n) {
-      const double* output = outputs.data() + n * g.out_height * g.out_width * g.out_channels;
-      const double* image = images.data() + n * g.height * g.width * in_channels;
+    for (int64_t n = 0; n < g.batch; ++n)
       g.for_each_tap([&](int64_t out_pixel, int64_t in_pixel, int64_t tap) {
+        const double* out = &outputs[n * g.output_size() + out_pixel * g.out_channels];
+        const double* in = &images[n * g.image_size() + in_pixel * g.in_channels];
         for (int64_t o = 0; o < g.out_channels; ++o)
-          add_scaled(output[out_pixel * g.out_channels + o],
-                     image + in_pixel * in_channels + o / g.group_out * g.group_in, g.group_in,
+          add_scaled(out[o], in + o / g.group_out * g.group_in, g.group_in,
                      &weights[(tap * g.out_channels + o) * g.group_in]);
       });
-    }
     unpack<T>(weights, taps_out_in_order, gw);
   });
 }
