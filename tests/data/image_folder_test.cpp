@@ -1,0 +1,199 @@
+#include "data/image_folder.h"
+
+#include <doctest/doctest.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+#include <algorithm>
+
+#include "data/cache.h"
+#include "data/file_source.h"
+#include "temporary_folder.h"
+
+using namespace gradus;
+
+namespace {
+
+/// A PPM (or PGM, of one channel) whose every byte is `value`.
+std::string picture(int64_t height, int64_t width, int64_t channels, char value) {
+  return text(channels == 1 ? "P5 " : "P6 ", width, " ", height, " 255\n") +
+         std::string(static_cast<size_t>(height * width * channels), value);
+}
+
+/// Two classes, three training images and one for the test, with things beside them that are no images.
+void write_tree(const TemporaryFolder& folder) {
+  folder.write("tree/train/dog/b.ppm", picture(2, 3, 3, 20));
+  folder.write("tree/train/dog/a.ppm", picture(2, 3, 3, 10));
+  folder.write("tree/train/cat/deep/z.ppm", picture(2, 3, 3, 30));
+  folder.write("tree/train/cat/notes.txt", "none");
+  folder.write("tree/readme.png", "none");
+  folder.write("tree/val/dog/c.ppm", picture(2, 3, 3, 40));
+}
+
+DataSplits read(const TemporaryFolder& folder, ImageFolderOptions options = {}) {
+  options.cache = false;
+  return read_image_folder(folder / "tree", options);
+}
+
+}  // namespace
+
+TEST_CASE("classes are sorted folder names, and files are sorted within them") {
+  const TemporaryFolder folder;
+  write_tree(folder);
+  const DataSplits splits = read(folder);
+  CHECK(splits.train.name() == "tree");
+  CHECK(splits.train.info().class_names == std::vector<std::string>{"cat", "dog"});
+  CHECK(std::ranges::equal(splits.train.labels(), std::vector<int32_t>{0, 1, 1}));
+  CHECK(splits.train.image(0)[0] == 30);
+  CHECK(splits.train.image(1)[0] == 10);
+  CHECK(splits.train.image(2)[0] == 20);
+  CHECK(splits.test.size() == 1);
+  CHECK(splits.test.label(0) == 1);
+}
+
+TEST_CASE("a test folder goes before a val folder, and neither need be there") {
+  const TemporaryFolder folder;
+  write_tree(folder);
+  folder.write("tree/test/cat/t.ppm", picture(2, 3, 3, 50));
+  CHECK(read(folder).test.image(0)[0] == 50);
+  std::filesystem::remove_all(folder / "tree/test");
+  std::filesystem::remove_all(folder / "tree/val");
+  CHECK(read(folder).test.size() == 0);
+}
+
+TEST_CASE("images that differ in channels or size are an error with both names") {
+  const TemporaryFolder folder;
+  write_tree(folder);
+  folder.write("tree/train/dog/grey.ppm", picture(2, 3, 1, 1));
+  std::string error = error_of([&] { read(folder); });
+  CHECK(contains(error, folder / "tree/train/dog/grey.ppm has 1 channels, but "));
+  CHECK(contains(error, "cat/deep/z.ppm has 3"));
+  folder.write("tree/train/dog/grey.ppm", picture(3, 3, 3, 1));
+  error = error_of([&] { read(folder); });
+  CHECK(contains(error, "grey.ppm is 3x3, but "));
+  CHECK(contains(error, "z.ppm is 2x3"));
+}
+
+TEST_CASE("channels and sizes can be converted instead") {
+  const TemporaryFolder folder;
+  write_tree(folder);
+  folder.write("tree/train/dog/grey.ppm", picture(9, 5, 1, 77));
+  const DataSplits splits = read(folder, {.channels = 3, .side = 4});
+  CHECK(splits.train.info().height == 4);
+  CHECK(splits.train.info().width == 4);
+  CHECK(std::ranges::count(splits.train.image(3), 77) == 48);
+}
+
+TEST_CASE("the middle of the longer side is kept") {
+  const TemporaryFolder folder;
+  folder.write("tree/train/a/wide.pgm", std::string("P5 6 2 255\n") + "\1\1\2\2\3\3" + "\1\1\2\2\3\3");
+  const DataSplits splits = read(folder, {.side = 2});
+  CHECK(std::ranges::equal(splits.train.image(0), std::vector<uint8_t>{2, 2, 2, 2}));
+}
+
+TEST_CASE("a file that is no image, and a class that train has not, are errors with the file's name") {
+  const TemporaryFolder folder;
+  write_tree(folder);
+  folder.write("tree/train/dog/c.png", "not a png");
+  CHECK(contains(error_of([&] { read(folder); }), "train/dog/c.png is not a PNG, JPEG, BMP or PPM image"));
+  std::filesystem::remove(folder / "tree/train/dog/c.png");
+  folder.write("tree/val/horse/h.ppm", picture(2, 3, 3, 1));
+  CHECK(contains(error_of([&] { read(folder); }), "val/horse/h.ppm is of class 'horse'"));
+}
+
+TEST_CASE("a folder without training images is an error that says where they belong") {
+  const TemporaryFolder folder;
+  folder.write("tree/train/a.ppm", picture(2, 2, 3, 1));  // in no class
+  CHECK(contains(error_of([&] { read(folder); }), "has no image at train/CLASS/FILE"));
+}
+
+TEST_CASE("images are kept packed, found again, and decoded anew once a file changes or the packed ones are damaged") {
+  const TemporaryFolder folder;
+  write_tree(folder);
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache");
+  const auto read_cached = [&] { return read_image_folder(folder / "tree"); };
+  const auto packed = [&] { return std::filesystem::directory_iterator(folder / "cache")->path().string(); };
+  const std::string checksum = read_cached().train.checksum();
+  CHECK(read_cached().notes.empty());
+
+  // That the packed copy is what is read shows when it is replaced by a valid one of something else.
+  DataSplits other = read_cached();
+  const std::string key = FileSource(folder / "tree").fingerprint();
+  other.train = other.train.class_balanced_subset(2);
+  write_packed(packed(), key, other);
+  CHECK(read_cached().train.size() == 2);
+  CHECK(read_cached().train.info().class_names == std::vector<std::string>{"cat", "dog"});
+  CHECK(read_cached().test.checksum() == other.test.checksum());
+
+  const std::string bytes = read_file(packed());
+  for (size_t at : {size_t{0}, size_t{17}, size_t{40}, bytes.size() / 2, bytes.size() - 1}) {
+    std::string damaged = bytes;
+    damaged[at] = static_cast<char>(damaged[at] ^ 4);
+    std::ofstream(packed(), std::ios::binary) << damaged;
+    CHECK_MESSAGE(read_cached().train.checksum() == checksum, "byte ", at);
+    for (const std::string& cut : {bytes.substr(0, at), bytes + "x"}) {
+      std::ofstream(packed(), std::ios::binary) << cut;
+      CHECK_MESSAGE(read_cached().train.checksum() == checksum, "length ", cut.size());
+    }
+  }
+  folder.write("tree/train/dog/new.ppm", picture(2, 3, 3, 60));
+  CHECK(read_cached().train.size() == 4);
+}
+
+TEST_CASE("a cache folder that cannot be written costs a note, not the data") {
+  const TemporaryFolder folder;
+  write_tree(folder);
+  const ScopedVariable cache("GRADUS_CACHE", folder.write("file", "in the way") + "/cache");
+  const DataSplits splits = read_image_folder(folder / "tree");
+  CHECK(splits.train.size() == 3);
+  REQUIRE(splits.notes.size() == 1);
+  CHECK(contains(splits.notes[0], "could not be kept"));
+  CHECK(contains(splits.notes[0], "GRADUS_CACHE"));
+}
+
+TEST_CASE("the cache folder is $GRADUS_CACHE, else $XDG_CACHE_HOME/gradus, else ~/.cache/gradus") {
+  const ScopedVariable home("HOME", "/h"), xdg("XDG_CACHE_HOME", "/x"), own("GRADUS_CACHE", "/g");
+  CHECK(cache_folder() == "/g");
+  unsetenv("GRADUS_CACHE");
+  CHECK(cache_folder() == "/x/gradus");
+  unsetenv("XDG_CACHE_HOME");
+  CHECK(cache_folder() == "/h/.cache/gradus");
+  unsetenv("HOME");
+  CHECK(cache_folder().empty());
+}
+
+TEST_CASE("the lent CIFAR-10 archive is read whole, known for what it is, and the same from the cache") {
+  const std::string path = shared_data("cifar10-jpeg.tar.gz");
+  if (path.empty()) return;
+  const TemporaryFolder folder;
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache");
+  try {
+    const DataSplits decoded = read_image_folder(path), cached = read_image_folder(path);
+    CHECK(decoded.train.name() == "CIFAR-10 (JPEG q75)");
+    CHECK(decoded.train.size() == 50000);
+    CHECK(decoded.test.size() == 10000);
+    for (int32_t label = 0; label < 10; ++label) {
+      CHECK(std::ranges::count(decoded.train.labels(), label) == 5000);
+      CHECK(std::ranges::count(decoded.test.labels(), label) == 1000);
+    }
+    CHECK(cached.train.checksum() == decoded.train.checksum());
+    CHECK(cached.test.checksum() == decoded.test.checksum());
+  } catch (const Error& error) {
+    if (!contains(error.what(), "-Darchive=enabled")) throw;
+    MESSAGE("skipped: built without libarchive");
+  }
+}
+
+TEST_CASE("real photographs of many sizes, some grey, become one data set of squares") {
+  const std::string path = shared_data("imagenet-sample.tar");
+  if (path.empty()) return;
+  try {
+    const DataSplits splits = read_image_folder(path, {.channels = 3, .side = 64, .cache = false});
+    CHECK(splits.train.size() == 120);
+    CHECK(splits.train.num_classes() == 120);
+    CHECK(contains(error_of([&] { read_image_folder(path, {.cache = false}); }), "imagenet-sample.tar:train/"));
+  } catch (const Error& error) {
+    if (!contains(error.what(), "-Darchive=enabled")) throw;
+    MESSAGE("skipped: built without libarchive");
+  }
+}
