@@ -10,14 +10,10 @@ void random_normal(const RandomKey& key, double mean, double std, Tensor& out) {
   ref::random_normal(key, mean, std, out);
 }
 void dropout(const RandomKey& key, double p, const Tensor& x, Tensor& out) { ref::dropout(key, p, x, out); }
-void reduce(ReduceOp op, const Tensor& x, Tensor& out) { ref::reduce(op, x, out); }
 void argmax(const Tensor& x, int dim, Tensor& out) { ref::argmax(x, dim, out); }
 void gather(const Tensor& x, int dim, const Tensor& index, Tensor& out) { ref::gather(x, dim, index, out); }
 void scatter_add(int dim, const Tensor& index, const Tensor& source, Tensor& out) {
   ref::scatter_add(dim, index, source, out);
-}
-void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor& out) {
-  ref::matmul(a, b, alpha, beta, out);
 }
 void max_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y, Tensor& index) {
   ref::max_pool2d_forward(x, spec, y, index);

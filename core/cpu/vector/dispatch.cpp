@@ -7,6 +7,8 @@ namespace gradus::cpu::vector {
 #define GRADUS_DECLARE_BUILD(isa) \
   namespace isa {                 \
   void add_elementwise(Kernels&); \
+  void add_matmul(Kernels&);      \
+  void add_reduce(Kernels&);      \
   }
 GRADUS_DECLARE_BUILD(baseline)
 #if defined(__x86_64__)
@@ -19,7 +21,7 @@ namespace {
 
 Kernels build(Isa isa) {
   Kernels table{};
-#define GRADUS_USE_BUILD(isa) (isa::add_elementwise(table))
+#define GRADUS_USE_BUILD(isa) (isa::add_elementwise(table), isa::add_matmul(table), isa::add_reduce(table))
   switch (isa) {
 #if defined(__x86_64__)
     case Isa::v4: GRADUS_USE_BUILD(v4); break;

@@ -19,6 +19,14 @@ inline constexpr int binary_count = static_cast<int>(BinaryOp::softplus_grad) + 
 enum class Form : uint8_t { both, left, right };
 inline constexpr int form_count = 3;
 
+/// Element (i, j) of a matrix lies at data[i * row_stride + j * column_stride].
+struct StridedMatrix {
+  const float* data;
+  int64_t row_stride, column_stride;
+};
+/// Largest inner extent of a small product.
+inline constexpr int64_t small_matmul_depth = 256;
+
 /// All pointers of a call may be equal, but must not overlap otherwise.
 struct Kernels {
   // Elementwise. An element's result depends on nothing but its operands.
@@ -33,6 +41,15 @@ struct Kernels {
   void (*scale)(float alpha, const float* x, float* y, int64_t n);
   void (*fill)(float value, float* out, int64_t n);
   void (*from_bytes)(const uint8_t* x, float* out, int64_t n);
+
+  /// c = alpha a b + beta c, a [m, k], b [k, n] of any strides, c [m, n] with contiguous rows; k <= small_matmul_depth.
+  void (*small_matmul)(int64_t m, int64_t n, int64_t k, float alpha, const StridedMatrix& a, const StridedMatrix& b,
+                       float beta, float* c, int64_t c_row_stride);
+
+  // Reductions, by ReduceOp.
+  double (*reduce_row[3])(const float* x, int64_t n);
+  /// totals[j] over `rows` rows of n columns; at least one row.
+  void (*reduce_columns[3])(const float* x, int64_t rows, int64_t row_stride, int64_t n, double* totals);
 };
 
 /// The best build for this processor.

@@ -1,0 +1,129 @@
+// Matrix products in float32: small ones by a kernel without any set-up, larger ones by oneDNN, rows or columns of the
+// operands contiguous in memory as they come.
+#include <algorithm>
+#include <utility>
+
+#include "core/cpu/layout.h"
+#include "core/cpu/onednn.h"
+#include "core/cpu/vector/kernels.h"
+#include "core/kernels.h"
+#include "core/parallel.h"
+
+namespace gradus::kernels {
+
+namespace {
+
+using cpu::vector::StridedMatrix;
+
+/// Multiplications up to which oneDNN's set-up would cost more than the product.
+constexpr int64_t small_product = 64 * 64 * 64;
+
+/// The last two dimensions.
+struct Matrix {
+  explicit Matrix(const Tensor& x)
+      : rows(x.size(-2)),
+        columns(x.size(-1)),
+        row_stride(x.strides()[x.rank() - 2]),
+        column_stride(x.strides()[x.rank() - 1]) {}
+  /// Contiguous rows at least their length apart, as BLAS wants them.
+  bool is_row_major() const { return (column_stride == 1 || columns == 1) && (row_stride >= columns || rows == 1); }
+  bool is_column_major() const { return transposed().is_row_major(); }
+  Matrix transposed() const {
+    Matrix t = *this;
+    std::swap(t.rows, t.columns);
+    std::swap(t.row_stride, t.column_stride);
+    return t;
+  }
+  int64_t rows, columns, row_stride, column_stride;
+};
+
+/// x, or a contiguous copy where neither its rows nor its columns are.
+Tensor operand(const Tensor& x) {
+  const Matrix matrix(x);
+  return matrix.is_row_major() || matrix.is_column_major() ? x : cpu::as_layout(x, Layout::contiguous);
+}
+
+cpu::onednn::MatrixOperand blas(const Matrix& matrix, const float* data) {
+  if (matrix.is_row_major()) return {data, std::max(matrix.row_stride, matrix.columns), false};
+  return {data, std::max(matrix.column_stride, matrix.rows), true};
+}
+
+/// Offsets of the matrices of a batch in the three tensors.
+struct Batch {
+  Batch(const Tensor& a, const Tensor& b, const Tensor& out) : leading(out.shape()), tensors{&a, &b, &out} {
+    leading.pop_back();
+    leading.pop_back();
+  }
+  int64_t count() const { return numel(leading); }
+  int64_t offset(int tensor, int64_t index) const {
+    int64_t result = 0;
+    for (int d = leading.rank() - 1; d >= 0; --d) {
+      result += index % leading[d] * tensors[tensor]->strides()[d];
+      index /= leading[d];
+    }
+    return result;
+  }
+  Shape leading;
+  const Tensor* tensors[3];
+};
+
+template <class Multiply>
+void for_each_product(const Tensor& a, const Tensor& b, Tensor& out, int64_t grain, Multiply multiply) {
+  const Batch batch(a, b, out);
+  const auto *left = static_cast<const float*>(a.raw()), *right = static_cast<const float*>(b.raw());
+  auto* to = static_cast<float*>(out.raw());
+  parallel_for(batch.count(), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      multiply(left + batch.offset(0, i), right + batch.offset(1, i), to + batch.offset(2, i));
+  });
+}
+
+/// out has contiguous rows.
+void multiply(const Tensor& a, const Tensor& b, float alpha, float beta, Tensor& out) {
+  const Matrix left(a), right(b), to(out);
+  const int64_t m = left.rows, n = right.columns, k = left.columns, work = m * n * k;
+  if (work <= small_product && k <= cpu::vector::small_matmul_depth) {
+    const auto small = cpu::vector::kernels().small_matmul;
+    const int64_t grain = std::max<int64_t>(1, 4 * small_product / work);
+    for_each_product(a, b, out, grain, [&](const float* x, const float* y, float* z) {
+      small(m, n, k, alpha, StridedMatrix{x, left.row_stride, left.column_stride},
+            StridedMatrix{y, right.row_stride, right.column_stride}, beta, z, to.row_stride);
+    });
+    return;
+  }
+  const Tensor a_operand = operand(a), b_operand = operand(b);
+  const Matrix a_matrix(a_operand), b_matrix(b_operand);
+  const int64_t one_after_another = Batch(a, b, out).count();  // oneDNN spreads each product over the threads
+  for_each_product(a_operand, b_operand, out, one_after_another, [&](const float* x, const float* y, float* z) {
+    cpu::onednn::sgemm(m, n, k, alpha, blas(a_matrix, x), blas(b_matrix, y), beta, z, std::max(to.row_stride, n));
+  });
+}
+
+Tensor transposed(const Tensor& x) {
+  Shape shape = x.shape();
+  Strides strides = x.strides();
+  std::swap(shape[x.rank() - 2], shape[x.rank() - 1]);
+  std::swap(strides[x.rank() - 2], strides[x.rank() - 1]);
+  return Tensor(x.storage(), x.offset(), shape, strides, x.dtype());
+}
+
+}  // namespace
+
+void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor& out) {
+  if (out.numel() == 0) return;
+  if (out.dtype() != DType::float32 || a.size(-1) == 0) return ref::matmul(a, b, alpha, beta, out);
+  const auto scale = static_cast<float>(alpha), keep = static_cast<float>(beta);
+  if (Matrix(out).is_row_major()) {
+    multiply(a, b, scale, keep, out);
+  } else if (Matrix(out).is_column_major()) {
+    Tensor out_transposed = transposed(out);  // (a b)^T = b^T a^T
+    multiply(transposed(b), transposed(a), scale, keep, out_transposed);
+  } else {
+    Tensor dense = Tensor::empty(out.shape());
+    if (beta != 0) kernels::copy(out, dense);
+    multiply(a, b, scale, keep, dense);
+    kernels::copy(dense, out);
+  }
+}
+
+}  // namespace gradus::kernels

@@ -1,0 +1,159 @@
+// Reductions in float32 over any dimensions. The work is cut into pieces of fixed size whose partial results are
+// combined in order, so the bits do not even depend on the number of threads.
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "core/cpu/layout.h"
+#include "core/cpu/vector/kernels.h"
+#include "core/kernels.h"
+#include "core/parallel.h"
+
+namespace gradus::kernels {
+
+namespace {
+
+/// Elements of a piece: small enough to share out, large enough to cost nothing.
+constexpr int64_t piece_elements = 65536;
+/// Columns of a piece where columns are kept.
+constexpr int64_t piece_columns = 4096;
+
+struct Dimension {
+  int64_t extent, stride, total_stride;  // in x, and in the row-major totals: 0 where reduced
+  bool reduced() const { return total_stride == 0; }
+};
+
+/// The dimensions of x by falling stride, neighbours merged where both are kept or both reduced.
+struct Dimensions {
+  Dimension list[max_rank];
+  int count = 0;
+
+  Dimensions(const Tensor& x, const Shape& out) {
+    const Strides totals = contiguous_strides(out);
+    int order[max_rank], used = 0;
+    for (int d = 0; d < x.rank(); ++d) {
+      if (x.shape()[d] == 1) continue;
+      int at = used++;
+      for (; at > 0 && x.strides()[order[at - 1]] < x.strides()[d]; --at) order[at] = order[at - 1];
+      order[at] = d;
+    }
+    for (int i = 0; i < used; ++i) {
+      const int d = order[i];
+      const Dimension next{x.shape()[d], x.strides()[d], out[d] == 1 ? 0 : totals[d]};
+      Dimension* last = count > 0 ? &list[count - 1] : nullptr;
+      if (last && last->stride == next.stride * next.extent && last->total_stride == next.total_stride * next.extent) {
+        *last = {last->extent * next.extent, next.stride, next.total_stride};
+      } else {
+        list[count++] = next;
+      }
+    }
+  }
+};
+
+double neutral(ReduceOp op) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  return op == ReduceOp::sum ? 0 : op == ReduceOp::max ? -infinity : infinity;
+}
+
+/// totals[i * stride] = totals[i * stride] op partial[i]; NaN wins a maximum or minimum.
+void combine(ReduceOp op, const double* partial, int64_t n, double* totals, int64_t stride) {
+  switch (op) {
+    case ReduceOp::sum:
+      for (int64_t i = 0; i < n; ++i) totals[i * stride] += partial[i];
+      break;
+    case ReduceOp::max:
+      for (int64_t i = 0; i < n; ++i)
+        if (partial[i] != partial[i] || partial[i] > totals[i * stride]) totals[i * stride] = partial[i];
+      break;
+    case ReduceOp::min:
+      for (int64_t i = 0; i < n; ++i)
+        if (partial[i] != partial[i] || partial[i] < totals[i * stride]) totals[i * stride] = partial[i];
+      break;
+  }
+}
+
+/// Position `index` in the first `count` dimensions, as offsets into x and into the totals.
+struct Position {
+  Position(const Dimension* list, int count, int64_t index) {
+    for (int d = count - 1; d >= 0; --d) {
+      const int64_t at = index % list[d].extent;
+      index /= list[d].extent;
+      x += at * list[d].stride;
+      total += at * list[d].total_stride;
+    }
+  }
+  int64_t x = 0, total = 0;
+};
+
+int64_t product_of_extents(const Dimension* list, int count) {
+  int64_t product = 1;
+  for (int d = 0; d < count; ++d) product *= list[d].extent;
+  return product;
+}
+
+int64_t pieces(int64_t extent, int64_t piece) { return (extent + piece - 1) / piece; }
+
+/// The innermost dimension is reduced: one partial result for each stretch of a row.
+void reduce_rows(ReduceOp op, const float* x, const Dimensions& dims, double* totals) {
+  const auto row_kernel = cpu::vector::kernels().reduce_row[static_cast<int>(op)];
+  const int outer = dims.count - 1;
+  const int64_t rows = product_of_extents(dims.list, outer), length = dims.list[outer].extent;
+  const int64_t stretches = pieces(length, piece_elements), units = rows * stretches;
+  std::vector<double> partial(static_cast<size_t>(units));
+  parallel_for(units, std::max<int64_t>(1, piece_elements / length), [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t from = unit % stretches * piece_elements;
+      const float* row = x + Position(dims.list, outer, unit / stretches).x;
+      partial[static_cast<size_t>(unit)] = row_kernel(row + from, std::min(piece_elements, length - from));
+    }
+  });
+  for (int64_t unit = 0; unit < units; ++unit)
+    combine(op, &partial[static_cast<size_t>(unit)], 1, totals + Position(dims.list, outer, unit / stretches).total, 1);
+}
+
+/// The innermost dimension is kept: one partial row of results for each stretch of rows.
+void reduce_columns(ReduceOp op, const float* x, const Dimensions& dims, double* totals) {
+  const auto column_kernel = cpu::vector::kernels().reduce_columns[static_cast<int>(op)];
+  const int64_t columns = dims.list[dims.count - 1].extent;
+  int outer = dims.count - 1;
+  Dimension rows{1, 0, 0};
+  if (outer > 0 && dims.list[outer - 1].reduced()) rows = dims.list[--outer];
+  const int64_t tile = std::min(columns, piece_columns), tiles = pieces(columns, tile);
+  const int64_t stretch = std::max<int64_t>(1, piece_elements / tile), stretches = pieces(rows.extent, stretch);
+  const int64_t groups = product_of_extents(dims.list, outer) * stretches;
+  std::vector<double> partial(static_cast<size_t>(groups * columns));
+  const int64_t unit_elements = std::min(stretch, rows.extent) * tile;
+  parallel_for(groups * tiles, std::max<int64_t>(1, piece_elements / unit_elements), [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t group = unit / tiles, column = unit % tiles * tile, row = group % stretches * stretch;
+      const float* from = x + Position(dims.list, outer, group / stretches).x + row * rows.stride + column;
+      column_kernel(from, std::min(stretch, rows.extent - row), rows.stride, std::min(tile, columns - column),
+                    &partial[static_cast<size_t>(group * columns + column)]);
+    }
+  });
+  for (int64_t group = 0; group < groups; ++group)
+    combine(op, &partial[static_cast<size_t>(group * columns)], columns,
+            totals + Position(dims.list, outer, group / stretches).total, dims.list[dims.count - 1].total_stride);
+}
+
+}  // namespace
+
+void reduce(ReduceOp op, const Tensor& x, Tensor& out) {
+  if (x.dtype() != DType::float32 || x.numel() == 0) return ref::reduce(op, x, out);
+  const Dimensions dims(x, out.shape());
+  if (dims.count == 0) return kernels::copy(x, out);
+  if (dims.list[dims.count - 1].stride != 1) return kernels::reduce(op, cpu::as_layout(x, Layout::contiguous), out);
+  std::vector<double> totals(static_cast<size_t>(out.numel()), neutral(op));
+  const auto* from = static_cast<const float*>(x.raw());
+  if (dims.list[dims.count - 1].reduced()) {
+    reduce_rows(op, from, dims, totals.data());
+  } else {
+    reduce_columns(op, from, dims, totals.data());
+  }
+  cpu::write_as_layout(out, Layout::contiguous, [&](Tensor& row_major) {
+    auto* to = static_cast<float*>(row_major.raw());
+    for (size_t i = 0; i < totals.size(); ++i) to[i] = static_cast<float>(totals[i]);
+  });
+}
+
+}  // namespace gradus::kernels

@@ -1,0 +1,108 @@
+// Matrix products of the device in float32 against the reference, on both sides of the border between the small kernel
+// and oneDNN, for every order of the operands' memory.
+#include "core/parallel.h"
+#include "tests/core/cpu_compare.h"
+
+using namespace gradus;
+using namespace gradus::testing;
+
+namespace {
+
+struct Size {
+  int64_t m, k, n;
+};
+constexpr Size sizes[] = {{32, 24, 40}, {1, 1, 1},     {6, 16, 32},   {7, 5, 33},   {13, 3, 1},
+                          {1, 64, 17},  {5, 1, 70},    {64, 64, 64},  {65, 64, 64}, {1, 300, 1},
+                          {2, 257, 3},  {100, 70, 90}, {1, 700, 800}, {600, 700, 1}};
+
+Tensor absolute(const Tensor& x) {
+  Tensor out = Tensor::empty(x.shape());
+  ref::unary(UnaryOp::abs, x, out);
+  return out;
+}
+
+/// k products and additions in any order, and three roundings for alpha, beta and the reference's result.
+void compare(const Tensor& a, const Tensor& b, double alpha, double beta, Memory left, Memory right, Memory to) {
+  const int64_t k = a.size(-1);
+  Shape shape = a.shape();
+  shape[shape.rank() - 1] = b.size(-1);
+  const Tensor start = random(shape, 9);
+  Tensor expected = in(Memory::contiguous, start), magnitude = absolute(start), out = in(to, start);
+  ref::matmul(a, b, alpha, beta, expected);
+  ref::matmul(absolute(a), absolute(b), std::abs(alpha), std::abs(beta), magnitude);
+  kernels::matmul(in(left, a), in(right, b), alpha, beta, out);
+  check_within(out, expected, [&, values = elements(magnitude)](size_t i) {
+    return static_cast<double>(k + 3) * float_epsilon * values[i];
+  });
+}
+
+}  // namespace
+
+TEST_CASE("products agree with the reference for row-major, column-major and gapped matrices") {
+  for (const Size& s : sizes) {
+    CAPTURE(s.m);
+    CAPTURE(s.k);
+    CAPTURE(s.n);
+    const Tensor a = random({s.m, s.k}, 1), b = random({s.k, s.n}, 2);
+    for (const Memory left : {Memory::contiguous, Memory::padded, Memory::reversed})
+      for (const Memory right : {Memory::contiguous, Memory::padded, Memory::reversed})
+        for (const Memory to : {Memory::contiguous, Memory::padded, Memory::reversed}) {
+          compare(a, b, 1, 0, left, right, to);
+          compare(a, b, -0.5, 2, left, right, to);
+        }
+  }
+}
+
+TEST_CASE("rows with gaps after them are multiplied in place") {
+  const Tensor wide = random({130, 200}, 3), b = random({150, 110}, 4);
+  const Tensor a(wide.storage(), 20, {130, 150}, {200, 1}, DType::float32);
+  compare(in(Memory::contiguous, a), b, 1, 0, Memory::contiguous, Memory::contiguous, Memory::contiguous);
+  Tensor expected = Tensor::empty({130, 110}), out = Tensor::empty({130, 110});
+  kernels::matmul(in(Memory::contiguous, a), b, 1, 0, expected);
+  kernels::matmul(a, b, 1, 0, out);
+  CHECK(bits_of(out) == bits_of(expected));
+}
+
+TEST_CASE("batches of products agree with the reference, broadcast ones too") {
+  for (const Size& s : {Size{5, 6, 7}, Size{80, 70, 60}}) {
+    const Tensor a = random({3, 2, s.m, s.k}, 5), b = random({3, 2, s.k, s.n}, 6);
+    for (const Memory left : every_memory)
+      for (const Memory right : every_memory) compare(a, b, 1, 0, left, right, Memory::contiguous);
+    compare(a, b, 1, 1, Memory::contiguous, Memory::contiguous, Memory::padded);
+    const Tensor one = random({s.k, s.n}, 7);
+    const Tensor spread(one.storage(), 0, {3, 2, s.k, s.n}, {0, 0, s.n, 1}, DType::float32);
+    Tensor expected = Tensor::empty({3, 2, s.m, s.n}), out = Tensor::empty({3, 2, s.m, s.n});
+    kernels::matmul(a, in(Memory::contiguous, spread), 1, 0, expected);
+    kernels::matmul(a, spread, 1, 0, out);
+    CHECK(bits_of(out) == bits_of(expected));
+  }
+}
+
+TEST_CASE(
+    "a product with beta 0 ignores what the output holds, and an empty inner extent gives beta times the output") {
+  for (const Size& s : {Size{4, 5, 6}, Size{100, 100, 100}}) {
+    Tensor out = Tensor::full({s.m, s.n}, NAN), expected = Tensor::empty({s.m, s.n});
+    const Tensor a = random({s.m, s.k}, 1), b = random({s.k, s.n}, 2);
+    kernels::matmul(a, b, 1, 0, out);
+    kernels::matmul(a, b, 1, 0, expected);
+    CHECK(bits_of(out) == bits_of(expected));
+  }
+  Tensor out = Tensor::full({2, 3}, 3);
+  kernels::matmul(Tensor::empty({2, 0}), Tensor::empty({0, 3}), 1, 2, out);
+  check_equal(out, Tensor::full({2, 3}, 6));
+  Tensor nothing = Tensor::empty({0, 3});
+  kernels::matmul(Tensor::empty({0, 4}), Tensor::empty({4, 3}), 1, 0, nothing);
+}
+
+TEST_CASE("products repeated with the same number of threads give the same bits") {
+  const Tensor a = random({300, 200}, 1), b = random({200, 250}, 2);
+  const int before = num_threads();
+  for (const int threads : {1, 2}) {
+    set_num_threads(threads);
+    Tensor first = Tensor::empty({300, 250}), second = Tensor::empty({300, 250});
+    kernels::matmul(a, b, 1, 0, first);
+    kernels::matmul(a, b, 1, 0, second);
+    CHECK(bits_of(first) == bits_of(second));
+  }
+  set_num_threads(before);
+}

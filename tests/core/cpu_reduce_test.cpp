@@ -1,0 +1,121 @@
+// Reductions of the device in float32 against the reference, which adds in double.
+#include "core/parallel.h"
+#include "tests/core/cpu_compare.h"
+
+using namespace gradus;
+using namespace gradus::testing;
+
+namespace {
+
+const Shape shapes[] = {{1},           {1000},         {200000},   {33, 70}, {3, 5, 1, 9},
+                        {4, 96, 7, 6}, {2, 3, 40, 30}, {700, 130}, {2, 9000}};
+
+Shape reduced(Shape shape, uint32_t mask) {
+  for (int d = 0; d < shape.rank(); ++d)
+    if (mask >> d & 1) shape[d] = 1;
+  return shape;
+}
+
+Tensor absolute(const Tensor& x) {
+  Tensor out = Tensor::empty(x.shape());
+  ref::unary(UnaryOp::abs, x, out);
+  return out;
+}
+
+/// At most 32 float32 additions in a row before a total goes on in double; one more rounding each for the result and
+/// the reference's.
+constexpr double sum_bound = 34 * float_epsilon;
+
+}  // namespace
+
+TEST_CASE("sums agree with the reference over every set of dimensions in every memory order") {
+  for (const Shape& shape : shapes) {
+    const Tensor x = random(shape, 1), magnitudes = absolute(x);
+    for (uint32_t mask = 0; mask < (1u << shape.rank()); ++mask) {
+      const Shape to = reduced(shape, mask);
+      Tensor expected = Tensor::empty(to), magnitude = Tensor::empty(to);
+      ref::reduce(ReduceOp::sum, x, expected);
+      ref::reduce(ReduceOp::sum, magnitudes, magnitude);
+      for (const Memory memory : every_memory) {
+        Tensor out = empty_in(memory, to);
+        kernels::reduce(ReduceOp::sum, in(memory, x), out);
+        check_within(out, expected, [values = elements(magnitude)](size_t i) { return sum_bound * values[i]; });
+      }
+    }
+  }
+}
+
+TEST_CASE("maxima and minima are exact over every set of dimensions in every memory order") {
+  for (const Shape& shape : shapes) {
+    const Tensor x = random(shape, 2);
+    for (uint32_t mask = 0; mask < (1u << shape.rank()); ++mask) {
+      for (const ReduceOp op : {ReduceOp::max, ReduceOp::min}) {
+        Tensor expected = Tensor::empty(reduced(shape, mask));
+        ref::reduce(op, x, expected);
+        for (const Memory memory : every_memory) {
+          Tensor out = empty_in(memory, expected.shape());
+          kernels::reduce(op, in(memory, x), out);
+          check_equal(out, expected);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("NaN wins maxima and minima wherever it lies, and spoils sums") {
+  for (const int64_t place : {0, 1, 63, 64, 500, 998, 999}) {
+    const Tensor x = random({1000}, 3);
+    x.data<float>()[place] = NAN;
+    const Tensor columns(x.storage(), 0, {10, 100}, {100, 1}, DType::float32);
+    for (const ReduceOp op : {ReduceOp::sum, ReduceOp::max, ReduceOp::min}) {
+      Tensor out = Tensor::empty({1});
+      kernels::reduce(op, x, out);
+      CHECK(std::isnan(out.item()));
+      Tensor expected = Tensor::empty({1, 100}), row = Tensor::empty({1, 100});
+      ref::reduce(op, columns, expected);
+      kernels::reduce(op, columns, row);
+      check_within(row, expected, [](size_t) { return 20 * float_epsilon; });  // sums of 10 values below 1
+    }
+  }
+}
+
+TEST_CASE("broadcast and empty tensors are reduced") {
+  const Tensor row = random({1, 50}, 4);
+  const Tensor spread(row.storage(), 0, {30, 50}, {0, 1}, DType::float32);
+  Tensor out = Tensor::empty({1, 50}), expected = Tensor::empty({1, 50});
+  kernels::reduce(ReduceOp::sum, spread, out);
+  ref::reduce(ReduceOp::sum, spread, expected);
+  check_within(out, expected, [](size_t) { return 30 * sum_bound; });
+  Tensor nothing = Tensor::full({1, 4}, 5);
+  kernels::reduce(ReduceOp::sum, Tensor::empty({0, 4}), nothing);
+  check_equal(nothing, Tensor::zeros({1, 4}));
+}
+
+TEST_CASE("a long sum loses nothing to its length") {
+  const Tensor x = Tensor::full({4000000}, 0.1f);
+  Tensor out = Tensor::empty({1});
+  kernels::reduce(ReduceOp::sum, x, out);
+  CHECK(std::abs(out.item() - 4e6 * static_cast<double>(0.1f)) <= sum_bound * 4e5);
+}
+
+TEST_CASE("reductions give the same bits for every number of threads") {
+  const int before = num_threads();
+  const Tensor flat = random({300000}, 5), matrix = random({3000, 100}, 6);
+  set_num_threads(1);
+  Tensor total = Tensor::empty({1}), columns = Tensor::empty({1, 100}), rows = Tensor::empty({3000, 1});
+  kernels::reduce(ReduceOp::sum, flat, total);
+  kernels::reduce(ReduceOp::sum, matrix, columns);
+  kernels::reduce(ReduceOp::sum, matrix, rows);
+  for (const int threads : {2, 3, 5}) {
+    set_num_threads(threads);
+    Tensor total_again = Tensor::empty({1}), columns_again = Tensor::empty({1, 100}),
+           rows_again = Tensor::empty({3000, 1});
+    kernels::reduce(ReduceOp::sum, flat, total_again);
+    kernels::reduce(ReduceOp::sum, matrix, columns_again);
+    kernels::reduce(ReduceOp::sum, matrix, rows_again);
+    CHECK(bits_of(total_again) == bits_of(total));
+    CHECK(bits_of(columns_again) == bits_of(columns));
+    CHECK(bits_of(rows_again) == bits_of(rows));
+  }
+  set_num_threads(before);
+}
