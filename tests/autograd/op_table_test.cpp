@@ -110,6 +110,24 @@ void check_second_gradient(const OpRow& row) {
   }
 }
 
+/// An operation whose second gradient is right is built of operations whose second gradients must be right, too.
+void check_third_gradient(const OpRow& row) {
+  const Case c = make_case(row, "contiguous", row.shapes, Kind::plain);
+  const auto weights = [](const Shape& shape, uint64_t stream) {
+    return random_uniform(shape, -1, 1, {.seed = 7, .stream = stream}, DType::float64);
+  };
+  const VarFunction slope = [&](std::span<const Var> leaves) {
+    const Var y = c.f(leaves);
+    Var total = sum(y * weights(y.shape(), 0));  // which connects inputs that the gradient does not depend on
+    const GradOptions options = {.create_graph = true, .allow_unused = true, .seeds = {weights(y.shape(), 1)}};
+    for (const Var& g : grad(std::span(&y, 1), leaves, options))
+      if (g.defined()) total = total + sum(g * weights(g.shape(), 2));
+    return total;
+  };
+  const GradcheckResult result = gradgradcheck(slope, c.leaves);
+  CHECK_MESSAGE(result, result.message);
+}
+
 /// The result and the gradients of all inputs, in the dtype of `inputs`, for the output gradient drawn by `seed`.
 std::vector<Tensor> results(const VarFunction& f, const std::vector<Tensor>& inputs, const RandomKey& seed) {
   std::vector<Var> leaves;
@@ -196,6 +214,7 @@ void register_row() {
   register_case(name + ": the gradient agrees with differences", [] { check_gradient(op_table()[Row]); });
   register_case(name + ": the gradient of the gradient agrees with differences",
                 [] { check_second_gradient(op_table()[Row]); });
+  register_case(name + ": the third gradient agrees with differences", [] { check_third_gradient(op_table()[Row]); });
   register_case(name + ": the device agrees with the reference", [] { check_device(op_table()[Row]); });
 }
 
