@@ -14,6 +14,9 @@ double global_norm(std::span<const Tensor> gradients) {
   return std::sqrt(squares);
 }
 
-double clip_factor(double norm, double limit) { return norm <= limit ? 1 : std::min(1.0, limit / (norm + 1e-6)); }
+double clip_factor(double norm, double limit) {
+  const double factor = limit / (norm + 1e-6);
+  return factor >= 1 ? 1 : factor;  // a norm that is not a number gives such a factor, and is not hidden
+}
 
 }  // namespace gradus::optim

@@ -15,7 +15,7 @@ struct Clip {
 
 /// |all gradients|_2; undefined tensors count as zero.
 double global_norm(std::span<const Tensor> gradients);
-/// What Clip::norm multiplies with; exactly 1 where the norm is within the limit.
+/// What Clip::norm multiplies with: exactly 1 where the norm is within the limit, up to the 1e-6.
 double clip_factor(double norm, double limit);
 
 }  // namespace gradus::optim

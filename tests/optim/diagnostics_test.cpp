@@ -1,0 +1,84 @@
+// What an optimizer reports of its preconditioners: the paper's counts, angles, norms, spectra, bytes.
+#include "optim/diagnostics.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "core/ops.h"
+#include "models/all_cnn.h"
+#include "optim/optimizer.h"
+
+using namespace gradus;
+using namespace gradus::optim;
+
+namespace {
+
+struct Counts {
+  int64_t layers = 0, paper = 0, stored = 0;
+  friend bool operator==(const Counts&, const Counts&) = default;
+};
+
+Counts all_cnn_counts(const AnyPreconditioner& preconditioner) {
+  AllCnn model;
+  Optimizer optimizer = over(model.parameters()).rule(Sgd{}).precondition(preconditioner).build();
+  Counts counts;
+  for (const PreconditionerReport& report : optimizer.diagnostics()) {
+    ++counts.layers;
+    counts.paper += report.paper_parameters;
+    counts.stored += report.stored_parameters;
+  }
+  return counts;
+}
+
+}  // namespace
+
+TEST_CASE("All-CNN-C has the paper's additional parameters") {
+  CHECK(all_cnn_counts(Fop{}) == Counts{9, 65, 569});
+  CHECK(all_cnn_counts(SHd{}) == Counts{9, 9, 9});
+  CHECK(all_cnn_counts(PpHd{}) == Counts{9, 1368480, 1368480});
+  CHECK(all_cnn_counts(NoPreconditioner{}) == Counts{0, 0, 0});
+}
+
+TEST_CASE("angle, gain, norm and eigenvalues are those of P") {
+  const ParamInfo info{"w", LayerKind::linear, ParamRole::weight, 1, 2};
+  Parameter w(Tensor::zeros({1, 2}, DType::float64), info);
+  Optimizer optimizer = over({w}).rule(Sgd{}).precondition(Fop{.form = Fop::Form::direct}).build();
+  CHECK(std::isnan(optimizer.diagnostics()[0].angle_degrees));
+  Tensor m = optimizer.state().at("w/fop.learned");
+  copy_(m, Tensor::from<double>({2, 1, 1, 2}, {2, 2}));  // eigenvalues 1 and 3
+  w.set_grad(Tensor::from<double>({1, 0}, {1, 2}));      // P g = (2, 1)
+  const PreconditionerReport report = optimizer.diagnostics()[0];
+  CHECK(report.parameter == "w");
+  CHECK(report.preconditioner == "fop");
+  CHECK(report.angle_degrees == doctest::Approx(std::atan2(1, 2) * 180 / std::numbers::pi));
+  CHECK(report.gain == doctest::Approx(std::sqrt(5)));
+  CHECK(report.frobenius == doctest::Approx(std::sqrt(10)));
+  CHECK(report.eigenvalues.to_vector<double>()[0] == doctest::Approx(1));
+  CHECK(report.eigenvalues.to_vector<double>()[1] == doctest::Approx(3));
+  CHECK(report.matrix.to_vector<double>() == std::vector<double>{2, 1, 1, 2});
+}
+
+TEST_CASE("state bytes count the learned tensor, the kept gradient and the inner rule") {
+  const ParamInfo info{"w", LayerKind::conv, ParamRole::weight, 4, 2, {3, 3}};
+  Parameter w(Tensor::zeros({4, 2, 3, 3}), info);
+  Optimizer optimizer = over({w}).rule(Sgd{.momentum = 0.9}).precondition(Fop{}).build();
+  // M and two moments of 81 floats; the step counts of Adam and of the last step, and its learning rate.
+  CHECK(optimizer.diagnostics()[0].state_bytes == 3 * 81 * 4 + 3 * 8);
+  w.set_grad(Tensor::ones({4, 2, 3, 3}));
+  optimizer.step();
+  CHECK(optimizer.diagnostics()[0].state_bytes == 3 * 81 * 4 + 3 * 8 + 72 * 4);
+  CHECK(optimizer.state_bytes() == 3 * 81 * 4 + 3 * 8 + 72 * 4 + 72 * 4);  // and the velocity
+}
+
+TEST_CASE("a layer with very many inputs reports its spectrum without its matrix") {
+  const ParamInfo info{"w", LayerKind::linear, ParamRole::weight, 2, 3000};
+  Parameter w(Tensor::zeros({2, 3000}), info);
+  Optimizer optimizer = over({w}).rule(Sgd{}).precondition(Fop{}).build();
+  const PreconditionerReport report = optimizer.diagnostics()[0];
+  CHECK_FALSE(report.matrix.defined());
+  CHECK(report.eigenvalues.numel() == 3000);
+  CHECK(report.stored_parameters == 75000);
+  CHECK(report.paper_parameters == 3000);
+}

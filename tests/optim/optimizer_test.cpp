@@ -1,0 +1,325 @@
+// The pipeline of one step: order of stages, groups, decay, clipping, missing gradients, and every refusal.
+#include "optim/optimizer.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "autograd/ops.h"
+#include "core/error.h"
+#include "models/all_cnn.h"
+
+using namespace gradus;
+using namespace gradus::optim;
+
+namespace {
+
+Tensor vec(std::initializer_list<double> values) {
+  return Tensor::from<double>(values, {static_cast<int64_t>(values.size())});
+}
+Parameter parameter(const char* name, const Tensor& value, ParamRole role = ParamRole::weight) {
+  return {value, {.name = name, .layer = LayerKind::linear, .role = role, .out = 1, .in = value.numel()}};
+}
+Parameter weight(const char* name, std::initializer_list<double> values) {
+  const auto n = static_cast<int64_t>(values.size());
+  return parameter(name, Tensor::from<double>(values, {1, n}));
+}
+std::vector<double> values(const Parameter& p) { return p.value().to_vector<double>(); }
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  const std::vector<float> x = a.to_vector<float>(), y = b.to_vector<float>();
+  return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("gradients are never written") {
+  Parameter w = weight("w", {1, -2, 3});
+  const Tensor g = Tensor::from<double>({30, -40, 0.5}, {1, 3});
+  const std::vector<double> before = g.to_vector<double>();
+  const AnyRule rules[] = {Sgd{.momentum = 0.9, .nesterov = true}, RmsProp{}, AdaGrad{}, Adam{}, AdamW{}};
+  const AnyPreconditioner preconditioners[] = {NoPreconditioner{}, Fop{}, SHd{}, SHd{.form = SHd::Form::baydin},
+                                               PpHd{}};
+  for (const AnyRule& rule : rules)
+    for (const AnyPreconditioner& preconditioner : preconditioners) {
+      Optimizer optimizer = over({w})
+                                .rule(rule)
+                                .precondition(preconditioner)
+                                .clip({.norm = 5, .value = 2})
+                                .weight_decay({.rate = 0.1})
+                                .build();
+      const uint64_t version = g.version();
+      w.set_grad(g);
+      optimizer.step();
+      optimizer.step();
+      CHECK(g.version() == version);
+      CHECK(g.to_vector<double>() == before);
+    }
+}
+
+TEST_CASE("every preconditioner composes with every rule") {
+  const AnyRule rules[] = {Sgd{.lr = 0.02},
+                           Sgd{.lr = 0.01, .momentum = 0.9},
+                           Sgd{.lr = 0.01, .momentum = 0.9, .nesterov = true},
+                           RmsProp{.lr = 0.01},
+                           AdaGrad{.lr = 0.1},
+                           Adam{.lr = 0.02},
+                           AdamW{.lr = 0.02}};
+  const AnyPreconditioner preconditioners[] = {NoPreconditioner{},
+                                               Fop{},
+                                               Fop{.form = Fop::Form::direct},
+                                               Fop{.norm = Fop::Norm::through},
+                                               Fop{.rescale = Fop::Rescale{}},
+                                               Fop{.learning = {.after_rule = true}},
+                                               SHd{},
+                                               SHd{.form = SHd::Form::baydin},
+                                               PpHd{.hyper = RmsProp{.lr = 1e-4}}};
+  for (const AnyRule& rule : rules)
+    for (const AnyPreconditioner& preconditioner : preconditioners) {
+      CAPTURE(rule.name());
+      CAPTURE(preconditioner.name());
+      Parameter w = weight("w", {1, -2, 3, -1});
+      Optimizer optimizer = over({w}).rule(rule).precondition(preconditioner).build();
+      const Tensor scale = Tensor::from<double>({1, 2, 3, 4}, {1, 4});
+      double first = 0, last = 0;
+      for (int i = 0; i < 60; ++i) {
+        optimizer.zero_grad();
+        const Var loss = sum(square(w) * scale);
+        loss.backward();
+        optimizer.step();
+        (i ? last : first) = loss.item();
+      }
+      CHECK(last < first / 2);
+    }
+}
+
+TEST_CASE("clipping by value follows clipping by norm") {
+  Parameter a = weight("a", {0, 0}), b = weight("b", {0});
+  Optimizer optimizer = over({a, b}).rule(Sgd{.lr = 1}).clip({.norm = 10, .value = 4}).build();
+  a.set_grad(Tensor::from<double>({12, -3}, {1, 2}));
+  b.set_grad(Tensor::from<double>({16}, {1, 1}));
+  optimizer.step();  // |(12, -3, 16)| = sqrt(409)
+  const double factor = 10 / (std::sqrt(409.0) + 1e-6);
+  CHECK(values(a)[0] == -4);
+  CHECK(values(a)[1] == doctest::Approx(3 * factor).epsilon(1e-14));
+  CHECK(values(b)[0] == -4);
+}
+
+TEST_CASE("a norm within the limit leaves gradients exactly alone") {
+  CHECK(clip_factor(1.9999, 2) == 1);
+  CHECK(clip_factor(4, 2) == doctest::Approx(0.5));
+  CHECK(std::isnan(clip_factor(std::nan(""), 2)));
+}
+
+TEST_CASE("the three places of weight decay") {
+  // P = 4 I through m = 2, g = 1, w = 10, lr = 0.1, rate = 0.5.
+  const auto after = [](DecayMode mode) {
+    Parameter w = weight("w", {10});
+    Optimizer optimizer = over({w})
+                              .rule(Sgd{.lr = 0.1})
+                              .precondition(SHd{.form = SHd::Form::positive})
+                              .weight_decay({.rate = 0.5, .mode = mode})
+                              .build();
+    Tensor m = optimizer.state().at("w/s-hd.learned");
+    fill_(m, 2);
+    w.set_grad(Tensor::from<double>({1}, {1, 1}));
+    optimizer.step();
+    return values(w)[0];
+  };
+  CHECK(after(DecayMode::coupled) == doctest::Approx(10 - 0.1 * 4 * (1 + 5)));
+  CHECK(after(DecayMode::after_preconditioner) == doctest::Approx(10 - 0.1 * (4 + 5)));
+  CHECK(after(DecayMode::decoupled) == doctest::Approx(10 * (1 - 0.05) - 0.1 * 4));
+}
+
+TEST_CASE("decay reaches only the parameters that its predicate names") {
+  Parameter w = weight("w", {1}), b = parameter("b", vec({1}), ParamRole::bias);
+  Optimizer optimizer = over({w, b}).rule(Sgd{.lr = 1}).weight_decay({.rate = 0.25, .where = is_weight}).build();
+  w.set_grad(Tensor::zeros({1, 1}, DType::float64));
+  b.set_grad(Tensor::zeros({1}, DType::float64));
+  optimizer.step();
+  CHECK(values(w)[0] == 0.75);
+  CHECK(values(b)[0] == 1);
+}
+
+TEST_CASE("groups inherit field by field, and the last match wins a field") {
+  Parameter a = weight("body.a", {1}), b = weight("body.b", {1}), c = weight("head.c", {1});
+  Optimizer optimizer = over({a, b, c})
+                            .rule(Sgd{.lr = 0.1, .momentum = 0.9})
+                            .precondition(Fop{.hyper = Adam{.lr = 1e-3}})
+                            .weight_decay({.rate = 0.01})
+                            .group(named("body."), {.lr = 0.2, .settings = {{"hyper.lr", 1e-5}}})
+                            .group(named("body.b"), {.weight_decay = 0.0, .settings = {{"momentum", 0.5}}})
+                            .group(named("head."), {.preconditioner = NoPreconditioner{}, .schedule = constant(0.5)})
+                            .build();
+  REQUIRE(optimizer.groups() == 3);
+  CHECK(optimizer.members(0) == std::vector<std::string>{"body.a"});
+  CHECK(optimizer.settings(0).at("lr") == 0.2);
+  CHECK(optimizer.settings(0).at("momentum") == 0.9);
+  CHECK(optimizer.settings(0).at("weight_decay") == 0.01);
+  CHECK(optimizer.settings(0).at("hyper.lr") == 1e-5);
+  CHECK(optimizer.settings(1).at("lr") == 0.2);
+  CHECK(optimizer.settings(1).at("momentum") == 0.5);
+  CHECK(optimizer.settings(1).at("weight_decay") == 0);
+  CHECK(optimizer.settings(1).at("hyper.lr") == 1e-5);
+  CHECK(optimizer.settings(2).at("lr") == 0.05);
+  CHECK(optimizer.settings(2).at("momentum") == 0.9);
+  CHECK_FALSE(optimizer.settings(2).contains("hyper.lr"));
+  CHECK(optimizer.diagnostics().size() == 2);
+}
+
+TEST_CASE("a group may have another rule") {
+  Parameter a = weight("a", {1}), b = weight("b", {1});
+  Optimizer optimizer = over({a, b}).rule(Sgd{.lr = 0.5}).group(named("b"), {.rule = AdamW{.lr = 0.25}}).build();
+  a.set_grad(Tensor::from<double>({1}, {1, 1}));
+  b.set_grad(Tensor::from<double>({7}, {1, 1}));
+  optimizer.step();
+  CHECK(values(a)[0] == 0.5);
+  CHECK(values(b)[0] == doctest::Approx(1 - 0.25 * 0.01 - 0.25));  // AdamW's own decay, and a first step of length lr
+}
+
+TEST_CASE("set() changes a hyperparameter everywhere") {
+  Parameter a = weight("a", {1}), b = weight("b", {1});
+  Optimizer optimizer = over({a, b}).rule(Sgd{.lr = 0.5}).group(named("b"), {.lr = 0.1}).build();
+  optimizer.set("lr", 0.25);
+  CHECK(optimizer.lr(0) == 0.25);
+  CHECK(optimizer.lr(1) == 0.25);
+  CHECK_THROWS_WITH_AS(optimizer.set("beta1", 0.5),
+                       "[optim] no hyperparameter is called 'beta1'; there are: lr, momentum, weight_decay", Error);
+}
+
+TEST_CASE("a parameter without a gradient is left alone, and its next gradient has no predecessor") {
+  Parameter w = weight("w", {1, 1});
+  Optimizer optimizer = over({w}).rule(Sgd{.lr = 0.1}).precondition(SHd{.hyper = Sgd{.lr = 1}}).build();
+  const Tensor m = optimizer.state().at("w/s-hd.learned");
+  const auto step = [&](bool gradient) {
+    gradient ? w.set_grad(Tensor::ones({1, 2}, DType::float64)) : w.clear_grad();
+    optimizer.step();
+  };
+  step(true);
+  CHECK(m.item() == 1);
+  step(true);
+  CHECK(m.item() == doctest::Approx(1.2));  // 1 + eps <g, g> = 1 + 0.1 * 2
+  const std::vector<double> before = values(w);
+  step(false);
+  CHECK(values(w) == before);
+  step(true);
+  CHECK(m.item() == doctest::Approx(1.2));
+  step(true);
+  CHECK(m.item() == doctest::Approx(1.4));
+}
+
+TEST_CASE("the step size in the hypergradient is the previous step's") {
+  Parameter w = weight("w", {1, 1});
+  Optimizer optimizer =
+      over({w}).rule(Sgd{.lr = 0.5}).schedule(multi_step({1}, 0.1)).precondition(SHd{.hyper = Sgd{.lr = 1}}).build();
+  w.set_grad(Tensor::ones({1, 2}, DType::float64));
+  optimizer.step();
+  optimizer.step();
+  CHECK(optimizer.state().at("w/s-hd.learned").item() == doctest::Approx(2));  // 1 + 0.5 * 2, not 1 + 0.05 * 2
+}
+
+TEST_CASE("include_lr and count_first are options") {
+  const auto learned = [](Learning learning) {
+    Parameter w = weight("w", {1, 1});
+    Optimizer optimizer =
+        over({w}).rule(Sgd{.lr = 0.1}).precondition(SHd{.hyper = Adam{.lr = 0.01}, .learning = learning}).build();
+    w.set_grad(Tensor::ones({1, 2}, DType::float64));
+    optimizer.step();
+    optimizer.step();
+    const StateDict state = optimizer.state();
+    return std::pair(state.at("w/s-hd.adam.steps").item(), state.at("w/s-hd.adam.first_moment").item());
+  };
+  CHECK(learned({}).first == 1);
+  CHECK(learned({.count_first = true}).first == 2);
+  CHECK(learned({}).second == doctest::Approx(-0.1 * 0.1 * 2));  // (1 - beta1) times -eps <g, g>
+  CHECK(learned({.include_lr = false}).second == doctest::Approx(-0.1 * 2));
+}
+
+TEST_CASE("Baydin's rule learns the learning rate from the rule's whole direction") {
+  // By hand: directions v1 = 1, v2 = 0.5 + 1 = 1.5; e1 = 0.2, e2 = e1, e3 = e2 + rho g v2 after e2 = e1 + rho g v1.
+  Parameter w = weight("w", {0});
+  const double rho = 0.01;
+  Optimizer optimizer =
+      over({w})
+          .rule(Sgd{.lr = 0.2, .momentum = 0.5})
+          .precondition(SHd{.hyper = Sgd{.lr = rho}, .form = SHd::Form::baydin, .learning = {.update_first = true}})
+          .build();
+  w.set_grad(Tensor::ones({1, 1}, DType::float64));
+  optimizer.step();
+  CHECK(values(w)[0] == doctest::Approx(-0.2));
+  optimizer.step();
+  CHECK(values(w)[0] == doctest::Approx(-0.2 - (0.2 + rho) * 1.5));
+  optimizer.step();
+  CHECK(values(w)[0] == doctest::Approx(-0.2 - (0.2 + rho) * 1.5 - (0.2 + rho + rho * 1.5) * 1.75));
+}
+
+TEST_CASE("with a hyper learning rate of zero FOP trains All-CNN-C bit for bit like no preconditioner") {
+  const auto train = [](const AnyPreconditioner& preconditioner) {
+    AllCnn model;
+    uint64_t stream = 0;
+    for (Parameter& p : model.parameters())
+      copy_(p.mutable_value(), random_normal(p.shape(), 0, 0.05, {.seed = 5, .stream = ++stream}));
+    model.seed(9);
+    Optimizer optimizer =
+        over(model.parameters()).rule(Sgd{.lr = 0.05, .momentum = 0.9}).precondition(preconditioner).build();
+    const Tensor images = random_normal({2, 3, 32, 32}, 0, 1, {.seed = 6});
+    for (int i = 0; i < 3; ++i) {
+      optimizer.zero_grad();
+      cross_entropy(model(images), Tensor::from<int64_t>({3, 8}, {2})).backward();
+      optimizer.step();
+    }
+    CHECK(optimizer.diagnostics().size() == (preconditioner.name() == "none" ? 0 : 9));
+    return model.parameters();
+  };
+  const std::vector<Parameter> none = train(NoPreconditioner{});
+  for (const AnyRule& hyper : {AnyRule(Adam{.lr = 0}), AnyRule(Sgd{.lr = 0})}) {
+    const std::vector<Parameter> fop = train(Fop{.hyper = hyper});
+    for (size_t i = 0; i < none.size(); ++i) {
+      CAPTURE(none[i].name());
+      CHECK(same_bits(none[i].value(), fop[i].value()));
+    }
+  }
+  const std::vector<Parameter> learned = train(Fop{.hyper = Adam{.lr = 1e-2}});
+  CHECK_FALSE(same_bits(none[0].value(), learned[0].value()));
+}
+
+TEST_CASE("the kept gradient is the gradient's own memory, and writing to it is noticed") {
+  Parameter w = weight("w", {1, 1});
+  Optimizer optimizer = over({w}).rule(Sgd{}).precondition(Fop{}).build();
+  Tensor g = Tensor::ones({1, 2}, DType::float64);
+  w.set_grad(g);
+  optimizer.step();
+  CHECK(optimizer.state().at("w/fop.previous").storage() == g.storage());
+  fill_(g, 2);
+  CHECK_THROWS_WITH_AS(optimizer.step(),
+                       "[optim] the gradient of the last step was written to after step(), but preconditioners learn "
+                       "from it; give set_grad() fresh memory at every step",
+                       Error);
+}
+
+TEST_CASE("what cannot be built is refused") {
+  Parameter w = weight("w", {1});
+  CHECK_THROWS_WITH_AS(over({w}).build(), "[optimizer] no rule was chosen; add .rule(optim::Sgd{.lr = 0.1}) or another",
+                       Error);
+  CHECK_THROWS_WITH_AS(over({}).rule(Sgd{}).build(), "[optimizer] there are no parameters to optimize", Error);
+  CHECK_THROWS_WITH_AS(over({w, w}).rule(Sgd{}).build(),
+                       "[optimizer] two parameters are called 'w'; state is kept by name", Error);
+  CHECK_THROWS_WITH_AS(over({w}).rule(Sgd{}).group(every_parameter, {.settings = {{"beta1", 0.5}}}).build(),
+                       "[optim] no hyperparameter is called 'beta1'; there are: lr, momentum, weight_decay", Error);
+  CHECK_THROWS_AS(over({w}).rule(Sgd{}).schedule("hyper.lr", constant()).build(), Error);
+  CHECK_THROWS_AS(over({w}).rule(Sgd{}).clip({.norm = -1}), Error);
+}
+
+TEST_CASE("a gradient that does not fit is refused before anything changes") {
+  Parameter a = weight("a", {1}), b = weight("b", {1, 2});
+  Optimizer optimizer = over({a, b}).rule(Sgd{.lr = 1}).build();
+  a.set_grad(Tensor::ones({1, 1}, DType::float64));
+  b.set_grad(Tensor::ones({2}, DType::float64));
+  CHECK_THROWS_WITH_AS(optimizer.step(), "[optimizer] parameter 'b' is [1,2], but its gradient is [2]", Error);
+  b.set_grad(Tensor::ones({1, 2}));
+  CHECK_THROWS_WITH_AS(optimizer.step(), "[optimizer] parameter 'b' is float64, but its gradient is float32", Error);
+  CHECK(values(a)[0] == 1);
+  CHECK(optimizer.steps() == 0);
+}

@@ -1,0 +1,258 @@
+// The mathematics of every preconditioner: hypergradients against finite differences, and the identities between forms.
+#include "optim/preconditioner.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "autograd/ops.h"
+#include "core/error.h"
+#include "core/linalg.h"
+#include "optim/optimizer.h"
+
+using namespace gradus;
+using namespace gradus::optim;
+
+namespace {
+
+Tensor noise(const Shape& shape, uint64_t seed, double std = 1) {
+  return random_normal(shape, 0, std, {.seed = seed}, DType::float64);
+}
+
+const ParamInfo conv_info{"conv.weight", LayerKind::conv, ParamRole::weight, 4, 2, {2, 3}};
+const Shape conv_shape{4, 2, 2, 3};
+const ParamInfo linear_info{"fc.weight", LayerKind::linear, ParamRole::weight, 3, 5};
+const Shape linear_shape{3, 5};
+
+/// A smooth objective of a weight of any shape, with a curved and coupled gradient.
+Var objective(const Var& w) {
+  return sum(sin(w * 1.3) + square(w) * 0.2) + square(sum(w * noise(w.shape(), 77))) * 0.1;
+}
+Tensor slope(const Tensor& w) {
+  const Var leaf = Var::leaf(w);
+  return grad(objective(leaf), leaf).value();
+}
+
+double relative(const Tensor& a, const Tensor& b) { return norm(a - b) / norm(b); }
+
+/// One step theta(t) = theta(t-1) - eps P(m) g(t-1): compares dJ(theta(t))/dm = -eps gradient(m, g(t), g(t-1)) with
+/// central differences of J, at a point m away from where learning starts. Returns the relative error.
+double hypergradient_error(const Preconditioner& p, const Shape& shape) {
+  const StepInfo at{3, 0.07};
+  const Tensor before = noise(shape, 1), g = slope(before);
+  Tensor m = p.initial();
+  add_(m, noise(m.shape(), 2, 0.3));
+  const auto after = [&](const Tensor& m_now) { return before - p.apply(m_now, g, at) * at.lr; };
+  const Tensor analytic = p.gradient(m, slope(after(m)), g, at) * -at.lr;
+
+  std::vector<double> values = m.to_vector<double>(), differences;
+  const double h = 1e-5;
+  for (double& value : values) {
+    const double original = value;
+    value = original + h;
+    const double high = objective(after(Tensor::from(values, m.shape()))).item();
+    value = original - h;
+    const double low = objective(after(Tensor::from(values, m.shape()))).item();
+    value = original;
+    differences.push_back((high - low) / (2 * h));
+  }
+  return relative(analytic, Tensor::from(differences, m.shape()));
+}
+
+template <class Options>
+double hypergradient_error(const Options& options, const ParamInfo& info, const Shape& shape) {
+  const Tensor value = Tensor::zeros(shape, DType::float64);
+  return hypergradient_error(*options.make({info, value, 0.07}), shape);
+}
+
+/// Central differences of a function near 1 with h = 1e-5: truncation 1e-10, rounding 1e-11.
+constexpr double tolerance = 1e-6;
+
+}  // namespace
+
+TEST_CASE("hypergradients of every form of FOP are derivatives of the next loss") {
+  using Form = Fop::Form;
+  using Norm = Fop::Norm;
+  for (Form form : {Form::factor, Form::identity_plus, Form::direct, Form::direct_unsymmetric})
+    for (Norm norm : {Norm::off, Norm::through}) {
+      CAPTURE(static_cast<int>(form));
+      CAPTURE(static_cast<int>(norm));
+      const Fop fop{.form = form, .norm = norm};
+      CHECK(hypergradient_error(fop, conv_info, conv_shape) < tolerance);
+      CHECK(hypergradient_error(fop, linear_info, linear_shape) < tolerance);
+    }
+  for (Form form : {Form::factor, Form::identity_plus, Form::direct}) {
+    CAPTURE(static_cast<int>(form));
+    const Fop fop{.form = form, .rescale = Fop::Rescale{.limit = 0.8, .power = 0.5, .through = true}};
+    CHECK(hypergradient_error(fop, conv_info, conv_shape) < tolerance);
+    CHECK(hypergradient_error(fop, linear_info, linear_shape) < tolerance);
+  }
+}
+
+TEST_CASE("hypergradients of low rank are derivatives of the next loss") {
+  for (int64_t rank : {1, 2, 5})
+    for (Fop::Norm norm : {Fop::Norm::off, Fop::Norm::through}) {
+      CAPTURE(rank);
+      CHECK(hypergradient_error(Fop{.norm = norm, .rank = rank}, linear_info, linear_shape) < tolerance);
+    }
+}
+
+TEST_CASE("hypergradients of S-HD and PP-HD are derivatives of the next loss") {
+  for (SHd::Form form : {SHd::Form::scale, SHd::Form::positive, SHd::Form::baydin})
+    CHECK(hypergradient_error(SHd{.form = form}, conv_info, conv_shape) < tolerance);
+  for (bool positive : {false, true})
+    CHECK(hypergradient_error(PpHd{.positive = positive}, conv_info, conv_shape) < tolerance);
+}
+
+TEST_CASE("the hypergradient is symmetric where equation 10, with its parentheses lost, is antisymmetric") {
+  const Tensor g = noise(conv_shape, 1), x = noise(conv_shape, 2);
+  const auto p = Fop{}.make({conv_info, g});
+  const Tensor right = p->gradient(p->initial(), g, x, {});
+  const Tensor c = matmul(transpose(reshape(g, {8, 6}), 0, 1), reshape(x, {8, 6}));
+  const Tensor wrong = c - transpose(c, 0, 1);
+  CHECK(relative(right, c + transpose(c, 0, 1)) < 1e-14);
+  CHECK(std::abs(dot(wrong, right)) < 1e-12 * norm(wrong) * norm(right));  // at M = I they are orthogonal
+}
+
+TEST_CASE("with the norm or the scale held constant the hypergradient is that of Q") {
+  const Tensor value = Tensor::zeros(conv_shape, DType::float64), g = noise(conv_shape, 1), x = noise(conv_shape, 2);
+  const auto plain = Fop{}.make({conv_info, value});
+  const auto constant = Fop{.norm = Fop::Norm::constant}.make({conv_info, value});
+  const auto rescaled = Fop{.rescale = Fop::Rescale{.limit = 0.5}}.make({conv_info, value});
+  const Tensor m = plain->initial() + noise({6, 6}, 3, 0.2);
+  const StepInfo at{2, 0.1};
+  const Tensor h = plain->gradient(m, g, x, at);
+  CHECK(relative(constant->gradient(m, g, x, at), h) == 0);
+  const double spectral = select(symmetric_eigen(plain->matrix(m, at)).values, 0, 5).item();
+  const double k = 0.25 + 0.75 * 0.5 / spectral;  // delta(2) = 1/4
+  CHECK(relative(rescaled->gradient(m, g, x, at), h * k) < 1e-12);
+}
+
+TEST_CASE("FOP-norm keeps |P|_F at sqrt(n), and its hypergradient does not change the scale of M") {
+  const Tensor g = noise(conv_shape, 1), x = noise(conv_shape, 2);
+  const auto p = Fop{.norm = Fop::Norm::through}.make({conv_info, Tensor::zeros(conv_shape, DType::float64)});
+  for (double scale : {0.1, 1.0, 30.0}) {
+    const Tensor m = (p->initial() + noise({6, 6}, 3, 0.4)) * scale;
+    CHECK(norm(p->matrix(m, {})) == doctest::Approx(std::sqrt(6)).epsilon(1e-12));
+    const Tensor h = p->gradient(m, g, x, {});
+    CHECK(std::abs(dot(h, m)) < 1e-12 * norm(h) * norm(m));
+  }
+  const auto low =
+      Fop{.norm = Fop::Norm::through, .rank = 2}.make({linear_info, Tensor::zeros(linear_shape, DType::float64)});
+  CHECK(norm(low->matrix(low->initial() * 50.0, {})) == doctest::Approx(std::sqrt(5)).epsilon(1e-12));
+}
+
+TEST_CASE("rescaled FOP has spectral norm gamma(t)") {
+  const Fop::Rescale rescale{.limit = 0.6, .power = 2};
+  const Tensor value = Tensor::zeros(conv_shape, DType::float64);
+  for (Fop::Form form : {Fop::Form::factor, Fop::Form::identity_plus}) {
+    const auto plain = Fop{.form = form}.make({conv_info, value});
+    const auto p = Fop{.form = form, .rescale = rescale}.make({conv_info, value});
+    Tensor m = plain->initial();
+    add_(m, noise(m.shape(), 3, 0.4));
+    for (int64_t t : {1, 2, 10}) {
+      const double q = select(symmetric_eigen(plain->matrix(m, {})).values, 0, 5).item();
+      const double delta = 1.0 / static_cast<double>(t * t), gamma = delta * q + (1 - delta) * 0.6;
+      CHECK(select(symmetric_eigen(p->matrix(m, {t, 0})).values, 0, 5).item() == doctest::Approx(gamma).epsilon(1e-12));
+      CHECK(select(p->eigenvalues(m, {t, 0}), 0, 5).item() == doctest::Approx(gamma).epsilon(1e-12));
+    }
+  }
+}
+
+TEST_CASE("low rank with full rank is I + M M^T, and M = 0 never learns") {
+  const Tensor value = Tensor::zeros(linear_shape, DType::float64), g = noise(linear_shape, 1),
+               x = noise(linear_shape, 2);
+  const auto p = Fop{.init_gain = 1}.make({linear_info, value});
+  const Tensor m = p->initial();
+  REQUIRE(m.shape() == Shape{5, 5});
+  const Tensor q = Tensor::eye(5, DType::float64) + matmul(m, transpose(m, 0, 1));
+  CHECK(relative(p->apply(m, x, {}), matmul(x, q)) < 1e-14);
+  const Tensor c = matmul(transpose(g, 0, 1), x);
+  CHECK(relative(p->gradient(m, g, x, {}), matmul(c + transpose(c, 0, 1), m)) < 1e-13);
+  CHECK(relative(p->eigenvalues(m, {}), symmetric_eigen(q).values) < 1e-13);
+  CHECK(norm(p->gradient(Tensor::zeros({5, 5}, DType::float64), g, x, {})) == 0);
+}
+
+TEST_CASE("eigenvalues of low rank are those of the matrix") {
+  const auto p = Fop{.rank = 2, .init_gain = 1}.make({linear_info, Tensor::zeros(linear_shape, DType::float64)});
+  const Tensor m = p->initial();
+  CHECK(relative(p->eigenvalues(m, {}), symmetric_eigen(p->matrix(m, {})).values) < 1e-13);
+}
+
+TEST_CASE("the memory order of a kernel does not matter: OIHW, OHWI and HWIO give the same P") {
+  const Tensor g = noise(conv_shape, 1), x = noise(conv_shape, 2);
+  const auto ohwi = [](const Tensor& t) { return contiguous(t, Layout::channels_last); };
+  const auto hwio = [](const Tensor& t) { return permute(contiguous(permute(t, {2, 3, 1, 0})), {3, 2, 0, 1}); };
+  REQUIRE_FALSE(hwio(g).strides() == g.strides());
+  const auto p = Fop{}.make({conv_info, g});
+  const Tensor m = p->initial() + noise({6, 6}, 3, 0.2);
+  for (const auto& order : {std::function<Tensor(const Tensor&)>(ohwi), std::function<Tensor(const Tensor&)>(hwio)}) {
+    CHECK(relative(p->apply(m, order(x), {}), p->apply(m, x, {})) < 1e-14);
+    CHECK(relative(p->gradient(m, order(g), order(x), {}), p->gradient(m, g, x, {})) < 1e-14);
+  }
+  // By hand: u[o,i,a] = sum over b of x[o,i,b] P[b,a].
+  const Tensor expected = reshape(matmul(reshape(x, {8, 6}), matmul(m, transpose(m, 0, 1))), conv_shape);
+  CHECK(relative(p->apply(m, x, {}), expected) < 1e-14);
+}
+
+TEST_CASE("FOP on a 1x1 convolution is S-HD with a square") {
+  const auto train = [](const AnyPreconditioner& preconditioner) {
+    Parameter w(noise({3, 4, 1, 1}, 1), {"w", LayerKind::conv, ParamRole::weight, 3, 4});
+    Optimizer optimizer = over({w}).rule(Sgd{.lr = 0.05, .momentum = 0.5}).precondition(preconditioner).build();
+    for (int i = 0; i < 20; ++i) {
+      optimizer.zero_grad();
+      objective(w).backward();
+      optimizer.step();
+    }
+    return w.value();
+  };
+  const AnyRule hyper = Sgd{.lr = 0.3};
+  const Tensor fop = train(Fop{.hyper = hyper});
+  CHECK(relative(fop, train(SHd{.hyper = hyper, .form = SHd::Form::positive})) < 1e-12);
+  CHECK(relative(fop, train(NoPreconditioner{})) > 1e-3);
+}
+
+TEST_CASE("a large random start turns gradients by 42 degrees") {
+  // P = I + M M^T with entries of M of standard deviation 3 / sqrt(n) (a = 9): arccos(10 / sqrt(181)) = 41.99.
+  Parameter w(noise({100, 100}, 1), {"w", LayerKind::linear, ParamRole::weight, 100, 100});
+  Optimizer optimizer = over({w}).rule(Sgd{}).precondition(Fop{.init_gain = 3}).build();
+  w.set_grad(noise({100, 100}, 2));
+  const PreconditionerReport report = optimizer.diagnostics().at(0);
+  CHECK(std::abs(report.angle_degrees - 42.0) < 1.5);
+}
+
+TEST_CASE("ranks are full up to max_dim and low above, unless given") {
+  const auto columns = [](int64_t inputs, Fop fop) {
+    const ParamInfo info{"w", LayerKind::linear, ParamRole::weight, 2, inputs};
+    return fop.make({info, Tensor::zeros({2, inputs})})->initial().size(1);
+  };
+  CHECK(columns(1024, {}) == 1024);
+  CHECK(columns(1025, {}) == 25);
+  CHECK(columns(784, {.rank = 4}) == 4);
+  CHECK(columns(3, {.rank = 4}) == 3);
+  CHECK(columns(100, {.max_dim = 50, .large_rank = 7}) == 7);
+}
+
+TEST_CASE("only weights of convolutions and linear layers get a matrix") {
+  const auto made = [](const auto& options, LayerKind layer, ParamRole role, const Shape& shape) {
+    const ParamInfo info{"p", layer, role, shape[0], shape.rank() > 1 ? shape[1] : 1};
+    return options.make({info, Tensor::zeros(shape), 0.1}) != nullptr;
+  };
+  CHECK(made(Fop{}, LayerKind::linear, ParamRole::weight, {3, 4}));
+  CHECK(made(Fop{}, LayerKind::conv, ParamRole::weight, {3, 4, 1, 1}));
+  CHECK_FALSE(made(Fop{}, LayerKind::linear, ParamRole::bias, {3}));
+  CHECK_FALSE(made(Fop{}, LayerKind::norm, ParamRole::weight, {3}));
+  CHECK_FALSE(made(Fop{}, LayerKind::embedding, ParamRole::weight, {3, 4}));
+  CHECK(made(SHd{}, LayerKind::embedding, ParamRole::weight, {3, 4}));
+  CHECK_FALSE(made(SHd{}, LayerKind::linear, ParamRole::bias, {3}));
+  CHECK_FALSE(made(PpHd{}, LayerKind::norm, ParamRole::scale, {3}));
+}
+
+TEST_CASE("contradictory options of FOP are refused") {
+  const Tensor value = Tensor::zeros(conv_shape);
+  const Site site{conv_info, value};
+  CHECK_THROWS_WITH_AS((Fop{.norm = Fop::Norm::through, .rescale = Fop::Rescale{}}.make(site)),
+                       "[fop] norm and rescale both fix the scale of P; choose one of them", Error);
+  CHECK_THROWS_AS((Fop{.form = Fop::Form::direct_unsymmetric, .rescale = Fop::Rescale{}}.make(site)), Error);
+  CHECK_THROWS_AS((Fop{.rank = -1}.make(site)), Error);
+}

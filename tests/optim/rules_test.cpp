@@ -1,0 +1,137 @@
+// Every rule against trajectories that PyTorch stored (tests/golden/make_optim_golden.py), in float64.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "autograd/ops.h"
+#include "optim/optimizer.h"
+
+using namespace gradus;
+using namespace gradus::optim;
+
+namespace {
+
+const nlohmann::json& golden() {
+  static const nlohmann::json content = [] {
+    const char* root = std::getenv("GRADUS_SOURCE_ROOT");
+    std::ifstream file(std::string(root ? root : ".") + "/tests/golden/optim.json");
+    REQUIRE(file);
+    return nlohmann::json::parse(file);
+  }();
+  return content;
+}
+
+/// The generator's objective of w [3, 4]: sum of (1 + i mod 3) (sin w_i + 0.3 w_i w_(i+1))^2, indices wrapping around.
+Var objective(const Var& w) {
+  const Var flat = reshape(w, {12});
+  const Var next = concat({slice(flat, 0, 1, 12), slice(flat, 0, 0, 1)}, 0);
+  const Tensor factor = Tensor::from<double>({1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3}, {12});
+  return sum(factor * square(sin(flat) + flat * next * 0.3));
+}
+
+Parameter start() {
+  std::vector<double> values;
+  for (int i = 0; i < 12; ++i) values.push_back((7 * i % 12 - 5.5) / 4);
+  return {Tensor::from(values, {3, 4}), {.name = "w", .layer = LayerKind::linear, .role = ParamRole::weight}};
+}
+
+/// The largest distance to PyTorch's trajectory, over all elements of all points.
+double distance(const char* name, const std::function<void(Builder&)>& describe) {
+  Parameter w = start();
+  Builder builder = over({w});
+  describe(builder);
+  Optimizer optimizer = builder.build();
+  double worst = 0;
+  for (const auto& point : golden().at("trajectories").at(name)) {
+    optimizer.zero_grad();
+    objective(w).backward();
+    optimizer.step();
+    const std::vector<double> ours = w.value().to_vector<double>();
+    for (size_t i = 0; i < ours.size(); ++i) worst = std::max(worst, std::abs(ours[i] - point.at(i).get<double>()));
+  }
+  return worst;
+}
+
+// Twelve steps, each of a few dozen roundings of numbers up to 2, that the objective's curvature may amplify.
+constexpr double tolerance = 1e-12;
+
+}  // namespace
+
+TEST_CASE("gradient descent follows PyTorch's") {
+  CHECK(distance("sgd", [](Builder& b) { b.rule(Sgd{.lr = 0.05}); }) < tolerance);
+}
+TEST_CASE("momentum follows PyTorch's") {
+  CHECK(distance("momentum", [](Builder& b) { b.rule(Sgd{.lr = 0.02, .momentum = 0.9}); }) < tolerance);
+}
+TEST_CASE("Nesterov's momentum follows PyTorch's") {
+  CHECK(distance("nesterov", [](Builder& b) { b.rule(Sgd{.lr = 0.02, .momentum = 0.8, .nesterov = true}); }) <
+        tolerance);
+}
+TEST_CASE("momentum with coupled decay follows PyTorch's weight_decay") {
+  CHECK(distance("momentum_coupled_decay",
+                 [](Builder& b) { b.rule(Sgd{.lr = 0.02, .momentum = 0.9}).weight_decay({.rate = 0.1}); }) < tolerance);
+}
+TEST_CASE("RMSProp follows PyTorch's") {
+  CHECK(distance("rmsprop", [](Builder& b) { b.rule(RmsProp{.lr = 0.01, .alpha = 0.95, .eps = 1e-6}); }) < tolerance);
+}
+TEST_CASE("centered RMSProp with momentum follows PyTorch's") {
+  CHECK(distance("rmsprop_centered_momentum", [](Builder& b) {
+          b.rule(RmsProp{.lr = 0.01, .alpha = 0.9, .momentum = 0.7, .centered = true});
+        }) < tolerance);
+}
+TEST_CASE("AdaGrad follows PyTorch's") {
+  CHECK(distance("adagrad", [](Builder& b) {
+          b.rule(AdaGrad{.lr = 0.1, .lr_decay = 0.05, .eps = 1e-7, .initial_accumulator = 0.1});
+        }) < tolerance);
+}
+TEST_CASE("Adam follows PyTorch's") {
+  CHECK(distance("adam", [](Builder& b) { b.rule(Adam{.lr = 0.03, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-4}); }) <
+        tolerance);
+}
+TEST_CASE("Adam with coupled decay follows PyTorch's weight_decay") {
+  CHECK(distance("adam_coupled_decay", [](Builder& b) { b.rule(Adam{.lr = 0.03}).weight_decay({.rate = 0.2}); }) <
+        tolerance);
+}
+TEST_CASE("AdamW follows PyTorch's") {
+  CHECK(distance("adamw", [](Builder& b) { b.rule(AdamW{.lr = 0.03, .beta2 = 0.99, .weight_decay = 0.3}); }) <
+        tolerance);
+}
+TEST_CASE("AdamW is Adam with decoupled decay") {
+  CHECK(distance("adamw", [](Builder& b) {
+          b.rule(Adam{.lr = 0.03, .beta2 = 0.99}).weight_decay({.rate = 0.3, .mode = DecayMode::decoupled});
+        }) < tolerance);
+}
+TEST_CASE("the global norm is clipped as PyTorch clips it") {
+  CHECK(distance("sgd_clipped_norm", [](Builder& b) { b.rule(Sgd{.lr = 0.05}).clip({.norm = 2}); }) < tolerance);
+}
+
+TEST_CASE("schedules give PyTorch's factors") {
+  const std::pair<const char*, Schedule> cases[] = {{"step", optim::step(5, 0.3)},
+                                                    {"multi_step", multi_step({3, 8}, 0.1)},
+                                                    {"exponential", exponential(0.9)},
+                                                    {"cosine", cosine(10, 0.1)},
+                                                    {"linear", optim::linear(6, 0.25, 0.75)}};
+  for (const auto& [name, schedule] : cases) {
+    CAPTURE(name);
+    int64_t t = 0;
+    for (const auto& factor : golden().at("schedules").at(name))
+      CHECK(schedule(t++) == doctest::Approx(factor.get<double>()).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("the device's Adam kernel agrees with the reference's") {
+  const Shape shape{37, 53};
+  const Tensor g = random_normal(shape, 0, 1, {.seed = 1});
+  Tensor m = random_normal(shape, 0, 1, {.seed = 2}), v = square(random_normal(shape, 0, 1, {.seed = 3}));
+  Tensor ref_m = clone(m), ref_v = clone(v), direction = Tensor::empty(shape), expected = Tensor::empty(shape);
+  const AdamSpec spec{.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-3, .correction1 = 0.3, .correction2 = 0.05};
+  kernels::adam(g, spec, m, v, direction);
+  ref::adam(g, spec, ref_m, ref_v, expected);
+  // A few roundings of half a unit in the last place each; a cancelling sum is small beside its terms.
+  for (const auto& [ours, theirs] : {std::pair(m, ref_m), std::pair(v, ref_v), std::pair(direction, expected)}) {
+    const double error = norm(cast(ours, DType::float64) - cast(theirs, DType::float64));
+    CHECK(error <= 4 * 0x1p-24 * norm(theirs));
+  }
+}

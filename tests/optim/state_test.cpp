@@ -1,0 +1,155 @@
+// Saving and loading: resumed runs are bit-equal, and a state that does not fit is refused as a whole.
+#include <doctest/doctest.h>
+
+#include "autograd/ops.h"
+#include "core/error.h"
+#include "optim/optimizer.h"
+
+using namespace gradus;
+using namespace gradus::optim;
+
+namespace {
+
+struct Net {
+  std::vector<Parameter> parameters;
+
+  explicit Net(uint64_t seed) {
+    const auto add = [&](const Shape& shape, ParamInfo info) {
+      parameters.emplace_back(random_normal(shape, 0, 0.5, {.seed = seed, .stream = parameters.size()}), info);
+    };
+    add({4, 3, 3, 3}, {"conv.weight", LayerKind::conv, ParamRole::weight, 4, 3, {3, 3}});
+    add({4}, {"conv.bias", LayerKind::conv, ParamRole::bias, 4, 3, {3, 3}});
+    add({5, 16}, {"fc.weight", LayerKind::linear, ParamRole::weight, 5, 16});
+  }
+  Var loss(uint64_t step) const {
+    const Tensor x = random_normal({2, 3, 4, 4}, 0, 1, {.seed = 100 + step});
+    const Var h = conv2d(x, parameters[0], parameters[1]);
+    return sum(square(linear(tanh(flatten(h, 1)), parameters[2])));
+  }
+};
+
+Optimizer make(const Net& net, const AnyRule& rule, const AnyPreconditioner& preconditioner) {
+  return over(net.parameters)
+      .rule(rule)
+      .precondition(preconditioner)
+      .schedule(optim::step(3, 0.5))
+      .clip({.norm = 50})
+      .weight_decay({.rate = 1e-3, .where = is_weight})
+      .build();
+}
+
+void train(const Net& net, Optimizer& optimizer, int64_t until) {
+  while (optimizer.steps() < until) {
+    optimizer.zero_grad();
+    net.loss(static_cast<uint64_t>(optimizer.steps())).backward();
+    optimizer.step();
+  }
+}
+
+StateDict cloned(StateDict state) {
+  for (auto& [name, tensor] : state) tensor = clone(tensor);
+  return state;
+}
+
+}  // namespace
+
+TEST_CASE("a resumed run is bit-equal to an uninterrupted one") {
+  const AnyRule rules[] = {Sgd{.lr = 1e-3, .momentum = 0.9}, RmsProp{.lr = 1e-3, .momentum = 0.5, .centered = true},
+                           AdaGrad{.lr_decay = 0.1}, AdamW{}};
+  const AnyPreconditioner preconditioners[] = {NoPreconditioner{},
+                                               Fop{},
+                                               Fop{.norm = Fop::Norm::through, .learning = {.exact = true}},
+                                               Fop{.rescale = Fop::Rescale{}, .rank = 3},
+                                               Fop{.learning = {.after_rule = true}},
+                                               SHd{.hyper = Sgd{.lr = 1e-3, .momentum = 0.9}},
+                                               PpHd{.learning = {.update_first = true}}};
+  for (const AnyRule& rule : rules)
+    for (const AnyPreconditioner& preconditioner : preconditioners) {
+      CAPTURE(rule.name());
+      CAPTURE(preconditioner.name());
+      const Net whole(1), stopped(1), resumed(2);
+      Optimizer a = make(whole, rule, preconditioner);
+      train(whole, a, 7);
+
+      Optimizer b = make(stopped, rule, preconditioner);
+      train(stopped, b, 4);
+      Optimizer c = make(resumed, rule, preconditioner);
+      c.load(cloned(b.state()));
+      for (size_t i = 0; i < 3; ++i) {
+        Tensor to = resumed.parameters[i].value();
+        copy_(to, stopped.parameters[i].value());
+      }
+      train(resumed, c, 7);
+
+      for (size_t i = 0; i < 3; ++i)
+        CHECK(resumed.parameters[i].value().to_vector<float>() == whole.parameters[i].value().to_vector<float>());
+      const StateDict expected = a.state(), got = c.state();
+      REQUIRE(got.size() == expected.size());
+      for (const auto& [name, tensor] : expected) {
+        CAPTURE(name);
+        CHECK(sum(cast(not_equal(tensor, got.at(name)), DType::float64)).item() == 0);
+      }
+    }
+}
+
+TEST_CASE("slots are named by parameter, stage and meaning") {
+  const Net net(1);
+  Optimizer optimizer = make(net, Sgd{.lr = 1e-3, .momentum = 0.9}, Fop{});
+  const StateDict state = optimizer.state();
+  for (const char* name :
+       {"optimizer/step", "group.0/lr", "group.0/momentum", "group.0/weight_decay", "group.0/hyper.lr",
+        "conv.bias/sgd.velocity", "conv.weight/sgd.velocity", "conv.weight/fop.learned", "conv.weight/fop.previous",
+        "conv.weight/fop.previous_lr", "conv.weight/fop.adam.first_moment", "fc.weight/fop.adam.steps"})
+    CHECK_MESSAGE(state.contains(name), name);
+  CHECK_FALSE(state.contains("conv.bias/fop.learned"));
+  CHECK(state.at("conv.weight/fop.learned").shape() == Shape{9, 9});
+  CHECK(state.at("conv.weight/fop.previous").shape() == Shape{0});
+  train(net, optimizer, 1);
+  CHECK(optimizer.state().at("conv.weight/fop.previous").shape() == Shape{4, 3, 3, 3});
+}
+
+TEST_CASE("a state saved before the first step loads, also over one from later") {
+  const Net net(1);
+  Optimizer optimizer = make(net, Sgd{.lr = 1e-3, .momentum = 0.9}, Fop{});
+  const StateDict fresh = cloned(optimizer.state());
+  train(net, optimizer, 3);
+  optimizer.load(fresh);
+  CHECK(optimizer.steps() == 0);
+  CHECK(optimizer.state().at("conv.weight/fop.previous").shape() == Shape{0});
+  CHECK(norm(optimizer.state().at("conv.weight/sgd.velocity")) == 0);
+}
+
+TEST_CASE("hyperparameters are loaded") {
+  const Net net(1);
+  Optimizer a = make(net, Sgd{.lr = 0.5}, NoPreconditioner{}), b = make(net, Sgd{.lr = 0.1}, NoPreconditioner{});
+  b.load(a.state());
+  CHECK(b.lr() == 0.5);
+}
+
+TEST_CASE("loading names everything that is wrong in one error and changes nothing") {
+  const Net net(1);
+  Optimizer optimizer = make(net, Sgd{.lr = 1e-3, .momentum = 0.9}, NoPreconditioner{});
+  train(net, optimizer, 2);
+  StateDict state = cloned(optimizer.state());
+  for (auto& [name, tensor] : state)
+    if (tensor.dtype() == DType::float32) fill_(tensor, 3);
+  state.erase("fc.weight/sgd.velocity");
+  state.emplace("fc.weight/adam.steps", Tensor::zeros({}));
+  state.at("conv.bias/sgd.velocity") = Tensor::zeros({5});
+  state.at("group.0/lr") = Tensor::zeros({}, DType::float32);
+  const double before = norm(optimizer.state().at("conv.weight/sgd.velocity"));
+  CHECK_THROWS_WITH_AS(optimizer.load(state),
+                       "[load] the state does not fit the optimizer; missing: fc.weight/sgd.velocity; unexpected: "
+                       "fc.weight/adam.steps; different: conv.bias/sgd.velocity is float32 [5], expected float32 [4], "
+                       "group.0/lr is float32 [], expected float64 []",
+                       Error);
+  CHECK(norm(optimizer.state().at("conv.weight/sgd.velocity")) == before);
+}
+
+TEST_CASE("the kept gradient of another shape is refused") {
+  const Net net(1);
+  Optimizer optimizer = make(net, Sgd{.lr = 1e-3}, Fop{});
+  StateDict state = cloned(optimizer.state());
+  state.at("conv.weight/fop.previous") = Tensor::zeros({4, 3, 3});
+  CHECK_THROWS_AS(optimizer.load(state), Error);
+}
