@@ -1,0 +1,69 @@
+#include "data/locate.h"
+
+#include <doctest/doctest.h>
+
+#include "temporary_folder.h"
+
+using namespace gradus;
+
+namespace {
+
+const OpenOptions offline = {.download = false};
+const OpenOptions quick = {.download = false, .synthetic_if_absent = true, .synthetic = {.train = 20, .test = 10}};
+
+/// A data set of one image per split, as a tree of image files.
+void write_images(const TemporaryFolder& folder, const std::string& name) {
+  folder.write(name + "/train/a/1.ppm", "P6 1 1 255\nabc");
+  folder.write(name + "/test/a/1.ppm", "P6 1 1 255\nabc");
+}
+
+}  // namespace
+
+TEST_CASE("a path is opened by what lies in it") {
+  const TemporaryFolder folder;
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache");
+  write_images(folder, "tree");
+  CHECK(open_dataset(folder / "tree").train.name() == "tree");
+  folder.write("batches/test_batch.bin", "short");
+  CHECK(contains(error_of([&] { open_dataset(folder / "batches"); }), "test_batch.bin has 5 bytes"));
+  folder.write("digits/train-labels-idx1-ubyte", "short");
+  CHECK(contains(error_of([&] { open_dataset(folder / "digits"); }), "train-labels-idx1-ubyte has 5 bytes"));
+}
+
+TEST_CASE("a path that is missing or holds no data set is an error that says what was expected") {
+  const TemporaryFolder folder;
+  CHECK(contains(error_of([&] { open_dataset(folder / "nothing"); }), (folder / "nothing") + " does not exist"));
+  folder.write("notes/readme.txt", "x");
+  const std::string error = error_of([&] { open_dataset(folder / "notes"); });
+  CHECK(contains(error, (folder / "notes") + " holds no data set"));
+  CHECK(contains(error, "train/CLASS/FILE"));
+}
+
+TEST_CASE("'synthetic' is made to measure") {
+  const DataSplits splits = open_dataset("synthetic", {.synthetic = {.train = 30, .test = 20}});
+  CHECK(splits.train.size() == 30);
+  CHECK(splits.test.size() == 20);
+}
+
+TEST_CASE("'auto' takes $GRADUS_DATA before the cache folder, the data set itself or a folder that holds it") {
+  const TemporaryFolder folder;
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache"), data("GRADUS_DATA", folder / "data");
+  CHECK(open_dataset("auto", quick).train.name() == "synthetic");
+  write_images(folder, "cache/CIFAR10-png");
+  CHECK(open_dataset("auto", quick).train.name() == "CIFAR10-png");
+  write_images(folder, "data/cifar10-jpeg");
+  CHECK(open_dataset("auto", quick).train.name() == "cifar10-jpeg");
+  const ScopedVariable itself("GRADUS_DATA", folder / "data/cifar10-jpeg");
+  CHECK(open_dataset("auto", quick).train.name() == "cifar10-jpeg");
+  folder.write("data/cifar10-jpeg/cifar-10-batches-bin/test_batch.bin", "short");
+  CHECK(contains(error_of([&] { open_dataset("auto", quick); }), "test_batch.bin has 5 bytes"));
+}
+
+TEST_CASE("'auto' without data, download or substitute is an error that says how to go on") {
+  const TemporaryFolder folder;
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache");
+  unsetenv("GRADUS_DATA");
+  const std::string error = error_of([&] { open_dataset("auto", offline); });
+  CHECK(contains(error, "$GRADUS_DATA (not set) nor in " + (folder / "cache")));
+  CHECK(contains(error, "--data synthetic"));
+}
