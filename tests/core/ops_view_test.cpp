@@ -153,6 +153,7 @@ TEST_CASE("select, squeeze and unsqueeze drop and add dimensions") {
   CHECK(elements(select(x, 1, -1)) == Values{2, 5});
   CHECK(select(x, 0, 1).shape() == Shape{3});
   CHECK(unsqueeze(x, 1).shape() == Shape{2, 1, 3});
+  CHECK(unsqueeze(x, 1).strides() == Strides{3, 3, 1});
   CHECK(unsqueeze(x, -1).shape() == Shape{2, 3, 1});
   CHECK(unsqueeze(Tensor::ones({}), 0).shape() == Shape{1});
   CHECK(squeeze(unsqueeze(x, 0), 0).shape() == Shape{2, 3});
