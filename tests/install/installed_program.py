@@ -1,11 +1,13 @@
 """Installs the built library into a fresh folder, builds one program against it as a user would, and runs it.
 
-usage: installed_program.py ROOT BUILD PROGRAM.cpp
+usage: installed_program.py ROOT BUILD SOURCE
 
-A program under docs/examples must be at most 60 lines and stand word for word in the page of docs/ that explains it.
+SOURCE is a .cpp file, or a page whose first C++ block is a program. One under docs/examples has at most 60 lines, and a
+page of docs/ that links to it.
 """
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -31,25 +33,35 @@ def install(build, folder):
     return environment
 
 
-def check_page(root, program):
-    text = program.read_text(encoding="utf-8")
-    lines = text.count("\n")
+def check_example(root, source):
+    lines = source.read_text(encoding="utf-8").count("\n")
     if lines > LONGEST_EXAMPLE:
-        sys.exit(f"{program.name}: {lines} lines, but an example has at most {LONGEST_EXAMPLE}")
-    page = root / "docs" / (program.stem.replace("_", "-") + ".md")
-    if f"```cpp\n{text}```" not in page.read_text(encoding="utf-8"):
-        sys.exit(f"{page.name} does not show {program.name} as it is")
+        sys.exit(f"{source.name}: {lines} lines, but an example has at most {LONGEST_EXAMPLE}")
+    page = root / "docs" / (source.stem.replace("_", "-") + ".md")
+    if f"(examples/{source.name})" not in page.read_text(encoding="utf-8"):
+        sys.exit(f"{page.name} does not link to {source.name}")
+
+
+def program_of(source, folder):
+    """The program's own file: `source`, or the first C++ block of a page written to `folder`."""
+    if source.suffix == ".cpp":
+        return source
+    block = re.search(r"^```cpp\n(.*?)^```$", source.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    program = folder / (source.stem + ".cpp")
+    program.write_text(block[1], encoding="utf-8")
+    return program
 
 
 def main():
-    root, build, program = map(Path, sys.argv[1:])
-    if program.is_relative_to(root / "docs"):
-        check_page(root, program)
+    root, build, source = map(Path, sys.argv[1:])
+    if source.is_relative_to(root / "docs"):
+        check_example(root, source)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         environment = install(build, folder)
+        program = program_of(source, folder)
+        binary = folder / "program"
         flags = run("pkg-config", "--cflags", "--libs", "gradus", env=environment, stdout=subprocess.PIPE).stdout.split()
-        binary = folder / program.stem
         compiler = shlex.split(os.environ.get("CXX", "c++"))
         run(*compiler, "-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", program, "-o", binary, *flags, env=environment)
         # Away from the source folder, so that nothing is found there by chance.
