@@ -1,3 +1,4 @@
+// data/archive.h through libarchive.
 #include <archive.h>
 #include <archive_entry.h>
 

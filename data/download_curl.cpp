@@ -1,3 +1,4 @@
+// data/download.h through libcurl.
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <sys/file.h>

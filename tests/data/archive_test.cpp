@@ -4,7 +4,7 @@
 #include <map>
 
 #include "data/file_source.h"
-#include "temporary_folder.h"
+#include "tests/data/temporary_folder.h"
 
 using namespace gradus;
 

@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-#include "temporary_folder.h"
+#include "tests/data/temporary_folder.h"
 
 using namespace gradus;
 

@@ -8,7 +8,7 @@
 
 #include "data/cache.h"
 #include "data/file_source.h"
-#include "temporary_folder.h"
+#include "tests/data/temporary_folder.h"
 
 using namespace gradus;
 

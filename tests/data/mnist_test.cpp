@@ -6,7 +6,7 @@
 
 #include "data/archive.h"
 #include "data/md5.h"
-#include "temporary_folder.h"
+#include "tests/data/temporary_folder.h"
 
 using namespace gradus;
 
