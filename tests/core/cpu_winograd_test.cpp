@@ -49,12 +49,13 @@ double worst_error(const Case& c) {
   const Shape out = conv2d_shape(x.shape(), w.shape(), c.spec);
   const Tensor gy = channels_last(out, 3);
   const auto wide = [](const Tensor& t) { return cast(t, DType::float64); };
-  return std::max<double>({relative_error(conv2d(x, w, bias, c.spec, true), conv2d(wide(x), wide(w), wide(bias), c.spec, true)),
-                   relative_error(conv2d(x, w, {}, c.spec), conv2d(wide(x), wide(w), {}, c.spec)),
-                   relative_error(conv2d_grad_input(gy, w, c.spec, x.shape()),
-                                  conv2d_grad_input(wide(gy), wide(w), c.spec, x.shape())),
-                   relative_error(conv2d_grad_weight(gy, x, c.spec, w.shape()),
-                                  conv2d_grad_weight(wide(gy), wide(x), c.spec, w.shape()))});
+  return std::max<double>(
+      {relative_error(conv2d(x, w, bias, c.spec, true), conv2d(wide(x), wide(w), wide(bias), c.spec, true)),
+       relative_error(conv2d(x, w, {}, c.spec), conv2d(wide(x), wide(w), {}, c.spec)),
+       relative_error(conv2d_grad_input(gy, w, c.spec, x.shape()),
+                      conv2d_grad_input(wide(gy), wide(w), c.spec, x.shape())),
+       relative_error(conv2d_grad_weight(gy, x, c.spec, w.shape()),
+                      conv2d_grad_weight(wide(gy), wide(x), c.spec, w.shape()))});
 }
 
 }  // namespace

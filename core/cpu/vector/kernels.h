@@ -24,6 +24,9 @@ struct StridedMatrix {
   const float* data;
   int64_t row_stride, column_stride;
 };
+struct RowMoments {
+  float mean, variance;
+};
 /// Largest inner extent of a small product.
 inline constexpr int64_t small_matmul_depth = 256;
 
@@ -50,6 +53,34 @@ struct Kernels {
   double (*reduce_row[3])(const float* x, int64_t n);
   /// totals[j] over `rows` rows of n columns; at least one row.
   void (*reduce_columns[3])(const float* x, int64_t rows, int64_t row_stride, int64_t n, double* totals);
+
+  // Dropout. keep[4 i + lane] = whether the upper 24 bits of that word of block key.offset + i reach the threshold.
+  void (*draw_keep)(const RandomKey& key, int64_t blocks, uint32_t threshold, uint8_t* keep);
+  void (*scale_kept)(const uint8_t* keep, float scale, const float* x, float* out, int64_t n);
+
+  // Softmax and layer norm, a row of n at a time.
+  void (*softmax_row)(const float* x, float largest, float* y, int64_t n, bool logarithm);
+  void (*softmax_row_backward)(const float* gy, const float* y, float* gx, int64_t n, bool logarithm);
+  RowMoments (*row_moments)(const float* x, int64_t n);
+  void (*normalize_row)(const float* x, float mean, float rstd, const float* weight, const float* bias, float* y,
+                        int64_t n);
+  /// Adds the row's share to gweight and gbias.
+  void (*layer_norm_row_backward)(const float* gy, const float* x, float mean, float rstd, const float* weight,
+                                  float* gx, double* gweight, double* gbias, int64_t n);
+
+  // Batch norm: rows of n channels each, without gaps. The first two add to the totals.
+  void (*centered_squares)(const float* x, const float* center, int64_t rows, int64_t n, double* totals);
+  void (*centered_products)(const float* gy, const float* x, const float* center, int64_t rows, int64_t n,
+                            double* totals);
+  /// y = (x - center) scale + shift.
+  void (*normalize_columns)(const float* x, const float* center, const float* scale, const float* shift, int64_t rows,
+                            int64_t n, float* y);
+  /// gx = gain (gy - share - (x - center) slope).
+  void (*batch_norm_gradient)(const float* gy, const float* x, const float* center, const float* gain,
+                              const float* share, const float* slope, int64_t rows, int64_t n, float* gx);
+
+  /// Where x is above the largest so far, both become those at `position`.
+  void (*raise_maximum)(const float* x, int32_t position, float* largest, int32_t* index, int64_t n);
 };
 
 /// The best build for this processor.

@@ -1,0 +1,82 @@
+// Dropout in float32: draws belong to elements in logical order, whatever their order in memory.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "core/cpu/layout.h"
+#include "core/cpu/vector/kernels.h"
+#include "core/kernels.h"
+#include "core/parallel.h"
+
+namespace gradus::kernels {
+
+namespace {
+
+constexpr int64_t grain_blocks = 8192;  // of four draws
+
+struct Draws {
+  RandomKey key;
+  uint32_t threshold;
+  float scale;
+
+  /// keep[i] for elements [begin, begin + count) in logical order; begin is a multiple of 4, and the space that of
+  /// whole blocks.
+  void operator()(int64_t begin, int64_t count, uint8_t* keep) const {
+    RandomKey at = key;
+    at.offset += static_cast<uint64_t>(begin / 4);
+    cpu::vector::kernels().draw_keep(at, (count + 3) / 4, threshold, keep);
+  }
+};
+
+void drop_row_major(const Draws& draws, const float* x, float* out, int64_t count) {
+  parallel_for((count + 3) / 4, grain_blocks, [&](int64_t begin, int64_t end) {
+    constexpr int64_t batch = 4096;
+    uint8_t keep[batch];
+    const int64_t last = std::min(4 * end, count);
+    for (int64_t at = 4 * begin; at < last; at += batch) {
+      const int64_t length = std::min(batch, last - at);
+      draws(at, length, keep);
+      cpu::vector::kernels().scale_kept(keep, draws.scale, x + at, out + at, length);
+    }
+  });
+}
+
+/// Draws an image's flags in logical order, then turns them to pixels of channels, a few pixels at a time.
+void drop_channels_last(const Draws& draws, const Tensor& x, Tensor& out) {
+  const int64_t channels = x.size(1), pixels = x.size(2) * x.size(3), image = channels * pixels;
+  const auto* from = static_cast<const float*>(x.raw());
+  auto* to = static_cast<float*>(out.raw());
+  parallel_for(x.size(0), std::max<int64_t>(1, 4 * grain_blocks / image), [&](int64_t begin, int64_t end) {
+    constexpr int64_t tile = 64;
+    std::vector<uint8_t> keep(static_cast<size_t>(image + 8)), turned(static_cast<size_t>(tile * channels));
+    for (int64_t n = begin; n < end; ++n) {
+      const int64_t first = n * image, lead = first % 4;
+      draws(first - lead, lead + image, keep.data());
+      const uint8_t* flags = keep.data() + lead;
+      for (int64_t pixel = 0; pixel < pixels; pixel += tile) {
+        const int64_t width = std::min(tile, pixels - pixel);
+        for (int64_t c = 0; c < channels; ++c)
+          for (int64_t p = 0; p < width; ++p)
+            turned[static_cast<size_t>(p * channels + c)] = flags[c * pixels + pixel + p];
+        const int64_t at = first + pixel * channels;
+        cpu::vector::kernels().scale_kept(turned.data(), draws.scale, from + at, to + at, width * channels);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void dropout(const RandomKey& key, double p, const Tensor& x, Tensor& out) {
+  if (x.dtype() != DType::float32) return ref::dropout(key, p, x, out);
+  if (x.numel() == 0) return;
+  // A draw is k / 2^24 for an integer k: it is at least p where k is at least the threshold.
+  const Draws draws{key, static_cast<uint32_t>(std::ceil(p * 0x1p24)), static_cast<float>(1 / (1 - p))};
+  if (!x.is_contiguous() && x.is_channels_last() && out.is_channels_last()) return drop_channels_last(draws, x, out);
+  const Tensor input = cpu::as_layout(x, Layout::contiguous);
+  cpu::write_as_layout(out, Layout::contiguous, [&](Tensor& row_major) {
+    drop_row_major(draws, static_cast<const float*>(input.raw()), static_cast<float*>(row_major.raw()), x.numel());
+  });
+}
+
+}  // namespace gradus::kernels

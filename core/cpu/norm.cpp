@@ -1,0 +1,214 @@
+// Batch norm and layer norm in float32. Batch norm sees rows of channels: rank 2, or rank 4 channels-last.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "core/cpu/layout.h"
+#include "core/cpu/vector/kernels.h"
+#include "core/kernels.h"
+#include "core/parallel.h"
+
+namespace gradus::kernels {
+
+namespace {
+
+using cpu::as_layout;
+using cpu::write_as_layout;
+
+/// Elements of a piece of rows: its statistics take two passes, the second from the cache.
+constexpr int64_t piece_elements = 32768;
+
+bool is_ours(const Tensor& x) {
+  return x.dtype() == DType::float32 && (x.rank() == 2 || x.rank() == 4) && x.numel() > 0;
+}
+Layout rows_layout(const Tensor& x) { return x.rank() == 4 ? Layout::channels_last : Layout::contiguous; }
+
+const float* floats(const Tensor& x) { return static_cast<const float*>(x.raw()); }
+float* mutable_floats(const Tensor& x) { return static_cast<float*>(x.raw()); }
+
+/// A vector's elements, or `otherwise` n times where it is undefined.
+std::vector<float> elements_or(const Tensor& x, int64_t n, float otherwise) {
+  std::vector<float> values(static_cast<size_t>(n), otherwise);
+  if (!x.defined()) return values;
+  for (int64_t i = 0; i < n; ++i) values[static_cast<size_t>(i)] = floats(x)[i * x.strides()[0]];
+  return values;
+}
+
+void store(const std::vector<double>& values, Tensor& out) {
+  for (size_t i = 0; i < values.size(); ++i)
+    mutable_floats(out)[static_cast<int64_t>(i) * out.strides()[0]] = static_cast<float>(values[i]);
+}
+
+/// Cuts rows into pieces of a fixed size, so that sums over them do not depend on the number of threads.
+struct Pieces {
+  Pieces(int64_t row_count, int64_t column_count)
+      : rows(row_count),
+        columns(column_count),
+        piece(std::max<int64_t>(1, piece_elements / column_count)),
+        count((rows + piece - 1) / piece) {}
+  /// body(piece, first row, number of rows) on several threads.
+  template <class Body>
+  void for_each(Body body) const {
+    parallel_for(count, std::max<int64_t>(1, piece_elements / (piece * columns)), [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p) body(p, p * piece, std::min(piece, rows - p * piece));
+    });
+  }
+  int64_t rows, columns, piece, count;
+};
+
+/// One row of doubles for each piece.
+class Partial {
+ public:
+  explicit Partial(const Pieces& pieces)
+      : columns_(pieces.columns), values_(static_cast<size_t>(pieces.count * pieces.columns), 0.0) {}
+  double* row(int64_t piece) { return values_.data() + piece * columns_; }
+  std::vector<double> sum() const {
+    std::vector<double> total(static_cast<size_t>(columns_), 0.0);
+    for (size_t i = 0; i < values_.size(); ++i) total[i % total.size()] += values_[i];
+    return total;
+  }
+
+ private:
+  int64_t columns_;
+  std::vector<double> values_;
+};
+
+}  // namespace
+
+void batch_norm_train(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean,
+                      Tensor& rstd) {
+  if (!is_ours(x)) return ref::batch_norm_train(x, weight, bias, eps, y, mean, rstd);
+  const Tensor input = as_layout(x, rows_layout(x));
+  const int64_t channels = x.size(1);
+  const Pieces pieces(x.numel() / channels, channels);
+  const auto& table = cpu::vector::kernels();
+  Partial sums(pieces), squares(pieces);  // of each piece: its sum, and the squares around its own mean
+  pieces.for_each([&](int64_t piece, int64_t row, int64_t rows) {
+    const float* from = floats(input) + row * channels;
+    double *sum = sums.row(piece), *square = squares.row(piece);
+    table.reduce_columns[static_cast<int>(ReduceOp::sum)](from, rows, channels, channels, sum);
+    std::vector<float> center(static_cast<size_t>(channels));
+    for (int64_t c = 0; c < channels; ++c)
+      center[static_cast<size_t>(c)] = static_cast<float>(sum[c] / static_cast<double>(rows));
+    table.centered_squares(from, center.data(), rows, channels, square);
+    for (int64_t c = 0; c < channels; ++c) {
+      const double rest = sum[c] / static_cast<double>(rows) - static_cast<double>(center[static_cast<size_t>(c)]);
+      square[c] -= static_cast<double>(rows) * rest * rest;
+    }
+  });
+  const auto count = static_cast<double>(pieces.rows);
+  std::vector<double> means = sums.sum(), scales = squares.sum();
+  for (double& m : means) m /= count;
+  for (int64_t piece = 0; piece < pieces.count; ++piece) {  // and the squares between the pieces' means
+    const auto rows = static_cast<double>(std::min(pieces.piece, pieces.rows - piece * pieces.piece));
+    for (size_t c = 0; c < means.size(); ++c) {
+      const double apart = sums.row(piece)[c] / rows - means[c];
+      scales[c] += rows * apart * apart;
+    }
+  }
+  for (double& s : scales) s = 1 / std::sqrt(s / count + eps);
+  store(means, mean);
+  store(scales, rstd);
+  batch_norm_apply(input, weight, bias, mean, rstd, y);
+}
+
+void batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& rstd,
+                      Tensor& y) {
+  if (!is_ours(x)) return ref::batch_norm_apply(x, weight, bias, mean, rstd, y);
+  const Tensor input = as_layout(x, rows_layout(x));
+  const int64_t channels = x.size(1);
+  const auto center = elements_or(mean, channels, 0), shift = elements_or(bias, channels, 0);
+  auto scale = elements_or(rstd, channels, 1);
+  const auto gain = elements_or(weight, channels, 1);
+  for (size_t c = 0; c < scale.size(); ++c) scale[c] *= gain[c];
+  write_as_layout(y, rows_layout(x), [&](Tensor& out) {
+    Pieces(x.numel() / channels, channels).for_each([&](int64_t, int64_t row, int64_t rows) {
+      cpu::vector::kernels().normalize_columns(floats(input) + row * channels, center.data(), scale.data(),
+                                               shift.data(), rows, channels, mutable_floats(out) + row * channels);
+    });
+  });
+}
+
+void batch_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
+                         const Tensor& rstd, Tensor& gx, Tensor& gweight, Tensor& gbias) {
+  if (!is_ours(x)) return ref::batch_norm_backward(gy, x, weight, mean, rstd, gx, gweight, gbias);
+  const Tensor input = as_layout(x, rows_layout(x)), gradient = as_layout(gy, rows_layout(x));
+  const int64_t channels = x.size(1);
+  const Pieces pieces(x.numel() / channels, channels);
+  const auto& table = cpu::vector::kernels();
+  const auto center = elements_or(mean, channels, 0), scale = elements_or(rstd, channels, 1);
+  const auto weights = elements_or(weight, channels, 1);
+  Partial sums(pieces), products(pieces);
+  pieces.for_each([&](int64_t piece, int64_t row, int64_t rows) {
+    const float *g = floats(gradient) + row * channels, *from = floats(input) + row * channels;
+    table.reduce_columns[static_cast<int>(ReduceOp::sum)](g, rows, channels, channels, sums.row(piece));
+    table.centered_products(g, from, center.data(), rows, channels, products.row(piece));
+  });
+  const std::vector<double> sum = sums.sum();
+  std::vector<double> product = products.sum();  // of gy and the normalized x
+  const auto count = static_cast<double>(pieces.rows);
+  std::vector<float> gain(weights.size()), share(weights.size()), slope(weights.size());
+  for (size_t c = 0; c < gain.size(); ++c) {
+    product[c] *= static_cast<double>(scale[c]);
+    gain[c] = weights[c] * scale[c];
+    share[c] = static_cast<float>(sum[c] / count);
+    slope[c] = static_cast<float>(product[c] / count * static_cast<double>(scale[c]));
+  }
+  store(sum, gbias);
+  store(product, gweight);
+  write_as_layout(gx, rows_layout(x), [&](Tensor& out) {
+    pieces.for_each([&](int64_t, int64_t row, int64_t rows) {
+      table.batch_norm_gradient(floats(gradient) + row * channels, floats(input) + row * channels, center.data(),
+                                gain.data(), share.data(), slope.data(), rows, channels,
+                                mutable_floats(out) + row * channels);
+    });
+  });
+}
+
+void layer_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean,
+                        Tensor& rstd) {
+  if (x.dtype() != DType::float32 || x.numel() == 0)
+    return ref::layer_norm_forward(x, weight, bias, eps, y, mean, rstd);
+  const Tensor input = as_layout(x, Layout::contiguous);
+  const int64_t columns = x.size(1);
+  const auto gain = elements_or(weight, columns, 1), shift = elements_or(bias, columns, 0);
+  const auto& table = cpu::vector::kernels();
+  write_as_layout(y, Layout::contiguous, [&](Tensor& out) {
+    Pieces(x.size(0), columns).for_each([&](int64_t, int64_t row, int64_t rows) {
+      for (int64_t r = row; r < row + rows; ++r) {
+        const float* from = floats(input) + r * columns;
+        const cpu::vector::RowMoments moments = table.row_moments(from, columns);
+        const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(moments.variance) + eps));
+        mutable_floats(mean)[r * mean.strides()[0]] = moments.mean;
+        mutable_floats(rstd)[r * rstd.strides()[0]] = scale;
+        table.normalize_row(from, moments.mean, scale, gain.data(), shift.data(), mutable_floats(out) + r * columns,
+                            columns);
+      }
+    });
+  });
+}
+
+void layer_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
+                         const Tensor& rstd, Tensor& gx, Tensor& gweight, Tensor& gbias) {
+  if (x.dtype() != DType::float32 || x.numel() == 0)
+    return ref::layer_norm_backward(gy, x, weight, mean, rstd, gx, gweight, gbias);
+  const Tensor input = as_layout(x, Layout::contiguous), gradient = as_layout(gy, Layout::contiguous);
+  const int64_t columns = x.size(1);
+  const auto gain = elements_or(weight, columns, 1);
+  const auto center = elements_or(mean, x.size(0), 0), scale = elements_or(rstd, x.size(0), 1);
+  const Pieces pieces(x.size(0), columns);
+  Partial weight_sums(pieces), bias_sums(pieces);
+  write_as_layout(gx, Layout::contiguous, [&](Tensor& out) {
+    pieces.for_each([&](int64_t piece, int64_t row, int64_t rows) {
+      for (int64_t r = row; r < row + rows; ++r)
+        cpu::vector::kernels().layer_norm_row_backward(floats(gradient) + r * columns, floats(input) + r * columns,
+                                                       center[static_cast<size_t>(r)], scale[static_cast<size_t>(r)],
+                                                       gain.data(), mutable_floats(out) + r * columns,
+                                                       weight_sums.row(piece), bias_sums.row(piece), columns);
+    });
+  });
+  store(weight_sums.sum(), gweight);
+  store(bias_sums.sum(), gbias);
+}
+
+}  // namespace gradus::kernels

@@ -1,0 +1,159 @@
+// Pooling in float32: channels-last, so that each step of a window is a loop over channels.
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "core/cpu/layout.h"
+#include "core/cpu/vector/kernels.h"
+#include "core/kernels.h"
+#include "core/parallel.h"
+
+namespace gradus::kernels {
+
+namespace {
+
+using cpu::as_layout;
+using cpu::write_as_layout;
+
+/// The part of a window that lies inside the input.
+struct Range {
+  Range(int64_t position, int64_t stride, int64_t padding, int64_t kernel, int64_t extent)
+      : begin(std::max<int64_t>(position * stride - padding, 0)),
+        end(std::min(position * stride - padding + kernel, extent)) {}
+  int64_t size() const { return std::max<int64_t>(end - begin, 0); }
+  int64_t begin, end;
+};
+
+/// body(output pixel, rows, columns) for every window of one image.
+template <class Body>
+void for_each_window(const Shape& x, const Shape& y, const Pool2dSpec& spec, Body body) {
+  for (int64_t h = 0; h < y[2]; ++h) {
+    const Range rows(h, spec.stride[0], spec.padding[0], spec.kernel[0], x[2]);
+    for (int64_t w = 0; w < y[3]; ++w)
+      body(h * y[3] + w, rows, Range(w, spec.stride[1], spec.padding[1], spec.kernel[1], x[3]));
+  }
+}
+
+template <class Body>
+void for_each_image(const Shape& shape, Body body) {
+  const int64_t image = shape[1] * shape[2] * shape[3];
+  parallel_for(shape[0], std::max<int64_t>(1, 32768 / std::max<int64_t>(image, 1)), [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) body(n);
+  });
+}
+
+float share_of(const Pool2dSpec& spec, const Range& rows, const Range& columns) {
+  const int64_t count = spec.count_padding ? spec.kernel[0] * spec.kernel[1] : rows.size() * columns.size();
+  return 1.0f / static_cast<float>(count);
+}
+
+template <class T>
+T* image_of(const Tensor& x, int64_t n) {
+  return static_cast<T*>(x.raw()) + n * x.size(1) * x.size(2) * x.size(3);
+}
+
+/// float32 images whose pixels are counted by an int32, and not empty.
+bool is_ours(const Tensor& x, const Tensor& y) {
+  return x.dtype() == DType::float32 && x.numel() > 0 && y.numel() > 0 &&
+         x.size(2) * x.size(3) <= std::numeric_limits<int32_t>::max();
+}
+
+}  // namespace
+
+void max_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y, Tensor& index) {
+  if (!is_ours(x, y)) return ref::max_pool2d_forward(x, spec, y, index);
+  const Tensor input = as_layout(x, Layout::channels_last);
+  const int64_t channels = x.size(1), width = x.size(3);
+  const auto raise = cpu::vector::kernels().raise_maximum;
+  write_as_layout(y, Layout::channels_last, [&](Tensor& values) {
+    write_as_layout(index, Layout::channels_last, [&](Tensor& positions) {
+      for_each_image(input.shape(), [&](int64_t n) {
+        const float* from = image_of<const float>(input, n);
+        std::vector<int32_t> winner(static_cast<size_t>(channels));
+        for_each_window(x.shape(), y.shape(), spec, [&](int64_t pixel, const Range& rows, const Range& columns) {
+          float* largest = image_of<float>(values, n) + pixel * channels;
+          const int64_t first = rows.begin * width + columns.begin;
+          std::copy_n(from + first * channels, channels, largest);
+          std::fill(winner.begin(), winner.end(), static_cast<int32_t>(first));
+          for (int64_t h = rows.begin; h < rows.end; ++h)
+            for (int64_t at = h * width + columns.begin; at < h * width + columns.end; ++at)
+              raise(from + at * channels, static_cast<int32_t>(at), largest, winner.data(), channels);
+          std::copy(winner.begin(), winner.end(), image_of<int64_t>(positions, n) + pixel * channels);
+        });
+      });
+    });
+  });
+}
+
+void max_pool2d_scatter(const Tensor& gy, const Tensor& index, Tensor& gx) {
+  if (!is_ours(gx, gy)) return ref::max_pool2d_scatter(gy, index, gx);
+  const Tensor gradient = as_layout(gy, Layout::channels_last), positions = as_layout(index, Layout::channels_last);
+  const int64_t channels = gx.size(1), pixels = gy.size(2) * gy.size(3), image = channels * gx.size(2) * gx.size(3);
+  write_as_layout(gx, Layout::channels_last, [&](Tensor& out) {
+    for_each_image(out.shape(), [&](int64_t n) {
+      const float* from = image_of<const float>(gradient, n);
+      const int64_t* at = image_of<const int64_t>(positions, n);
+      float* to = image_of<float>(out, n);
+      std::fill_n(to, image, 0.0f);
+      for (int64_t p = 0; p < pixels; ++p, from += channels, at += channels)
+        for (int64_t c = 0; c < channels; ++c) to[at[c] * channels + c] += from[c];
+    });
+  });
+}
+
+void max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor& y) {
+  if (!is_ours(x, y)) return ref::max_pool2d_gather(x, index, y);
+  const Tensor input = as_layout(x, Layout::channels_last), positions = as_layout(index, Layout::channels_last);
+  const int64_t channels = x.size(1), pixels = y.size(2) * y.size(3);
+  write_as_layout(y, Layout::channels_last, [&](Tensor& out) {
+    for_each_image(out.shape(), [&](int64_t n) {
+      const float* from = image_of<const float>(input, n);
+      const int64_t* at = image_of<const int64_t>(positions, n);
+      float* to = image_of<float>(out, n);
+      for (int64_t p = 0; p < pixels; ++p, to += channels, at += channels)
+        for (int64_t c = 0; c < channels; ++c) to[c] = from[at[c] * channels + c];
+    });
+  });
+}
+
+void avg_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y) {
+  if (!is_ours(x, y)) return ref::avg_pool2d_forward(x, spec, y);
+  const Tensor input = as_layout(x, Layout::channels_last);
+  const int64_t channels = x.size(1), width = x.size(3);
+  const auto& table = cpu::vector::kernels();
+  write_as_layout(y, Layout::channels_last, [&](Tensor& out) {
+    for_each_image(input.shape(), [&](int64_t n) {
+      const float* from = image_of<const float>(input, n);
+      for_each_window(x.shape(), y.shape(), spec, [&](int64_t pixel, const Range& rows, const Range& columns) {
+        float* to = image_of<float>(out, n) + pixel * channels;
+        std::fill_n(to, channels, 0.0f);
+        for (int64_t h = rows.begin; h < rows.end; ++h)
+          for (int64_t at = h * width + columns.begin; at < h * width + columns.end; ++at)
+            table.axpby(1, from + at * channels, 1, to, channels);
+        table.scale(share_of(spec, rows, columns), to, to, channels);
+      });
+    });
+  });
+}
+
+void avg_pool2d_backward(const Tensor& gy, const Pool2dSpec& spec, Tensor& gx) {
+  if (!is_ours(gx, gy)) return ref::avg_pool2d_backward(gy, spec, gx);
+  const Tensor gradient = as_layout(gy, Layout::channels_last);
+  const int64_t channels = gx.size(1), width = gx.size(3), image = channels * gx.size(2) * width;
+  const auto& table = cpu::vector::kernels();
+  write_as_layout(gx, Layout::channels_last, [&](Tensor& out) {
+    for_each_image(out.shape(), [&](int64_t n) {
+      const float* from = image_of<const float>(gradient, n);
+      float* to = image_of<float>(out, n);
+      std::fill_n(to, image, 0.0f);
+      for_each_window(gx.shape(), gy.shape(), spec, [&](int64_t pixel, const Range& rows, const Range& columns) {
+        const float share = share_of(spec, rows, columns);
+        for (int64_t h = rows.begin; h < rows.end; ++h)
+          for (int64_t at = h * width + columns.begin; at < h * width + columns.end; ++at)
+            table.axpby(share, from + pixel * channels, 1, to + at * channels, channels);
+      });
+    });
+  });
+}
+
+}  // namespace gradus::kernels

@@ -1,0 +1,67 @@
+// Softmax and log-softmax in float32, along rows that are contiguous in memory; other dimensions are first moved there.
+#include <algorithm>
+
+#include "core/cpu/layout.h"
+#include "core/cpu/vector/kernels.h"
+#include "core/kernels.h"
+#include "core/parallel.h"
+
+namespace gradus::kernels {
+
+namespace {
+
+constexpr int64_t grain_elements = 8192;
+
+/// A view with dimension `dim` last.
+Tensor with_last(const Tensor& x, int dim) {
+  Shape shape = x.shape();
+  Strides strides = x.strides();
+  shape.erase(dim);
+  strides.erase(dim);
+  shape.push_back(x.shape()[dim]);
+  strides.push_back(x.strides()[dim]);
+  return Tensor(x.storage(), x.offset(), shape, strides, x.dtype());
+}
+
+template <class Row>
+void for_each_row(const Tensor& x, Row row) {
+  const int64_t columns = x.shape().back(), rows = x.numel() / columns;
+  parallel_for(rows, std::max<int64_t>(1, grain_elements / columns), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) row(r * columns, columns);
+  });
+}
+
+}  // namespace
+
+void softmax(const Tensor& x, int dim, bool log, Tensor& y) {
+  if (y.dtype() != DType::float32) return ref::softmax(x, dim, log, y);
+  if (y.numel() == 0) return;
+  const Tensor input = cpu::as_layout(with_last(x, dim), Layout::contiguous);
+  Tensor output = with_last(y, dim);
+  const auto& table = cpu::vector::kernels();
+  cpu::write_as_layout(output, Layout::contiguous, [&](Tensor& out) {
+    const auto* from = static_cast<const float*>(input.raw());
+    auto* to = static_cast<float*>(out.raw());
+    for_each_row(out, [&](int64_t at, int64_t columns) {
+      const double largest = table.reduce_row[static_cast<int>(ReduceOp::max)](from + at, columns);
+      table.softmax_row(from + at, static_cast<float>(largest), to + at, columns, log);
+    });
+  });
+}
+
+void softmax_backward(const Tensor& gy, const Tensor& y, int dim, bool log, Tensor& gx) {
+  if (y.dtype() != DType::float32) return ref::softmax_backward(gy, y, dim, log, gx);
+  if (y.numel() == 0) return;
+  const Tensor gradient = cpu::as_layout(with_last(gy, dim), Layout::contiguous);
+  const Tensor output = cpu::as_layout(with_last(y, dim), Layout::contiguous);
+  Tensor input_gradient = with_last(gx, dim);
+  cpu::write_as_layout(input_gradient, Layout::contiguous, [&](Tensor& out) {
+    const auto *g = static_cast<const float*>(gradient.raw()), *o = static_cast<const float*>(output.raw());
+    auto* to = static_cast<float*>(out.raw());
+    for_each_row(out, [&](int64_t at, int64_t columns) {
+      cpu::vector::kernels().softmax_row_backward(g + at, o + at, to + at, columns, log);
+    });
+  });
+}
+
+}  // namespace gradus::kernels

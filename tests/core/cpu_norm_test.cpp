@@ -1,0 +1,188 @@
+// Softmax, batch norm and layer norm of the device in float32 against the reference, which computes in double.
+#include <algorithm>
+
+#include "core/parallel.h"
+#include "tests/core/cpu_compare.h"
+
+using namespace gradus;
+using namespace gradus::testing;
+
+namespace {
+
+/// The kernels add at most this many float32 terms to one another before a total goes on in double: see
+/// core/cpu/vector. A row of n is one running sum in each of several lanes, so at most n.
+constexpr double stretch = 34;
+
+double largest(const Tensor& x) {
+  double result = 0;
+  for (const double v : elements(x)) result = std::max(result, std::abs(v));
+  return result;
+}
+
+auto constant(double bound) {
+  return [bound](size_t) { return bound; };
+}
+
+}  // namespace
+
+TEST_CASE("softmax and its logarithm agree with the reference along every dimension in every memory order") {
+  for (const Shape& shape : {Shape{5, 10}, Shape{3, 1000}, Shape{2, 7, 5, 3}, Shape{4, 1}, Shape{0, 4}, Shape{9}}) {
+    const Tensor x = random(shape, 1, -8, 8);
+    for (int dim = 0; dim < shape.rank(); ++dim) {
+      for (const bool log : {false, true}) {
+        Tensor expected = Tensor::empty(shape);
+        ref::softmax(x, dim, log, expected);
+        // x - max, up to 16, is rounded; then n terms are added, each within 2 ulps
+        const double relative = (16 + static_cast<double>(shape[dim]) + 8) * float_epsilon;
+        for (const Memory from : every_memory)
+          for (const Memory to : every_memory) {
+            Tensor y = empty_in(to, shape);
+            kernels::softmax(in(from, x), dim, log, y);
+            check_within(y, expected, [&, e = elements(expected)](size_t i) {
+              return relative * (log ? std::max(1.0, std::abs(e[i])) : e[i]);
+            });
+          }
+      }
+    }
+  }
+}
+
+TEST_CASE("softmax stays finite where the exponentials alone would overflow") {
+  const Tensor x = Tensor::from({1000.0f, 999.0f, -1000.0f}, {1, 3});
+  Tensor y = Tensor::empty({1, 3}), expected = Tensor::empty({1, 3});
+  for (const bool log : {false, true}) {
+    kernels::softmax(x, 1, log, y);
+    ref::softmax(x, 1, log, expected);
+    check_within(y, expected, [e = elements(expected)](size_t i) { return 4 * float_epsilon * std::abs(e[i]); });
+  }
+}
+
+TEST_CASE("gradients of softmax agree with the reference along every dimension in every memory order") {
+  for (const Shape& shape : {Shape{5, 10}, Shape{3, 300}, Shape{2, 7, 5, 3}}) {
+    const Tensor gy = random(shape, 2), x = random(shape, 3, -3, 3);
+    for (int dim = 0; dim < shape.rank(); ++dim) {
+      for (const bool log : {false, true}) {
+        Tensor y = Tensor::empty(shape), expected = Tensor::empty(shape);
+        ref::softmax(x, dim, log, y);
+        ref::softmax_backward(gy, y, dim, log, expected);
+        const auto n = static_cast<double>(shape[dim]);
+        // the sum of gy (at most n) or of gy y (at most 1), then a product with the probability and a difference
+        for (const Memory memory : every_memory) {
+          Tensor gx = empty_in(memory, shape);
+          kernels::softmax_backward(in(memory, gy), in(memory, y), dim, log, gx);
+          check_within(gx, expected, [&, e = elements(y)](size_t i) {
+            const double p = log ? std::exp(e[i]) : e[i];
+            return (n + 6) * float_epsilon * (log ? 1 + p * n : 2 * p);
+          });
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("batch norm and its gradient agree with the reference in every memory order") {
+  for (const Shape& shape :
+       {Shape{4, 96, 5, 7}, Shape{64, 3, 33, 31}, Shape{700, 130}, Shape{2, 5, 1, 1}, Shape{3, 4, 6}}) {
+    const int64_t channels = shape[1];
+    const Tensor x = random(shape, 4, 2, 4), gy = random(shape, 5);  // a mean well away from 0
+    for (const bool affine : {false, true}) {
+      const Tensor weight = affine ? random({channels}, 6, 0.5, 2) : Tensor();
+      const Tensor bias = affine ? random({channels}, 7) : Tensor();
+      Tensor y = Tensor::empty(shape), mean = Tensor::empty({channels}), rstd = Tensor::empty({channels});
+      Tensor gx = Tensor::empty(shape), gweight = Tensor::empty({channels}), gbias = Tensor::empty({channels});
+      ref::batch_norm_train(x, weight, bias, 1e-5, y, mean, rstd);
+      ref::batch_norm_backward(gy, x, weight, mean, rstd, gx, gweight, gbias);
+      const double count = static_cast<double>(numel(shape)) / static_cast<double>(channels);
+      // The mean errs by `stretch` roundings of values up to 4; that, relative to a standard deviation, moves every
+      // normalized value, which is at most 4 rstd.
+      const double scale = largest(rstd), unit = stretch * float_epsilon;
+      const double moved = unit * 4 * scale * 2 + unit * 4;
+      for (const Memory memory : every_memory) {
+        Tensor y2 = empty_in(memory, shape), mean2 = Tensor::empty({channels}), rstd2 = Tensor::empty({channels});
+        kernels::batch_norm_train(in(memory, x), weight, bias, 1e-5, y2, mean2, rstd2);
+        check_within(mean2, mean, constant(unit * 4));
+        // d rstd / rstd = - d variance / (2 variance), and squares err relatively by a stretch and some
+        check_within(rstd2, rstd, [&, r = elements(rstd)](size_t c) { return 2 * unit * r[c]; });
+        check_within(y2, y, constant(moved * 2));
+
+        Tensor applied = empty_in(memory, shape);
+        kernels::batch_norm_apply(in(memory, x), weight, bias, mean, rstd, applied);
+        check_within(applied, y, constant(8 * float_epsilon * (4 * scale * 2 + 1)));
+
+        Tensor gx2 = empty_in(memory, shape), gweight2 = Tensor::empty({channels}), gbias2 = Tensor::empty({channels});
+        kernels::batch_norm_backward(in(memory, gy), in(memory, x), weight, mean, rstd, gx2, gweight2, gbias2);
+        check_within(gbias2, gbias, constant(unit * count));
+        check_within(gweight2, gweight, constant(unit * count * 4 * scale));
+        check_within(gx2, gx, constant(unit * 2 * scale * (1 + 1 + 16 * scale * scale)));
+      }
+    }
+  }
+}
+
+TEST_CASE("the variance of batch norm and layer norm survives a mean a thousand times as large") {
+  const Tensor x = random({4096, 8}, 8, 999, 1001);
+  Tensor y = Tensor::empty(x.shape()), mean = Tensor::empty({8}), rstd = Tensor::empty({8});
+  Tensor mean2 = Tensor::empty({8}), rstd2 = Tensor::empty({8});
+  ref::batch_norm_train(x, Tensor(), Tensor(), 1e-5, y, mean, rstd);
+  kernels::batch_norm_train(x, Tensor(), Tensor(), 1e-5, y, mean2, rstd2);
+  check_within(rstd2, rstd, [&, r = elements(rstd)](size_t c) { return 2 * stretch * float_epsilon * r[c]; });
+
+  const Tensor rows(x.storage(), 0, {8, 4096}, {4096, 1}, DType::float32);
+  Tensor z = Tensor::empty(rows.shape());
+  ref::layer_norm_forward(rows, Tensor(), Tensor(), 1e-5, z, mean, rstd);
+  kernels::layer_norm_forward(rows, Tensor(), Tensor(), 1e-5, z, mean2, rstd2);
+  // 4096 squares in lanes of at least 4
+  check_within(rstd2, rstd, [&, r = elements(rstd)](size_t c) { return 1024 * float_epsilon * r[c]; });
+}
+
+TEST_CASE("layer norm and its gradient agree with the reference in every memory order") {
+  for (const Shape& shape : {Shape{5, 40}, Shape{300, 257}, Shape{3, 1}, Shape{2000, 9}}) {
+    const int64_t rows = shape[0], columns = shape[1];
+    const Tensor x = random(shape, 9, 0, 2), gy = random(shape, 10);
+    for (const bool affine : {false, true}) {
+      const Tensor weight = affine ? random({columns}, 11, 0.5, 2) : Tensor();
+      const Tensor bias = affine ? random({columns}, 12) : Tensor();
+      Tensor y = Tensor::empty(shape), mean = Tensor::empty({rows}), rstd = Tensor::empty({rows});
+      Tensor gx = Tensor::empty(shape), gweight = Tensor::empty({columns}), gbias = Tensor::empty({columns});
+      ref::layer_norm_forward(x, weight, bias, 1e-2, y, mean, rstd);
+      ref::layer_norm_backward(gy, x, weight, mean, rstd, gx, gweight, gbias);
+      const double scale = largest(rstd), unit = (static_cast<double>(columns) / 4 + 8) * float_epsilon;
+      for (const Memory memory : every_memory) {
+        Tensor y2 = empty_in(memory, shape), mean2 = Tensor::empty({rows}), rstd2 = Tensor::empty({rows});
+        kernels::layer_norm_forward(in(memory, x), weight, bias, 1e-2, y2, mean2, rstd2);
+        check_within(mean2, mean, constant(unit * 2));
+        check_within(rstd2, rstd, [&, r = elements(rstd)](size_t c) { return 2 * unit * r[c]; });
+        check_within(y2, y, constant(4 * unit * (2 * scale * 2 + 1)));
+
+        Tensor gx2 = empty_in(memory, shape), gweight2 = Tensor::empty({columns}), gbias2 = Tensor::empty({columns});
+        kernels::layer_norm_backward(in(memory, gy), in(memory, x), weight, mean, rstd, gx2, gweight2, gbias2);
+        // sums over rows run in double; their terms, at most 2 scale, are rounded three times
+        check_within(gbias2, gbias, constant(float_epsilon * static_cast<double>(rows)));
+        check_within(gweight2, gweight, constant(4 * float_epsilon * static_cast<double>(rows) * 2 * scale));
+        check_within(gx2, gx, constant(unit * scale * 2 * (2 + 4 * scale * scale)));
+      }
+    }
+  }
+}
+
+TEST_CASE("normalizations give the same bits for every number of threads") {
+  const int before = num_threads();
+  const Shape shape{16, 24, 20, 20};
+  Tensor x = Tensor::empty(shape, DType::float32, Layout::channels_last), gy = Tensor::empty_like(x);
+  ref::copy(random(shape, 13), x);
+  ref::copy(random(shape, 14), gy);
+  std::vector<float> first;
+  for (const int threads : {1, 2, 3}) {
+    set_num_threads(threads);
+    Tensor y = Tensor::empty_like(x), mean = Tensor::empty({24}), rstd = Tensor::empty({24});
+    Tensor gx = Tensor::empty_like(x), gweight = Tensor::empty({24}), gbias = Tensor::empty({24});
+    kernels::batch_norm_train(x, Tensor(), Tensor(), 1e-5, y, mean, rstd);
+    kernels::batch_norm_backward(gy, x, Tensor(), mean, rstd, gx, gweight, gbias);
+    std::vector<float> all;
+    for (const Tensor* t : {&y, &mean, &rstd, &gx, &gweight, &gbias})
+      for (const float v : bits_of(*t)) all.push_back(v);
+    if (threads == 1) first = all;
+    CHECK(all == first);
+  }
+  set_num_threads(before);
+}
