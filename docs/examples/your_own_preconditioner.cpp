@@ -1,4 +1,4 @@
-// A preconditioner of one's own: a learned step size per filter, between S-HD's one per layer and PP-HD's one per element.
+// Your own preconditioner: one learned step size per filter, between S-HD's one per layer and PP-HD's one per element.
 #include <cstdio>
 #include <gradus.h>
 
