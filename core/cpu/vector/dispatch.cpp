@@ -9,6 +9,7 @@ namespace gradus::cpu::vector {
   void add_elementwise(Kernels&); \
   void add_matmul(Kernels&);      \
   void add_norm(Kernels&);        \
+  void add_optim(Kernels&);       \
   void add_random(Kernels&);      \
   void add_reduce(Kernels&);      \
   }
@@ -23,9 +24,9 @@ namespace {
 
 Kernels build(Isa isa) {
   Kernels table{};
-#define GRADUS_USE_BUILD(isa)                                                                         \
-  (isa::add_elementwise(table), isa::add_matmul(table), isa::add_norm(table), isa::add_random(table), \
-   isa::add_reduce(table))
+#define GRADUS_USE_BUILD(isa)                                                                        \
+  (isa::add_elementwise(table), isa::add_matmul(table), isa::add_norm(table), isa::add_optim(table), \
+   isa::add_random(table), isa::add_reduce(table))
   switch (isa) {
 #if defined(__x86_64__)
     case Isa::v4: GRADUS_USE_BUILD(v4); break;

@@ -30,6 +30,11 @@ struct RowMoments {
 /// Largest inner extent of a small product.
 inline constexpr int64_t small_matmul_depth = 256;
 
+/// Adam's coefficients: rest = 1 - beta; direction = m scale1 / (sqrt(v) scale2 + eps).
+struct AdamFactors {
+  float beta1, rest1, beta2, rest2, scale1, scale2, eps;
+};
+
 /// All pointers of a call may be equal, but must not overlap otherwise.
 struct Kernels {
   // Elementwise. An element's result depends on nothing but its operands.
@@ -48,6 +53,9 @@ struct Kernels {
   /// c = alpha a b + beta c, a [m, k], b [k, n] of any strides, c [m, n] with contiguous rows; k <= small_matmul_depth.
   void (*small_matmul)(int64_t m, int64_t n, int64_t k, float alpha, const StridedMatrix& a, const StridedMatrix& b,
                        float beta, float* c, int64_t c_row_stride);
+
+  /// m = beta1 m + rest1 g, v = beta2 v + rest2 g^2, and the direction. No two arrays overlap.
+  void (*adam)(const AdamFactors& factors, const float* g, float* m, float* v, float* direction, int64_t n);
 
   // Reductions, by ReduceOp.
   double (*reduce_row[3])(const float* x, int64_t n);
