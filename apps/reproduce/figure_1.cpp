@@ -74,32 +74,34 @@ constexpr const char* note =
     "with\n"
     "learning rate 0.005, Himmelblau from (0, -1) with 0.001.\n";
 
-void write_files(const std::string& out, const Table& table) {
+/// OUT/figure_1, made where it is missing: before the work, so that a mistyped path costs none.
+std::string make_folder(const std::string& out) {
   const std::filesystem::path folder = std::filesystem::path(out) / "figure_1";
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) fail(ErrorKind::io, "figure_1", "cannot make the folder ", folder.string(), ": ", error.message());
-  write_file_atomically((folder / "table.md").string(), "# Figure 1\n\n" + table.markdown() + "\n" + note);
+  return folder.string();
 }
 
 }  // namespace
 
 void figure_1(const Request& request) {
+  const std::string folder = request.out.empty() ? "" : make_folder(request.out);
   Table table{{"function", "method", "dtype", "paper", "measured", "verdict", "end"}, {}};
   std::string lines;
   for (size_t i = 0; i < std::size(toys); ++i)
     for (DType dtype : {DType::float32, DType::float64})
       for (const Method& method : methods()) {
         const Result result = measure(toys[i], method, dtype, method.published[i]);
+        const std::string line = result.record.json();
+        if (request.json) apps::print_line(line);
+        lines += line + "\n";
         table.rows.push_back(result.cells);
-        lines += result.record.json() + "\n";
-        if (request.json) apps::print_line(result.record.json());
       }
   if (!request.json) apps::print_line("Figure 1\n" + table.plain() + "\n" + note);
-  if (!request.out.empty()) {
-    write_files(request.out, table);
-    write_file_atomically(request.out + "/figure_1/iterations.jsonl", lines);
-  }
+  if (folder.empty()) return;
+  write_file_atomically(folder + "/table.md", "# Figure 1\n\n" + table.markdown() + "\n" + note);
+  write_file_atomically(folder + "/iterations.jsonl", lines);
 }
 
 }  // namespace gradus::reproduce

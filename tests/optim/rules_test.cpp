@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "autograd/ops.h"
+#include "core/error.h"
 #include "optim/optimizer.h"
 
 using namespace gradus;
@@ -119,6 +120,14 @@ TEST_CASE("schedules give PyTorch's factors") {
     for (const auto& factor : golden().at("schedules").at(name))
       CHECK(schedule(t++) == doctest::Approx(factor.get<double>()).epsilon(1e-12));
   }
+}
+
+TEST_CASE("moments of another shape or dtype are refused") {
+  const Tensor g = Tensor::ones({3});
+  Tensor good = Tensor::zeros({3}), short_one = Tensor::zeros({2}), wide = Tensor::zeros({3}, DType::float64);
+  CHECK_THROWS_AS(adam_(g, {}, short_one, good), Error);
+  CHECK_THROWS_AS(adam_(g, {}, good, wide), Error);
+  CHECK_THROWS_AS(adam_(Tensor::ones({3}, DType::int32), {}, good, good), Error);
 }
 
 TEST_CASE("the device's Adam kernel agrees with the reference's") {
