@@ -35,12 +35,15 @@ Tensor Learner::step(const Tensor& g, const Tensor& x, const Settings& hyper, co
   return preconditioned;
 }
 
+void Learner::check_previous() const {
+  if (previous_.defined() && previous_.version() != previous_version_)
+    fail(ErrorKind::value, "optim", "the gradient of the last step was written to after step(), but preconditioners ",
+         "learn from it; give set_grad() fresh memory at every step");
+}
+
 void Learner::learn(const Tensor& g, const Settings& hyper) {
   Tensor h;
   if (previous_.defined()) {
-    if (previous_.version() != previous_version_)
-      fail(ErrorKind::value, "optim", "the gradient of the last step was written to after step(), but preconditioners ",
-           "learn from it; give set_grad() fresh memory at every step");
     h = preconditioner_->gradient(learning_.exact ? applied_ : learned_, g, previous_, previous_at_);
     scale_(h, learning_.include_lr ? -previous_at_.lr : -1);  // dJ/dm = -eps d<g, P(m) x>/dm
   } else if (learning_.count_first) {

@@ -17,6 +17,8 @@ class Learner {
   /// Learns from the gradient g of this step and what the previous step preconditioned; returns P(m) x and remembers x.
   /// x is g itself, or the rule's direction after_rule(). No copy of x is made unless the rule owns it.
   Tensor step(const Tensor& g, const Tensor& x, const Settings& hyper, const StepInfo& at);
+  /// Throws where the kept gradient was written to since the last step.
+  void check_previous() const;
   /// No gradient came: the next one has no predecessor.
   void skip() { previous_ = Tensor(); }
   bool after_rule() const { return learning_.after_rule; }

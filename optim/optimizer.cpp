@@ -79,7 +79,9 @@ void Optimizer::step() {
   std::vector<Tensor> gradients;
   for (const OptimizerItem& item : impl_->items) {
     gradients.push_back(item.parameter.grad());
-    if (gradients.back().defined()) check_gradient(item.parameter, gradients.back());
+    if (!gradients.back().defined()) continue;
+    check_gradient(item.parameter, gradients.back());
+    if (item.learner) item.learner->check_previous();
   }
   const Clip& clip = impl_->clip;
   const double factor = clip.norm > 0 ? clip_factor(global_norm(gradients), clip.norm) : 1;

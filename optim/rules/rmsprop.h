@@ -6,7 +6,7 @@
 namespace gradus::optim {
 
 /// v <- alpha v + (1 - alpha) u^2, d = u / (sqrt(v) + eps); centered subtracts the squared running mean of u from v;
-/// with momentum b <- momentum b + d is the direction.
+/// with momentum b <- momentum b + d is the direction (without, there is no such hyperparameter).
 struct RmsProp {
   double lr = 0.01;
   double alpha = 0.99;
@@ -15,7 +15,11 @@ struct RmsProp {
   bool centered = false;
 
   static constexpr const char* name = "rmsprop";
-  Settings settings() const { return {{"lr", lr}, {"alpha", alpha}, {"eps", eps}, {"momentum", momentum}}; }
+  Settings settings() const {
+    Settings settings{{"lr", lr}, {"alpha", alpha}, {"eps", eps}};
+    if (momentum != 0) settings.set("momentum", momentum);
+    return settings;
+  }
   std::unique_ptr<Rule> make(const Tensor& parameter) const;
 };
 

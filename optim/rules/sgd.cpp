@@ -34,7 +34,7 @@ class MomentumRule final : public Rule {
 }  // namespace
 
 std::unique_ptr<Rule> Sgd::make(const Tensor& parameter) const {
-  if (momentum == 0 && !nesterov) return std::make_unique<PlainRule>();
+  if (!remembers()) return std::make_unique<PlainRule>();
   return std::make_unique<MomentumRule>(parameter, nesterov);
 }
 

@@ -186,7 +186,7 @@ TEST_CASE("set() changes a hyperparameter everywhere") {
   CHECK(optimizer.lr(0) == 0.25);
   CHECK(optimizer.lr(1) == 0.25);
   CHECK_THROWS_WITH_AS(optimizer.set("beta1", 0.5),
-                       "[optim] no hyperparameter is called 'beta1'; there are: lr, momentum, weight_decay", Error);
+                       "[optim] no hyperparameter is called 'beta1'; there are: lr, weight_decay", Error);
 }
 
 TEST_CASE("a parameter without a gradient is left alone, and its next gradient has no predecessor") {
@@ -307,7 +307,9 @@ TEST_CASE("what cannot be built is refused") {
   CHECK_THROWS_WITH_AS(over({w, w}).rule(Sgd{}).build(),
                        "[optimizer] two parameters are called 'w'; state is kept by name", Error);
   CHECK_THROWS_WITH_AS(over({w}).rule(Sgd{}).group(every_parameter, {.settings = {{"beta1", 0.5}}}).build(),
-                       "[optim] no hyperparameter is called 'beta1'; there are: lr, momentum, weight_decay", Error);
+                       "[optim] no hyperparameter is called 'beta1'; there are: lr, weight_decay", Error);
+  // A rule that was made without momentum has no memory for one.
+  CHECK_THROWS_AS(over({w}).rule(Sgd{}).group(every_parameter, {.settings = {{"momentum", 0.5}}}).build(), Error);
   CHECK_THROWS_AS(over({w}).rule(Sgd{}).schedule("hyper.lr", constant()).build(), Error);
   CHECK_THROWS_AS(over({w}).rule(Sgd{}).clip({.norm = -1}), Error);
 }
