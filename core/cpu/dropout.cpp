@@ -1,6 +1,8 @@
 // Dropout in float32: draws belong to elements in logical order, whatever their order in memory.
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "core/cpu/layout.h"
@@ -41,6 +43,38 @@ void drop_row_major(const Draws& draws, const float* x, float* out, int64_t coun
   });
 }
 
+/// Transposes an 8 x 8 block of bytes: exchanges of halves, quarters, and single bytes across the diagonal.
+void transpose_block(const uint8_t* from, int64_t from_stride, uint8_t* to, int64_t to_stride) {
+  uint64_t rows[8];
+  for (int i = 0; i < 8; ++i) std::memcpy(&rows[i], from + i * from_stride, 8);
+  const auto exchange = [&](int distance, uint64_t mask) {
+    const int shift = 8 * distance;
+    for (int i = 0; i < 8; ++i) {
+      if (i & distance) continue;
+      const uint64_t difference = ((rows[i] >> shift) ^ rows[i + distance]) & mask;
+      rows[i] ^= difference << shift;
+      rows[i + distance] ^= difference;
+    }
+  };
+  static_assert(std::endian::native == std::endian::little);
+  exchange(4, 0x00000000ffffffff);
+  exchange(2, 0x0000ffff0000ffff);
+  exchange(1, 0x00ff00ff00ff00ff);
+  for (int i = 0; i < 8; ++i) std::memcpy(to + i * to_stride, &rows[i], 8);
+}
+
+/// to[p][c] = from[c][p] for `width` pixels.
+void transpose_flags(const uint8_t* from, int64_t from_stride, int64_t channels, int64_t width, uint8_t* to) {
+  const int64_t whole_channels = channels & ~int64_t{7}, whole_width = width & ~int64_t{7};
+  for (int64_t c = 0; c < channels; ++c) {
+    const bool in_blocks = c < whole_channels;
+    if (in_blocks && c % 8 == 0)
+      for (int64_t p = 0; p < whole_width; p += 8)
+        transpose_block(from + c * from_stride + p, from_stride, to + p * channels + c, channels);
+    for (int64_t p = in_blocks ? whole_width : 0; p < width; ++p) to[p * channels + c] = from[c * from_stride + p];
+  }
+}
+
 /// Draws an image's flags in logical order, then turns them to pixels of channels, a few pixels at a time.
 void drop_channels_last(const Draws& draws, const Tensor& x, Tensor& out) {
   const int64_t channels = x.size(1), pixels = x.size(2) * x.size(3), image = channels * pixels;
@@ -55,9 +89,7 @@ void drop_channels_last(const Draws& draws, const Tensor& x, Tensor& out) {
       const uint8_t* flags = keep.data() + lead;
       for (int64_t pixel = 0; pixel < pixels; pixel += tile) {
         const int64_t width = std::min(tile, pixels - pixel);
-        for (int64_t c = 0; c < channels; ++c)
-          for (int64_t p = 0; p < width; ++p)
-            turned[static_cast<size_t>(p * channels + c)] = flags[c * pixels + pixel + p];
+        transpose_flags(flags + pixel, pixels, channels, width, turned.data());
         const int64_t at = first + pixel * channels;
         cpu::vector::kernels().scale_kept(turned.data(), draws.scale, from + at, to + at, width * channels);
       }

@@ -7,66 +7,89 @@ namespace gradus::cpu::vector::GRADUS_ISA {
 
 namespace {
 
-constexpr int panel_packs = 2, panel = panel_packs * width;  // columns of the result in registers
-constexpr int block = 6;                                     // rows of it
+constexpr int block = 6;       // rows of the result in registers
+constexpr int most_packs = 2;  // and columns, in packs
 
-/// Columns [0, columns) of b as rows of `panel` floats, the rest zero.
+/// Columns [column, column + columns) of b as rows of Packs packs, the rest zero.
+template <int Packs>
 void pack_panel(const StridedMatrix& b, int64_t k, int64_t column, int64_t columns, float* to) {
+  constexpr int64_t panel = Packs * width;
   const float* from = b.data + column * b.column_stride;
-  for (int64_t p = 0; p < k; ++p, from += b.row_stride, to += panel) {
-    if (b.column_stride == 1 && columns == panel) {
-      for (int j = 0; j < panel_packs; ++j) store(to + j * width, load(from + j * width));
-      continue;
-    }
-    for (int64_t j = 0; j < columns; ++j) to[j] = from[j * b.column_stride];
-    for (int64_t j = columns; j < panel; ++j) to[j] = 0;
+  if (b.column_stride == 1) {
+    for (int64_t p = 0; p < k; ++p, from += b.row_stride, to += panel)
+      for (int64_t j = 0; j < panel; j += width)
+        store(to + j, columns - j >= width ? load(from + j) : load_first(from + j, columns - j));
+    return;
   }
+  for (int64_t j = 0; j < columns; ++j)
+    for (int64_t p = 0; p < k; ++p) to[p * panel + j] = from[j * b.column_stride + p * b.row_stride];
+  for (int64_t j = columns; j < panel; ++j)
+    for (int64_t p = 0; p < k; ++p) to[p * panel + j] = 0;
 }
 
 /// `Rows` rows of the result against one panel.
-template <int Rows>
-void multiply_block(const float* a, int64_t a_row, int64_t a_column, const float* packed, int64_t k, float alpha,
-                    float beta, float* c, int64_t c_row, int64_t columns) {
-  Pack sums[Rows][panel_packs] = {};
-  for (int64_t p = 0; p < k; ++p) {
-    Pack right[panel_packs];
-    for (int j = 0; j < panel_packs; ++j) right[j] = load(packed + p * panel + j * width);
+template <int Rows, int Packs>
+void multiply_block(const StridedMatrix& a, const float* packed, int64_t k, float alpha, float beta, float* c,
+                    int64_t c_row, int64_t columns) {
+  Pack sums[Rows][Packs] = {};
+  const float* left[Rows];
+  for (int i = 0; i < Rows; ++i) left[i] = a.data + i * a.row_stride;
+  for (int64_t p = 0, at = 0; p < k; ++p, at += a.column_stride) {
+    Pack right[Packs];
+    for (int j = 0; j < Packs; ++j) right[j] = load(packed + (p * Packs + j) * width);
     for (int i = 0; i < Rows; ++i) {
-      const Pack left = spread(a[i * a_row + p * a_column]);
-      for (int j = 0; j < panel_packs; ++j) sums[i][j] = multiply_add(left, right[j], sums[i][j]);
+      const Pack factor = spread(left[i][at]);
+      for (int j = 0; j < Packs; ++j) sums[i][j] = multiply_add(factor, right[j], sums[i][j]);
     }
   }
   for (int i = 0; i < Rows; ++i) {
-    float* to = c + i * c_row;
-    if (columns == panel) {
-      for (int j = 0; j < panel_packs; ++j) {
-        const Pack product = alpha * sums[i][j];
-        store(to + j * width, beta == 0 ? product : multiply_add(spread(beta), load(to + j * width), product));
+    for (int j = 0; j < Packs; ++j) {
+      float* to = c + i * c_row + j * width;
+      const int64_t count = columns - j * width;
+      Pack result = alpha * sums[i][j];
+      if (count >= width) {
+        if (beta != 0) result = multiply_add(spread(beta), load(to), result);
+        store(to, result);
+      } else {
+        if (beta != 0) result = multiply_add(spread(beta), load_first(to, count), result);
+        store_first(to, result, count);
       }
-    } else {
-      float row[panel];
-      for (int j = 0; j < panel_packs; ++j) store(row + j * width, alpha * sums[i][j]);
-      for (int64_t j = 0; j < columns; ++j) to[j] = beta == 0 ? row[j] : row[j] + beta * to[j];
     }
+  }
+}
+
+/// All rows of the result against one panel; the last block has as many rows as are left.
+template <int Packs>
+void multiply_panel(int64_t m, StridedMatrix a, const float* packed, int64_t k, float alpha, float beta, float* c,
+                    int64_t c_row, int64_t columns) {
+  using Multiply = decltype(&multiply_block<1, Packs>);
+  static constexpr Multiply of_rows[block + 1] = {nullptr,
+                                                  multiply_block<1, Packs>,
+                                                  multiply_block<2, Packs>,
+                                                  multiply_block<3, Packs>,
+                                                  multiply_block<4, Packs>,
+                                                  multiply_block<5, Packs>,
+                                                  multiply_block<6, Packs>};
+  for (int64_t left = m; left > 0; left -= block) {
+    const int64_t rows = left < block ? left : block;
+    of_rows[rows](a, packed, k, alpha, beta, c, c_row, columns);
+    a.data += rows * a.row_stride;
+    c += rows * c_row;
   }
 }
 
 void small_matmul(int64_t m, int64_t n, int64_t k, float alpha, const StridedMatrix& a, const StridedMatrix& b,
                   float beta, float* c, int64_t c_row) {
-  alignas(64) float packed[small_matmul_depth * panel];
-  using Multiply = decltype(&multiply_block<1>);
-  static constexpr Multiply rest[block] = {nullptr,           multiply_block<1>, multiply_block<2>,
-                                           multiply_block<3>, multiply_block<4>, multiply_block<5>};
-  for (int64_t column = 0; column < n; column += panel) {
-    const int64_t columns = n - column < panel ? n - column : panel;
-    pack_panel(b, k, column, columns, packed);
-    int64_t i = 0;
-    for (; i + block <= m; i += block)
-      multiply_block<block>(a.data + i * a.row_stride, a.row_stride, a.column_stride, packed, k, alpha, beta,
-                            c + i * c_row + column, c_row, columns);
-    if (i < m)
-      rest[m - i](a.data + i * a.row_stride, a.row_stride, a.column_stride, packed, k, alpha, beta,
-                  c + i * c_row + column, c_row, columns);
+  alignas(64) float packed[small_matmul_depth * most_packs * width];
+  for (int64_t column = 0; column < n; column += most_packs * width) {
+    const int64_t columns = n - column < most_packs * width ? n - column : most_packs * width;
+    if (columns > width) {
+      pack_panel<2>(b, k, column, columns, packed);
+      multiply_panel<2>(m, a, packed, k, alpha, beta, c + column, c_row, columns);
+    } else {
+      pack_panel<1>(b, k, column, columns, packed);
+      multiply_panel<1>(m, a, packed, k, alpha, beta, c + column, c_row, columns);
+    }
   }
 }
 

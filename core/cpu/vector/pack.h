@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#if defined(__AVX512F__) || defined(__FMA__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -36,6 +36,43 @@ static inline Pack multiply_add(Pack a, Pack b, Pack c) {
   return static_cast<Pack>(_mm256_fmadd_ps(a, b, c));
 #else
   return a * b + c;
+#endif
+}
+
+/// Stores the first `count` elements, 0 < count <= width.
+static inline void store_first(float* to, Pack p, int64_t count) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), p);
+#else
+  float all[width];
+  store(all, p);
+  for (int64_t i = 0; i < count; ++i) to[i] = all[i];
+#endif
+}
+/// Loads them, and 0 beyond.
+static inline Pack load_first(const float* from, int64_t count) {
+#if defined(__AVX512F__)
+  return static_cast<Pack>(_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from));
+#else
+  float all[width] = {};
+  for (int64_t i = 0; i < count; ++i) all[i] = from[i];
+  return load(all);
+#endif
+}
+
+/// Half as many 64-bit integers.
+using WidePack = uint64_t __attribute__((vector_size(width * sizeof(float))));
+
+/// The products of the lower halves of the elements.
+static inline WidePack multiply_low_halves(WidePack a, WidePack b) {
+#if defined(__AVX512F__)
+  return (WidePack)_mm512_maskz_mul_epu32(static_cast<__mmask8>(-1), (__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+  return (WidePack)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+  return (WidePack)_mm_mul_epu32((__m128i)a, (__m128i)b);
+#else
+  return (a & 0xffffffffu) * (b & 0xffffffffu);
 #endif
 }
 
