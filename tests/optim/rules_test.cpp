@@ -114,11 +114,11 @@ TEST_CASE("schedules give PyTorch's factors") {
                                                     {"exponential", exponential(0.9)},
                                                     {"cosine", cosine(10, 0.1)},
                                                     {"linear", optim::linear(6, 0.25, 0.75)}};
-  for (const auto& [name, schedule] : cases) {
-    CAPTURE(name);
+  for (const auto& known : cases) {
+    CAPTURE(known.first);
     int64_t t = 0;
-    for (const auto& factor : golden().at("schedules").at(name))
-      CHECK(schedule(t++) == doctest::Approx(factor.get<double>()).epsilon(1e-12));
+    for (const auto& factor : golden().at("schedules").at(known.first))
+      CHECK(known.second(t++) == doctest::Approx(factor.get<double>()).epsilon(1e-12));
   }
 }
 

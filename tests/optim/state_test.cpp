@@ -85,9 +85,9 @@ TEST_CASE("a resumed run is bit-equal to an uninterrupted one") {
         CHECK(resumed.parameters[i].value().to_vector<float>() == whole.parameters[i].value().to_vector<float>());
       const StateDict expected = a.state(), got = c.state();
       REQUIRE(got.size() == expected.size());
-      for (const auto& [name, tensor] : expected) {
-        CAPTURE(name);
-        CHECK(sum(cast(not_equal(tensor, got.at(name)), DType::float64)).item() == 0);
+      for (const auto& slot : expected) {
+        CAPTURE(slot.first);
+        CHECK(sum(cast(not_equal(slot.second, got.at(slot.first)), DType::float64)).item() == 0);
       }
     }
 }

@@ -172,11 +172,11 @@ TEST_CASE("Adam as the inner rule") {
 TEST_CASE("M first is stable further than theta first") {
   const std::pair<double, Counts> first[] = {
       {0.01, {540, 289}}, {0.012, {504, 277}}, {0.015, {459, 262}}, {0.02, {403, 240}}};
-  for (const auto& [rho, expected] : first) {
-    CAPTURE(rho);
-    Fop fop = factor(rho);
+  for (const auto& row : first) {
+    CAPTURE(row.first);
+    Fop fop = factor(row.first);
     fop.learning.update_first = true;
-    CHECK(counts(DType::float64, fop) == expected);
+    CHECK(counts(DType::float64, fop) == row.second);
   }
   CHECK(counts(DType::float64, factor(0.012)) == Counts{914, 279});
   CHECK(counts(DType::float64, factor(0.015))[0] == diverges);
