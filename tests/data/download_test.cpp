@@ -69,7 +69,7 @@ struct Setting {
   DownloadRequest request;
 
   Setting() {
-    for (int i = 0; i < 300000; ++i) content += static_cast<char>(i * i >> 7);
+    for (uint32_t i = 0; i < 300000; ++i) content += static_cast<char>(i * i >> 7);
     served.write("file", content);
     server = std::make_unique<Server>(served);
     request = {.urls = {server->url("good/file")},
