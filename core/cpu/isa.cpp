@@ -1,6 +1,12 @@
 // Detection of the processor's vector instructions.
 #include "core/cpu/isa.h"
 
+#include <algorithm>
+#include <cstdlib>
+#include <string_view>
+
+#include "core/error.h"
+
 namespace gradus::cpu {
 
 namespace {
@@ -19,11 +25,20 @@ Isa detect() {
   return Isa::baseline;
 }
 
+/// The highest level that the environment allows: GRADUS_MAX_ISA=baseline or v3, so that one machine can test them all.
+Isa allowed() {
+  const char* name = std::getenv("GRADUS_MAX_ISA");
+  if (!name || std::string_view(name) == "v4") return Isa::v4;
+  if (std::string_view(name) == "v3") return Isa::v3;
+  if (std::string_view(name) == "baseline") return Isa::baseline;
+  fail(ErrorKind::value, "device", "GRADUS_MAX_ISA must be baseline, v3 or v4, but is ", name);
+}
+
 }  // namespace
 
 Isa isa() {
-  static const Isa detected = detect();
-  return detected;
+  static const Isa chosen = std::min(detect(), allowed());
+  return chosen;
 }
 
 const char* name(Isa isa) {
