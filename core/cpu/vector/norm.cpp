@@ -80,8 +80,10 @@ void layer_norm_row_backward(const float* gy, const float* x, float mean, float 
   }
   const float share = sum / static_cast<float>(n), slope = product / static_cast<float>(n);
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i)
-    gx[i] = rstd * multiply_add((x[i] - mean) * rstd, -slope, multiply_add(gy[i], weight[i], -share));
+  for (int64_t i = 0; i < n; ++i) {
+    // The product rounds as it does in the sum, so that a row of one element gets exactly zero.
+    gx[i] = rstd * multiply_add((x[i] - mean) * rstd, -slope, gy[i] * weight[i] - share);
+  }
 }
 
 // ---- Batch norm: rows of channels ----------------------------------------------------------------------------------
