@@ -1,0 +1,23 @@
+// Ctrl-C and SIGTERM: a program ends with exit code 130, after it has finished its step and saved where it is training.
+#pragma once
+
+namespace gradus::apps {
+
+inline constexpr int exit_interrupted = 130;
+
+/// From now on SIGINT and SIGTERM end the process at once with exit_interrupted, also where a shell started it in the
+/// background and thereby ignoring SIGINT.
+void exit_on_interrupts();
+
+/// While one lives, the first signal only makes interrupted() true; a second one ends the process at once.
+class DeferInterrupts {
+ public:
+  DeferInterrupts();
+  ~DeferInterrupts();
+  DeferInterrupts(const DeferInterrupts&) = delete;
+  DeferInterrupts& operator=(const DeferInterrupts&) = delete;
+};
+
+bool interrupted();
+
+}  // namespace gradus::apps

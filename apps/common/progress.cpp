@@ -1,0 +1,64 @@
+#include "apps/common/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+namespace gradus::apps {
+namespace {
+
+// A longer line would wrap, and could then not be rewritten.
+size_t terminal_columns() {
+  winsize size = {};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+std::string duration(double seconds) {
+  const auto whole = static_cast<int64_t>(std::lround(seconds));
+  char text[48];
+  if (whole < 60) {
+    std::snprintf(text, sizeof text, "%lld s", static_cast<long long>(whole));
+  } else if (whole < 3600) {
+    std::snprintf(text, sizeof text, "%lld:%02lld", static_cast<long long>(whole / 60), static_cast<long long>(whole % 60));
+  } else {
+    std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", static_cast<long long>(whole / 3600),
+                  static_cast<long long>(whole / 60 % 60), static_cast<long long>(whole % 60));
+  }
+  return text;
+}
+
+Progress::Progress(int64_t total) : terminal_(isatty(STDERR_FILENO) == 1), total_(total) {}
+
+void Progress::show(int64_t done, const std::string& what, const char* unit) {
+  if (!terminal_) return;
+  if (first_ < 0) {
+    first_ = done;
+    since_first_ = Stopwatch();
+  }
+  if (shown_ && since_shown_.seconds() < 0.1) return;
+  std::string line = what;
+  const double elapsed = since_first_.seconds();
+  if (done > first_ && elapsed > 0) {
+    const double rate = static_cast<double>(done - first_) / elapsed;
+    char speed[64];
+    std::snprintf(speed, sizeof speed, "  %.*f %s/s  ", rate < 10 ? 1 : 0, rate, unit);
+    line += speed + duration(static_cast<double>(total_ - done) / rate) + " left";
+  }
+  line.resize(std::min(line.size(), terminal_columns() - 1));
+  std::fprintf(stderr, "\r%s\x1b[K", line.c_str());
+  std::fflush(stderr);
+  since_shown_ = Stopwatch();
+  shown_ = true;
+}
+
+void Progress::clear() {
+  if (shown_) std::fputs("\r\x1b[K", stderr);
+  shown_ = false;
+}
+
+}  // namespace gradus::apps
