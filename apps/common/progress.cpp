@@ -24,7 +24,8 @@ std::string duration(double seconds) {
   if (whole < 60) {
     std::snprintf(text, sizeof text, "%lld s", static_cast<long long>(whole));
   } else if (whole < 3600) {
-    std::snprintf(text, sizeof text, "%lld:%02lld", static_cast<long long>(whole / 60), static_cast<long long>(whole % 60));
+    std::snprintf(text, sizeof text, "%lld:%02lld", static_cast<long long>(whole / 60),
+                  static_cast<long long>(whole % 60));
   } else {
     std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", static_cast<long long>(whole / 3600),
                   static_cast<long long>(whole / 60 % 60), static_cast<long long>(whole % 60));
@@ -32,22 +33,19 @@ std::string duration(double seconds) {
   return text;
 }
 
-Progress::Progress(int64_t total) : terminal_(isatty(STDERR_FILENO) == 1), total_(total) {}
+Progress::Progress() : terminal_(isatty(STDERR_FILENO) == 1) {}
 
-void Progress::show(int64_t done, const std::string& what, const char* unit) {
+void Progress::show(const std::string& what, double done) {
   if (!terminal_) return;
-  if (first_ < 0) {
-    first_ = done;
-    since_first_ = Stopwatch();
+  if (!started_) {
+    started_ = true;
+    done_at_start_ = done;
+    since_start_ = Stopwatch();
   }
   if (shown_ && since_shown_.seconds() < 0.1) return;
   std::string line = what;
-  const double elapsed = since_first_.seconds();
-  if (done > first_ && elapsed > 0) {
-    const double rate = static_cast<double>(done - first_) / elapsed;
-    char speed[64];
-    std::snprintf(speed, sizeof speed, "  %.*f %s/s  ", rate < 10 ? 1 : 0, rate, unit);
-    line += speed + duration(static_cast<double>(total_ - done) / rate) + " left";
+  if (done > done_at_start_) {
+    line += "  " + duration(since_start_.seconds() * (1 - done) / (done - done_at_start_)) + " left";
   }
   line.resize(std::min(line.size(), terminal_columns() - 1));
   std::fprintf(stderr, "\r%s\x1b[K", line.c_str());

@@ -22,23 +22,22 @@ std::string duration(double seconds);
 /// Rewrites one line of standard error, at most ten times a second, where that is a terminal; silent otherwise.
 class Progress {
  public:
-  /// `total` counts the work in any unit.
-  explicit Progress(int64_t total);
+  Progress();
   ~Progress() { clear(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// "<what>  1234 <unit>/s  12:03 left", the rate and the time left as measured since the first call.
-  void show(int64_t done, const std::string& what, const char* unit);
+  /// "<what>  12:03 left": `done` is the part of all work that is done, from 0 to 1, and the time left is what the rest
+  /// takes at the pace since the first call.
+  void show(const std::string& what, double done);
   /// Removes the line, so that other output starts on an empty one.
   void clear();
 
  private:
   const bool terminal_;
-  const int64_t total_;
-  Stopwatch since_first_, since_shown_;
-  int64_t first_ = -1;
-  bool shown_ = false;
+  bool started_ = false, shown_ = false;
+  double done_at_start_ = 0;
+  Stopwatch since_start_, since_shown_;
 };
 
 }  // namespace gradus::apps

@@ -32,7 +32,8 @@ class RunDirectory {
   /// Records of one run have the same names.
   void add_metrics(const Record& metrics);
   void add_timing(const Record& timing);
-  void save_weights(const std::map<std::string, Tensor>& state, const std::map<std::string, std::string>& metadata) const;
+  void save_weights(const std::map<std::string, Tensor>& state,
+                    const std::map<std::string, std::string>& metadata) const;
 
  private:
   std::string path_;

@@ -1,0 +1,44 @@
+// Training and evaluating a classifier: one epoch each, without any output.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "data/loader.h"
+#include "layers/module.h"
+#include "optim/optimizer.h"
+
+namespace gradus::apps {
+
+/// Sums over the images that were seen.
+struct Score {
+  double loss_sum = 0;
+  int64_t correct = 0, images = 0;
+
+  double loss() const { return loss_sum / static_cast<double>(images); }
+  /// In [0, 1].
+  double accuracy() const { return static_cast<double>(correct) / static_cast<double>(images); }
+};
+
+/// How far a training has come. Together with the seed, the parameters, the buffers and the optimizer's slots it
+/// decides everything that follows: batches are pure functions of (seed, epoch, batch), dropout of (seed, step).
+struct TrainingState {
+  int64_t epoch = 0;  ///< complete ones
+  int64_t batch = 0;  ///< steps of the epoch under way
+  int64_t step = 0;   ///< all of them
+  Score score;        ///< of the epoch under way, each batch before its step
+};
+
+/// What train_epoch() and evaluate() call after each batch; false ends the work early.
+using AfterBatch = std::function<bool(const Score& so_far)>;
+
+/// Goes on with the epoch state.epoch from state.batch. Returns its score, and state is at the beginning of the next
+/// epoch then; or nothing where `after` ended it early. Throws ErrorKind::value, before the step, where the loss is not
+/// finite.
+std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, Loader& loader, TrainingState& state,
+                                 const AfterBatch& after);
+
+/// Cross-entropy and accuracy in evaluation mode; nothing where `after` ended it early.
+std::optional<Score> evaluate(Module& model, Loader& loader, const AfterBatch& after);
+
+}  // namespace gradus::apps

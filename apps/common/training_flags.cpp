@@ -1,0 +1,159 @@
+#include "apps/common/training_flags.h"
+
+#include "apps/common/command_line.h"
+#include "core/parallel.h"
+
+namespace gradus::apps {
+namespace {
+
+bool has_momentum(const std::string& rule) { return rule == "momentum" || rule == "nesterov"; }
+
+// The paper's rate for gradient descent; the usual ones for rules that scale by the gradient's size.
+double default_lr(const std::string& rule) {
+  if (rule == "sgd" || has_momentum(rule)) return 0.05;
+  return rule == "adagrad" ? 1e-2 : 1e-3;
+}
+
+}  // namespace
+
+void TrainingFlags::add_to(CLI::App& app) {
+  const auto one_of = [](std::vector<std::string> words) { return CLI::IsMember(std::move(words)); };
+
+  const char* group = "Optimizer";
+  app.add_option("--rule", rule, "update rule")
+      ->check(one_of({"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"}))
+      ->group(group);
+  app.add_option("--lr", lr, "learning rate [0.05; adam, adamw, rmsprop 0.001; adagrad 0.01]")
+      ->check(at_least(0))
+      ->group(group);
+  app.add_option("--lr-drop", lr_drop, "epochs after which the learning rate is divided by 10: 80, or 80,120, or none")
+      ->check(epoch_list())
+      ->group(group);
+  app.add_option("--momentum", momentum, "of the rules momentum and nesterov")->check(within(0, 1))->group(group);
+  app.add_option("--weight-decay", weight_decay, "of weights, not of biases and scales [0.001; adamw 0.01]")
+      ->check(at_least(0))
+      ->group(group);
+  app.add_option("--decay-mode", decay_mode,
+                 "coupled: added to the gradient; decoupled: apart from the rule [coupled; adamw decoupled]")
+      ->check(one_of({"coupled", "decoupled"}))
+      ->group(group);
+
+  group = "Preconditioner";
+  app.add_option("--preconditioner", preconditioner, "learned preconditioner")
+      ->check(one_of({"none", "s-hd", "pp-hd", "fop", "fop-norm"}))
+      ->group(group);
+  app.add_option("--form", form,
+                 "of fop and fop-norm. factor: P = M M^T from the identity; direct: P itself, symmetric;\n"
+                 "auto: factor for convolutions, P = I + M M^T for dense layers")
+      ->check(one_of({"auto", "factor", "direct"}))
+      ->group(group);
+  app.add_option("--rank", rank, "columns of M in P = I + M M^T; 0: all for up to 1024 inputs, 25 above")
+      ->check(at_least(0))
+      ->group(group);
+  app.add_option("--hyper-rule", hyper_rule, "rule that learns the preconditioner")
+      ->check(one_of({"adam", "sgd"}))
+      ->group(group);
+  app.add_option("--hyper-lr", hyper_lr, "its learning rate")->check(at_least(0))->group(group);
+
+  group = "Training";
+  app.add_option("--epochs", epochs, "passes over the training images; 0 only evaluates")
+      ->check(at_least(0))
+      ->group(group);
+  app.add_option("--batch", batch, "images per step")->check(at_least(1))->group(group);
+  app.add_option("--weights", weights, "start from the weights in this safetensors file")->group(group);
+  app.add_option("--seed", seed, "of the initial weights, the order of the images, dropout, augmentation")
+      ->group(group);
+  app.add_option("--threads", threads, "of the computation; 0: all cores")->check(at_least(0))->group(group);
+  app.add_option("--workers", workers, "threads that prepare batches; results do not depend on them")
+      ->check(at_least(0))
+      ->group(group);
+
+  group = "Results";
+  app.add_option("--out", out, "folder for configuration, metrics and weights; nothing is saved without it")
+      ->group(group);
+  app.add_flag("--json", json, "print one JSON object per epoch and a last one with \"final\": true")->group(group);
+}
+
+void TrainingFlags::resolve(const CLI::App& app) {
+  if (rule == "adamw" && decay_mode == "coupled") {
+    throw UsageError("--rule adamw is Adam with decoupled decay: use --rule adam for --decay-mode coupled");
+  }
+  if (!lr) lr = default_lr(rule);
+  if (!weight_decay) weight_decay = rule == "adamw" ? 1e-2 : 1e-3;
+  if (!decay_mode) decay_mode = rule == "adamw" ? "decoupled" : "coupled";
+  if (lr_drop.empty()) lr_drop = "none";
+
+  const auto without_effect = [&](const char* flag, bool effect, const std::string& why) {
+    if (app.count(flag) > 0 && !effect) note(std::string(flag) + " has no effect with " + why);
+  };
+  const bool learned = preconditioner != "none";
+  const bool matrix = preconditioner == "fop" || preconditioner == "fop-norm";
+  without_effect("--momentum", has_momentum(rule), "--rule " + rule);
+  without_effect("--form", matrix, "--preconditioner " + preconditioner);
+  without_effect("--rank", matrix, "--preconditioner " + preconditioner);
+  without_effect("--rank", !matrix || form == "auto", "--form " + form);
+  without_effect("--hyper-lr", learned, "--preconditioner none");
+  without_effect("--hyper-rule", learned, "--preconditioner none");
+
+  if (threads > 0) set_num_threads(static_cast<int>(threads));
+  threads = num_threads();
+}
+
+Record TrainingFlags::record() const {
+  return {{"rule", rule},
+          {"lr", *lr},
+          {"lr_drop", lr_drop},
+          {"momentum", momentum},
+          {"weight_decay", *weight_decay},
+          {"decay_mode", *decay_mode},
+          {"preconditioner", preconditioner},
+          {"form", form},
+          {"rank", rank},
+          {"hyper_rule", hyper_rule},
+          {"hyper_lr", hyper_lr},
+          {"epochs", epochs},
+          {"batch", batch},
+          {"weights", weights},
+          {"seed", seed},
+          {"threads", threads},
+          {"workers", workers}};
+}
+
+optim::AnyRule TrainingFlags::make_rule() const {
+  if (rule == "adam") return optim::Adam{.lr = *lr};
+  if (rule == "adamw") return optim::AdamW{.lr = *lr};
+  if (rule == "rmsprop") return optim::RmsProp{.lr = *lr};
+  if (rule == "adagrad") return optim::AdaGrad{.lr = *lr};
+  return optim::Sgd{.lr = *lr, .momentum = has_momentum(rule) ? momentum : 0, .nesterov = rule == "nesterov"};
+}
+
+optim::AnyPreconditioner TrainingFlags::make_preconditioner() const {
+  using Form = optim::Fop::Form;
+  const optim::AnyRule hyper =
+      hyper_rule == "adam" ? optim::AnyRule(optim::Adam{.lr = hyper_lr}) : optim::AnyRule(optim::Sgd{.lr = hyper_lr});
+  if (preconditioner == "none") return optim::NoPreconditioner{};
+  if (preconditioner == "s-hd") return optim::SHd{.hyper = hyper};
+  if (preconditioner == "pp-hd") return optim::PpHd{.hyper = hyper};
+  return optim::Fop{.hyper = hyper,
+                    .form = form == "factor"   ? Form::factor
+                            : form == "direct" ? Form::direct
+                                               : Form::automatic,
+                    .norm = preconditioner == "fop-norm" ? optim::Fop::Norm::through : optim::Fop::Norm::off,
+                    .rank = rank,
+                    .seed = seed};
+}
+
+optim::Optimizer TrainingFlags::make_optimizer(const std::vector<Parameter>& parameters,
+                                               int64_t steps_per_epoch) const {
+  using optim::DecayMode;
+  return optim::over(parameters)
+      .precondition(make_preconditioner())
+      .rule(make_rule())
+      .schedule(optim::per_epoch(optim::multi_step(parse_epoch_list(lr_drop)), steps_per_epoch))
+      .weight_decay({.rate = *weight_decay,
+                     .mode = *decay_mode == "coupled" ? DecayMode::coupled : DecayMode::decoupled,
+                     .where = optim::is_weight})
+      .build();
+}
+
+}  // namespace gradus::apps

@@ -1,0 +1,49 @@
+// The flags that every training program shares: the optimizer, the length of the training, and where results go.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/common/record.h"
+#include "optim/optimizer.h"
+
+namespace CLI {
+class App;
+}
+
+namespace gradus::apps {
+
+/// Initial values are the defaults of --help; a program may set others before add_to(). What depends on the rule stays
+/// empty until resolve().
+struct TrainingFlags {
+  std::string rule = "momentum", preconditioner = "fop", form = "auto", hyper_rule = "adam";
+  int64_t rank = 0;
+  double hyper_lr = 1e-4, momentum = 0.9;
+  std::optional<double> lr, weight_decay;
+  std::optional<std::string> decay_mode;
+  std::string lr_drop = "none";
+  int64_t epochs = 1, batch = 128;
+  uint64_t seed = 0;
+  int64_t threads = 0;  ///< 0 stands for all cores until resolve()
+  int64_t workers = 1;
+  std::string weights, out;  ///< none where empty
+  bool json = false;
+
+  void add_to(CLI::App& app);
+  /// Fills in what depends on other flags and sets the number of threads. Throws UsageError where flags contradict each
+  /// other; says on standard error which of the given ones have no effect.
+  void resolve(const CLI::App& app);
+  /// What decides the results, for config.json: neither where they go nor how they are printed.
+  Record record() const;
+
+  /// Call after resolve().
+  optim::Optimizer make_optimizer(const std::vector<Parameter>& parameters, int64_t steps_per_epoch) const;
+
+ private:
+  optim::AnyRule make_rule() const;
+  optim::AnyPreconditioner make_preconditioner() const;
+};
+
+}  // namespace gradus::apps

@@ -1,0 +1,60 @@
+#include "apps/common/run_directory.h"
+
+#include <doctest/doctest.h>
+
+#include "core/safetensors.h"
+#include "tests/data/temporary_folder.h"
+
+namespace gradus::apps {
+namespace {
+
+TEST_CASE("a run folder is made with the folders above it, and holds what was added") {
+  const TemporaryFolder folder;
+  RunDirectory run(folder / "a/b");
+  CHECK(!run.used());
+  run.start({{"seed", int64_t{7}}});
+  CHECK(run.used());
+  run.add_metrics({{"epoch", int64_t{1}}, {"loss", 0.25}});
+  run.add_metrics({{"epoch", int64_t{2}}, {"loss", 0.125}});
+  run.add_timing({{"seconds", 1.5}});
+  run.save_weights({{"w", Tensor::from({1.0F, 2.0F}, {2})}}, {{"step", "3"}});
+
+  CHECK(read_file(folder / "a/b/config.json") == "{\n  \"seed\": 7\n}\n");
+  CHECK(read_file(folder / "a/b/metrics.jsonl") == "{\"epoch\": 1, \"loss\": 0.25}\n{\"epoch\": 2, \"loss\": 0.125}\n");
+  CHECK(read_file(folder / "a/b/metrics.csv") == "epoch,loss\n1,0.25\n2,0.125\n");
+  CHECK(read_file(folder / "a/b/timing.jsonl") == "{\"seconds\": 1.5}\n");
+  const safetensors::Content weights = safetensors::load(folder / "a/b/weights.safetensors");
+  CHECK(weights.tensors.at("w").to_vector<float>() == std::vector<float>{1, 2});
+  CHECK(weights.metadata.at("step") == "3");
+}
+
+TEST_CASE("nothing of an earlier run is left once a new one starts, and all of it until then") {
+  const TemporaryFolder folder;
+  {
+    RunDirectory earlier(folder / "run");
+    earlier.start({});
+    earlier.add_metrics({{"epoch", int64_t{1}}});
+    earlier.add_timing({{"epoch", int64_t{1}}});
+    earlier.save_weights({{"w", Tensor::ones({1})}}, {});
+  }
+  const auto present = [&](const char* name) { return std::filesystem::exists(folder / (std::string("run/") + name)); };
+  RunDirectory run(folder / "run");
+  CHECK(run.used());
+  CHECK(present("weights.safetensors"));
+  run.start({});
+  CHECK(present("config.json"));
+  for (const char* name : {"metrics.jsonl", "metrics.csv", "timing.jsonl", "weights.safetensors"})
+    CHECK(!present(name));
+}
+
+TEST_CASE("a folder that cannot be made names itself and the reason") {
+  const TemporaryFolder folder;
+  folder.write("file", "");
+  CHECK(contains(error_of([&] { RunDirectory(folder / "file"); }), "there is a file of this name"));
+  const std::string below = error_of([&] { RunDirectory(folder / "file/run"); });
+  CHECK(contains(below, folder / "file/run"));
+  CHECK(contains(below, "Not a directory"));
+}
+
+}  // namespace
+}  // namespace gradus::apps
