@@ -54,13 +54,19 @@ std::string Record::json(std::string_view before, std::string_view between, std:
 
 std::string Record::csv_names() const {
   std::string out;
-  for (const auto& [name, value] : fields_) out += (out.empty() ? "" : ",") + csv_text(name);
+  for (const Field& field : fields_) {
+    if (&field != &fields_.front()) out += ',';
+    out += csv_text(field.first);
+  }
   return out;
 }
 
 std::string Record::csv_values() const {
   std::string out;
-  for (size_t i = 0; i < fields_.size(); ++i) out += (i == 0 ? "" : ",") + std::visit(CsvValue{}, fields_[i].second);
+  for (const Field& field : fields_) {
+    if (&field != &fields_.front()) out += ',';
+    out += std::visit(CsvValue{}, field.second);
+  }
   return out;
 }
 
