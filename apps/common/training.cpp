@@ -22,7 +22,7 @@ void add(Score& score, double mean_loss, const Tensor& logits, const Tensor& lab
 
 }  // namespace
 
-std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, Loader& loader, TrainingState& state,
+std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, const Loader& loader, TrainingState& state,
                                  const AfterBatch& after) {
   model.train();
   for (const auto& [images, labels] : loader.epoch(state.epoch, state.batch)) {
@@ -47,7 +47,7 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, Loa
   return complete;
 }
 
-std::optional<Score> evaluate(Module& model, Loader& loader, const AfterBatch& after) {
+std::optional<Score> evaluate(Module& model, const Loader& loader, const AfterBatch& after) {
   const EvalScope eval(model);
   const NoGrad no_grad;
   Score score;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "data/loader.h"
 #include "layers/module.h"
@@ -26,7 +27,7 @@ struct TrainingState {
   int64_t epoch = 0;  ///< complete ones
   int64_t batch = 0;  ///< steps of the epoch under way
   int64_t step = 0;   ///< all of them
-  Score score;        ///< of the epoch under way, each batch before its step
+  Score score = {};   ///< of the epoch under way, each batch before its step
 };
 
 /// What train_epoch() and evaluate() call after each batch; false ends the work early.
@@ -35,10 +36,10 @@ using AfterBatch = std::function<bool(const Score& so_far)>;
 /// Goes on with the epoch state.epoch from state.batch. Returns its score, and state is at the beginning of the next
 /// epoch then; or nothing where `after` ended it early. Throws ErrorKind::value, before the step, where the loss is not
 /// finite.
-std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, Loader& loader, TrainingState& state,
+std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, const Loader& loader, TrainingState& state,
                                  const AfterBatch& after);
 
 /// Cross-entropy and accuracy in evaluation mode; nothing where `after` ended it early.
-std::optional<Score> evaluate(Module& model, Loader& loader, const AfterBatch& after);
+std::optional<Score> evaluate(Module& model, const Loader& loader, const AfterBatch& after);
 
 }  // namespace gradus::apps

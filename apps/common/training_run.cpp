@@ -1,5 +1,6 @@
 #include "apps/common/training_run.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "apps/common/command_line.h"
@@ -57,8 +58,8 @@ class Session {
     const auto cost = [](int64_t train, int64_t test) { return static_cast<double>(3 * train + test); };
     const bool testing = tested > 0;
     const int64_t epochs = std::max<int64_t>(run_.flags.epochs, 1), complete = state_.epoch - (testing ? 1 : 0);
-    const double all = cost(run_.train.images(), run_.test.images());
-    const double epoch = testing ? cost(run_.train.images(), tested) : cost(trained, 0);
+    const double all = cost(run_.train.dataset().size(), run_.test.dataset().size());
+    const double epoch = testing ? cost(run_.train.dataset().size(), tested) : cost(trained, 0);
     const double fraction =
         (static_cast<double>(std::max<int64_t>(complete, 0)) + epoch / all) / static_cast<double>(epochs);
     progress_.show(

@@ -10,8 +10,8 @@ namespace gradus::apps {
 /// What a program has put together from its flags.
 struct TrainingRun {
   Module& model;
-  Loader& train;
-  Loader& test;
+  const Loader& train;
+  const Loader& test;
   const TrainingFlags& flags;
   RunDirectory* directory;  ///< null where nothing is to be saved
   Record config;            ///< all that decides the result

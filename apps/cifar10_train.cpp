@@ -1,0 +1,177 @@
+// Trains All-CNN-C or a perceptron on CIFAR-10, or on any other small images, with FOP or another optimizer: the FOP
+// paper's main experiment (Moskovitz et al. 2019, Figure 2), whose protocol the defaults are.
+#include <cstdio>
+
+#include "apps/common/command_line.h"
+#include "apps/common/progress.h"
+#include "apps/common/training_run.h"
+#include "core/error.h"
+#include "core/safetensors.h"
+#include "data/locate.h"
+#include "layers/init.h"
+#include "models/registry.h"
+
+using namespace gradus;
+using namespace gradus::apps;
+
+namespace {
+
+constexpr const char* examples = R"(Examples:
+  cifar10_train --quick
+      a first run of one to three minutes, on CIFAR-10 where it is at hand and on synthetic images elsewhere
+  cifar10_train --preconditioner fop --out runs/fop --seed 1
+      the paper's protocol: 150 epochs of All-CNN-C, with FOP; the same with none, s-hd, pp-hd, fop-norm
+  cifar10_train --data cifar10-jpeg.tar.gz --train-samples 10000 --test-samples 2000 --epochs 8 --lr-drop 6 \
+                --no-dropout --json
+      a short training on a subset of an archive of pictures, its results as JSON for another program)";
+
+// Images per evaluation step: bounds memory, and decides nothing but the last digits of the mean loss.
+constexpr int64_t evaluation_batch = 200;
+
+struct Flags : TrainingFlags {
+  std::string data = "auto", model = "all_cnn", augment = "none", padding = "same";
+  int64_t train_samples = 0, test_samples = 0;
+  bool no_dropout = false, quick = false;
+
+  Flags() {
+    epochs = 150;
+    lr_drop = "80";
+  }
+
+  void add_to(CLI::App& app) {
+    app.add_flag("--quick", quick,
+                 "a short run that shows the training at work: never downloads, 4000 images, 5 epochs, batch 32, no\n"
+                 "dropout; other flags still count");
+    app.add_option("--data", data,
+                   "auto: CIFAR-10 from $GRADUS_DATA, the cache folder or the network; synthetic; or a folder or\n"
+                   "archive of CIFAR-10's binary files or of pictures in train/CLASS/ and test/CLASS/")
+        ->group("Data");
+    app.add_option("--train-samples", train_samples, "use a fixed, class-balanced subset of so many; 0: all")
+        ->check(at_least(0))
+        ->group("Data");
+    app.add_option("--test-samples", test_samples, "the same of the test images")->check(at_least(0))->group("Data");
+    app.add_option("--augment", augment, "standard: random crop after padding by 4, and random flip")
+        ->check(CLI::IsMember({"none", "standard"}))
+        ->group("Data");
+    app.add_option("--model", model, "network")->check(CLI::IsMember({"all_cnn", "mlp"}))->group("Model");
+    app.add_option("--padding", padding, "of all_cnn's 3x3 convolutions. same: as TensorFlow; 1: as PyTorch")
+        ->check(CLI::IsMember({"same", "1"}))
+        ->group("Model");
+    app.add_flag("--no-dropout", no_dropout, "leave out all_cnn's dropout of 0.2, 0.5 and 0.5")->group("Model");
+    TrainingFlags::add_to(app);
+  }
+
+  void resolve(const CLI::App& app) {
+    if (quick) {
+      const auto unless_given = [&](const char* flag, auto& value, auto short_value) {
+        if (app.count(flag) == 0) value = short_value;
+      };
+      unless_given("--train-samples", train_samples, 4000);
+      unless_given("--test-samples", test_samples, 1000);
+      unless_given("--epochs", epochs, 5);
+      unless_given("--batch", batch, 32);
+      unless_given("--lr-drop", lr_drop, "4");
+      no_dropout = true;
+    }
+    if (model != "all_cnn") {
+      for (const char* flag : {"--padding", "--no-dropout"})
+        if (app.count(flag) > 0) note(std::string(flag) + " has no effect with --model " + model);
+    }
+    TrainingFlags::resolve(app);
+  }
+};
+
+DataSplits open_data(const Flags& flags) {
+  Progress progress;
+  OpenOptions options;
+  options.download = !flags.quick;
+  options.synthetic_if_absent = flags.quick;
+  options.progress = [&](const DownloadProgress& state) {
+    const double part = state.total > 0 ? static_cast<double>(state.received) / static_cast<double>(state.total) : 0;
+    progress.show("downloading CIFAR-10: " + std::to_string(state.received / 1000000) + " MB", part);
+    return true;
+  };
+  DataSplits data = open_dataset(flags.data, options);
+  if (flags.train_samples > 0) data.train = data.train.class_balanced_subset(flags.train_samples);
+  if (flags.test_samples > 0) data.test = data.test.class_balanced_subset(flags.test_samples);
+  return data;
+}
+
+std::unique_ptr<Module> build_model(const Flags& flags, const DatasetInfo& images) {
+  manual_seed(flags.seed);
+  auto model = make_model(flags.model, {.image = {images.channels, images.height, images.width},
+                                        .classes = static_cast<int64_t>(images.class_names.size()),
+                                        .dropout = !flags.no_dropout,
+                                        .padding = flags.padding == "same" ? AllCnnPadding::same : AllCnnPadding::one});
+  model->seed(flags.seed);
+  if (!flags.weights.empty()) {
+    const safetensors::Content weights = safetensors::load(flags.weights);
+    try {
+      model->load(weights.tensors);
+    } catch (const Error& error) {
+      fail(error.kind(), "weights", flags.weights, " does not fit --model ", flags.model, ": ", error.what());
+    }
+  }
+  return model;
+}
+
+Record describe(const Flags& flags, const DataSplits& data, const Module& model) {
+  Record config = {{"program", "cifar10_train"},
+                   {"data", flags.data},
+                   {"data_name", data.train.name()},
+                   {"train_images", data.train.size()},
+                   {"test_images", data.test.size()},
+                   {"train_md5", data.train.checksum()},
+                   {"test_md5", data.test.checksum()},
+                   {"augment", flags.augment},
+                   {"model", flags.model},
+                   {"parameters", model.parameter_count()},
+                   {"padding", flags.padding},
+                   {"dropout", !flags.no_dropout}};
+  config.add(flags.record());
+  return config;
+}
+
+int train(const Flags& flags) {
+  std::optional<RunDirectory> directory;
+  if (!flags.out.empty()) directory.emplace(flags.out);
+
+  const DataSplits data = open_data(flags);
+  announce(flags, "data: " + data.train.name() + ", " + std::to_string(data.train.size()) + " training and " +
+                      std::to_string(data.test.size()) + " test images");
+  const auto model = build_model(flags, data.train.info());
+  announce(flags, "model: " + flags.model + ", " + std::to_string(model->parameter_count()) + " parameters; " +
+                      flags.rule + " with preconditioner " + flags.preconditioner + ", " +
+                      std::to_string(flags.threads) + " threads");
+  if (directory && directory->used()) note("replaces the run that is in " + directory->path());
+
+  const Normalization normalization = channel_statistics(data.train);
+  const Loader train_loader(data.train, {.batch = flags.batch,
+                                         .seed = flags.seed,
+                                         .augment = flags.augment == "standard" ? Augment::standard : Augment::none,
+                                         .workers = static_cast<int>(flags.workers),
+                                         .normalization = normalization});
+  const Loader test_loader(data.test, {.batch = evaluation_batch,
+                                       .shuffle = false,
+                                       .workers = static_cast<int>(flags.workers),
+                                       .normalization = normalization});
+  return run_training({.model = *model,
+                       .train = train_loader,
+                       .test = test_loader,
+                       .flags = flags,
+                       .directory = directory ? &*directory : nullptr,
+                       .config = directory ? describe(flags, data, *model) : Record()});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Trains All-CNN-C or a perceptron on CIFAR-10. The defaults are the FOP paper's protocol.");
+  app.footer(examples);
+  Flags flags;
+  flags.add_to(app);
+  return run(app, argc, argv, [&] {
+    flags.resolve(app);
+    return train(flags);
+  });
+}
