@@ -73,11 +73,15 @@ struct Flags : TrainingFlags {
       unless_given("--lr-drop", lr_drop, "4");
       no_dropout = true;
     }
-    if (model != "all_cnn") {
-      for (const char* flag : {"--padding", "--no-dropout"})
-        if (app.count(flag) > 0) note(std::string(flag) + " has no effect with --model " + model);
-    }
     TrainingFlags::resolve(app);
+  }
+
+  std::vector<std::string> without_effect(const CLI::App& app) const {
+    std::vector<std::string> notes = TrainingFlags::without_effect(app);
+    for (const char* flag : {"--padding", "--no-dropout"})
+      if (model != "all_cnn" && app.count(flag) > 0)
+        notes.push_back(std::string(flag) + " has no effect with --model " + model);
+    return notes;
   }
 };
 
@@ -93,6 +97,10 @@ DataSplits open_data(const Flags& flags) {
   };
   DataSplits data = open_dataset(flags.data, options);
   if (flags.train_samples > 0) data.train = data.train.class_balanced_subset(flags.train_samples);
+  if (data.test.size() == 0) {
+    note("there are no test images in " + flags.data + ": testing with the training images");
+    data.test = data.train;
+  }
   if (flags.test_samples > 0) data.test = data.test.class_balanced_subset(flags.test_samples);
   return data;
 }
@@ -132,17 +140,18 @@ Record describe(const Flags& flags, const DataSplits& data, const Module& model)
   return config;
 }
 
-int train(const Flags& flags) {
+int train(const Flags& flags, const std::vector<std::string>& notes) {
   std::optional<RunDirectory> directory;
   if (!flags.out.empty()) directory.emplace(flags.out);
 
   const DataSplits data = open_data(flags);
+  const auto model = build_model(flags, data.train.info());
   announce(flags, "data: " + data.train.name() + ", " + std::to_string(data.train.size()) + " training and " +
                       std::to_string(data.test.size()) + " test images");
-  const auto model = build_model(flags, data.train.info());
   announce(flags, "model: " + flags.model + ", " + std::to_string(model->parameter_count()) + " parameters; " +
                       flags.rule + " with preconditioner " + flags.preconditioner + ", " +
                       std::to_string(flags.threads) + " threads");
+  for (const std::string& line : notes) note(line);
   if (directory && directory->used()) note("replaces the run that is in " + directory->path());
 
   const Normalization normalization = channel_statistics(data.train);
@@ -172,6 +181,6 @@ int main(int argc, char** argv) {
   flags.add_to(app);
   return run(app, argc, argv, [&] {
     flags.resolve(app);
-    return train(flags);
+    return train(flags, flags.without_effect(app));
   });
 }

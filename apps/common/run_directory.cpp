@@ -9,11 +9,12 @@
 namespace gradus::apps {
 
 RunDirectory::RunDirectory(std::string path) : path_(std::move(path)) {
-  std::error_code error;
+  std::error_code error, ignored;
   std::filesystem::create_directories(path_, error);
-  if (!std::filesystem::is_directory(path_)) {
+  if (!std::filesystem::is_directory(path_, ignored)) {
+    const bool taken = std::filesystem::exists(path_, ignored);
     fail(ErrorKind::io, "run directory", "cannot create ", path_, ": ",
-         error ? error.message() : "there is a file of this name");
+         taken ? "there is a file of this name" : error.message());
   }
   const std::string probe = file(".writable");
   write_file_atomically(probe, "");

@@ -32,8 +32,8 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, con
     const Var loss = cross_entropy(logits, labels);
     const double mean_loss = loss.item();
     if (!std::isfinite(mean_loss)) {
-      fail(ErrorKind::value, "training", "the loss of epoch ", state.epoch + 1, ", batch ", state.batch + 1, " is ",
-           mean_loss, "; a smaller learning rate than ", optimizer.lr(), " may help");
+      fail(ErrorKind::value, "training", "the loss of epoch ", state.epoch + 1, ", batch ", state.batch + 1,
+           " is not finite; a smaller learning rate than ", optimizer.lr(), " may help");
     }
     loss.backward();
     optimizer.step();

@@ -19,6 +19,9 @@ double default_lr(const std::string& rule) {
 void TrainingFlags::add_to(CLI::App& app) {
   const auto one_of = [](std::vector<std::string> words) { return CLI::IsMember(std::move(words)); };
 
+  // Defaults are part of --help, and of a flag that is given twice the last counts.
+  app.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+
   const char* group = "Optimizer";
   app.add_option("--rule", rule, "update rule")
       ->check(one_of({"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"}))
@@ -83,20 +86,24 @@ void TrainingFlags::resolve(const CLI::App& app) {
   if (!decay_mode) decay_mode = rule == "adamw" ? "decoupled" : "coupled";
   if (lr_drop.empty()) lr_drop = "none";
 
-  const auto without_effect = [&](const char* flag, bool effect, const std::string& why) {
-    if (app.count(flag) > 0 && !effect) note(std::string(flag) + " has no effect with " + why);
+  if (threads > 0) set_num_threads(static_cast<int>(threads));
+  threads = num_threads();
+}
+
+std::vector<std::string> TrainingFlags::without_effect(const CLI::App& app) const {
+  std::vector<std::string> notes;
+  const auto needs = [&](const char* flag, bool effect, const std::string& why) {
+    if (app.count(flag) > 0 && !effect) notes.push_back(std::string(flag) + " has no effect with " + why);
   };
   const bool learned = preconditioner != "none";
   const bool matrix = preconditioner == "fop" || preconditioner == "fop-norm";
-  without_effect("--momentum", has_momentum(rule), "--rule " + rule);
-  without_effect("--form", matrix, "--preconditioner " + preconditioner);
-  without_effect("--rank", matrix, "--preconditioner " + preconditioner);
-  without_effect("--rank", !matrix || form == "auto", "--form " + form);
-  without_effect("--hyper-lr", learned, "--preconditioner none");
-  without_effect("--hyper-rule", learned, "--preconditioner none");
-
-  if (threads > 0) set_num_threads(static_cast<int>(threads));
-  threads = num_threads();
+  needs("--momentum", has_momentum(rule), "--rule " + rule);
+  needs("--form", matrix, "--preconditioner " + preconditioner);
+  needs("--rank", matrix, "--preconditioner " + preconditioner);
+  needs("--rank", !matrix || form == "auto", "--form " + form);
+  needs("--hyper-lr", learned, "--preconditioner none");
+  needs("--hyper-rule", learned, "--preconditioner none");
+  return notes;
 }
 
 Record TrainingFlags::record() const {

@@ -1,0 +1,206 @@
+// The program as people run it: what it prints, what it leaves behind, and how it ends.
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/safetensors.h"
+#include "tests/apps/program.h"
+#include "tests/apps/tiny_images.h"
+
+namespace gradus {
+namespace {
+
+using Json = nlohmann::json;
+using Words = std::vector<std::string>;
+
+const char* const result_files[] = {"config.json", "metrics.jsonl", "metrics.csv", "weights.safetensors"};
+
+Words tiny_run(const TinyImages& images, const Words& more) {
+  Words words = {"--data", images.data(), "--epochs", "2", "--batch", "10", "--threads", "2"};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+Program::Result train(const TinyImages& images, const Words& more) {
+  const Program::Result result = run_program("apps/cifar10_train", tiny_run(images, more));
+  CAPTURE(result.err);
+  CHECK(result.exit_code == 0);
+  return result;
+}
+
+TEST_CASE("--json prints one object per epoch and a last one, and nothing else") {
+  const TinyImages images;
+  const Program::Result result = train(images, {"--json"});
+  const Words lines = lines_of(result.out);
+  REQUIRE(lines.size() == 3);
+  for (int i = 0; i < 2; ++i) {
+    const Json epoch = Json::parse(lines[static_cast<size_t>(i)]);
+    CHECK(epoch.at("epoch") == i + 1);
+    for (const char* name : {"train_loss", "test_loss"}) CHECK(epoch.at(name).get<double>() > 0);
+    for (const char* name : {"train_accuracy", "test_accuracy"}) {
+      CHECK(epoch.at(name).get<double>() >= 0);
+      CHECK(epoch.at(name).get<double>() <= 1);
+    }
+    CHECK(epoch.at("images_per_s").get<double>() * epoch.at("seconds").get<double>() == doctest::Approx(24));
+    CHECK(!epoch.contains("final"));
+  }
+  const Json last = Json::parse(lines[2]);
+  CHECK(last.at("final") == true);
+  CHECK(last.at("test_accuracy") == Json::parse(lines[1]).at("test_accuracy"));
+  CHECK(contains(lines_of(result.err).at(0), "data: "));
+}
+
+TEST_CASE("output for people begins with the data and is quiet on standard error in a pipe") {
+  const TinyImages images;
+  const Program::Result result = train(images, {});
+  CHECK(contains(lines_of(result.out).at(0), "24 training and 12 test images"));
+  CHECK(contains(result.out, "epoch 2/2"));
+  CHECK(contains(result.out, "test accuracy"));
+  CHECK(result.err.empty());
+}
+
+TEST_CASE("equal seeds and threads give equal bytes, for any number of workers; another seed gives others") {
+  const TinyImages images;
+  train(images, {"--out", images / "a", "--seed", "5", "--augment", "standard"});
+  train(images, {"--out", images / "b", "--seed", "5", "--augment", "standard"});
+  train(images, {"--out", images / "c", "--seed", "5", "--augment", "standard", "--workers", "3"});
+  train(images, {"--out", images / "d", "--seed", "6", "--augment", "standard"});
+  for (const char* file : result_files) {
+    CAPTURE(file);
+    const std::string name = std::string("/") + file, a = read_file(images / ("a" + name));
+    CHECK(a == read_file(images / ("b" + name)));
+    CHECK((a == read_file(images / ("c" + name))) == (name != "/config.json"));
+    CHECK(a != read_file(images / ("d" + name)));
+  }
+  CHECK(lines_of(read_file(images / "a/timing.jsonl")).size() == 2);
+}
+
+TEST_CASE("the run folder holds what was printed, exactly") {
+  const TinyImages images;
+  const Program::Result result = train(images, {"--json", "--out", images / "run", "--lr-drop", "1"});
+  const Words printed = lines_of(result.out), saved = lines_of(read_file(images / "run/metrics.jsonl"));
+  REQUIRE(saved.size() == 2);
+  for (size_t i = 0; i < 2; ++i) {
+    const Json row = Json::parse(saved[i]), line = Json::parse(printed[i]);
+    for (const auto& [name, value] : row.items()) CHECK(line.at(name) == value);
+    CHECK(!row.contains("seconds"));
+  }
+  CHECK(Json::parse(saved[0]).at("lr") == 0.05);
+  CHECK(Json::parse(saved[1]).at("lr").get<double>() == doctest::Approx(0.005));
+  const Words csv = lines_of(read_file(images / "run/metrics.csv"));
+  REQUIRE(csv.size() == 3);
+  CHECK(csv[0] == "epoch,step,lr,train_loss,train_accuracy,test_loss,test_accuracy");
+  const Json config = Json::parse(read_file(images / "run/config.json"));
+  CHECK(config.at("rule") == "momentum");
+  CHECK(config.at("preconditioner") == "fop");
+  CHECK(config.at("weight_decay") == 1e-3);
+  CHECK(config.at("train_images") == 24);
+}
+
+TEST_CASE("preconditioners that do not learn (--hyper-lr 0) give the losses of none, bit for bit") {
+  const TinyImages images;
+  train(images, {"--out", images / "none", "--preconditioner", "none"});
+  const std::string none = read_file(images / "none/metrics.csv");
+  for (const char* preconditioner : {"fop", "fop-norm", "s-hd", "pp-hd"}) {
+    CAPTURE(preconditioner);
+    train(images, {"--out", images / "zero", "--preconditioner", preconditioner, "--hyper-lr", "0"});
+    CHECK(read_file(images / "zero/metrics.csv") == none);
+    CHECK(safetensors::load(images / "zero/weights.safetensors").tensors.size() == 18);
+    train(images, {"--out", images / "learning", "--preconditioner", preconditioner, "--hyper-lr", "1e-2"});
+    CHECK(read_file(images / "learning/metrics.csv") != none);
+  }
+}
+
+TEST_CASE("every rule and every form of preconditioner trains both models") {
+  const TinyImages images;
+  std::vector<Words> table;
+  for (const char* rule : {"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"})
+    table.push_back({"--rule", rule});
+  for (const char* rule : {"sgd", "adam"}) table.push_back({"--hyper-rule", rule, "--form", "direct"});
+  for (const char* form : {"auto", "factor", "direct"})
+    table.push_back({"--model", "mlp", "--preconditioner", "fop-norm", "--form", form, "--rank", "3", "--epochs", "1"});
+  table.push_back({"--decay-mode", "decoupled", "--padding", "1", "--no-dropout"});
+  for (const Words& words : table) {
+    std::string line;
+    for (const std::string& word : words) line += word + " ";
+    CAPTURE(line);
+    Words more = words;
+    more.push_back("--json");
+    const Words lines = lines_of(train(images, more).out);
+    REQUIRE(!lines.empty());
+    CHECK(Json::parse(lines.back()).at("test_loss").get<double>() < 3);
+  }
+}
+
+TEST_CASE("Ctrl-C and SIGTERM finish the step, save, and end with exit code 130") {
+  const TinyImages images;
+  for (int number : {SIGINT, SIGTERM}) {
+    CAPTURE(number);
+    Program program("apps/cifar10_train", tiny_run(images, {"--epochs", "100000", "--json", "--out", images / "run"}));
+    CHECK(Json::parse(program.next_line()).at("epoch") == 1);
+    program.signal(number);
+    const Program::Result result = program.finish();
+    CHECK(result.exit_code == 130);
+    CHECK(contains(result.err, "interrupted"));
+    CHECK(!contains(result.out, "final"));
+    const safetensors::Content weights = safetensors::load(images / "run/weights.safetensors");
+    CHECK(weights.metadata.at("complete") == "false");
+    CHECK(std::stoll(weights.metadata.at("step")) >= 3);
+  }
+}
+
+TEST_CASE("saved weights are where another run starts: without epochs it repeats the test accuracy and loss") {
+  const TinyImages images;
+  const Json trained = Json::parse(lines_of(train(images, {"--json", "--out", images / "run"}).out).back());
+  const std::string weights = images / "run/weights.safetensors";
+  const Words lines = lines_of(train(images, {"--json", "--epochs", "0", "--weights", weights, "--seed", "9"}).out);
+  REQUIRE(lines.size() == 1);
+  const Json evaluated = Json::parse(lines[0]);
+  CHECK(evaluated.at("final") == true);
+  CHECK(evaluated.at("test_accuracy") == trained.at("test_accuracy"));
+  CHECK(evaluated.at("test_loss") == trained.at("test_loss"));
+}
+
+TEST_CASE("--quick uses synthetic images where there is no CIFAR-10, and says so in its first line") {
+  const TemporaryFolder folder;
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache"), data("GRADUS_DATA", "");
+  const Words words = {"--quick", "--epochs", "0", "--train-samples", "10", "--test-samples", "10"};
+  const Program::Result plain = run_program("apps/cifar10_train", words);
+  CHECK(plain.exit_code == 0);
+  CHECK(contains(lines_of(plain.out).at(0), "data: synthetic, 10 training and 10 test images"));
+  Words json = words;
+  json.push_back("--json");
+  const Program::Result result = run_program("apps/cifar10_train", json);
+  CHECK(contains(lines_of(result.err).at(0), "data: synthetic"));
+  CHECK(lines_of(result.out).size() == 1);
+}
+
+TEST_CASE("a loss that is not finite stops the training with one line that says where") {
+  const TinyImages images;
+  const Program::Result result = run_program(
+      "apps/cifar10_train", tiny_run(images, {"--json", "--lr", "1e30", "--epochs", "20", "--preconditioner", "none"}));
+  CHECK(result.exit_code == 1);
+  CHECK(contains(lines_of(result.err).back(), "the loss of epoch"));
+}
+
+TEST_CASE("a flag without effect is pointed out") {
+  const TinyImages images;
+  CHECK(contains(train(images, {"--rule", "adam", "--momentum", "0.5", "--epochs", "0"}).err,
+                 "--momentum has no effect with --rule adam"));
+}
+
+TEST_CASE("--help groups the flags and shows three examples") {
+  const Program::Result help = run_program("apps/cifar10_train", {"--help"});
+  CHECK(help.exit_code == 0);
+  for (const char* group : {"Data:", "Model:", "Optimizer:", "Preconditioner:", "Training:", "Results:", "Examples:"}) {
+    CAPTURE(group);
+    CHECK(contains(help.out, std::string("\n") + group + "\n"));
+  }
+  const Words lines = lines_of(help.out.substr(help.out.find("Examples:")));
+  CHECK(std::count_if(lines.begin(), lines.end(),
+                      [](const std::string& l) { return contains(l, "  cifar10_train --"); }) == 3);
+}
+
+}  // namespace
+}  // namespace gradus
