@@ -73,7 +73,7 @@ struct Flags : TrainingFlags {
       unless_given("--lr-drop", lr_drop, "4");
       no_dropout = true;
     }
-    TrainingFlags::resolve(app);
+    TrainingFlags::resolve();
   }
 
   std::vector<std::string> without_effect(const CLI::App& app) const {

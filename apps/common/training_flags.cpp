@@ -77,7 +77,7 @@ void TrainingFlags::add_to(CLI::App& app) {
   app.add_flag("--json", json, "print one JSON object per epoch and a last one with \"final\": true")->group(group);
 }
 
-void TrainingFlags::resolve(const CLI::App& app) {
+void TrainingFlags::resolve() {
   if (rule == "adamw" && decay_mode == "coupled") {
     throw UsageError("--rule adamw is Adam with decoupled decay: use --rule adam for --decay-mode coupled");
   }

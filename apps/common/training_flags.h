@@ -34,7 +34,7 @@ struct TrainingFlags {
   void add_to(CLI::App& app);
   /// Fills in what depends on other flags and sets the number of threads. Throws UsageError where flags contradict each
   /// other.
-  void resolve(const CLI::App& app);
+  void resolve();
   /// Which of the given flags have no effect, one sentence each. Call after resolve().
   std::vector<std::string> without_effect(const CLI::App& app) const;
   /// What decides the results, for config.json: neither where they go nor how they are printed.
