@@ -20,10 +20,16 @@ void add(Score& score, double mean_loss, const Tensor& logits, const Tensor& lab
   score.images += images;
 }
 
+[[noreturn]] void not_finite(const std::string& what, const TrainingState& state, const optim::Optimizer& optimizer) {
+  fail(ErrorKind::value, "training", what, " is not finite in epoch ", state.epoch + 1, ", batch ", state.batch + 1,
+       "; a smaller learning rate than ", optimizer.lr(), " may help");
+}
+
 }  // namespace
 
 std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, const Loader& loader, TrainingState& state,
                                  const AfterBatch& after) {
+  const std::vector<Parameter> parameters = model.parameters();
   model.train();
   for (const auto& [images, labels] : loader.epoch(state.epoch, state.batch)) {
     model.set_step(static_cast<uint64_t>(state.step));
@@ -31,11 +37,13 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, con
     const Var logits = model(images);
     const Var loss = cross_entropy(logits, labels);
     const double mean_loss = loss.item();
-    if (!std::isfinite(mean_loss)) {
-      fail(ErrorKind::value, "training", "the loss of epoch ", state.epoch + 1, ", batch ", state.batch + 1,
-           " is not finite; a smaller learning rate than ", optimizer.lr(), " may help");
-    }
+    if (!std::isfinite(mean_loss)) not_finite("the loss", state, optimizer);
     loss.backward();
+    for (const Parameter& parameter : parameters) {
+      const Tensor& gradient = parameter.grad();
+      if (gradient.defined() && !all_finite(gradient))
+        not_finite("the gradient of " + parameter.name(), state, optimizer);
+    }
     optimizer.step();
     add(state.score, mean_loss, logits.value(), labels);
     ++state.batch;

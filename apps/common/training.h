@@ -34,8 +34,8 @@ struct TrainingState {
 using AfterBatch = std::function<bool(const Score& so_far)>;
 
 /// Goes on with the epoch state.epoch from state.batch. Returns its score, and state is at the beginning of the next
-/// epoch then; or nothing where `after` ended it early. Throws ErrorKind::value, before the step, where the loss is not
-/// finite.
+/// epoch then; or nothing where `after` ended it early. Throws ErrorKind::value, before the step, where the loss or a
+/// gradient is not finite.
 std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, const Loader& loader, TrainingState& state,
                                  const AfterBatch& after);
 

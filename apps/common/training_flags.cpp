@@ -65,6 +65,7 @@ void TrainingFlags::add_to(CLI::App& app) {
   app.add_option("--batch", batch, "images per step")->check(at_least(1))->group(group);
   app.add_option("--weights", weights, "start from the weights in this safetensors file")->group(group);
   app.add_option("--seed", seed, "of the initial weights, the order of the images, dropout, augmentation")
+      ->check(at_least(0))
       ->group(group);
   app.add_option("--threads", threads, "of the computation; 0: all cores")->check(at_least(0))->group(group);
   app.add_option("--workers", workers, "threads that prepare batches; results do not depend on them")

@@ -123,10 +123,23 @@ TEST_CASE("a loss that is not finite is found before the step, with epoch and ba
   const std::vector<float> bias = training.model.state().at("fc2.bias").to_vector<float>();
   const std::string what =
       error_of([&] { train_epoch(training.model, training.optimizer, training.loader, training.state, go_on); });
-  CHECK(contains(what, "epoch 1, batch 1 is not finite"));
+  CHECK(contains(what, "the loss is not finite in epoch 1, batch 1"));
   CHECK(contains(what, "0.1"));
   CHECK(training.model.state().at("fc2.bias").to_vector<float>() == bias);
   CHECK(training.optimizer.steps() == 0);
+}
+
+TEST_CASE("a gradient that is not finite is found before the step, with the parameter's name") {
+  Training training;
+  for (const Parameter& parameter : training.model.parameters()) {
+    if (parameter.name() == "fc1.bias")
+      parameter.on_grad([](const Var& g) { return g * std::numeric_limits<double>::infinity(); });
+  }
+  const std::vector<float> before = weights(training);
+  const std::string what =
+      error_of([&] { train_epoch(training.model, training.optimizer, training.loader, training.state, go_on); });
+  CHECK(contains(what, "the gradient of fc1.bias is not finite"));
+  CHECK(weights(training) == before);
 }
 
 }  // namespace
