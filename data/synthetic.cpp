@@ -79,7 +79,7 @@ class Pattern {
       case dots: return 8 * (du * du + dv * dv) / duty_ < period_ * period_ / 100;
       case rings: return modulo(distance(x, y), period_) * 100 < period_ * duty_;
       case grid: return 5 * std::min(mu, mv) < period_;
-      case crosses: return std::min(du, dv) * 9 < period_ && std::max(du, dv) * 5 < 2 * period_;
+      case crosses: return std::min(du, dv) * 9 < period_ && std::max(du, dv) * 3 < period_;
       default: return cloud(x, y) > 0;
     }
   }
@@ -92,7 +92,7 @@ class Pattern {
   }
   /// Random heights every `spacing` pixels, interpolated bilinearly.
   int cloud(int x, int y) const {
-    constexpr int spacing = 5;
+    constexpr int spacing = 8;
     const int i = y / spacing, j = x / spacing, fy = y % spacing, fx = x % spacing;
     return (heights_[i][j] * (spacing - fx) + heights_[i][j + 1] * fx) * (spacing - fy) +
            (heights_[i + 1][j] * (spacing - fx) + heights_[i + 1][j + 1] * fx) * fy;
