@@ -1,0 +1,41 @@
+// Measures the speed of gradus, alone or in turn with another program. Every number of docs/performance.md comes from
+// here.
+#include "apps/bench/benchmarks.h"
+#include "apps/common/command_line.h"
+
+using namespace gradus::apps;
+
+namespace {
+
+constexpr const char* examples = R"(Examples:
+  bench train-step --model all_cnn --batch 128
+      images per second of a whole training step: forward, backward, momentum
+  bench train-step --json --against "python3 torch_baseline.py train-step --model all_cnn"
+      the same in turn with another program that prints a JSON object with images_per_s; reports the ratio
+  bench conv
+      every convolution of All-CNN-C: forward and both gradients, by each algorithm
+  bench optimizer
+      each rule and preconditioner: time per step, share of a training step, bytes of state)";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Measures the speed of gradus.");
+  app.footer(examples);
+  app.require_subcommand(1);
+  std::vector<std::pair<CLI::App*, std::function<void()>>> benchmarks;
+  const auto add = [&](const char* name, const char* what, std::function<void()> (*make)(CLI::App&)) {
+    CLI::App* command = app.add_subcommand(name, what);
+    benchmarks.emplace_back(command, make(*command));
+  };
+  add("train-step", "a training step on one fixed random batch", bench::add_train_step);
+  add("conv", "each convolution of a model, by each algorithm", bench::add_conv);
+  add("optimizer", "the optimizer's part of a training step", bench::add_optimizer);
+  add("small-net", "updates of a tiny actor-critic network", bench::add_small_net);
+  add("loader", "batches of 32x32 images from memory", bench::add_loader);
+  return run(app, argc, argv, [&] {
+    for (const auto& [command, work] : benchmarks)
+      if (command->parsed()) work();
+    return 0;
+  });
+}

@@ -1,0 +1,111 @@
+#include "apps/bench/measure.h"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "apps/common/command_line.h"
+#include "apps/common/progress.h"
+#include "core/error.h"
+#include "core/parallel.h"
+
+namespace gradus::apps::bench {
+namespace {
+
+struct ProgramResult {
+  double rate = 0, peak_rss_mb = 0;
+};
+
+/// Runs a command and reads the JSON object on its last line of output.
+ProgramResult run_program(const std::string& command, const std::string& rate_name) {
+  std::FILE* pipe = popen(command.c_str(), "r");
+  if (!pipe) fail(ErrorKind::io, "against", "cannot start '", command, "'");
+  std::string output;
+  char buffer[4096];
+  while (const size_t n = std::fread(buffer, 1, sizeof buffer, pipe)) output.append(buffer, n);
+  const int status = pclose(pipe);
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail(ErrorKind::value, "against", "'", command, "' failed");
+  while (!output.empty() && output.back() == '\n') output.pop_back();
+  const auto result = nlohmann::json::parse(output.substr(output.rfind('\n') + 1), nullptr, false);
+  if (!result.is_object() || !result.contains(rate_name))
+    fail(ErrorKind::value, "against", "the last line of '", command, "' is no JSON object with \"", rate_name, "\"");
+  return {result[rate_name].get<double>(), result.value("peak_rss_mb", 0.0)};
+}
+
+}  // namespace
+
+double seconds_of(const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return n == 0 ? 0 : (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+double peak_rss_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+void MeasureFlags::add_to(CLI::App& app) {
+  app.add_option("--rounds", rounds, "measurements, whose median is reported")
+      ->check(at_least(1))
+      ->group("Measurement");
+  app.add_option("--threads", threads, "of the computation; 0: all cores")->check(at_least(0))->group("Measurement");
+  app.add_option("--against", against,
+                 "a command to run after each round, whose last line of output is a JSON object with the same rate:\n"
+                 "its rate and the ratio of the pairs are reported too")
+      ->group("Measurement");
+  app.add_flag("--json", json, "print one JSON object")->group("Measurement");
+}
+
+Record measure(const Subject& subject, const MeasureFlags& flags) {
+  if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
+  std::vector<double> rates, other_rates, ratios;
+  double other_peak = 0;
+  Progress progress;
+  for (int64_t round = 0; round < flags.rounds; ++round) {
+    rates.push_back(subject.round());
+    if (!flags.against.empty()) {
+      const ProgramResult other = run_program(flags.against, subject.rate_name);
+      other_rates.push_back(other.rate);
+      ratios.push_back(rates.back() / other.rate);
+      other_peak = std::max(other_peak, other.peak_rss_mb);
+    }
+    progress.show("round " + std::to_string(round + 1) + " of " + std::to_string(flags.rounds),
+                  static_cast<double>(round + 1) / static_cast<double>(flags.rounds));
+  }
+  const double rate = median(rates);
+  Record record = {{subject.rate_name, rate},
+                   {"step_ms", 1e3 * subject.per_step / rate},
+                   {"best_step_ms", 1e3 * subject.per_step / *std::max_element(rates.begin(), rates.end())},
+                   {"peak_rss_mb", peak_rss_mb()}};
+  if (!ratios.empty()) {
+    record.add("against_" + subject.rate_name, median(other_rates));
+    record.add("against_peak_rss_mb", other_peak);
+    record.add("ratio", median(ratios));
+    record.add("ratio_min", *std::min_element(ratios.begin(), ratios.end()));
+    record.add("ratio_max", *std::max_element(ratios.begin(), ratios.end()));
+  }
+  record.add({{"rounds", flags.rounds}, {"threads", int64_t{num_threads()}}});
+  return record;
+}
+
+void report(const std::string& title, const Record& record, const MeasureFlags& flags) {
+  if (flags.json) return print_line(record.json());
+  print_line(title);
+  const std::vector<Record::Field>& fields = record.fields();
+  for (const auto& [name, value] : fields) print_line("  " + name + ": " + Record{{name, value}}.csv_values());
+}
+
+}  // namespace gradus::apps::bench

@@ -1,0 +1,47 @@
+// How every benchmark measures: rounds of wall time, medians, and another program run in turn with ours, so that both
+// see the same machine.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "apps/common/record.h"
+
+namespace CLI {
+class App;
+}
+
+namespace gradus::apps::bench {
+
+/// Wall time of one call, in seconds.
+double seconds_of(const std::function<void()>& work);
+double median(std::vector<double> values);
+/// Largest resident memory of this process so far, in MB (2^20 bytes).
+double peak_rss_mb();
+
+/// Flags of every benchmark.
+struct MeasureFlags {
+  int64_t rounds = 7, threads = 0;
+  std::string against;
+  bool json = false;
+
+  void add_to(CLI::App& app);
+};
+
+/// What one benchmark measures: `round` does a fixed amount of work and returns its rate per second.
+struct Subject {
+  std::string rate_name;  ///< "images_per_s"
+  double per_step = 1;    ///< work items in a step: rate / per_step steps per second
+  std::function<double()> round;
+};
+
+/// Runs the rounds, each followed by a run of --against's command where one is given, and returns the medians: the
+/// rate, step_ms, peak_rss_mb, and for the other program its rate under "against_..." and the median "ratio" of the
+/// pairs.
+Record measure(const Subject& subject, const MeasureFlags& flags);
+
+/// Prints the record as one line of JSON, or as a short table with `title` above.
+void report(const std::string& title, const Record& record, const MeasureFlags& flags);
+
+}  // namespace gradus::apps::bench

@@ -1,0 +1,52 @@
+#include "apps/bench/setup.h"
+
+#include "apps/common/command_line.h"
+#include "apps/common/training_flags.h"
+#include "core/ops.h"
+#include "core/random.h"
+#include "models/registry.h"
+
+namespace gradus::apps::bench {
+namespace {
+
+constexpr int64_t side = 32, classes = 10;
+
+TrainingFlags training_flags(const std::string& rule, const std::string& preconditioner) {
+  TrainingFlags flags;
+  flags.rule = rule;
+  flags.preconditioner = preconditioner;
+  flags.lr = 1e-2;
+  flags.weight_decay = 0;
+  flags.decay_mode = "coupled";
+  return flags;
+}
+
+Tensor random_labels(int64_t count) {
+  Generator draw(1);
+  std::vector<int64_t> labels(static_cast<size_t>(count));
+  for (int64_t& label : labels) label = static_cast<int64_t>(draw.below(classes));
+  return Tensor::from(labels, {count});
+}
+
+}  // namespace
+
+void add_optimizer_flags(CLI::App& app, std::string& rule, std::string& preconditioner) {
+  app.add_option("--rule", rule, "update rule")
+      ->check(CLI::IsMember({"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"}));
+  app.add_option("--preconditioner", preconditioner, "learned preconditioner")
+      ->check(CLI::IsMember({"none", "s-hd", "pp-hd", "fop", "fop-norm"}));
+}
+
+TrainingSubject::TrainingSubject(const std::string& model, int64_t batch, const std::string& rule,
+                                 const std::string& preconditioner)
+    : model_(make_model(model, {.classes = classes, .dropout = false, .padding = AllCnnPadding::every})),
+      images_(contiguous(random_normal({batch, 3, side, side}, 0, 1, {}), Layout::channels_last)),
+      labels_(random_labels(batch)),
+      optimizer_(training_flags(rule, preconditioner).make_optimizer(model_->parameters(), 1)) {}
+
+void TrainingSubject::gradients() {
+  optimizer_.zero_grad();
+  cross_entropy((*model_)(images_), labels_).backward();
+}
+
+}  // namespace gradus::apps::bench
