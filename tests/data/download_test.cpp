@@ -13,7 +13,7 @@
 #include "core/file.h"
 #include "data/locate.h"
 #include "data/md5.h"
-#include "temporary_folder.h"
+#include "tests/data/temporary_folder.h"
 
 using namespace gradus;
 

@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <thread>
 
-#include "temporary_folder.h"
+#include "tests/data/temporary_folder.h"
 
 using namespace gradus;
 

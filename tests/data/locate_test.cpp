@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "temporary_folder.h"
+#include "tests/data/temporary_folder.h"
 
 using namespace gradus;
 

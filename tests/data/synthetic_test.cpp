@@ -7,7 +7,7 @@
 
 #include "core/parallel.h"
 #include "data/permutation.h"
-#include "temporary_folder.h"
+#include "tests/data/temporary_folder.h"
 
 using namespace gradus;
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <set>
 
-#include "temporary_folder.h"
+#include "tests/data/temporary_folder.h"
 
 using namespace gradus;
 
