@@ -184,6 +184,14 @@ TEST_CASE("a loss that is not finite stops the training with one line that says 
   CHECK(contains(lines_of(result.err).back(), "is not finite in epoch"));
 }
 
+TEST_CASE("without test images the training images serve, and the program says so") {
+  const TinyImages images;
+  std::filesystem::remove_all(images / "data/test");
+  const Program::Result result = train(images, {"--epochs", "0"});
+  CHECK(contains(result.err, "there are no test images"));
+  CHECK(contains(lines_of(result.out).at(0), "24 training and 24 test images"));
+}
+
 TEST_CASE("a flag without effect is pointed out") {
   const TinyImages images;
   CHECK(contains(train(images, {"--rule", "adam", "--momentum", "0.5", "--epochs", "0"}).err,
