@@ -16,22 +16,20 @@
 
 namespace gradus {
 
+// Elementwise operations, listed in core/elementwise.inc with what each accepts.
+#define GRADUS_UNARY(name, accepts) name,
 enum class UnaryOp : uint8_t {
-  neg, abs, sign, exp, log, sqrt, rsqrt, reciprocal, square, sin, cos, erf, tanh, sigmoid, softplus,
-  relu,
-  leaky_relu,  ///< x > 0 ? x : param * x
-  gelu,        ///< x * (1 + erf(x / sqrt 2)) / 2
-  logical_not  ///< bool to bool
+#include "core/elementwise.inc"
 };
+#undef GRADUS_UNARY
 
-/// The *_grad functions take the gradient of the output first: relu_grad(gy, y) = y > 0 ? gy : 0.
+#define GRADUS_BINARY(name, text, accepts) name,
+#define GRADUS_COMPARISON GRADUS_BINARY
 enum class BinaryOp : uint8_t {
-  add, sub, mul, div, pow, maximum, minimum,
-  eq, ne, lt, le, gt, ge,            ///< bool output
-  logical_and, logical_or,           ///< bool to bool
-  relu_grad, tanh_grad, sigmoid_grad,  ///< from gy and the output y
-  leaky_relu_grad, gelu_grad, softplus_grad  ///< from gy and the input x
+#include "core/elementwise.inc"
 };
+#undef GRADUS_COMPARISON
+#undef GRADUS_BINARY
 
 enum class ReduceOp : uint8_t { sum, max, min };
 

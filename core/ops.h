@@ -33,7 +33,8 @@ Tensor leaky_relu(const Tensor& x, double slope = 0.01);
 Tensor gelu(const Tensor& x);
 Tensor logical_not(const Tensor& x);
 
-/// Any two-operand kernel, by name; the operators and functions below are its spellings.
+/// Any elementwise kernel, by name; the functions above and the operators and functions below are its spellings.
+Tensor unary(UnaryOp op, const Tensor& x, double param = 0);
 Tensor binary(BinaryOp op, const Tensor& a, const Tensor& b, double param = 0);
 Tensor binary(BinaryOp op, const Tensor& a, double b);
 Tensor binary(BinaryOp op, double a, const Tensor& b);

@@ -14,60 +14,25 @@ enum class Accepts : uint8_t { floating, numbers, boolean, anything };
 struct Rule {
   const char* name;
   Accepts accepts;
-  bool gives_bool = false;
+  bool gives_bool;
 };
 
-constexpr Rule rule(UnaryOp op) {
-  switch (op) {
-    case UnaryOp::neg: return {"neg", Accepts::numbers};
-    case UnaryOp::abs: return {"abs", Accepts::numbers};
-    case UnaryOp::sign: return {"sign", Accepts::numbers};
-    case UnaryOp::exp: return {"exp", Accepts::floating};
-    case UnaryOp::log: return {"log", Accepts::floating};
-    case UnaryOp::sqrt: return {"sqrt", Accepts::floating};
-    case UnaryOp::rsqrt: return {"rsqrt", Accepts::floating};
-    case UnaryOp::reciprocal: return {"reciprocal", Accepts::floating};
-    case UnaryOp::square: return {"square", Accepts::numbers};
-    case UnaryOp::sin: return {"sin", Accepts::floating};
-    case UnaryOp::cos: return {"cos", Accepts::floating};
-    case UnaryOp::erf: return {"erf", Accepts::floating};
-    case UnaryOp::tanh: return {"tanh", Accepts::floating};
-    case UnaryOp::sigmoid: return {"sigmoid", Accepts::floating};
-    case UnaryOp::softplus: return {"softplus", Accepts::floating};
-    case UnaryOp::relu: return {"relu", Accepts::numbers};
-    case UnaryOp::leaky_relu: return {"leaky_relu", Accepts::floating};
-    case UnaryOp::gelu: return {"gelu", Accepts::floating};
-    case UnaryOp::logical_not: return {"logical_not", Accepts::boolean, true};
-  }
-  return {"unary", Accepts::anything};
-}
+constexpr Rule unary_rules[] = {
+#define GRADUS_UNARY(name, accepts) {#name, Accepts::accepts, Accepts::accepts == Accepts::boolean},
+#include "core/elementwise.inc"
+#undef GRADUS_UNARY
+};
 
-constexpr Rule rule(BinaryOp op) {
-  switch (op) {
-    case BinaryOp::add: return {"add", Accepts::numbers};
-    case BinaryOp::sub: return {"sub", Accepts::numbers};
-    case BinaryOp::mul: return {"mul", Accepts::numbers};
-    case BinaryOp::div: return {"div", Accepts::floating};
-    case BinaryOp::pow: return {"pow", Accepts::floating};
-    case BinaryOp::maximum: return {"maximum", Accepts::numbers};
-    case BinaryOp::minimum: return {"minimum", Accepts::numbers};
-    case BinaryOp::eq: return {"equal", Accepts::anything, true};
-    case BinaryOp::ne: return {"not_equal", Accepts::anything, true};
-    case BinaryOp::lt: return {"less", Accepts::numbers, true};
-    case BinaryOp::le: return {"less_equal", Accepts::numbers, true};
-    case BinaryOp::gt: return {"greater", Accepts::numbers, true};
-    case BinaryOp::ge: return {"greater_equal", Accepts::numbers, true};
-    case BinaryOp::logical_and: return {"logical_and", Accepts::boolean, true};
-    case BinaryOp::logical_or: return {"logical_or", Accepts::boolean, true};
-    case BinaryOp::relu_grad: return {"relu_grad", Accepts::floating};
-    case BinaryOp::tanh_grad: return {"tanh_grad", Accepts::floating};
-    case BinaryOp::sigmoid_grad: return {"sigmoid_grad", Accepts::floating};
-    case BinaryOp::leaky_relu_grad: return {"leaky_relu_grad", Accepts::floating};
-    case BinaryOp::gelu_grad: return {"gelu_grad", Accepts::floating};
-    case BinaryOp::softplus_grad: return {"softplus_grad", Accepts::floating};
-  }
-  return {"binary", Accepts::anything};
-}
+constexpr Rule binary_rules[] = {
+#define GRADUS_BINARY(name, text, accepts) {text, Accepts::accepts, false},
+#define GRADUS_COMPARISON(name, text, accepts) {text, Accepts::accepts, true},
+#include "core/elementwise.inc"
+#undef GRADUS_COMPARISON
+#undef GRADUS_BINARY
+};
+
+constexpr const Rule& rule(UnaryOp op) { return unary_rules[static_cast<int>(op)]; }
+constexpr const Rule& rule(BinaryOp op) { return binary_rules[static_cast<int>(op)]; }
 
 void accepts(const Rule& rule, const Tensor& x) {
   const DType dtype = x.dtype();
@@ -117,13 +82,13 @@ const char* name(UnaryOp op) { return rule(op).name; }
 const char* name(BinaryOp op) { return rule(op).name; }
 
 void unary(UnaryOp op, const Tensor& x) {
-  const Rule r = rule(op);
+  const Rule& r = rule(op);
   defined(r.name, x);
   accepts(r, x);
 }
 
 DType binary(BinaryOp op, const Tensor& a, const Tensor& b) {
-  const Rule r = rule(op);
+  const Rule& r = rule(op);
   defined(r.name, a, "the first operand");
   defined(r.name, b, "the second operand");
   same_dtype(r.name, a, b);
@@ -132,7 +97,7 @@ DType binary(BinaryOp op, const Tensor& a, const Tensor& b) {
 }
 
 DType binary(BinaryOp op, const Tensor& a) {
-  const Rule r = rule(op);
+  const Rule& r = rule(op);
   defined(r.name, a);
   accepts(r, a);
   return r.gives_bool ? DType::boolean : a.dtype();

@@ -6,17 +6,17 @@
 namespace gradus {
 namespace {
 
-Tensor unary(UnaryOp op, const Tensor& x, double param = 0) {
+/// Whether an output of this shape may take over x's memory order.
+bool sets_order(const Tensor& x, const Shape& shape) { return x.shape() == shape && x.is_dense(); }
+
+}  // namespace
+
+Tensor unary(UnaryOp op, const Tensor& x, double param) {
   check::unary(op, x);
   Tensor out = Tensor::empty_like(x);
   kernels::unary(op, x, out, param);
   return out;
 }
-
-/// Whether an output of this shape may take over x's memory order.
-bool sets_order(const Tensor& x, const Shape& shape) { return x.shape() == shape && x.is_dense(); }
-
-}  // namespace
 
 Tensor neg(const Tensor& x) { return unary(UnaryOp::neg, x); }
 Tensor abs(const Tensor& x) { return unary(UnaryOp::abs, x); }

@@ -12,8 +12,18 @@
 
 namespace gradus::cpu::vector {
 
-inline constexpr int unary_count = static_cast<int>(UnaryOp::logical_not) + 1;
-inline constexpr int binary_count = static_cast<int>(BinaryOp::softplus_grad) + 1;
+inline constexpr int unary_count = 0
+#define GRADUS_UNARY(name, accepts) +1
+#include "core/elementwise.inc"
+#undef GRADUS_UNARY
+    ;
+inline constexpr int binary_count = 0
+#define GRADUS_BINARY(name, text, accepts) +1
+#define GRADUS_COMPARISON GRADUS_BINARY
+#include "core/elementwise.inc"
+#undef GRADUS_COMPARISON
+#undef GRADUS_BINARY
+    ;
 
 /// Which operands of a binary kernel are arrays; the other one is a single element.
 enum class Form : uint8_t { both, left, right };
