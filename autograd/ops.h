@@ -27,6 +27,8 @@ Var softplus(const Var& x);
 Var relu(const Var& x);
 Var leaky_relu(const Var& x, double slope = 0.01);
 Var gelu(const Var& x);
+/// x sigmoid(x), also called swish (Elfwing et al. 2018, equation 2).
+Var silu(const Var& x);
 
 Var operator-(const Var& x);
 Var operator+(const Var& a, const Var& b);

@@ -126,4 +126,16 @@ Var gelu(const Var& x) {
   });
 }
 
+Var silu(const Var& x) {
+  return record("silu", unary(UnaryOp::silu, x.value()), {x}, [saved = Saved(x)](const Var& gy, Inputs in) {
+    const Var& x = saved.get(in);
+    if (!recording()) {
+      in[0] = binary(BinaryOp::silu_grad, gy.value(), x.value());
+      return;
+    }
+    const Var s = sigmoid(x);
+    in[0] = gy * (s + x * s * (1.0 - s));
+  });
+}
+
 }  // namespace gradus

@@ -71,6 +71,7 @@ Unary<double> choose_unary(UnaryOp op, double) {
     case UnaryOp::relu: return [](double x, double) -> double { return x < 0 ? 0 : x; };  // keeps NaN
     case UnaryOp::leaky_relu: return [](double x, double param) -> double { return x > 0 ? x : param * x; };
     case UnaryOp::gelu: return [](double x, double) -> double { return x * normal_cdf(x); };
+    case UnaryOp::silu: return [](double x, double) -> double { return x * sigmoid_of(x); };
     case UnaryOp::logical_not: return [](double x, double) -> double { return x == 0 ? 1.0 : 0.0; };
   }
   return nullptr;
@@ -113,6 +114,10 @@ Binary<double> choose_binary(BinaryOp op, double) {
     case BinaryOp::gelu_grad:
       return [](double gy, double x, double) -> double { return gy * (normal_cdf(x) + x * normal_density(x)); };
     case BinaryOp::softplus_grad: return [](double gy, double x, double) -> double { return gy * sigmoid_of(x); };
+    case BinaryOp::silu_grad:
+      return [](double gy, double x, double) -> double {
+        return gy * (sigmoid_of(x) + x * sigmoid_of(x) * sigmoid_of(-x));
+      };
   }
   return nullptr;
 }

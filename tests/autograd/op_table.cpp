@@ -52,6 +52,7 @@ void add_elementwise(std::vector<OpRow>& table) {
           unary(
               "leaky_relu", [](Args x) { return leaky_relu(x[0], 0.2); }, around_zero),
           unary("gelu", [](Args x) { return gelu(x[0]); }, {-2, 2}),
+          unary("silu", [](Args x) { return silu(x[0]); }, {-3, 3}),
 
           unary("operator- (of one operand)", [](Args x) { return -x[0]; }),
           binary("operator+", [](Args x) { return x[0] + x[1]; }),

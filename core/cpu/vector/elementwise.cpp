@@ -65,6 +65,7 @@ GRADUS_UNARY(Softplus, softplus(x))
 GRADUS_UNARY(Relu, x < 0.0f ? 0.0f : x)  // keeps NaN
 GRADUS_UNARY(LeakyRelu, x > 0.0f ? x : param * x)
 GRADUS_UNARY(Gelu, gelu(x))
+GRADUS_UNARY(Silu, x * sigmoid(x))
 
 GRADUS_BINARY(Add, float, a + b)
 GRADUS_BINARY(Sub, float, a - b)
@@ -79,6 +80,7 @@ GRADUS_BINARY(SigmoidGrad, float, a * b * (1.0f - b))
 GRADUS_BINARY(LeakyReluGrad, float, b > 0.0f ? a : param * a)
 GRADUS_BINARY(SoftplusGrad, float, a * sigmoid(b))
 GRADUS_BINARY(GeluGrad, float, a * gelu_slope(b))
+GRADUS_BINARY(SiluGrad, float, a * (sigmoid(b) + b * sigmoid(b) * sigmoid(-b)))
 GRADUS_BINARY(Eq, bool, a == b)
 GRADUS_BINARY(Ne, bool, a != b)
 GRADUS_BINARY(Lt, bool, a < b)
@@ -167,6 +169,7 @@ void add_elementwise(Kernels& table) {
   set(UnaryOp::relu, map<Relu>);
   set(UnaryOp::leaky_relu, map<LeakyRelu>);
   set(UnaryOp::gelu, map<Gelu>);
+  set(UnaryOp::silu, map<Silu>);
 
   const auto set_binary = [&]<class F>(BinaryOp op, F) {
     Kernels::Binary* forms = table.binary[static_cast<int>(op)];
@@ -186,6 +189,7 @@ void add_elementwise(Kernels& table) {
   set_binary(BinaryOp::leaky_relu_grad, LeakyReluGrad());
   set_binary(BinaryOp::gelu_grad, GeluGrad());
   set_binary(BinaryOp::softplus_grad, SoftplusGrad());
+  set_binary(BinaryOp::silu_grad, SiluGrad());
   Kernels::Binary* pow = table.binary[static_cast<int>(BinaryOp::pow)];
   pow[static_cast<int>(Form::both)] = pow_both;
   pow[static_cast<int>(Form::left)] = pow_left;
