@@ -34,13 +34,21 @@ struct Case {
 };
 
 const Case cases[] = {
-    {{2, 16, 8, 8}, 16, {.padding = {1, 1, 1, 1}}},    // whole tiles
-    {{1, 32, 7, 5}, 48, {.padding = {1, 1, 1, 1}}},    // tiles cut at both borders
-    {{2, 96, 8, 8}, 96, {}},                           // no padding
-    {{1, 48, 5, 6}, 80, {.padding = {2, 2, 2, 2}}},    // full padding
-    {{3, 64, 9, 10}, 112, {.padding = {0, 1, 2, 1}}},  // asymmetric
-    {{1, 16, 1, 1}, 16, {.padding = {1, 1, 1, 1}}},    // a single pixel
-    {{70, 16, 3, 4}, 16, {.padding = {1, 1, 1, 1}}},   // more tiles than fit one block
+    {{2, 16, 8, 8}, 16, {.padding = {1, 1, 1, 1}}},                      // whole tiles
+    {{1, 32, 7, 5}, 48, {.padding = {1, 1, 1, 1}}},                      // tiles cut at both borders
+    {{2, 96, 8, 8}, 96, {}},                                             // no padding
+    {{1, 48, 5, 6}, 80, {.padding = {2, 2, 2, 2}}},                      // full padding
+    {{3, 64, 9, 10}, 112, {.padding = {0, 1, 2, 1}}},                    // asymmetric
+    {{1, 16, 1, 1}, 16, {.padding = {1, 1, 1, 1}}},                      // a single pixel
+    {{70, 16, 3, 4}, 16, {.padding = {1, 1, 1, 1}}},                     // more tiles than fit one block
+    {{2, 16, 16, 16}, 16, {.stride = {2, 2}, .padding = {1, 1, 1, 1}}},  // stride 2: whole tiles
+    {{2, 96, 16, 16}, 64, {.stride = {2, 2}, .padding = {0, 0, 1, 1}}},  // the other parity of padding
+    {{3, 32, 13, 10}, 48, {.stride = {2, 2}, .padding = {1, 1, 1, 1}}},  // tiles cut at both borders
+    {{1, 48, 9, 11}, 80, {.stride = {2, 2}}},                            // no padding
+    {{1, 16, 8, 7}, 32, {.stride = {2, 2}, .padding = {2, 2, 2, 2}}},    // full padding
+    {{2, 16, 10, 8}, 16, {.stride = {2, 2}, .padding = {2, 0, 1, 2}}},   // asymmetric
+    {{1, 16, 1, 1}, 16, {.stride = {2, 2}, .padding = {1, 1, 1, 1}}},    // a single pixel
+    {{90, 16, 5, 6}, 16, {.stride = {2, 2}, .padding = {1, 1, 1, 1}}},   // more tiles than fit one block
 };
 
 double worst_error(const Case& c) {

@@ -48,11 +48,13 @@ template <int V>
     for (int j = 0; j < V; ++j) store(c + i * (V * lanes) + j * lanes, sums[i][j]);
 }
 
-/// c[i][j] (+)= sum_t a[t * lda + i] * b[t * width + j] for `gradient_rows` rows and width = V vectors: the sum over
-/// one block of tiles is formed from zero and then added, which keeps the error of long sums small.
+/// c[i][j] (+)= sum over planes s and depth t of a[s * a_plane + t * lda + i] * b[s * b_plane + t * width + j] for
+/// `gradient_rows` rows and width = V vectors: the sum over one block of tiles is formed from zero and then added,
+/// which keeps the error of long sums small.
 template <int V>
-[[gnu::always_inline]] inline void multiply_transposed(int64_t depth, const float* a, int64_t lda, const float* b,
-                                                       float* c, bool first) {
+[[gnu::always_inline]] inline void multiply_transposed(int planes, int64_t depth, const float* a_first, int64_t a_plane,
+                                                       int64_t lda, const float* b_first, int64_t b_plane, float* c,
+                                                       bool first) {
   Vec sums[gradient_rows][V];
 #pragma GCC unroll 8
   for (int i = 0; i < gradient_rows; ++i)
@@ -61,19 +63,22 @@ template <int V>
       sums[i][j] = Vec{};
       __builtin_prefetch(c + i * (V * lanes) + j * lanes, 1, 3);
     }
+  for (int plane = 0; plane < planes; ++plane) {
+    const float *a = a_first + plane * a_plane, *b = b_first + plane * b_plane;
 #pragma GCC unroll 2
-  for (int64_t t = 0; t < depth; ++t) {
-    Vec row[V];
+    for (int64_t t = 0; t < depth; ++t) {
+      Vec row[V];
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) row[j] = load(b + j * lanes);
+      for (int j = 0; j < V; ++j) row[j] = load(b + j * lanes);
 #pragma GCC unroll 8
-    for (int i = 0; i < gradient_rows; ++i) {
-      const Vec x = broadcast(a[i]);
+      for (int i = 0; i < gradient_rows; ++i) {
+        const Vec x = broadcast(a[i]);
 #pragma GCC unroll 4
-      for (int j = 0; j < V; ++j) sums[i][j] += x * row[j];
+        for (int j = 0; j < V; ++j) sums[i][j] += x * row[j];
+      }
+      b += V * lanes;
+      a += lda;
     }
-    b += V * lanes;
-    a += lda;
   }
 #pragma GCC unroll 8
   for (int i = 0; i < gradient_rows; ++i)

@@ -1,15 +1,38 @@
-// Two-dimensional transforms of single tiles between channels-last images and the 36 planes that the products work on.
-// Include from passes.cpp only.
+// Two-dimensional transforms of single tiles between channels-last images and the planes that the products work on: one
+// plane for each pair of a scheme's points. Include from passes.cpp only.
 #pragma once
 
 #include <cstdint>
 
-#include "core/cpu/winograd/vec.h"
+#include "core/cpu/winograd/schemes.h"
 
 namespace gradus::winograd::GRADUS_ISA {
 
-inline constexpr int points = 6, planes = points * points, tile = 4;
+inline constexpr int filters = filter_points * filter_points;
 inline constexpr int64_t most_channels = 4096;
+
+/// The planes of a scheme, numbered so that those which share a filter follow one another.
+template <class Scheme>
+struct PlaneOrder {
+  static constexpr int count = Scheme::points * Scheme::points;
+  int first[filters + 1] = {};                  ///< plane of each filter, filters numbered row by row
+  int of[Scheme::points][Scheme::points] = {};  ///< plane of a pair of points
+
+  constexpr PlaneOrder() {
+    int plane = 0, row = 0;
+    for (int i = 0; i < filter_points; row += Scheme::shares(i++)) {
+      int column = 0;
+      for (int j = 0; j < filter_points; column += Scheme::shares(j++)) {
+        first[i * filter_points + j] = plane;
+        for (int r = 0; r < Scheme::shares(i); ++r)
+          for (int c = 0; c < Scheme::shares(j); ++c) of[row + r][column + c] = plane++;
+      }
+    }
+    first[filters] = plane;
+  }
+};
+template <class Scheme>
+inline constexpr PlaneOrder<Scheme> plane_order;
 
 /// What a tile that hangs over the border reads there.
 alignas(64) inline constexpr float zeros[most_channels] = {};
@@ -24,7 +47,7 @@ struct Image {
   }
 };
 
-/// Where the 36 planes of one tile go: plane i at data + i * plane, channel group g (of `group_width` channels) at
+/// Where the planes of one tile go: plane i at data + i * plane, channel group g (of `group_width` channels) at
 /// + g * group.
 struct Planes {
   float* data;
@@ -33,65 +56,55 @@ struct Planes {
   float* at(int64_t channel) const { return data + channel / group_width * group + channel % group_width; }
 };
 
-/// B^T d B of the 6x6 patch whose first pixel is (y, x).
-inline void transform_data(const Image& image, int64_t y, int64_t x, const Planes& out) {
-  const float* pixels[planes];
-  for (int i = 0; i < points; ++i)
-    for (int j = 0; j < points; ++j) pixels[i * points + j] = image.pixel(y + i, x + j);
-  const int64_t next_tile = tile * image.channels * static_cast<int64_t>(sizeof(float));
-  for (int64_t c = 0; c < image.channels; c += lanes) {
-    Vec rows[points][points], column[points], result[points];
-#pragma GCC unroll 6
-    for (int i = 0; i < points; ++i) {
-      const float* const* p = pixels + i * points;
-      // The four columns that the next tile of this row adds.
-#pragma GCC unroll 4
-      for (int j = 2; j < points; ++j) __builtin_prefetch(reinterpret_cast<const char*>(p[j] + c) + next_tile, 0, 3);
-#pragma GCC unroll 6
-      for (int j = 0; j < points; ++j) column[j] = load(p[j] + c);
-      data_to_points(column, rows[i]);
+/// The points of `extent` x `extent` pixels, whose first is (y, x), of channels [first, first + width). `to_points` is
+/// the transform of one dimension; fetches what the next tile of this row, `step` pixels on, reads beside this one.
+template <class Scheme, int extent, int step, class ToPoints>
+[[gnu::always_inline]] inline void transform_pixels(const Image& image, int64_t y, int64_t x, int64_t first,
+                                                    int64_t width, const Planes& out, ToPoints&& to_points) {
+  constexpr int points = Scheme::points;
+  const float* pixels[extent * extent];
+  for (int i = 0; i < extent; ++i)
+    for (int j = 0; j < extent; ++j) pixels[i * extent + j] = image.pixel(y + i, x + j) + first;
+  const int64_t next_tile = step * image.channels * static_cast<int64_t>(sizeof(float));
+  for (int64_t c = 0; c < width; c += lanes) {
+    Vec rows[extent][points], column[extent], result[points];
+#pragma GCC unroll 9
+    for (int i = 0; i < extent; ++i) {
+      const float* const* p = pixels + i * extent;
+#pragma GCC unroll 8
+      for (int j = extent - step; j < extent; ++j)
+        __builtin_prefetch(reinterpret_cast<const char*>(p[j] + c) + next_tile, 0, 3);
+#pragma GCC unroll 9
+      for (int j = 0; j < extent; ++j) column[j] = load(p[j] + c);
+      to_points(column, rows[i]);
     }
     float* to = out.at(c);
-#pragma GCC unroll 6
+#pragma GCC unroll 9
     for (int j = 0; j < points; ++j) {
-#pragma GCC unroll 6
-      for (int i = 0; i < points; ++i) column[i] = rows[i][j];
-      data_to_points(column, result);
-#pragma GCC unroll 6
-      for (int i = 0; i < points; ++i) store(to + (i * points + j) * out.plane, result[i]);
+#pragma GCC unroll 9
+      for (int i = 0; i < extent; ++i) column[i] = rows[i][j];
+      to_points(column, result);
+#pragma GCC unroll 9
+      for (int i = 0; i < points; ++i) store(to + plane_order<Scheme>.of[i][j] * out.plane, result[i]);
     }
   }
 }
 
-/// A gy A^T of channels [first, first + width) of the 4x4 tile of output gradients whose first pixel is (y, x).
-inline void transform_output_gradient(const Image& image, int64_t y, int64_t x, int64_t first, int64_t width,
-                                      const Planes& out) {
-  const float* pixels[tile * tile];
-  for (int i = 0; i < tile; ++i)
-    for (int j = 0; j < tile; ++j) pixels[i * tile + j] = image.pixel(y + i, x + j) + first;
-  const int64_t next_tile = tile * image.channels * static_cast<int64_t>(sizeof(float));
-  for (int64_t c = 0; c < width; c += lanes) {
-    Vec rows[tile][points], column[tile], result[points];
-#pragma GCC unroll 4
-    for (int i = 0; i < tile; ++i) {
-#pragma GCC unroll 4
-      for (int j = 0; j < tile; ++j) {
-        const float* p = pixels[i * tile + j] + c;
-        __builtin_prefetch(reinterpret_cast<const char*>(p) + next_tile, 0, 3);
-        column[j] = load(p);
-      }
-      outputs_to_points(column, rows[i]);
-    }
-    float* to = out.at(c);
-#pragma GCC unroll 6
-    for (int j = 0; j < points; ++j) {
-#pragma GCC unroll 4
-      for (int i = 0; i < tile; ++i) column[i] = rows[i][j];
-      outputs_to_points(column, result);
-#pragma GCC unroll 6
-      for (int i = 0; i < points; ++i) store(to + (i * points + j) * out.plane, result[i]);
-    }
-  }
+/// B^T d B of the patch whose first pixel is (y, x).
+template <class Scheme>
+void transform_data(const Image& image, int64_t y, int64_t x, const Planes& out) {
+  transform_pixels<Scheme, Scheme::data, Scheme::step>(
+      image, y, x, 0, image.channels, out,
+      [](const auto& d, auto& p) __attribute__((always_inline)) { Scheme::data_to_points(d, p); });
+}
+
+/// A gy A^T of channels [first, first + width) of the tile of output gradients whose first pixel is (y, x).
+template <class Scheme>
+void transform_output_gradient(const Image& image, int64_t y, int64_t x, int64_t first, int64_t width,
+                               const Planes& out) {
+  transform_pixels<Scheme, Scheme::outputs, Scheme::outputs>(
+      image, y, x, first, width, out,
+      [](const auto& d, auto& p) __attribute__((always_inline)) { Scheme::outputs_to_points(d, p); });
 }
 
 /// What happens to an output before it is stored: max(value + bias, floor), which keeps NaN.
@@ -100,29 +113,31 @@ struct Epilogue {
   float floor;        ///< 0 for ReLU, -infinity for none
 };
 
-/// A^T m A of one tile and `channels` channels, cut at the border of the output. `rows` and `columns` (up to 4) say how
-/// much of the tile lies inside. `streaming` bypasses the caches and needs aligned pixels.
-inline void transform_products(const float* m, int64_t plane, int64_t channels, int rows, int columns, float* y,
-                               int64_t row_stride, int64_t column_stride, const Epilogue& epilogue, bool streaming) {
+/// A^T m A of one tile and `channels` channels, cut at the border of the output. `rows` and `columns` say how much of
+/// the tile lies inside. `streaming` bypasses the caches and needs aligned pixels.
+template <class Scheme>
+void transform_products(const float* m, int64_t plane, int64_t channels, int rows, int columns, float* y,
+                        int64_t row_stride, int64_t column_stride, const Epilogue& epilogue, bool streaming) {
+  constexpr int points = Scheme::points, outputs = Scheme::outputs;
   const Vec floor = broadcast(epilogue.floor);
   for (int64_t c = 0; c < channels; c += lanes) {
-    Vec half[tile][points], column[points], result[tile];
-#pragma GCC unroll 6
+    Vec half[outputs][points], column[points], result[outputs];
+#pragma GCC unroll 9
     for (int j = 0; j < points; ++j) {
-#pragma GCC unroll 6
-      for (int i = 0; i < points; ++i) column[i] = load(m + c + (i * points + j) * plane);
-      points_to_outputs(column, result);
-#pragma GCC unroll 4
-      for (int i = 0; i < tile; ++i) half[i][j] = result[i];
+#pragma GCC unroll 9
+      for (int i = 0; i < points; ++i) column[i] = load(m + c + plane_order<Scheme>.of[i][j] * plane);
+      Scheme::points_to_outputs(column, result);
+#pragma GCC unroll 8
+      for (int i = 0; i < outputs; ++i) half[i][j] = result[i];
     }
     const Vec bias = epilogue.bias ? load(epilogue.bias + c) : Vec{};
-#pragma GCC unroll 4
-    for (int i = 0; i < tile; ++i) {
-      points_to_outputs(half[i], result);
+#pragma GCC unroll 8
+    for (int i = 0; i < outputs; ++i) {
+      Scheme::points_to_outputs(half[i], result);
       if (i >= rows) break;
       float* to = y + i * row_stride + c;
-#pragma GCC unroll 4
-      for (int j = 0; j < tile; ++j) {
+#pragma GCC unroll 8
+      for (int j = 0; j < outputs; ++j) {
         const Vec value = result[j] + bias;
         const Vec kept = floor > value ? floor : value;
         if (j >= columns) break;

@@ -1,6 +1,8 @@
-// Convolution with 3x3 filters and stride 1 by Winograd's minimal filtering F(4x4, 3x3): 36 products where the direct
-// method has 144. Channels-last float32 activations, OIHW filters. (Lavin & Gray 2016; interpolation points 0, +-5/8,
-// +-3/2 and infinity, which halve the rounding error of the usual 0, +-1, +-2.)
+// Convolution with 3x3 filters by Winograd's minimal filtering: for 4x4 outputs 36 products at stride 1, by F(4x4,
+// 3x3), and 81 at stride 2, where the direct method has 144. Channels-last float32 activations, OIHW filters. (Lavin &
+// Gray 2016; interpolation points 0, +-5/8, +-3/2 and infinity, which halve the rounding error of the usual 0, +-1,
+// +-2. At stride 2 the outer taps of each dimension are a two-tap filter over every other pixel: points +-3/8, +-5/4,
+// infinity.)
 #pragma once
 
 #include <cstdint>
@@ -13,7 +15,8 @@ struct Problem {
   int64_t height, width;          ///< of the input
   int64_t out_height, out_width;  ///< of the output
   int64_t in, out;                ///< channels
-  int64_t pad_top, pad_left;      ///< 0, 1 or 2
+  int64_t pad_top, pad_left;      ///< 0, 1 or 2; at stride 2 both odd or both even
+  int64_t stride;                 ///< 1 or 2, of both dimensions
 };
 
 /// Channels that the kernels can do: multiples of 16, at most 4096.
