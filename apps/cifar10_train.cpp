@@ -41,7 +41,7 @@ struct Flags : TrainingFlags {
   void add_to(CLI::App& app) {
     app.add_flag("--quick", quick,
                  "a short run that shows the training at work, on CIFAR-10 where it is at hand and synthetic images\n"
-                 "elsewhere, without dropout: 4000 training and 1000 test images, 3 epochs, batch 32, learning rate\n"
+                 "elsewhere, without dropout: 4000 training and 1000 test images, 5 epochs, batch 32, learning rate\n"
                  "0.02 (momentum rules), dropped after epoch 2; flags that are given still count");
     app.add_option("--data", data,
                    "auto: CIFAR-10 from $GRADUS_DATA, the cache folder or the network; synthetic; or a folder or\n"
@@ -69,9 +69,9 @@ struct Flags : TrainingFlags {
       };
       unless_given("--train-samples", train_samples, 4000);
       unless_given("--test-samples", test_samples, 1000);
-      unless_given("--epochs", epochs, 3);
+      unless_given("--epochs", epochs, 5);
       unless_given("--batch", batch, 32);
-      unless_given("--lr-drop", lr_drop, "2");
+      unless_given("--lr-drop", lr_drop, "4");
       if (rule == "momentum" || rule == "nesterov") unless_given("--lr", lr, 0.02);
       no_dropout = true;
     }

@@ -52,7 +52,7 @@ class Pattern {
   Pattern(Texture texture, Draws& draws) : texture_(texture) {
     const bool lattice = texture >= checkers && texture != rings && texture != clouds;
     period_ = draws.between(lattice ? 6 * one : 4 * one, lattice ? 10 * one : 8 * one);
-    const double degrees = draws.between(-12, 12) +
+    const double degrees = draws.between(-8, 8) +
                            (texture == vertical ? 90
                             : texture == rising ? 45
                                                 : 0) -
@@ -116,13 +116,13 @@ void draw_image(Texture texture, Draws draws, uint8_t* pixels) {
   Colour ink, paper, background;
   for (int c = 0; c < 3; ++c) {
     background[c] = hinted ? preferred[texture][c] + draws.between(-40, 40) : draws.between(0, 255);
-    paper[c] = background[c] * 2 / 5;
-    ink[c] = draws.between(150, 255);
+    paper[c] = background[c] / 3;
+    ink[c] = draws.between(180, 255);
   }
   const Pattern pattern(texture, draws);
-  const int width = draws.between(22, side), height = draws.between(22, side);
+  const int width = draws.between(26, side), height = draws.between(26, side);
   const int left = draws.between(0, side - width), top = draws.between(0, side - height);
-  const int noise = draws.between(5, 20);
+  const int noise = draws.between(2, 12);
   for (int y = 0; y < side; ++y)
     for (int x = 0; x < side; ++x) {
       const bool inside = x >= left && x < left + width && y >= top && y < top + height;
