@@ -42,7 +42,7 @@ struct Flags : TrainingFlags {
     app.add_flag("--quick", quick,
                  "a short run that shows the training at work, on CIFAR-10 where it is at hand and synthetic images\n"
                  "elsewhere, without dropout: 4000 training and 1000 test images, 5 epochs, batch 32, learning rate\n"
-                 "0.02 (momentum rules), dropped after epoch 2; flags that are given still count");
+                 "0.02 (momentum rules), dropped after epoch 4; flags that are given still count");
     app.add_option("--data", data,
                    "auto: CIFAR-10 from $GRADUS_DATA, the cache folder or the network; synthetic; or a folder or\n"
                    "archive of CIFAR-10's binary files or of pictures in train/CLASS/ and test/CLASS/")
