@@ -1,0 +1,200 @@
+// The layers one by one: geometry, what their parameters say they are, modes, and messages.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "layers/activation.h"
+#include "layers/container.h"
+#include "layers/conv.h"
+#include "layers/dropout.h"
+#include "layers/linear.h"
+#include "layers/norm.h"
+#include "layers/pool.h"
+#include "layers/summary.h"
+#include "tests/data/temporary_folder.h"
+
+using namespace gradus;
+
+namespace {
+
+Shape output_shape(Module&& layer, const Shape& input) { return layer(Tensor::zeros(input)).shape(); }
+
+}  // namespace
+
+TEST_CASE("TensorFlow's padding gives ceil(input / stride) and puts the odd zero after") {
+  int64_t sides[4];
+  const auto sums_to = [&](Extent2d input, Extent2d kernel, Extent2d stride, Extent2d dilation,
+                           std::vector<int64_t> wanted) {
+    Padding::same.resolve(input, kernel, stride, dilation, sides);
+    return std::vector<int64_t>(sides, sides + 4) == wanted;
+  };
+  CHECK(sums_to({32, 32}, 3, 1, 1, {1, 1, 1, 1}));
+  CHECK(sums_to({32, 31}, 3, 2, 1, {0, 1, 1, 1}));
+  CHECK(sums_to({7, 8}, {2, 5}, 1, {1, 2}, {0, 4, 1, 4}));
+  CHECK(sums_to({9, 9}, 1, 4, 1, {0, 0, 0, 0}));
+  for (int64_t side = 1; side < 12; ++side)
+    for (int64_t stride = 1; stride < 4; ++stride) {
+      const int64_t wanted = (side + stride - 1) / stride;
+      CHECK(output_shape(Conv2d(1, 2, {.kernel = 3, .stride = stride, .padding = Padding::same}), {1, 1, side, side}) ==
+            Shape{1, 2, wanted, wanted});
+    }
+}
+
+TEST_CASE("a convolution with TensorFlow's padding sees nothing before the first pixel of an even image") {
+  Conv2d conv(1, 1, {.kernel = 3, .stride = 2, .padding = Padding::same, .bias = false});
+  conv.load({{"weight", Tensor::from<float>({1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 1, 3, 3})}});
+  const Var y = conv(Tensor::ones({1, 1, 4, 4}));
+  // The second column of the output loses 3 + 6 + 9 to the zeros at the right, the second row 7 + 8 + 9 to those below.
+  CHECK(y.value().to_vector<float>() == std::vector<float>{45, 27, 21, 12});
+}
+
+TEST_CASE("parameters say which layer they are of, and its extents") {
+  const Conv2d conv(6, 8, {.kernel = {3, 5}, .groups = 2});
+  const ParamInfo& weight = conv.weight().info();
+  CHECK(weight.layer == LayerKind::conv);
+  CHECK(weight.role == ParamRole::weight);
+  CHECK(weight.out == 8);
+  CHECK(weight.in == 3);
+  CHECK(weight.kernel[0] == 3);
+  CHECK(weight.kernel[1] == 5);
+  CHECK(conv.bias().info().role == ParamRole::bias);
+  const Linear linear(5, 7);
+  CHECK(linear.weight().info().layer == LayerKind::linear);
+  CHECK(linear.weight().info().in == 5);
+  CHECK(linear.weight().info().out == 7);
+  const BatchNorm2d norm(4);
+  CHECK(norm.parameters()[0].info().layer == LayerKind::norm);
+  CHECK(norm.parameters()[0].info().role == ParamRole::scale);
+  CHECK(norm.parameters()[1].info().role == ParamRole::bias);
+}
+
+TEST_CASE("an activation inside a convolution equals one behind it") {
+  for (Activation activation : {Activation::relu, Activation::tanh}) {
+    Conv2d plain(2, 3, {.kernel = 3}), with(2, 3, {.kernel = 3, .activation = activation});
+    with.load(plain.state());
+    const Tensor x = random_normal({2, 2, 6, 6}, 0, 1, {1, 2, 3});
+    CHECK(with(x).value().to_vector<float>() == activate(activation, plain(x)).value().to_vector<float>());
+  }
+}
+
+TEST_CASE("activations are found by name, and a wrong name lists them") {
+  CHECK(activation_from("gelu") == Activation::gelu);
+  CHECK(contains(error_of([] { activation_from("rely"); }), "no activation is named \"rely\"; there are none, relu"));
+}
+
+TEST_CASE("evaluation uses running averages; momentum and plain mean follow PyTorch") {
+  const Tensor a = Tensor::from<float>({1, 3}, {2, 1}), b = Tensor::from<float>({5, 9}, {2, 1});
+  BatchNorm1d moving(1), plain(1, {.momentum = std::nullopt});
+  for (const Tensor& x : {a, b}) {
+    moving(x);
+    plain(x);
+  }
+  // Means 2 and 7, unbiased variances 2 and 8, from mean 0 and variance 1.
+  CHECK(moving.state().at("running_mean").item() == doctest::Approx(0.9 * 0.2 + 0.7));
+  CHECK(moving.state().at("running_var").item() == doctest::Approx(0.9 * (0.9 + 0.2) + 0.8));
+  CHECK(plain.state().at("running_mean").item() == doctest::Approx(4.5));
+  CHECK(plain.state().at("running_var").item() == doctest::Approx(5));
+  CHECK(plain.state().at("num_batches_tracked").item() == 2);
+  plain.eval();
+  CHECK(plain(a).value().to_vector<float>()[0] == doctest::Approx((1 - 4.5) / std::sqrt(5 + 1e-5)));
+  CHECK(plain.state().at("num_batches_tracked").item() == 2);
+}
+
+TEST_CASE("batch norm without running averages normalizes by the batch in evaluation too") {
+  BatchNorm1d norm(1, {.affine = false, .track_running_stats = false});
+  norm.eval();
+  CHECK(norm.state().empty());
+  CHECK(norm(Tensor::from<float>({1, 3}, {2, 1})).value().to_vector<float>()[1] == doctest::Approx(1).epsilon(1e-4));
+}
+
+TEST_CASE("dropout keeps the mean in training and is the identity in evaluation") {
+  Dropout drop(0.25);
+  const Tensor x = Tensor::ones({100'000});
+  double sum = 0;
+  bool zero_or_scaled = true;
+  for (float v : drop(x).value().to_vector<float>()) {
+    zero_or_scaled = zero_or_scaled && (v == 0 || v == doctest::Approx(1 / 0.75));
+    sum += v;
+  }
+  CHECK(zero_or_scaled);
+  // One standard error of the mean is sqrt(p / (1 - p) / n) = 0.0018.
+  CHECK(std::abs(sum / 1e5 - 1) < 5 * 0.00183);
+  drop.eval();
+  CHECK(drop(x).value().to_vector<float>() == x.to_vector<float>());
+}
+
+TEST_CASE("pooling layers have the shapes of their windows") {
+  CHECK(output_shape(MaxPool2d(), {1, 2, 7, 9}) == Shape{1, 2, 3, 4});
+  CHECK(output_shape(MaxPool2d({.kernel = 3, .stride = 2, .padding = 1}), {1, 2, 112, 112}) == Shape{1, 2, 56, 56});
+  CHECK(output_shape(AvgPool2d({.kernel = 3, .stride = 2, .padding = Padding::same}), {1, 2, 7, 8}) ==
+        Shape{1, 2, 4, 4});
+  CHECK(output_shape(GlobalAvgPool2d(), {3, 2, 7, 9}) == Shape{3, 2});
+}
+
+TEST_CASE("an average that leaves padding out keeps a constant image constant") {
+  AvgPool2d pool({.kernel = 3, .stride = 1, .padding = 1, .count_padding = false});
+  for (float v : pool(Tensor::ones({1, 1, 4, 4})).value().to_vector<float>()) CHECK(v == doctest::Approx(1));
+}
+
+TEST_CASE("a residual adds its shortcut, the identity by default, before its activation") {
+  Sequential zero;
+  Linear& linear = zero.add(Linear(3, 3));
+  linear.load({{"weight", Tensor::zeros({3, 3})}, {"bias", Tensor::from<float>({-2, 0, 2}, {3})}});
+  Residual residual(std::move(zero), Activation::relu);
+  CHECK(residual(Tensor::ones({1, 3})).value().to_vector<float>() == std::vector<float>{0, 1, 3});
+  CHECK(residual.parameters()[0].name() == "body.0.weight");
+  Residual wrong{Linear(3, 4)};
+  CHECK(contains(error_of([&] { wrong(Tensor::ones({1, 3})); }), "the body gives [1,4], but the shortcut gives [1,3]"));
+  Residual projected(Linear(3, 4), Linear(3, 4));
+  CHECK(projected(Tensor::ones({1, 3})).shape() == Shape{1, 4});
+}
+
+TEST_CASE("a sequence names its layers by number unless they are named") {
+  Sequential net(Linear(2, 3), ReLU());
+  net.add("head", Linear(3, 1));
+  CHECK(net.parameters().back().name() == "head.bias");
+  CHECK(net(Tensor::ones({4, 2})).shape() == Shape{4, 1});
+  Sequential empty;
+  CHECK(empty(Tensor::ones({2})).value().to_vector<float>() == std::vector<float>{1, 1});
+}
+
+TEST_CASE("inputs and options that do not fit are named") {
+  Conv2d conv(3, 8, {.kernel = 3});
+  CHECK(contains(error_of([&] { conv(Tensor::ones({1, 4, 8, 8})); }), "takes [N,3,H,W], but the input is [1,4,8,8]"));
+  Linear linear(12, 2);
+  CHECK(contains(error_of([&] { linear(Tensor::ones({1, 3, 2, 2})); }), "Is a Flatten missing?"));
+  BatchNorm2d norm(3);
+  CHECK(contains(error_of([&] { norm(Tensor::ones({2, 4, 2, 2})); }), "normalizes 3 channels"));
+  CHECK(contains(error_of([&] { norm(Tensor::ones({1, 3, 1, 1})); }), "more than one value per channel"));
+  CHECK(contains(error_of([] { Conv2d(3, 8, {.kernel = 3, .stride = 0}); }), "must be positive"));
+  CHECK(contains(error_of([] { Conv2d(3, 8, {.groups = 2}); }), "2 groups do not divide 3 input"));
+  CHECK(contains(error_of([] { Linear(0, 8); }), "must be positive"));
+  CHECK(contains(error_of([] { GroupNorm(3, 8); }), "3 groups do not divide 8 channels"));
+  CHECK(contains(error_of([] { Dropout(1); }), "must be in [0, 1)"));
+  CHECK(contains(error_of([] { MaxPool2d({.kernel = 0}); }), "must be positive"));
+  CHECK(contains(error_of([] { MaxPool2d()(Tensor::ones({2, 2})); }), "takes [N,C,H,W]"));
+}
+
+TEST_CASE("a summary counts parameters once and multiplications in every call, and changes nothing") {
+  class Twice : public Module {
+   public:
+    Twice() : conv_(child("conv", Conv2d(2, 2, {.kernel = 3, .padding = 1}))), norm_(child("norm", BatchNorm2d(2))) {}
+    Var forward(const Var& x) override { return norm_(conv_(conv_(x))); }
+
+   private:
+    Module &conv_, &norm_;
+  } net;
+  const Summary s = summary(net, {1, 2, 4, 5});
+  REQUIRE(s.layers.size() == 3);
+  CHECK(s.layers[0].name == "conv");
+  CHECK(s.layers[0].output == Shape{1, 2, 4, 5});
+  CHECK(s.layers[0].macs == 2 * 4 * 5 * 2 * 9);
+  CHECK(s.layers[1].parameters == 0);
+  CHECK(s.macs == 2 * 720);
+  CHECK(s.parameters == 38 + 4);
+  CHECK(net.training());
+  CHECK(net.state().at("norm.num_batches_tracked").item() == 0);
+  const std::string table = text(s);
+  CHECK(contains(table, "Conv2d(2, 2, kernel 3, padding 1)"));
+  CHECK(contains(table, "1,440"));
+}

@@ -1,0 +1,172 @@
+// The tree of modules: names, state, strict loading, modes, and draws that a resumed run repeats.
+#include "layers/module.h"
+
+#include <doctest/doctest.h>
+
+#include "layers/container.h"
+#include "layers/conv.h"
+#include "layers/dropout.h"
+#include "layers/init.h"
+#include "layers/linear.h"
+#include "layers/norm.h"
+#include "tests/data/temporary_folder.h"
+
+using namespace gradus;
+
+namespace {
+
+class Net : public Module {
+ public:
+  Net()
+      : conv_(child("conv1", Conv2d(3, 4, {.kernel = 3}))),
+        norm_(child("bn1", BatchNorm2d(4))),
+        drop_(child("drop", Sequential(Dropout(0.5), Dropout(0.5)))),
+        scale_(parameter("scale", Tensor::ones({4, 1, 1}))) {}
+  Var forward(const Var& x) override { return drop_(norm_(conv_(x))) * scale_; }
+  using Module::buffer;
+  using Module::child;
+  using Module::parameter;
+
+ private:
+  Module &conv_, &norm_, &drop_;
+  Parameter scale_;
+};
+
+std::vector<std::string> names_of(const StateDict& state) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : state) names.push_back(name);
+  return names;
+}
+
+std::vector<float> output(Module& model) { return model(Tensor::ones({2, 3, 5, 5})).value().to_vector<float>(); }
+
+}  // namespace
+
+TEST_CASE("parameters come in order of registration, own first, under their full names") {
+  std::vector<std::string> names;
+  for (const Parameter& p : Net().parameters()) names.push_back(p.name());
+  CHECK(names == std::vector<std::string>{"scale", "conv1.weight", "conv1.bias", "bn1.weight", "bn1.bias"});
+  CHECK(Net().parameter_count() == 4 + 4 * 27 + 4 + 4 + 4);
+}
+
+TEST_CASE("state has PyTorch's names, buffers included") {
+  CHECK(names_of(Net().state()) == std::vector<std::string>{"bn1.bias", "bn1.num_batches_tracked", "bn1.running_mean",
+                                                            "bn1.running_var", "bn1.weight", "conv1.bias",
+                                                            "conv1.weight", "scale"});
+}
+
+TEST_CASE("loading a state makes two models equal") {
+  manual_seed(1);
+  Net a, b;
+  a(Tensor::ones({2, 3, 5, 5}) * 2.0);  // moves the running averages
+  a.eval();
+  b.eval();
+  CHECK(output(a) != output(b));
+  b.load(a.state());
+  CHECK(output(a) == output(b));
+}
+
+TEST_CASE("a state that does not fit is refused with every reason at once, and changes nothing") {
+  Net net;
+  StateDict state;
+  for (const auto& [name, tensor] : net.state()) state[name] = Tensor::full(tensor.shape(), 7, tensor.dtype());
+  state.erase("conv1.bias");
+  state.erase("scale");
+  state["extra"] = Tensor::ones({1});
+  state["bn1.weight"] = Tensor::ones({5});
+  state["bn1.bias"] = Tensor::ones({4}, DType::float64);
+  const auto before = net.state().at("conv1.weight").to_vector<float>();
+  const std::string message = error_of([&] { net.load(state); });
+  for (const char* part : {"conv1.bias", "scale", "extra", "bn1.weight", "[5]", "[4]", "bn1.bias", "float64"})
+    CHECK_MESSAGE(contains(message, part), message);
+  CHECK(net.state().at("conv1.weight").to_vector<float>() == before);
+}
+
+TEST_CASE("names of parts are unique, not empty and without dots") {
+  Net net;
+  CHECK(contains(error_of([&] { net.child("conv1", Linear(1, 1)); }), "already has a part named \"conv1\""));
+  CHECK(contains(error_of([&] { net.parameter("conv1", Tensor::ones({1})); }), "already has"));
+  CHECK(contains(error_of([&] { net.buffer("a.b", Tensor::ones({1})); }), "no dot"));
+  CHECK(contains(error_of([&] { net.child("", Linear(1, 1)); }), "not empty"));
+}
+
+TEST_CASE("a module that is moved keeps its children and works") {
+  Net net;
+  net.eval();
+  const auto before = output(net);
+  Net moved = std::move(net);
+  CHECK(output(moved) == before);
+}
+
+TEST_CASE("a module without forward says so when it is called") {
+  class Silent : public Module {
+   public:
+    std::string describe() const override { return "Silent"; }
+  } silent;
+  CHECK(contains(error_of([&] { silent(Tensor::ones({1})); }), "Silent does not define forward"));
+}
+
+TEST_CASE("training and evaluation reach the whole tree, and EvalScope restores every module's own mode") {
+  Net net;
+  net.children()[1].second->eval();
+  const auto modes = [&] {
+    std::vector<bool> all;
+    net.visit([&](const std::string&, Module& module) { all.push_back(module.training()); });
+    return all;
+  };
+  const std::vector<bool> mixed = modes();
+  CHECK(mixed == std::vector<bool>{true, true, false, true, true, true});
+  {
+    const EvalScope scope(net);
+    CHECK(modes() == std::vector<bool>(6, false));
+  }
+  CHECK(modes() == mixed);
+  net.train();
+  CHECK(modes() == std::vector<bool>(6, true));
+}
+
+TEST_CASE("dropout draws are a function of seed, layer, step and call") {
+  Sequential net(Dropout(0.5), Dropout(0.5));
+  const auto draw = [](Module& layer) { return layer(Tensor::ones({64})).value().to_vector<float>(); };
+  Module &first = *net.children()[0].second, &second = *net.children()[1].second;
+  net.seed(3);
+  net.set_step(10);
+  const auto a = draw(first), again = draw(first), other = draw(second);
+  CHECK(a != again);
+  CHECK(a != other);
+  net.set_step(11);
+  CHECK(draw(first) != a);
+  net.set_step(10);
+  CHECK(draw(first) == a);
+  CHECK(draw(first) == again);
+  CHECK(draw(second) == other);
+  net.seed(4);
+  net.set_step(10);
+  CHECK(draw(first) != a);
+}
+
+TEST_CASE("a resumed run draws what the uninterrupted one drew") {
+  const auto masks = [](Module& net, uint64_t from, uint64_t to) {
+    std::vector<std::vector<float>> all;
+    for (uint64_t step = from; step < to; ++step) {
+      net.set_step(step);
+      all.push_back(net(Tensor::ones({32})).value().to_vector<float>());
+    }
+    return all;
+  };
+  Sequential whole(Dropout(0.3), Dropout(0.3)), resumed(Dropout(0.3), Dropout(0.3));
+  whole.seed(5);
+  resumed.seed(5);
+  const auto all = masks(whole, 0, 6), rest = masks(resumed, 3, 6);
+  CHECK(std::vector(all.begin() + 3, all.end()) == rest);
+}
+
+TEST_CASE("models built after equal seeds are equal, and draw alike") {
+  manual_seed(9);
+  Net a;
+  manual_seed(9);
+  Net b;
+  Net c;
+  CHECK(output(a) == output(b));
+  CHECK(output(a) != output(c));
+}
