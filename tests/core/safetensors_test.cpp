@@ -86,9 +86,9 @@ TEST_CASE("every dtype, rank 0, empty tensors, views and metadata come back as t
   const safetensors::Content loaded = safetensors::load(path);
   CHECK(loaded.metadata == metadata);
   REQUIRE(loaded.tensors.size() == saved.size());
-  for (const auto& [name, tensor] : saved) {
-    INFO(name);
-    const Tensor& found = loaded.tensors.at(name);
+  for (const auto& item : saved) {
+    INFO(item.first);
+    const Tensor &tensor = item.second, &found = loaded.tensors.at(item.first);
     CHECK(found.dtype() == tensor.dtype());
     REQUIRE(found.shape() == tensor.shape());
     CHECK(cast(found, DType::float64).to_vector<double>() == cast(tensor, DType::float64).to_vector<double>());

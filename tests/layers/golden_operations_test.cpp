@@ -75,7 +75,9 @@ template <class T>
 void check_operations(double tolerance) {
   const nlohmann::json golden_values = golden::read("operations.json");
   CHECK(golden_values.size() == operations.size());
-  for (const auto& [name, expected] : golden_values.items()) {
+  for (const auto& item : golden_values.items()) {
+    const std::string& name = item.key();
+    const nlohmann::json& expected = item.value();
     INFO(name);
     REQUIRE(operations.contains(name));
     Inputs inputs;
@@ -85,9 +87,9 @@ void check_operations(double tolerance) {
     y.backward(golden::values<T>(name + " gy", y.shape()), {});
     const nlohmann::json& results = expected.at("results");
     check_result<T>(y.value(), results.at("y"), tolerance);
-    for (const auto& [key, input] : inputs) {
-      INFO("gradient of ", key);
-      check_result<T>(input.grad(), results.at("grad " + key), tolerance);
+    for (const auto& input : inputs) {
+      INFO("gradient of ", input.first);
+      check_result<T>(input.second.grad(), results.at("grad " + input.first), tolerance);
     }
   }
 }
