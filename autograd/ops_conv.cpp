@@ -50,10 +50,16 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& s
   return record("conv2d", y, {x, weight, bias},
                 [x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad()), y = SavedOutput(y, relu),
                  spec, relu](const Var& gy, Inputs in) {
-                  const Var g = relu ? relu_grad(gy, y.get(in)) : gy;
+                  Var g = gy;
+                  if (relu && in.needs(2) && !recording()) {
+                    BiasReluGradients both = bias_relu_backward(gy.value(), y.get(in).value());
+                    g = both.gz, in[2] = both.gbias;
+                  } else {
+                    if (relu) g = relu_grad(gy, y.get(in));
+                    if (in.needs(2)) in[2] = sum(g, {0, 2, 3});
+                  }
                   if (in.needs(0)) in[0] = grad_input(g, w.get(in), spec, in.shape(0));
                   if (in.needs(1)) in[1] = grad_weight(g, x.get(in), spec, in.shape(1));
-                  if (in.needs(2)) in[2] = sum(g, {0, 2, 3});
                 });
 }
 

@@ -132,6 +132,11 @@ Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dSpec& spec);
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec, bool relu = false);
 Tensor conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, const Shape& x);
 Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, const Shape& w);
+/// Gradients before a bias per channel and a relu, from the gradient of the result y [N, C, H, W] and y itself.
+struct BiasReluGradients {
+  Tensor gz, gbias;
+};
+BiasReluGradients bias_relu_backward(const Tensor& gy, const Tensor& y);
 struct MaxPooled { Tensor values, index; };
 MaxPooled max_pool2d(const Tensor& x, const Pool2dSpec& spec);
 /// `index` is one that max_pool2d gave for an input of x's height and width; its values are not checked.

@@ -110,6 +110,16 @@ Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& s
   return gw;
 }
 
+BiasReluGradients bias_relu_backward(const Tensor& gy, const Tensor& y) {
+  check::floating("bias_relu_backward", gy);
+  check::same_dtype("bias_relu_backward", gy, y);
+  if (y.rank() != 4) fail(ErrorKind::shape, "bias_relu_backward", "y needs 4 dimensions [N,C,H,W], got ", y.shape());
+  check::shape("bias_relu_backward", "the gradient", gy, y.shape());
+  BiasReluGradients out = {channels_last(y.shape(), y.dtype()), Tensor::empty({y.shape()[1]}, y.dtype())};
+  kernels::bias_relu_backward(gy, y, out.gz, out.gbias);
+  return out;
+}
+
 // ---- Pooling -------------------------------------------------------------------------------------------------------
 
 MaxPooled max_pool2d(const Tensor& x, const Pool2dSpec& spec) {

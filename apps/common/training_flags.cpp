@@ -1,6 +1,7 @@
 #include "apps/common/training_flags.h"
 
 #include "apps/common/command_line.h"
+#include "core/convolution.h"
 #include "core/parallel.h"
 
 namespace gradus::apps {
@@ -68,6 +69,11 @@ void TrainingFlags::add_to(CLI::App& app) {
       ->check(at_least(0))
       ->group(group);
   app.add_option("--threads", threads, "of the computation; 0: all cores")->check(at_least(0))->group(group);
+  app.add_option("--conv", conv,
+                 "algorithm of convolutions. auto: a fixed rule by shape; measure: whichever is faster here, so that\n"
+                 "equal runs may differ in the last bits")
+      ->check(one_of({"auto", "direct", "winograd", "measure"}))
+      ->group(group);
   app.add_option("--workers", workers, "threads that prepare batches; results do not depend on them")
       ->check(at_least(0))
       ->group(group);
@@ -89,6 +95,7 @@ void TrainingFlags::resolve() {
 
   if (threads > 0) set_num_threads(static_cast<int>(threads));
   threads = num_threads();
+  set_conv_algorithm(parse_conv_algorithm(conv));
 }
 
 std::vector<std::string> TrainingFlags::without_effect(const CLI::App& app) const {
@@ -124,6 +131,7 @@ Record TrainingFlags::record() const {
           {"weights", weights},
           {"seed", seed},
           {"threads", threads},
+          {"conv", conv},
           {"workers", workers}};
 }
 

@@ -28,12 +28,13 @@ struct TrainingFlags {
   uint64_t seed = 0;
   int64_t threads = 0;  ///< 0 stands for all cores until resolve()
   int64_t workers = 1;
-  std::string weights, out;  ///< none where empty
+  std::string conv = "auto";  ///< algorithm of convolutions, as parse_conv_algorithm reads it
+  std::string weights, out;   ///< none where empty
   bool json = false;
 
   void add_to(CLI::App& app);
-  /// Fills in what depends on other flags and sets the number of threads. Throws UsageError where flags contradict each
-  /// other.
+  /// Fills in what depends on other flags and sets the number of threads and the algorithm of convolutions. Throws
+  /// UsageError where flags contradict each other.
   void resolve();
   /// Which of the given flags have no effect, one sentence each. Call after resolve().
   std::vector<std::string> without_effect(const CLI::App& app) const;

@@ -156,4 +156,29 @@ void reduce(ReduceOp op, const Tensor& x, Tensor& out) {
   });
 }
 
+void bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& gbias) {
+  if (y.dtype() != DType::float32 || y.numel() == 0) return ref::bias_relu_backward(gy, y, gz, gbias);
+  const Tensor gradient = cpu::as_layout(gy, Layout::channels_last), result = cpu::as_layout(y, Layout::channels_last);
+  const int64_t channels = y.shape()[1], rows = y.numel() / channels;
+  const int64_t stretch = std::max<int64_t>(1, piece_elements / channels), stretches = pieces(rows, stretch);
+  std::vector<double> partial(static_cast<size_t>(stretches * channels));
+  cpu::write_as_layout(gz, Layout::channels_last, [&](Tensor& out) {
+    parallel_for(stretches, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t s = begin; s < end; ++s) {
+        const int64_t at = s * stretch * channels;
+        cpu::vector::kernels().mask_columns(gradient.data<float>() + at, result.data<float>() + at,
+                                            std::min(stretch, rows - s * stretch), channels, out.data<float>() + at,
+                                            &partial[static_cast<size_t>(s * channels)]);
+      }
+    });
+  });
+  cpu::write_as_layout(gbias, Layout::contiguous, [&](Tensor& out) {
+    for (int64_t c = 0; c < channels; ++c) {
+      double total = 0;
+      for (int64_t s = 0; s < stretches; ++s) total += partial[static_cast<size_t>(s * channels + c)];
+      out.data<float>()[c] = static_cast<float>(total);
+    }
+  });
+}
+
 }  // namespace gradus::kernels

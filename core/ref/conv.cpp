@@ -141,4 +141,18 @@ void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spe
   });
 }
 
+void bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& gbias) {
+  visit_floating("bias_relu_backward", gy.dtype(), [&]<class T>(T) {
+    const Strides per_channel = {0, 1, 0, 0};
+    std::vector<double> sums(static_cast<size_t>(gbias.numel()));
+    for_each_element<4>(gy.shape(), {gy.strides(), y.strides(), gz.strides(), per_channel}, [&](const Offsets<4>& at) {
+      const T kept = pointer<T>(y)[at[1]] > 0 ? pointer<T>(gy)[at[0]] : T{0};
+      pointer<T>(gz)[at[2]] = kept;
+      sums[static_cast<size_t>(at[3])] += static_cast<double>(kept);
+    });
+    for (size_t c = 0; c < sums.size(); ++c)
+      pointer<T>(gbias)[static_cast<int64_t>(c) * gbias.strides()[0]] = static_cast<T>(sums[c]);
+  });
+}
+
 }  // namespace gradus::ref

@@ -102,16 +102,27 @@ TEST_CASE("weights that are corrupt, or of another model, are named and say what
 }
 
 TEST_CASE("values that a flag cannot take, and flags that contradict each other, are bad usage") {
-  const std::vector<Words> table = {{"--batch", "0"},      {"--batch", "2.5"},
-                                    {"--lr", "-0.1"},      {"--lr", "nan"},
-                                    {"--lr-drop", "80,"},  {"--lr-drop", "80,25"},
-                                    {"--momentum", "1"},   {"--weight-decay", "-1"},
-                                    {"--rank", "-1"},      {"--hyper-lr", "inf"},
-                                    {"--seed", "-1"},      {"--threads", "-2"},
-                                    {"--workers", "x"},    {"--train-samples", "-5"},
-                                    {"--rule", "sdg"},     {"--preconditioner", "kfac"},
-                                    {"--model", "resnet"}, {"--padding", "2"},
-                                    {"--augment"},         {"--rule", "adamw", "--decay-mode", "coupled"}};
+  const std::vector<Words> table = {{"--batch", "0"},
+                                    {"--batch", "2.5"},
+                                    {"--lr", "-0.1"},
+                                    {"--lr", "nan"},
+                                    {"--lr-drop", "80,"},
+                                    {"--lr-drop", "80,25"},
+                                    {"--momentum", "1"},
+                                    {"--weight-decay", "-1"},
+                                    {"--rank", "-1"},
+                                    {"--hyper-lr", "inf"},
+                                    {"--seed", "-1"},
+                                    {"--threads", "-2"},
+                                    {"--workers", "x"},
+                                    {"--train-samples", "-5"},
+                                    {"--rule", "sdg"},
+                                    {"--preconditioner", "kfac"},
+                                    {"--model", "resnet"},
+                                    {"--padding", "2"},
+                                    {"--conv", "fft"},
+                                    {"--augment"},
+                                    {"--rule", "adamw", "--decay-mode", "coupled"}};
   for (const Words& words : table) {
     CAPTURE(words[0]);
     CAPTURE(words.back());

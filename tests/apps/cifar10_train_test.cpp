@@ -98,6 +98,15 @@ TEST_CASE("the run folder holds what was printed, exactly") {
   CHECK(config.at("train_images") == 24);
 }
 
+TEST_CASE("--conv chooses the algorithm of convolutions and is on record") {
+  const TinyImages images;
+  for (const char* algorithm : {"auto", "direct"})
+    train(images, {"--conv", algorithm, "--epochs", "1", "--out", images / algorithm});
+  CHECK(Json::parse(read_file(images / "auto/config.json")).at("conv") == "auto");
+  CHECK(Json::parse(read_file(images / "direct/config.json")).at("conv") == "direct");
+  CHECK(read_file(images / "auto/weights.safetensors") != read_file(images / "direct/weights.safetensors"));
+}
+
 TEST_CASE("preconditioners that do not learn (--hyper-lr 0) give the losses of none, bit for bit") {
   const TinyImages images;
   train(images, {"--out", images / "none", "--preconditioner", "none"});

@@ -119,3 +119,44 @@ TEST_CASE("reductions give the same bits for every number of threads") {
   }
   set_num_threads(before);
 }
+
+TEST_CASE(
+    "the gradients before a bias and a relu agree with the reference for every number of channels and memory order") {
+  for (const Shape& shape : {Shape{2, 1, 3, 5}, Shape{3, 10, 8, 8}, Shape{1, 16, 1, 1}, Shape{2, 31, 9, 7},
+                             Shape{4, 96, 20, 33}, Shape{1, 130, 5, 5}, Shape{2, 1000, 3, 2}}) {
+    CAPTURE(shape);
+    const Tensor gy = random(shape, 1), y = random(shape, 2);
+    const Shape channels{shape[1]};
+    Tensor gz = Tensor::empty(shape), gbias = Tensor::empty(channels), magnitude = Tensor::empty(channels);
+    Tensor absolute_gz = Tensor::empty(shape);
+    ref::bias_relu_backward(gy, y, gz, gbias);
+    ref::bias_relu_backward(absolute(gy), y, absolute_gz, magnitude);
+    const auto magnitudes = elements(magnitude);
+    for (const Memory memory : every_memory) {
+      Tensor got = empty_in(memory, shape), got_bias = empty_in(memory, channels);
+      kernels::bias_relu_backward(in(memory, gy), in(memory, y), got, got_bias);
+      check_equal(got, gz);
+      check_within(got_bias, gbias, [&](size_t i) { return sum_bound * magnitudes[i]; });
+    }
+  }
+}
+
+TEST_CASE("the gradients before a bias and a relu have the same bits for any number of threads") {
+  const int before = num_threads();
+  const Tensor gy = random({8, 96, 16, 16}, 1), y = random({8, 96, 16, 16}, 2);
+  Tensor gz = Tensor::empty(y.shape()), one = Tensor::empty({96}), three = Tensor::empty({96});
+  set_num_threads(1);
+  kernels::bias_relu_backward(gy, y, gz, one);
+  set_num_threads(3);
+  kernels::bias_relu_backward(gy, y, gz, three);
+  set_num_threads(before);
+  CHECK(bits_of(one) == bits_of(three));
+}
+
+TEST_CASE("before a relu NaN in the gradient stays where the result was positive and is masked elsewhere") {
+  Tensor gz = Tensor::empty({1, 2, 1, 1}), gbias = Tensor::empty({2});
+  kernels::bias_relu_backward(Tensor::full({1, 2, 1, 1}, std::nan("")),
+                              Tensor::from(std::vector<float>{1, 0}, {1, 2, 1, 1}), gz, gbias);
+  CHECK(std::isnan(gbias.to_vector<float>()[0]));
+  CHECK(gbias.to_vector<float>()[1] == 0);
+}

@@ -264,6 +264,19 @@ TEST_CASE("gradients of overlapping windows add up") {
         Values{5, 5.5, 0.5});
 }
 
+TEST_CASE(
+    "the gradients before a bias and a relu are masked by the result, summed per channel, and name what does not fit") {
+  const Tensor gy = Tensor::from<float>({1, 2, 4, 8}, {1, 2, 1, 2}),
+               y = Tensor::from<float>({5, 0, 3, 2}, {1, 2, 1, 2});
+  const BiasReluGradients g = bias_relu_backward(gy, y);
+  CHECK(elements(g.gz) == Values{1, 0, 4, 8});
+  CHECK(elements(g.gbias) == Values{1, 12});
+  CHECK_THROWS_WITH_AS(bias_relu_backward(gy, Tensor::zeros({2, 2})),
+                       "[bias_relu_backward] y needs 4 dimensions [N,C,H,W], got [2,2]", Error);
+  CHECK_THROWS_AS(bias_relu_backward(gy, Tensor::zeros({1, 2, 2, 1})), Error);
+  CHECK_THROWS_AS(bias_relu_backward(gy, Tensor::zeros({1, 2, 1, 2}, DType::float64)), Error);
+}
+
 TEST_CASE("pooling names what does not fit") {
   const Tensor x = Tensor::zeros({1, 2, 4, 4});
   CHECK_THROWS_WITH_AS(max_pool2d(Tensor::zeros({4, 4}), {}),

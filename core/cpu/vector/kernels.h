@@ -71,6 +71,8 @@ struct Kernels {
   double (*reduce_row[3])(const float* x, int64_t n);
   /// totals[j] over `rows` rows of n columns; at least one row.
   void (*reduce_columns[3])(const float* x, int64_t rows, int64_t row_stride, int64_t n, double* totals);
+  /// out = y > 0 ? gy : 0 in rows of n without gaps, and totals[j] the sums of its columns.
+  void (*mask_columns)(const float* gy, const float* y, int64_t rows, int64_t n, float* out, double* totals);
 
   // Dropout. keep[4 i + lane] = whether the upper 24 bits of that word of block key.offset + i reach the threshold.
   void (*draw_keep)(const RandomKey& key, int64_t blocks, uint32_t threshold, uint8_t* keep);

@@ -75,6 +75,35 @@ void reduce_columns(const float* x, int64_t rows, int64_t row_stride, int64_t n,
   }
 }
 
+/// Rows are read from end to end, as memory likes it; the float sums of a stretch of rows stay in the nearest cache.
+void mask_columns(const float* gy, const float* y, int64_t rows, int64_t n, float* out, double* totals) {
+  constexpr int64_t most = 64;  // packs side by side
+  for (int64_t first = 0; first < n; first += most * width) {
+    const int64_t columns = n - first < most * width ? n - first : most * width;
+    const int64_t whole = columns / width, rest = columns % width;
+    for (int64_t j = 0; j < columns; ++j) totals[first + j] = 0;
+    for (int64_t row = 0; row < rows; row += stretch_rows) {
+      const int64_t end = rows - row < stretch_rows ? rows : row + stretch_rows;
+      Pack sums[most + 1] = {};
+      for (int64_t r = row; r < end; ++r) {
+        const int64_t at = r * n + first;
+        for (int64_t j = 0; j < whole; ++j) {
+          const Pack kept = load(y + at + j * width) > 0 ? load(gy + at + j * width) : Pack{};
+          store(out + at + j * width, kept);
+          sums[j] += kept;
+        }
+        if (rest > 0) {
+          const int64_t last = at + whole * width;
+          const Pack kept = load_first(y + last, rest) > 0 ? load_first(gy + last, rest) : Pack{};
+          store_first(out + last, kept, rest);
+          sums[whole] += kept;
+        }
+      }
+      for (int64_t j = 0; j < columns; ++j) totals[first + j] += static_cast<double>(sums[j / width][j % width]);
+    }
+  }
+}
+
 }  // namespace
 
 void add_reduce(Kernels& table) {
@@ -85,6 +114,7 @@ void add_reduce(Kernels& table) {
   set(ReduceOp::sum, Sum());
   set(ReduceOp::max, Max());
   set(ReduceOp::min, Min());
+  table.mask_columns = mask_columns;
 }
 
 }  // namespace gradus::cpu::vector::GRADUS_ISA
