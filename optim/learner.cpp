@@ -74,11 +74,14 @@ void Learner::slots(Slots& slots) {
   slots.nest(rule_name_, *rule_);
 }
 
-PreconditionerReport Learner::report(const Tensor& g, const StepInfo& at) const {
+PreconditionerReport Learner::report(const Tensor& g, const StepInfo& at, Diagnose what) const {
   PreconditionerReport report;
-  report.matrix = preconditioner_->matrix(learned_, at);
-  report.eigenvalues = preconditioner_->eigenvalues(learned_, at);
-  report.frobenius = norm(report.matrix.defined() ? report.matrix : report.eigenvalues);
+  report.frobenius = std::nan("");
+  if (what == Diagnose::everything) {
+    report.matrix = preconditioner_->matrix(learned_, at);
+    report.eigenvalues = preconditioner_->eigenvalues(learned_, at);
+    report.frobenius = norm(report.matrix.defined() ? report.matrix : report.eigenvalues);
+  }
   report.paper_parameters = preconditioner_->paper_count();
   report.stored_parameters = learned_.numel();
   const Tensor& x = g.defined() ? g : previous_;

@@ -27,7 +27,7 @@ class Learner {
   /// To be called after the slots were written from outside.
   void loaded() { previous_version_ = previous_.defined() ? previous_.version() : 0; }
   /// Without names and state bytes; g may be undefined.
-  PreconditionerReport report(const Tensor& g, const StepInfo& at) const;
+  PreconditionerReport report(const Tensor& g, const StepInfo& at, Diagnose what) const;
 
  private:
   void learn(const Tensor& g, const Settings& hyper);

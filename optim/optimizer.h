@@ -79,7 +79,7 @@ class Optimizer {
   int64_t state_bytes() const;
 
   /// One report per preconditioned parameter, in order of parameters.
-  std::vector<PreconditionerReport> diagnostics() const;
+  std::vector<PreconditionerReport> diagnostics(Diagnose what = Diagnose::everything) const;
 
  private:
   friend class Builder;

@@ -156,11 +156,11 @@ optim::AnyPreconditioner TrainingFlags::make_preconditioner() const {
                                                : Form::automatic,
                     .norm = preconditioner == "fop-norm" ? optim::Fop::Norm::through : optim::Fop::Norm::off,
                     .rank = rank,
+                    .init_gain = init_gain,
                     .seed = seed};
 }
 
-optim::Optimizer TrainingFlags::make_optimizer(const std::vector<Parameter>& parameters,
-                                               int64_t steps_per_epoch) const {
+optim::Builder TrainingFlags::make_builder(const std::vector<Parameter>& parameters, int64_t steps_per_epoch) const {
   using optim::DecayMode;
   return optim::over(parameters)
       .precondition(make_preconditioner())
@@ -168,8 +168,7 @@ optim::Optimizer TrainingFlags::make_optimizer(const std::vector<Parameter>& par
       .schedule(optim::per_epoch(optim::multi_step(parse_epoch_list(lr_drop)), steps_per_epoch))
       .weight_decay({.rate = *weight_decay,
                      .mode = *decay_mode == "coupled" ? DecayMode::coupled : DecayMode::decoupled,
-                     .where = optim::is_weight})
-      .build();
+                     .where = optim::is_weight});
 }
 
 }  // namespace gradus::apps

@@ -21,6 +21,7 @@ struct TrainingFlags {
   std::string rule = "momentum", preconditioner = "fop", form = "auto", hyper_rule = "adam";
   int64_t rank = 0;
   double hyper_lr = 1e-4, momentum = 0.9;
+  double init_gain = optim::Fop().init_gain;  ///< not a flag
   std::optional<double> lr, weight_decay;
   std::optional<std::string> decay_mode;
   std::string lr_drop = "none";
@@ -42,11 +43,15 @@ struct TrainingFlags {
   Record record() const;
 
   /// Call after resolve().
-  optim::Optimizer make_optimizer(const std::vector<Parameter>& parameters, int64_t steps_per_epoch) const;
+  optim::Optimizer make_optimizer(const std::vector<Parameter>& parameters, int64_t steps_per_epoch) const {
+    return make_builder(parameters, steps_per_epoch).build();
+  }
+  /// For programs that add to it.
+  optim::Builder make_builder(const std::vector<Parameter>& parameters, int64_t steps_per_epoch) const;
+  optim::AnyPreconditioner make_preconditioner() const;
 
  private:
   optim::AnyRule make_rule() const;
-  optim::AnyPreconditioner make_preconditioner() const;
 };
 
 }  // namespace gradus::apps

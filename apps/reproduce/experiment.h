@@ -1,26 +1,44 @@
-// An experiment of the paper: a name, a title, and a function that runs it and shows the paper's values beside ours. To
-// add one, write NAME.cpp with its description (runs, published values) and its reader, and list it in experiments.cpp.
+// An experiment of the paper: the trainings that it needs, and a reader that sets their results beside the published
+// ones. To add one, write NAME.cpp with these two functions and list it in experiments.cpp; training, resuming, files
+// and plots are the frame's.
 #pragma once
 
 #include <span>
 #include <string>
+#include <vector>
+
+#include "apps/reproduce/context.h"
+#include "apps/reproduce/report.h"
 
 namespace gradus::reproduce {
 
-/// What the command line asked for.
-struct Request {
-  bool json = false;  ///< one JSON object per line and finished run on standard output, instead of a table
-  std::string out;    ///< folder for results, or none: files go to OUT/NAME/
-};
-
 struct Experiment {
   const char* name;   ///< "figure_1"
-  const char* title;  ///< one line for --list
-  void (*run)(const Request&);
+  const char* title;  ///< one line for --list and headings
+  Images images = Images::none;
+  /// The trainings that are known so far: called again when they are finished, as some depend on the results of others.
+  /// Null where the reader does all the work, in seconds.
+  std::vector<Run> (*runs)(const Context&) = nullptr;
+  void (*read)(const Context&, Report&) = nullptr;
+  const char* missing = nullptr;  ///< what this version lacks to run it; null where nothing
 };
 
 std::span<const Experiment> experiments();
 
-void figure_1(const Request&);
+void read_figure_1(const Context&, Report&);
+std::vector<Run> runs_table_cifar10(const Context&);
+void read_table_cifar10(const Context&, Report&);
+std::vector<Run> runs_figure_3a(const Context&);
+void read_figure_3a(const Context&, Report&);
+std::vector<Run> runs_figure_3b(const Context&);
+void read_figure_3b(const Context&, Report&);
+std::vector<Run> runs_figure_5(const Context&);
+void read_figure_5(const Context&, Report&);
+std::vector<Run> runs_figure_a1(const Context&);
+void read_figure_a1(const Context&, Report&);
+std::vector<Run> runs_figure_a2(const Context&);
+void read_figure_a2(const Context&, Report&);
+void read_theorem_1(const Context&, Report&);
+void read_theorem_2(const Context&, Report&);
 
 }  // namespace gradus::reproduce

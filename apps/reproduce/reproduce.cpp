@@ -1,6 +1,12 @@
 // Runs experiments of the FOP paper (Moskovitz et al. 2019) and shows the published values beside the measured ones.
+#include <filesystem>
+#include <map>
+
 #include "apps/common/command_line.h"
-#include "apps/reproduce/experiment.h"
+#include "apps/common/interrupt.h"
+#include "apps/common/run_directory.h"
+#include "apps/reproduce/campaign.h"
+#include "core/error.h"
 
 using namespace gradus;
 using namespace gradus::reproduce;
@@ -10,18 +16,56 @@ namespace {
 constexpr const char* examples = R"(Examples:
   reproduce --list
       what there is
-  reproduce figure_1
-      a table of the paper's iteration counts and ours
-  reproduce figure_1 --json --out results
-      the same as JSON for another program, and as files under results/figure_1)";
+  reproduce figure_1 theorem_2
+      what needs no data: files under results/, tables on the terminal
+  reproduce figure_a1 --scale paper --data mnist --out results
+      the paper's protocol; stopped at any moment, the same command goes on where it was
+  reproduce all --scale smoke
+      everything within three minutes, to see that it works)";
 
-const Experiment& find(const std::string& name) {
-  std::string known;
-  for (const Experiment& experiment : experiments()) {
-    if (name == experiment.name) return experiment;
-    known += (known.empty() ? "" : ", ") + std::string(experiment.name);
+std::string line_of(const Experiment& experiment) {
+  std::string line = experiment.name;
+  line.resize(16, ' ');
+  return line + experiment.title + (experiment.missing ? std::string(" (") + experiment.missing + ")" : "");
+}
+
+std::vector<const Experiment*> choose(const std::vector<std::string>& names) {
+  std::vector<const Experiment*> chosen;
+  for (const std::string& name : names) {
+    const size_t before = chosen.size();
+    std::string known;
+    for (const Experiment& experiment : experiments()) {
+      if (name == experiment.name || (name == "all" && !experiment.missing)) chosen.push_back(&experiment);
+      known += std::string(", ") + experiment.name;
+    }
+    if (chosen.size() == before)
+      throw apps::UsageError("no experiment is called '" + name + "'; there are: all" + known);
   }
-  throw apps::UsageError("no experiment is called '" + name + "'; there are: " + known);
+  return chosen;
+}
+
+int reproduce_all(const Request& request, const std::vector<const Experiment*>& chosen) {
+  for (const Experiment* experiment : chosen)
+    if (experiment->missing) fail(ErrorKind::value, experiment->name, experiment->missing);
+  const apps::RunDirectory out(request.out);  // before the work, so that a mistyped path costs none
+  const Ledger ledger(request.out);
+  const apps::DeferInterrupts deferred;
+  if (request.jobs > 1) run_in_processes(request, ledger, chosen);
+  const Context context(request, ledger);
+  Campaign campaign(context);
+  for (const Experiment* experiment : chosen) {
+    const Campaign::End end = campaign.run_all(*experiment);
+    if (end != Campaign::End::finished) {
+      apps::note(std::string(end == Campaign::End::interrupted ? "interrupted" : "the budget is used up") + " in " +
+                 experiment->name + "; the same command goes on from here");
+      return end == Campaign::End::interrupted ? apps::exit_interrupted : 0;
+    }
+    Report report(context, experiment->name, experiment->title, experiment->images);
+    experiment->read(context, report);
+    report.finish(experiment->runs ? experiment->runs(context) : std::vector<Run>());
+    write_index(request.out);
+  }
+  return 0;
 }
 
 }  // namespace
@@ -32,19 +76,30 @@ int main(int argc, char** argv) {
   std::vector<std::string> names;
   bool list = false;
   Request request;
-  app.add_option("EXPERIMENT", names, "which experiments, one after another");
+  const std::map<std::string, Scale> scales{{"smoke", Scale::smoke}, {"cpu", Scale::cpu}, {"paper", Scale::paper}};
+  app.add_option("EXPERIMENT", names, "which experiments, one after another; all: every one that can be run");
   app.add_flag("--list", list, "name the experiments that there are");
-  app.add_flag("--json", request.json, "one JSON object per line on standard output instead of a table");
-  app.add_option("--out", request.out, "folder for the results: files go to OUT/EXPERIMENT/");
+  app.add_option(
+         "--scale", request.scale,
+         "smoke: seconds, to see that it works; cpu: under 45 minutes each on two cores; paper: the protocol of\n"
+         "the paper [cpu]")
+      ->transform(CLI::Transformer(scales))
+      ->option_text("{smoke,cpu,paper}");
+  app.add_option("--data", request.data,
+                 "where data sets lie: one, or a folder of them. At smoke scale a missing one is replaced by synthetic "
+                 "images");
+  app.add_option("--seeds", request.seeds, "how many, instead of what the scale says")->check(apps::at_least(1));
+  app.add_option("--jobs", request.jobs, "processes that share the trainings and the cores")->check(apps::at_least(1));
+  app.add_option("--budget", request.budget, "stop after so many minutes; the same command then goes on")
+      ->check(apps::above(0));
+  app.add_option("--out", request.out, "folder for the results: files go to OUT/EXPERIMENT/")->capture_default_str();
+  app.add_flag("--json", request.json, "one JSON object per line on standard output instead of tables");
   return apps::run(app, argc, argv, [&] {
     if (list)
-      for (const Experiment& experiment : experiments())
-        apps::print_line(std::string(experiment.name) + "  " + experiment.title);
+      for (const Experiment& experiment : experiments()) apps::print_line(line_of(experiment));
     else if (names.empty())
       throw apps::UsageError("name an experiment, or --list them");
-    std::vector<const Experiment*> chosen;  // all names are checked before anything runs
-    for (const std::string& name : names) chosen.push_back(&find(name));
-    for (const Experiment* experiment : chosen) experiment->run(request);
-    return 0;
+    const std::vector<const Experiment*> chosen = choose(names);
+    return chosen.empty() ? 0 : reproduce_all(request, chosen);
   });
 }

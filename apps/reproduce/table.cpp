@@ -4,17 +4,26 @@
 
 namespace gradus::reproduce {
 
+namespace {
+
+// Of UTF-8 text: bytes that go on with a character do not count.
+size_t width(const std::string& text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+}  // namespace
+
 std::string Table::aligned(bool bars) const {
   std::vector<size_t> widths;
   for (size_t column = 0; column < header.size(); ++column) {
-    widths.push_back(header[column].size());
-    for (const auto& row : rows) widths.back() = std::max(widths.back(), row[column].size());
+    widths.push_back(width(header[column]));
+    for (const auto& row : rows) widths.back() = std::max(widths.back(), width(row[column]));
   }
   std::string text;
   const auto add_line = [&](const auto& cell, char fill) {
     for (size_t column = 0; column < widths.size(); ++column) {
       std::string padded = cell(column);
-      padded.resize(widths[column], fill);
+      padded.append(widths[column] - std::min(widths[column], width(padded)), fill);
       text += bars ? "| " + padded + " " : (column ? "  " : "") + padded;
     }
     if (bars) text += "|";

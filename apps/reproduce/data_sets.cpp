@@ -1,0 +1,115 @@
+#include "apps/reproduce/data_sets.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+
+#include "core/error.h"
+#include "data/cache.h"
+#include "data/cifar10.h"
+#include "data/file_source.h"
+#include "data/image_folder.h"
+#include "data/locate.h"
+#include "data/mnist.h"
+
+namespace gradus::reproduce {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_archive(const std::string& path) {
+  for (const char* ending : {".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip"})
+    if (path.ends_with(ending)) return true;
+  return false;
+}
+
+// train/CLASS/FILE or val/CLASS/FILE: the folder that the file lies in, as far as it matters here.
+bool is_cifar10_picture(const std::string& name) {
+  if (!is_image_folder_name(name)) return false;
+  const auto& classes = cifar10_classes();
+  return std::any_of(classes.begin(), classes.end(),
+                     [&](const std::string& c) { return name.find("/" + c + "/") != std::string::npos; });
+}
+
+// Told by the names of its files alone, so that nothing large is read in vain. A data set of another kind may lie in
+// the same folder: it does not end the search. In an archive the first file that is known decides.
+bool holds(Images images, const std::string& path) {
+  bool found = false;
+  const FileSource source(path);
+  source.visit([&](const std::string& name, const auto&) {
+    const bool mnist = is_mnist_name(name), cifar10 = is_cifar10_name(name) || is_cifar10_picture(name);
+    found = images == Images::mnist ? mnist : cifar10;
+    return !found && !(source.is_archive() && (mnist || cifar10 || is_image_folder_name(name)));
+  });
+  return found;
+}
+
+// The path itself after what lies in it: a folder of data sets holds each of them, but is none.
+std::vector<std::string> candidates(const std::string& path) {
+  std::vector<std::string> inside;
+  if (fs::is_directory(path)) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+      const std::string name = entry.path().filename().string();
+      if (name[0] != '.' && (entry.is_directory() || is_archive(name))) inside.push_back(entry.path().string());
+    }
+    std::sort(inside.begin(), inside.end());
+  }
+  inside.push_back(path);
+  return inside;
+}
+
+std::optional<std::string> locate(Images images, const std::string& path) {
+  for (const std::string& candidate : candidates(path))
+    if (holds(images, candidate)) return candidate;
+  return std::nullopt;
+}
+
+// Grey 28 x 28 middles of the synthetic 32 x 32 pictures: MNIST's shape.
+Dataset as_small_grey(const Dataset& colour) {
+  constexpr int64_t side = 28, margin = 2, whole = 32;
+  DatasetInfo info = colour.info();
+  info.name += ", grey 28x28";
+  info.channels = 1;
+  info.height = info.width = side;
+  std::vector<uint8_t> pixels;
+  for (int64_t i = 0; i < colour.size(); ++i) {
+    const auto image = colour.image(i);
+    for (int64_t y = margin; y < margin + side; ++y)
+      for (int64_t x = margin; x < margin + side; ++x) {
+        const auto at = static_cast<size_t>(3 * (y * whole + x));
+        pixels.push_back(static_cast<uint8_t>((image[at] + image[at + 1] + image[at + 2]) / 3));
+      }
+  }
+  return Dataset(info, std::move(pixels), {colour.labels().begin(), colour.labels().end()});
+}
+
+DataSplits procedural(Images images) {
+  DataSplits data = make_synthetic({.train = 600, .test = 200});
+  if (images == Images::mnist) data = {as_small_grey(data.train), as_small_grey(data.test), {}};
+  return data;
+}
+
+}  // namespace
+
+DataSplits find_images(Images images, const std::vector<std::string>& paths, bool substitute) {
+  std::string looked_in;
+  std::vector<std::string> places = paths;
+  for (const std::string& path : paths)
+    if (!fs::exists(path)) fail(ErrorKind::io, "data", path, " does not exist");
+  if (const char* variable = std::getenv("GRADUS_DATA"); variable && fs::exists(variable)) places.push_back(variable);
+  if (const std::string cache = cache_folder(); fs::is_directory(cache)) places.push_back(cache);
+  for (const std::string& place : places) {
+    if (const auto path = locate(images, place)) return open_dataset(*path);
+    looked_in += (looked_in.empty() ? "" : ", ") + place;
+  }
+  if (substitute) return procedural(images);
+  const bool mnist = images == Images::mnist;
+  fail(ErrorKind::io, "data", mnist ? "MNIST" : "CIFAR-10", " is not in ",
+       looked_in.empty() ? "$GRADUS_DATA or the cache folder" : looked_in, ": name its place with --data PATH (",
+       mnist ? "a folder with train-images-idx3-ubyte.gz and the other three files"
+             : "cifar-10-batches-bin or an archive of it; apps/run cifar10_train downloads it",
+       "), or take --scale smoke, which does without");
+}
+
+}  // namespace gradus::reproduce

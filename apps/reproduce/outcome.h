@@ -1,0 +1,35 @@
+// What a finished training leaves: numbers by name, and curves.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace gradus::reproduce {
+
+/// Rows of numbers under named columns.
+struct Series {
+  std::vector<std::string> columns;
+  std::vector<std::vector<double>> rows;
+};
+
+struct Outcome {
+  std::map<std::string, double> values;  ///< "final_accuracy"
+  std::map<std::string, Series> series;  ///< "accuracy", "angle", "P conv1"
+  std::string diverged;                  ///< why it ended early; empty where it did not
+  double seconds = 0;                    ///< of training steps, without evaluation: measured, so no two are equal
+  int64_t threads = 0;
+
+  /// Throws ErrorKind::value naming the values that there are.
+  double at(const std::string& value) const;
+  /// Adds a row; the columns count when the series is new.
+  void add(const std::string& name, const std::vector<std::string>& columns, const std::vector<double>& row);
+
+  /// One JSON object; every number reads back exactly.
+  std::string json() const;
+  /// Throws ErrorKind::value where the text is not what json() wrote.
+  static Outcome parse(const std::string& text);
+};
+
+}  // namespace gradus::reproduce

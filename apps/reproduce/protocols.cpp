@@ -1,0 +1,92 @@
+#include "apps/reproduce/protocols.h"
+
+#include <algorithm>
+
+#include "apps/reproduce/statistics.h"
+#include "core/error.h"
+
+namespace gradus::reproduce {
+
+std::string CifarSize::text() const {
+  return gradus::text(train, " training images, ", epochs, " epochs of batches of ", batch,
+                      dropout ? "" : ", no dropout");
+}
+
+Run cifar_run(const CifarSize& size, const std::string& preconditioner, uint64_t seed) {
+  Run run;
+  run.name = preconditioner + ", seed " + std::to_string(seed);
+  run.images = Images::cifar10;
+  run.dropout = size.dropout;
+  run.train_samples = size.train;
+  run.test_samples = size.test;
+  const int64_t steps_per_epoch = (size.train + size.batch - 1) / size.batch;
+  run.steps = size.epochs * steps_per_epoch;
+  run.evaluate_every = steps_per_epoch;
+  run.matrices_every = std::max<int64_t>(1, run.steps / 20);
+  run.angles_every = run.matrices_every;
+  run.flags.preconditioner = preconditioner;
+  run.flags.lr = 0.05;
+  run.flags.weight_decay = 1e-3;
+  run.flags.decay_mode = "coupled";
+  run.flags.batch = size.batch;
+  run.flags.lr_drop = std::to_string(size.drop_after);
+  run.flags.seed = seed;
+  return run;
+}
+
+std::string MnistSize::text() const { return gradus::text(steps, " steps"); }
+
+Run mnist_run(const MnistSize& size, const std::string& preconditioner, int64_t rank, uint64_t seed) {
+  Run run;
+  run.images = Images::mnist;
+  run.hidden = {100, 100, 100};
+  run.train_samples = size.train;
+  run.test_samples = size.test;
+  run.steps = size.steps;
+  // The figures show a hundred points.
+  run.angles_every = run.evaluate_every = std::max<int64_t>(1, size.steps / 100);
+  run.flags.preconditioner = preconditioner;
+  run.flags.rank = rank;
+  run.flags.lr = 0.01;
+  run.flags.weight_decay = 0;
+  run.flags.decay_mode = "coupled";
+  run.flags.batch = 64;
+  run.flags.seed = seed;
+  run.dense_gain = preconditioner == "none" ? 0 : mnist_gain;
+  run.name = preconditioner + (rank > 0 ? ", rank " + std::to_string(rank) : "") + ", seed " + std::to_string(seed);
+  return run;
+}
+
+std::vector<double> values_of(const Context& context, const std::vector<Run>& runs, const std::string& value,
+                              double factor) {
+  std::vector<double> values;
+  for (const Run& run : runs) values.push_back(factor * context.at(run).at(value));
+  return values;
+}
+
+std::vector<apps::Record> band(const Context& context, const std::vector<Run>& runs, const std::string& series,
+                               const std::string& column, const apps::Record& labels, double factor) {
+  std::vector<apps::Record> rows;
+  for (size_t i = 0;; ++i) {
+    std::vector<double> values;
+    double step = 0;
+    for (const Run& run : runs) {
+      const auto& all = context.at(run).series;
+      const auto found = all.find(series);
+      if (found == all.end() || i >= found->second.rows.size()) continue;
+      const auto& columns = found->second.columns;
+      const auto at = std::find(columns.begin(), columns.end(), column) - columns.begin();
+      step = found->second.rows[i][0];
+      values.push_back(factor * found->second.rows[i].at(static_cast<size_t>(at)));
+    }
+    if (values.empty()) return rows;
+    apps::Record row = labels;
+    row.add({{"step", step},
+             {"mean", mean(values)},
+             {"lowest", *std::min_element(values.begin(), values.end())},
+             {"highest", *std::max_element(values.begin(), values.end())}});
+    rows.push_back(row);
+  }
+}
+
+}  // namespace gradus::reproduce

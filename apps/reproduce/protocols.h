@@ -1,0 +1,42 @@
+// The two protocols of the paper's supervised experiments, from which every training of theirs is made.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "apps/reproduce/context.h"
+
+namespace gradus::reproduce {
+
+/// Section 4.1: All-CNN-C on CIFAR-10, momentum 0.9, learning rate 0.05 divided by 10 after epoch 80 of 150, batch 128;
+/// hypergradients by Adam with 1e-4. Where the paper is silent: dropout as the network's authors, weight decay 0.001 of
+/// weights, coupled, no augmentation.
+struct CifarSize {
+  int64_t train = 50000, test = 10000, epochs = 150, batch = 128;
+  int64_t drop_after = 80;  ///< epochs
+  bool dropout = true;      ///< in a short training it would only keep the network at chance
+  std::string text() const;
+};
+/// `preconditioner` as cifar10_train takes it.
+Run cifar_run(const CifarSize& size, const std::string& preconditioner, uint64_t seed);
+
+/// Appendix A.4: a perceptron of four layers on MNIST, three hidden ones of 100 units, 20,000 steps with momentum 0.9;
+/// P = I + M M^T. Where the paper is silent: ReLU, batch 64, learning rate 0.01, hypergradients by Adam with 1e-4, and
+/// M from noise of standard deviation 3.5 / sqrt(inputs), which gives the angles of its Figure A.1.
+struct MnistSize {
+  int64_t train = 60000, test = 10000, steps = 20000;
+  std::string text() const;
+};
+Run mnist_run(const MnistSize& size, const std::string& preconditioner, int64_t rank, uint64_t seed);
+inline constexpr double mnist_gain = 3.5;
+
+/// One value of each training, times a factor.
+std::vector<double> values_of(const Context& context, const std::vector<Run>& runs, const std::string& value,
+                              double factor = 1);
+
+/// One curve of several trainings: mean, lowest and highest over them at every step of the series. Trainings that ended
+/// early count as long as they go.
+std::vector<apps::Record> band(const Context& context, const std::vector<Run>& runs, const std::string& series,
+                               const std::string& column, const apps::Record& labels, double factor = 1);
+
+}  // namespace gradus::reproduce

@@ -1,0 +1,146 @@
+#include "apps/reproduce/report.h"
+
+#include <cmath>
+#include <cstdio>
+#include <set>
+
+#include "apps/common/command_line.h"
+#include "apps/common/run_directory.h"
+#include "apps/reproduce/gnuplot.h"
+#include "core/file.h"
+#include "core/parallel.h"
+
+namespace gradus::reproduce {
+namespace {
+
+// Within double quotes of a gnuplot script.
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (char c : text) out += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+  return out + "\"";
+}
+
+}  // namespace
+
+std::string fixed(double value, int decimals) {
+  if (std::isnan(value)) return "-";
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", decimals, value);
+  return text;
+}
+
+std::string scientific(double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.1e", value);
+  return text;
+}
+
+std::string plus_minus(double value, double deviation, int decimals) {
+  return fixed(value, decimals) + (std::isnan(deviation) ? "" : " ± " + fixed(deviation, decimals));
+}
+
+Report::Report(const Context& context, const std::string& experiment, const std::string& title, Images images)
+    : context_(context),
+      experiment_(experiment),
+      title_(title),
+      images_(images),
+      folder_(apps::RunDirectory(context.request().out + "/" + experiment).path()) {}
+
+std::string Report::title() const {
+  std::string title = title_;
+  if (images_ != Images::none)
+    title += "; " + context_.data(images_).train.name() + ", " + name(context_.scale()) + " scale";
+  return title + (protocol_.empty() ? "" : " (" + protocol_ + ")");
+}
+
+void Report::table(const Table& table) { tables_.push_back(table); }
+
+void Report::note(const std::string& text) { notes_ += (notes_.empty() ? "" : "\n") + text + "\n"; }
+
+void Report::csv(const std::string& name, const std::vector<apps::Record>& rows) {
+  std::string text;
+  for (const apps::Record& row : rows) {
+    if (text.empty()) text = row.csv_names() + "\n";
+    text += row.csv_values() + "\n";
+  }
+  write_file_atomically(folder_ + "/" + name + ".csv", text);
+}
+
+void Report::plot(const std::string& name, const std::string& heading, const std::string& commands, int width,
+                  int height) {
+  const std::string size = std::to_string(width) + "," + std::to_string(height);
+  // A long title goes on two lines: what is shown, then with what.
+  write_file_atomically(folder_ + "/" + name + ".gp",
+                        "# gnuplot " + name + ".gp makes " + name + ".svg; with -e \"format='png'\", " + name +
+                            ".png\nif (!exists(\"format\")) format = 'svg'\nif (format eq 'png') {\n  set terminal png "
+                            "noenhanced size " +
+                            size + "\n} else {\n  set terminal svg noenhanced background 'white' size " + size +
+                            "\n}\nset output '" + name + ".'.format\nset datafile separator ','\nset title " +
+                            quoted(heading) + ".\"\\n\"." + quoted(title()) + "\n" + commands);
+  run_gnuplot(folder_, name);
+}
+
+void Report::write_timing(const std::vector<Run>& runs) const {
+  std::string text = "run,seconds,steps,threads\n";
+  for (const Run& run : runs) {
+    const Outcome& outcome = context_.at(run);
+    text +=
+        apps::Record{
+            {"run", run.name}, {"seconds", outcome.seconds}, {"steps", run.steps}, {"threads", outcome.threads}}
+            .csv_values() +
+        "\n";
+  }
+  write_file_atomically(folder_ + "/timing.csv", text);
+}
+
+void Report::write_manifest(const std::vector<Run>& runs) const {
+  const Request& request = context_.request();
+  std::set<uint64_t> seeds;
+  std::string keys, seed_list;
+  double seconds = 0;
+  for (const Run& run : runs) {
+    keys += (keys.empty() ? "\"" : ", \"") + context_.key(run) + "\"";
+    seeds.insert(run.flags.seed);
+    seconds += context_.at(run).seconds;
+  }
+  for (uint64_t seed : seeds) seed_list += (seed_list.empty() ? "" : ", ") + std::to_string(seed);
+  apps::Record manifest{{"experiment", experiment_},
+                        {"title", title()},
+                        {"version", GRADUS_VERSION},
+                        {"device", GRADUS_DEVICE},
+                        {"threads", int64_t{num_threads()}},
+                        {"scale", name(request.scale)},
+                        {"jobs", request.jobs}};
+  manifest.add(context_.data_record(images_));
+  manifest.add({{"training_seconds", seconds}, {"report_seconds", watch_.seconds()}});
+  std::string text = manifest.json_lines();
+  text.resize(text.size() - 2);  // the end of the object, "\n}"
+  write_file_atomically(folder_ + "/manifest.json",
+                        text + ",\n  \"seeds\": [" + seed_list + "],\n  \"trainings\": [" + keys + "]\n}\n");
+}
+
+void Report::finish(const std::vector<Run>& runs) {
+  std::string markdown = "# " + title() + "\n", plain = title() + "\n";
+  for (const Table& table : tables_) {
+    markdown += "\n" + table.markdown();
+    plain += table.plain() + "\n";
+  }
+  if (!notes_.empty()) markdown += "\n" + notes_;
+  write_file_atomically(folder_ + "/table.md", markdown);
+  write_timing(runs);
+  write_manifest(runs);
+  if (!context_.request().json) {
+    apps::print_line(plain + notes_);
+    return;
+  }
+  for (const std::string& line : json_) apps::print_line(line);
+  if (!json_.empty()) return;
+  for (const Table& table : tables_)
+    for (const auto& row : table.rows) {
+      apps::Record record{{"experiment", experiment_}};
+      for (size_t i = 0; i < row.size(); ++i) record.add(table.header[i], row[i]);
+      apps::print_line(record.json());
+    }
+}
+
+}  // namespace gradus::reproduce

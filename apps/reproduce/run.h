@@ -1,0 +1,41 @@
+// The description of one training: all that decides its result, and nothing else.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "apps/common/record.h"
+#include "apps/common/training_flags.h"
+
+namespace gradus::reproduce {
+
+enum class Images { none, mnist, cifar10 };
+
+struct Run {
+  std::string name;  ///< for people: "fop, seed 2"
+  Images images = Images::none;
+  apps::TrainingFlags flags;    ///< rule, preconditioner, batch, seed; epochs count for nothing, steps do
+  std::vector<int64_t> hidden;  ///< of a perceptron; empty for All-CNN-C
+  bool dropout = true;          ///< All-CNN-C
+  int64_t train_samples = 0, test_samples = 0;
+  int64_t steps = 0;
+  int64_t evaluate_every = 0;  ///< steps between two looks at the test images; the last step is always followed by one
+  int64_t angles_every = 0;    ///< steps between two measurements of the angle and the gain of P g; 0: none
+  int64_t matrices_every = 0;  ///< steps between two copies of every P; 0: none
+  /// M of P = I + M M^T starts with standard deviation dense_gain / sqrt(inputs), whatever its rank; 0 leaves FOP's
+  /// own.
+  double dense_gain = 0;
+  std::vector<std::pair<std::string, double>> lr_factors;  ///< layers with a learning rate of their own: "fc1", 2.5
+
+  /// Equal settings mean equal results. The number of threads, which decides the last digits, is not among them: it
+  /// would keep machines from sharing results.
+  /// `data` says which images: their name and checksums.
+  apps::Record settings(const apps::Record& data) const;
+};
+
+/// The name of a training's file in the ledger.
+std::string key_of(const apps::Record& settings);
+
+}  // namespace gradus::reproduce

@@ -1,0 +1,65 @@
+#include "apps/reproduce/statistics.h"
+
+#include <cmath>
+#include <vector>
+
+namespace gradus::reproduce {
+namespace {
+
+// P(T <= t) for t >= 0: with x = sqrt(n) tan(a) the density is proportional to cos(a)^(n-1), and P(|T| <= t) is the
+// part of its integral up to atan(t / sqrt(n)) (Simpson's rule; the integrand is smooth for n >= 1).
+double student_cdf(double t, int64_t degrees) {
+  const auto integral = [&](double to) {
+    constexpr int steps = 2000;
+    double sum = 0;
+    for (int i = 0; i <= steps; ++i) {
+      const double weight = i == 0 || i == steps ? 1 : i % 2 == 1 ? 4 : 2;
+      sum += weight * std::pow(std::cos(to * i / steps), static_cast<double>(degrees - 1));
+    }
+    return sum * to / steps / 3;
+  };
+  constexpr double quarter = 1.5707963267948966;
+  return 0.5 + 0.5 * integral(std::atan(t / std::sqrt(static_cast<double>(degrees)))) / integral(quarter);
+}
+
+}  // namespace
+
+double mean(std::span<const double> values) {
+  double sum = 0;
+  for (double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
+double standard_deviation(std::span<const double> values) {
+  if (values.size() < 2) return std::nan("");
+  const double center = mean(values);
+  double sum = 0;
+  for (double value : values) sum += (value - center) * (value - center);
+  return std::sqrt(sum / static_cast<double>(values.size() - 1));
+}
+
+double student_t_975(int64_t degrees) {
+  double low = 0, high = 13;  // 12.7 for one degree, and less for more
+  for (int i = 0; i < 60; ++i) {
+    const double middle = (low + high) / 2;
+    (student_cdf(middle, degrees) < 0.975 ? low : high) = middle;
+  }
+  return (low + high) / 2;
+}
+
+PairedDifference paired_difference(std::span<const double> a, std::span<const double> b) {
+  std::vector<double> differences;
+  for (size_t i = 0; i < a.size(); ++i) differences.push_back(a[i] - b[i]);
+  const auto n = static_cast<double>(a.size());
+  if (a.size() < 2) return {mean(differences), std::nan("")};
+  return {mean(differences),
+          student_t_975(static_cast<int64_t>(a.size()) - 1) * standard_deviation(differences) / std::sqrt(n)};
+}
+
+size_t settles_at(std::span<const double> values, double part) {
+  size_t first = values.size();
+  while (first > 0 && std::abs(values[first - 1] - values.back()) <= part * std::abs(values.back())) --first;
+  return first;
+}
+
+}  // namespace gradus::reproduce

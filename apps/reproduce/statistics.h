@@ -1,0 +1,25 @@
+// The statistics that tables of repeated trainings need.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace gradus::reproduce {
+
+double mean(std::span<const double> values);
+/// Sample standard deviation; not a number for fewer than two values.
+double standard_deviation(std::span<const double> values);
+/// The 97.5 % point of Student's t distribution: half the width of a 95 % interval, in standard errors.
+double student_t_975(int64_t degrees);
+
+/// The mean of a_i - b_i with its 95 % interval: mean +- half_width. Both have one value per seed, in the same order.
+struct PairedDifference {
+  double mean = 0;
+  double half_width = 0;  ///< not a number for fewer than two pairs
+};
+PairedDifference paired_difference(std::span<const double> a, std::span<const double> b);
+
+/// The first index from which all values stay within `part` times the last one of it: where a curve has settled.
+size_t settles_at(std::span<const double> values, double part);
+
+}  // namespace gradus::reproduce

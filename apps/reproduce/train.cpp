@@ -1,0 +1,224 @@
+#include "apps/reproduce/train.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "apps/common/progress.h"
+#include "apps/common/training.h"
+#include "core/error.h"
+#include "core/parallel.h"
+#include "core/safetensors.h"
+#include "layers/init.h"
+#include "models/registry.h"
+
+namespace gradus::reproduce {
+namespace {
+
+constexpr int64_t evaluation_batch = 200;
+constexpr double seconds_between_checkpoints = 20;
+
+Dataset subset(const Dataset& dataset, int64_t count) {
+  return count == dataset.size() ? dataset : dataset.class_balanced_subset(count);
+}
+
+std::string layer_of(const std::string& parameter) { return parameter.substr(0, parameter.rfind('.')); }
+
+std::unique_ptr<Module> build_model(const Run& run, const DatasetInfo& images) {
+  manual_seed(run.flags.seed);
+  auto model =
+      make_model(run.hidden.empty() ? "all_cnn" : "mlp", {.image = {images.channels, images.height, images.width},
+                                                          .classes = static_cast<int64_t>(images.class_names.size()),
+                                                          .dropout = run.dropout,
+                                                          .hidden = run.hidden});
+  model->seed(run.flags.seed);
+  return model;
+}
+
+optim::Optimizer build_optimizer(const Run& run, const std::vector<Parameter>& parameters, int64_t steps_per_epoch) {
+  optim::Builder builder = run.flags.make_builder(parameters, steps_per_epoch);
+  for (const Parameter& parameter : parameters) {
+    if (run.dense_gain == 0 || !optim::is_weight(parameter.info())) continue;
+    const int64_t inputs = parameter.info().in;
+    const int64_t rank = run.flags.rank == 0 ? inputs : std::min(run.flags.rank, inputs);
+    apps::TrainingFlags flags = run.flags;  // its noise has standard deviation init_gain / sqrt(rank)
+    flags.init_gain = run.dense_gain * std::sqrt(static_cast<double>(rank) / static_cast<double>(inputs));
+    builder.group(optim::named(parameter.name()), {.preconditioner = flags.make_preconditioner()});
+  }
+  for (const auto& [layer, factor] : run.lr_factors)
+    builder.group(optim::named(layer + ".weight"), {.lr = *run.flags.lr * factor});
+  return builder.build();
+}
+
+class Training {
+ public:
+  Training(const Run& run, const DataSplits& data, const Supervision& supervision)
+      : run_(run),
+        supervision_(supervision),
+        model_(build_model(run, data.train.info())),
+        train_(subset(data.train, run.train_samples), {.batch = run.flags.batch,
+                                                       .seed = run.flags.seed,
+                                                       .workers = 1,
+                                                       .normalization = channel_statistics(data.train)}),
+        test_(subset(data.test, run.test_samples), {.batch = evaluation_batch,
+                                                    .shuffle = false,
+                                                    .workers = 1,
+                                                    .normalization = channel_statistics(data.train)}),
+        optimizer_(build_optimizer(run, model_->parameters(), train_.batches())) {
+    outcome_.threads = num_threads();
+    if (std::filesystem::exists(supervision.checkpoint)) load();
+    seconds_before_ = outcome_.seconds;
+  }
+
+  std::optional<Outcome> run() {
+    watch_ = apps::Stopwatch();
+    try {
+      while (state_.step < run_.steps && !stopped_)
+        apps::train_epoch(*model_, optimizer_, train_, state_, [&](const apps::Score& score) { return after(score); });
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::value) throw;
+      outcome_.diverged = error.what();
+    }
+    measure_time();
+    if (stopped_) {
+      save();
+      return std::nullopt;
+    }
+    summarize();
+    return std::move(outcome_);
+  }
+
+ private:
+  // After every step; false ends the epoch early.
+  bool after(const apps::Score& score) {
+    const auto due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
+    const bool last = state_.step == run_.steps;
+    if (due(run_.angles_every) || due(run_.matrices_every) || last)
+      measure_preconditioners(due(run_.matrices_every) || last);
+    if (due(run_.evaluate_every) || last) measure_accuracy(score);
+    supervision_.watch(state_.step);
+    if (last) return false;
+    stopped_ = supervision_.stop();
+    if (!stopped_ && since_saved_.seconds() > seconds_between_checkpoints) save();
+    return !stopped_;
+  }
+
+  void measure_accuracy(const apps::Score& train) {
+    measure_time();
+    const auto test = apps::evaluate(*model_, test_, [](const apps::Score&) { return true; });
+    outcome_.add("accuracy", {"step", "train_loss", "train_accuracy", "test_loss", "test_accuracy"},
+                 {static_cast<double>(state_.step), train.loss(), train.accuracy(), test->loss(), test->accuracy()});
+    seconds_before_ = outcome_.seconds;  // evaluation does not count
+    watch_ = apps::Stopwatch();
+  }
+
+  void measure_preconditioners(bool matrices) {
+    const bool spectra = matrices && run_.matrices_every > 0;
+    const auto reports =
+        optimizer_.diagnostics(spectra ? optim::Diagnose::everything : optim::Diagnose::without_spectra);
+    if (reports.empty()) return;
+    const auto step = static_cast<double>(state_.step);
+    std::vector<std::string> columns{"step"};
+    std::vector<double> angles{step}, gains{step};
+    double before = 0, after = 0, paper = 0, stored = 0;
+    const std::vector<Parameter> parameters = model_->parameters();
+    for (const optim::PreconditionerReport& report : reports) {
+      const std::string layer = layer_of(report.parameter);
+      columns.push_back(layer);
+      angles.push_back(report.angle_degrees);
+      gains.push_back(report.gain);
+      paper += static_cast<double>(report.paper_parameters);
+      stored += static_cast<double>(report.stored_parameters);
+      for (const Parameter& parameter : parameters) {
+        if (parameter.name() != report.parameter) continue;
+        const double g = norm(parameter.grad());
+        before += g * g;
+        after += g * g * report.gain * report.gain;
+      }
+      if (!spectra || !report.matrix.defined()) continue;
+      std::vector<double> row{step};
+      for (double value : cast(report.matrix, DType::float64).to_vector<double>()) row.push_back(value);
+      std::vector<std::string> names{"step"};
+      for (size_t i = 1; i < row.size(); ++i) names.push_back("p" + std::to_string(i - 1));
+      outcome_.add("P " + layer, names, row);
+    }
+    columns.push_back("all");
+    gains.push_back(std::sqrt(after / before));
+    outcome_.add("gain", columns, gains);
+    columns.pop_back();
+    outcome_.add("angle", columns, angles);
+    outcome_.values["paper_parameters"] = paper;
+    outcome_.values["stored_parameters"] = stored;
+  }
+
+  void measure_time() { outcome_.seconds = seconds_before_ + watch_.seconds(); }
+
+  void summarize() {
+    const double guess = 1 / static_cast<double>(train_.dataset().num_classes());
+    double best = guess;
+    for (const auto& row : outcome_.series["accuracy"].rows) best = std::max(best, row.back());
+    outcome_.values["best_accuracy"] = best;
+    outcome_.values["final_accuracy"] =
+        outcome_.diverged.empty() ? outcome_.series["accuracy"].rows.back().back() : guess;
+    const auto gain = outcome_.series.find("gain");
+    if (gain == outcome_.series.end()) return;
+    const auto& rows = gain->second.rows;
+    double sum = 0;
+    for (size_t i = rows.size() / 2; i < rows.size(); ++i) sum += rows[i].back();
+    outcome_.values["gain"] = sum / static_cast<double>(rows.size() - rows.size() / 2);
+  }
+
+  void save() {
+    measure_time();
+    StateDict state;
+    for (const auto& [name, tensor] : model_->state()) state["model/" + name] = tensor;
+    for (const auto& [name, tensor] : optimizer_.state()) state["optimizer/" + name] = tensor;
+    safetensors::save(supervision_.checkpoint, state,
+                      {{"outcome", outcome_.json()},
+                       {"epoch", std::to_string(state_.epoch)},
+                       {"batch", std::to_string(state_.batch)},
+                       {"step", std::to_string(state_.step)},
+                       {"loss_sum", apps::exact(state_.score.loss_sum)},
+                       {"correct", std::to_string(state_.score.correct)},
+                       {"images", std::to_string(state_.score.images)}});
+    since_saved_ = apps::Stopwatch();
+  }
+
+  void load() {
+    const safetensors::Content content = safetensors::load(supervision_.checkpoint);
+    StateDict model, optimizer;
+    for (const auto& [name, tensor] : content.tensors) {
+      const size_t slash = name.find('/');
+      (name.starts_with("model/") ? model : optimizer)[name.substr(slash + 1)] = tensor;
+    }
+    model_->load(model);
+    optimizer_.load(optimizer);
+    const auto& note = content.metadata;
+    outcome_ = Outcome::parse(note.at("outcome"));
+    state_ = {.epoch = std::stoll(note.at("epoch")),
+              .batch = std::stoll(note.at("batch")),
+              .step = std::stoll(note.at("step")),
+              .score = {.loss_sum = std::stod(note.at("loss_sum")),
+                        .correct = std::stoll(note.at("correct")),
+                        .images = std::stoll(note.at("images"))}};
+  }
+
+  const Run& run_;
+  const Supervision& supervision_;
+  std::unique_ptr<Module> model_;
+  Loader train_, test_;
+  optim::Optimizer optimizer_;
+  apps::TrainingState state_;
+  Outcome outcome_;
+  bool stopped_ = false;
+  double seconds_before_ = 0;  ///< of training, until watch_ was started
+  apps::Stopwatch watch_, since_saved_;
+};
+
+}  // namespace
+
+std::optional<Outcome> train(const Run& run, const DataSplits& data, const Supervision& supervision) {
+  return Training(run, data, supervision).run();
+}
+
+}  // namespace gradus::reproduce

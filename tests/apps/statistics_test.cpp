@@ -1,0 +1,35 @@
+// Statistics against printed tables and numbers worked out by hand.
+#include "apps/reproduce/statistics.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <vector>
+
+using namespace gradus::reproduce;
+
+TEST_CASE("Student's t is that of the printed tables") {
+  // Three decimals are printed.
+  const std::pair<int64_t, double> table[] = {{1, 12.706}, {2, 4.303},  {4, 2.776},
+                                              {9, 2.262},  {30, 2.042}, {100, 1.984}};
+  for (const auto& row : table) CHECK(std::abs(student_t_975(row.first) - row.second) < 0.0006);
+}
+
+TEST_CASE("mean and deviation of 2, 4, 9 are 5 and the root of 13") {
+  const std::vector<double> values{2, 4, 9};
+  CHECK(mean(values) == doctest::Approx(5));
+  CHECK(standard_deviation(values) == doctest::Approx(std::sqrt(13.0)));
+  CHECK(std::isnan(standard_deviation(std::vector<double>{1})));
+}
+
+TEST_CASE("a paired difference takes out what the pairs share") {
+  // Differences 1, 2, 3: mean 2, sd 1, so 4.303 / sqrt(3) on either side.
+  const PairedDifference d = paired_difference(std::vector<double>{11, 52, 93}, std::vector<double>{10, 50, 90});
+  CHECK(d.mean == doctest::Approx(2));
+  CHECK(d.half_width == doctest::Approx(4.3027 / std::sqrt(3.0)).epsilon(1e-4));
+}
+
+TEST_CASE("a curve settles where it stays near its end") {
+  CHECK(settles_at(std::vector<double>{5, 10, 7, 9.9, 10.1, 10}, 0.02) == 3);
+  CHECK(settles_at(std::vector<double>{1, 1}, 0.02) == 0);
+}
