@@ -128,8 +128,7 @@ void read_figure_3a(const Context& context, Report& report) {
     x_names += (i ? ", '" : "'") + apps::exact(cells[i].lr) + "' " + std::to_string(i);
   for (size_t i = 0; i < cells.size(); i += columns)
     y_names += (i ? ", '" : "'") + apps::exact(cells[i].momentum) + "' " + std::to_string(i / columns);
-  std::string commands = "heading = \"" + report.title() + "\"\nunset title\nunset key\nset xtics (" + x_names +
-                         ")\nset ytics (" + y_names +
+  std::string commands = "unset title\nunset key\nset xtics (" + x_names + ")\nset ytics (" + y_names +
                          ")\nset xlabel 'learning rate'\nset ylabel 'momentum'\ncolumns = " + std::to_string(columns) +
                          "\nset palette defined (0 '#440154', 1 '#21918c', 2 '#fde725')\n"
                          "set multiplot layout 1, 3 title heading\n";

@@ -64,9 +64,11 @@ std::vector<Snapshot> snapshots(const Outcome& outcome, int layer) {
 }
 
 // Heat maps of three moments for every layer, on one scale.
-std::string heat_map_commands(const std::vector<double>& moments) {
+std::string heat_map_commands(const std::vector<double>& moments, double largest) {
   std::string commands =
-      "set palette defined (-1 '#2166ac', 0 '#ffffff', 1 '#b2182b')\nset cbrange [-0.2:0.2]\nunset key\nunset title\n"
+      "set palette defined (-1 '#2166ac', 0 '#ffffff', 1 '#b2182b')\nset cbrange [-" + scientific(largest) + ":" +
+      scientific(largest) +
+      "]\nunset key\nunset title\n"
       "set size ratio 1\nset xrange [-0.5:8.5]\nset yrange [8.5:-0.5]\nunset xtics\nunset ytics\nunset colorbox\n"
       "of(l, s) = strcol(1) eq l && column(2) == s ? column(5) - (column(3) == column(4) ? 1 : 0) : NaN\n"
       "set multiplot layout " +
@@ -109,6 +111,7 @@ void read_figure_5(const Context& context, Report& report) {
   std::vector<apps::Record> matrices, spectra, norms, entries;
   std::vector<double> moments;
   size_t whitened = 0, settled = 0;
+  double largest = 1e-6;  ///< of the entries of P - I at the end
   for (int layer = 0; layer < layer_count; ++layer) {
     const std::vector<Snapshot> all = snapshots(outcome, layer);
     if (all.empty()) continue;  // it diverged before the first
@@ -130,6 +133,7 @@ void read_figure_5(const Context& context, Report& report) {
     const Matrix& last = all.back().p;
     for (int64_t a = 0; a < n; ++a)
       for (int64_t b = 0; b < n; ++b) {
+        largest = std::max(largest, std::abs(at(last, a, b) - (a == b ? 1 : 0)));
         apps::Record entry = label;
         entry.add({{"kind", a == b ? "diagonal" : "off-diagonal"}, {"value", at(last, a, b)}});
         entries.push_back(entry);
@@ -162,10 +166,10 @@ void read_figure_5(const Context& context, Report& report) {
   report.csv("spectra", spectra);
   report.csv("norms", norms);
   report.csv("entries", entries);
-  report.plot("heat_maps", "P - I",
-              "heading = \"P - I, from -0.2 (blue) to 0.2 (red): start, middle and end; \".\"" + report.title() +
-                  "\"\n" + heat_map_commands(moments),
-              1400, 700);
+  report.plot(
+      "heat_maps",
+      "P - I from -" + scientific(largest) + " (blue) to " + scientific(largest) + " (red): start, middle and end",
+      heat_map_commands(moments, largest), 1400, 750);
   report.plot("spectra", "Eigenvalues of P at the end", lines_commands("spectra", "index", "eigenvalue", 2, 3));
   report.plot("norms", "Norm of P over the training", lines_commands("norms", "step", "Frobenius norm", 2, 3));
   report.plot("whitening", "Whitening score over the training", lines_commands("norms", "step", "score", 2, 4));

@@ -69,14 +69,15 @@ void Report::csv(const std::string& name, const std::vector<apps::Record>& rows)
 void Report::plot(const std::string& name, const std::string& heading, const std::string& commands, int width,
                   int height) {
   const std::string size = std::to_string(width) + "," + std::to_string(height);
-  // A long title goes on two lines: what is shown, then with what.
-  write_file_atomically(folder_ + "/" + name + ".gp",
-                        "# gnuplot " + name + ".gp makes " + name + ".svg; with -e \"format='png'\", " + name +
-                            ".png\nif (!exists(\"format\")) format = 'svg'\nif (format eq 'png') {\n  set terminal png "
-                            "noenhanced size " +
-                            size + "\n} else {\n  set terminal svg noenhanced background 'white' size " + size +
-                            "\n}\nset output '" + name + ".'.format\nset datafile separator ','\nset title " +
-                            quoted(heading) + ".\"\\n\"." + quoted(title()) + "\n" + commands);
+  const std::string head = "# gnuplot " + name + ".gp makes " + name + ".svg; with -e \"format='png'\", " + name +
+                           ".png\n" + "if (!exists(\"format\")) format = 'svg'\nif (format eq 'svg') {\n" +
+                           "  set terminal svg noenhanced background 'white' size " + size + "\n} else {\n" +
+                           "  if (strstrt(GPVAL_TERMINALS, 'pngcairo')) {\n    set terminal pngcairo noenhanced size " +
+                           size + "\n  } else {\n    set terminal png noenhanced size " + size +
+                           "\n  }\n}\nset output '" + name + ".'.format\nset datafile separator ','\n";
+  // Two lines: what is shown, and with what.
+  const std::string lines = "heading = " + quoted(heading) + ".\"\\n\"." + quoted(title()) + "\nset title heading\n";
+  write_file_atomically(folder_ + "/" + name + ".gp", head + lines + commands);
   run_gnuplot(folder_, name);
 }
 
