@@ -107,14 +107,16 @@ constexpr Window windows[] = {{"(x + 2*y - 7)**2 + (2*x + y - 5)**2", "set xrang
                               {"(x**2 + y - 11)**2 + (x + y**2 - 7)**2", "set xrange [-1:5]\nset yrange [-3.5:4]\n"}};
 
 void plot_paths(Report& report, const Toy& toy, const Window& window) {
-  std::string commands = std::string(window.range) + "f(x, y) = " + window.formula +
-                         "\nset xlabel 'x'\nset ylabel 'y'\nset key outside right\nset isosamples 150\n"
-                         "set contour base\nunset surface\nset cntrparam levels discrete 1, 5, 15, 40, 100, 200, 400\n"
-                         "set table $contours separator comma\nsplot f(x, y)\nunset table\n"
-                         "of(m) = strcol(2) eq m && strcol(1) eq '" +
-                         toy.name +
-                         "' ? column(4) : NaN\n"
-                         "plot $contours using 1:2 with lines lc rgb '#bbbbbb' title 'contour lines'";
+  std::string commands =
+      std::string(window.range) + "f(x, y) = " + window.formula +
+      "\nset xlabel 'x'\nset ylabel 'y'\nset key outside right\nset isosamples 150\n"
+      "set contour base\nunset surface\nset cntrparam levels discrete 1, 5, 15, 40, 100, 200, 400\n"
+      "set table $contours\nsplot f(x, y)\nunset table\n"
+      "of(m) = strcol(2) eq m && strcol(1) eq '" +
+      toy.name +
+      "' ? column(4) : NaN\n"
+      "word_of(i) = real(word(strcol(1), i))  # the separator of its columns is not ours\n"
+      "plot $contours using (word_of(1)):(word_of(2)) with lines lc rgb '#bbbbbb' title 'contour lines'";
   for (const Method& method : methods())
     commands += std::string(", \\\n  'trajectories.csv' using (of('") + method.name +
                 "')):5 every ::1 with lines lw 2 title '" + method.name + "'";
