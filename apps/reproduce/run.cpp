@@ -1,9 +1,31 @@
 #include "apps/reproduce/run.h"
 
+#include <algorithm>
+#include <set>
+
 #include "data/file_source.h"
 #include "data/md5.h"
 
 namespace gradus::reproduce {
+namespace {
+
+/// Whether a flag's value belongs to the settings. Flags that training programs got after the first results were
+/// recorded count only where they are not at their default: their arrival must not make finished trainings unknown.
+bool is_setting(const std::string& name, const apps::Record::Value& value) {
+  static const std::set<std::string> always{"rule", "lr",       "lr_drop", "momentum", "weight_decay", "decay_mode",
+                                            "form", "hyper_lr", "rank",    "batch",    "hyper_rule",   "preconditioner",
+                                            "seed", "conv"};
+  static const std::set<std::string> never{"epochs", "weights", "threads", "workers"};
+  if (always.contains(name) || never.contains(name)) return always.contains(name);
+  apps::TrainingFlags defaults;
+  defaults.lr = defaults.weight_decay = 0;
+  defaults.decay_mode = "";
+  const apps::Record standard = defaults.record();
+  return std::none_of(standard.fields().begin(), standard.fields().end(),
+                      [&](const apps::Record::Field& field) { return field == apps::Record::Field(name, value); });
+}
+
+}  // namespace
 
 apps::Record Run::settings(const apps::Record& data) const {
   // Raised whenever the training routine changes in a way that changes results.
@@ -17,10 +39,8 @@ apps::Record Run::settings(const apps::Record& data) const {
   record.add("model", model);
   record.add("dropout", dropout);
   const apps::Record of_flags = flags.record();
-  for (const auto& [name, value] : of_flags.fields()) {
-    const bool elsewhere = name == "epochs" || name == "weights" || name == "threads" || name == "workers";
-    if (!elsewhere) record.add(name, value);
-  }
+  for (const auto& [name, value] : of_flags.fields())
+    if (is_setting(name, value)) record.add(name, value);
   record.add("steps", steps);
   record.add("evaluate_every", evaluate_every);
   record.add("angles_every", angles_every);
