@@ -35,4 +35,5 @@
 #include "models/all_cnn.h"
 #include "models/mlp.h"
 #include "models/registry.h"
+#include "models/resnet.h"
 #include "optim/optimizer.h"

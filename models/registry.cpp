@@ -12,6 +12,11 @@ struct Entry {
   std::unique_ptr<Module> (*make)(const ModelOptions& options);
 };
 
+template <ResNet (*make)(int64_t classes, const ResNetOptions& options)>
+std::unique_ptr<Module> make_resnet(const ModelOptions& o) {
+  return std::make_unique<ResNet>(make(o.classes, {.channels = o.image[0], .stem = o.stem, .shortcut = o.shortcut}));
+}
+
 const Entry entries[] = {
     {"all_cnn",
      [](const ModelOptions& o) -> std::unique_ptr<Module> {
@@ -27,6 +32,9 @@ const Entry entries[] = {
      [](const ModelOptions& o) -> std::unique_ptr<Module> {
        return std::make_unique<Mlp>(numel(o.image), o.classes, MlpOptions{.hidden = o.hidden});
      }},
+    {"resnet18", make_resnet<resnet18>},
+    {"resnet34", make_resnet<resnet34>},
+    {"resnet50", make_resnet<resnet50>},
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "layers/module.h"
 #include "models/all_cnn.h"
+#include "models/resnet.h"
 
 namespace gradus {
 
@@ -14,12 +15,14 @@ namespace gradus {
 struct ModelOptions {
   Shape image = {3, 32, 32};  ///< channels, height, width
   int64_t classes = 10;
-  bool dropout = true;                          ///< all_cnn
-  AllCnnPadding padding = AllCnnPadding::same;  ///< all_cnn
-  std::vector<int64_t> hidden = {1000, 1000};   ///< mlp
+  bool dropout = true;                                     ///< all_cnn
+  AllCnnPadding padding = AllCnnPadding::same;             ///< all_cnn
+  std::vector<int64_t> hidden = {1000, 1000};              ///< mlp
+  ResNetStem stem = ResNetStem::imagenet;                  ///< resnet18, resnet34, resnet50
+  ResNetShortcut shortcut = ResNetShortcut::where_needed;  ///< the same
 };
 
-/// "all_cnn", "mlp", ...
+/// "all_cnn", "mlp", "resnet18", ...
 std::vector<std::string> model_names();
 
 /// A model for images, newly initialised. Throws ErrorKind::value listing the names where there is none of this name,

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Writes the golden values beside this file: what PyTorch computes, in float64, for training steps and single operations.
+"""Writes the golden values beside this file: what PyTorch computes, in float64, for training steps, single operations and
+torchvision's ResNets.
 
 Weights and inputs come from an integer generator that tests/golden/golden.h repeats in C++, so only results are stored.
 A gradient through ReLU jumps where a unit crosses zero, and float32 rounding carries units across that are closer to it
 than some 1e-7 of their layer's size. So that float32 can be held to a tolerance, each step takes the first of a series of
 batches for which no unit comes closer than MARGIN; the files say which.
 
-`make_golden.py [operations all_cnn_same all_cnn_one]`, all by default: some minutes. Needs PyTorch and NumPy (Debian:
-python3-torch). The tests read the files and need no Python.
+`make_golden.py [operations all_cnn_same all_cnn_one resnet]`, all by default: some minutes. Needs PyTorch and NumPy
+(Debian: python3-torch), and for resnet torchvision (python3-torchvision). The tests read the files and need no Python.
 """
 import itertools
 import json
@@ -166,10 +167,69 @@ def operation(name):
             "results": {k: {"shape": list(v.shape), "values": v.flatten().tolist()} for k, v in results.items()}}
 
 
+# ---- ResNets ---------------------------------------------------------------------------------------------------------
+
+def paper_shortcut(model):
+    """The FOP paper's fourth projection, which torchvision's ResNet-18 has not."""
+    from torchvision.models.resnet import conv1x1
+    model.layer1[0].downsample = torch.nn.Sequential(conv1x1(64, 64), torch.nn.BatchNorm2d(64))
+
+
+def cifar_stem(model):
+    model.conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+    model.maxpool = torch.nn.Identity()
+
+
+# name: (torchvision's constructor, what to change, side of the images)
+RESNETS = {
+    "resnet18": ("resnet18", lambda model: None, 64),
+    "resnet18 paper": ("resnet18", paper_shortcut, 64),
+    "resnet18 cifar": ("resnet18", cifar_stem, 32),
+    "resnet34": ("resnet34", lambda model: None, 64),
+    "resnet50": ("resnet50", lambda model: None, 64),
+}
+
+
+def resnet_state(model):
+    """Weights within He's bound, variances and scales around 1, those of a block's last norm around 1/4 so that the logits
+    stay within some tens; shifts and means around 0. All are rounded to float32."""
+    state = {}
+    for name, t in model.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            state[name] = torch.tensor(7)
+        elif t.dim() > 1:
+            state[name] = values(name, tuple(t.shape), (6.0 / t[0].numel()) ** 0.5)
+        else:
+            around_one = name.endswith("running_var") or (name.endswith(".weight") and t.dim() == 1)
+            numbers = values(name, tuple(t.shape), 0.2) + (1.0 if around_one else 0.0)
+            state[name] = numbers.float().double() * (0.25 if name.endswith(("bn2.weight", "bn3.weight")) else 1.0)
+    return state
+
+
+def resnet(name):
+    import torchvision
+    constructor, change, side = RESNETS[name]
+    model = getattr(torchvision.models, constructor)(num_classes=10)
+    change(model)
+    model = model.double()
+    model.load_state_dict(resnet_state(model))
+    x = values("images", (3, 3, side, side))
+    evaluated = model.eval()(x)
+    trained = model.train()(x)
+    state = model.state_dict()
+    return {"side": side,
+            "shapes": {n: list(t.shape) for n, t in state.items()},
+            "parameters": sum(p.numel() for p in getattr(torchvision.models, constructor)().parameters()),
+            "evaluated": evaluated.flatten().tolist(), "trained": trained.flatten().tolist(),
+            "running_var": state["layer4.1.bn2.running_var"][:16].tolist(),
+            "batches": int(state["bn1.num_batches_tracked"])}
+
+
 FILES = {
     "operations": lambda: {name: operation(name) for name in OPERATIONS},
     "all_cnn_same": lambda: training("same"),
     "all_cnn_one": lambda: training("one"),
+    "resnet": lambda: {name: resnet(name) for name in RESNETS},
 }
 
 if __name__ == "__main__":
