@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "core/random.h"
@@ -59,6 +60,39 @@ struct AdamSpec {
   double eps = 1e-8;
   double correction1 = 1;  ///< 1 - beta1^t
   double correction2 = 1;  ///< 1 - beta2^t
+};
+
+/// A rule's share of a ParameterUpdate: from u to a direction d, then theta <- (1 - lr decay) theta - lr d.
+struct RuleUpdate {
+  enum class Kind : uint8_t {
+    plain,     ///< d = u
+    momentum,  ///< v = momentum v + u, d = v
+    nesterov,  ///< the same v, d = u + momentum v
+    adam       ///< see AdamSpec; d as in kernels::adam
+  };
+  Kind kind = Kind::plain;
+  double lr = 0, decay = 0;
+  double momentum = 0;
+  AdamSpec adam = {};
+  Tensor* first = nullptr;   ///< v, or Adam's first moment
+  Tensor* second = nullptr;  ///< Adam's second moment
+};
+
+/// One parameter's whole step, in this order: x = clamp(factor g, -limit, limit) + decay theta, kept where asked for;
+/// u = P x + late_decay theta; the rule. Tensors that are null take no part. All but p and correlation are dense and in
+/// the memory order of theta; "rows" are n consecutive elements there.
+struct ParameterUpdate {
+  Tensor* value = nullptr;  ///< theta
+  const Tensor* gradient = nullptr;
+  double factor = 1, limit = 0, decay = 0, late_decay = 0;  ///< limit 0: none
+  Tensor* kept = nullptr;             ///< receives x
+  const Tensor* previous = nullptr;   ///< the x of the step before
+  const Tensor* p = nullptr;          ///< P for each row: contiguous [n, n]
+  Tensor* correlation = nullptr;      ///< receives C [n, n], the sum over rows of x previous^T; p and previous are given
+  Tensor* diagonal = nullptr;         ///< P = diag(m) instead, learned here, after its use, where previous is given:
+  double hyper_factor = -1;           ///< m takes a step by `hyper` along hyper_factor x previous
+  RuleUpdate hyper = {};
+  RuleUpdate rule = {};
 };
 
 /// Memory and identity of the device that this library was built for.

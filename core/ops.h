@@ -173,5 +173,7 @@ void binary_(BinaryOp op, Tensor& y, const Tensor& x);
 void unary_(UnaryOp op, Tensor& x);
 /// Updates Adam's moments with the gradient g and returns the direction (m / correction1) / (sqrt(v / correction2) + eps).
 Tensor adam_(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v);
+/// The steps of many parameters at once. Each one's tensors have the shape, dtype and dense memory order of its value.
+void update_(std::span<const ParameterUpdate> parameters);
 
 }  // namespace gradus

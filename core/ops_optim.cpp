@@ -19,4 +19,68 @@ Tensor adam_(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v) {
   return direction;
 }
 
+namespace {
+
+/// What an update writes, and that all of it fits the value.
+class UpdateCheck {
+ public:
+  explicit UpdateCheck(const Tensor& value) : value_(value) {
+    check::floating("update_", value);
+    check::writable("update_", value);
+    if (!value.is_dense()) fail(ErrorKind::shape, "update_", "the value ", value.shape(), " has gaps in memory");
+  }
+  void like(const char* role, const Tensor* x) const {
+    if (!x) return;
+    check::shape("update_", role, *x, value_.shape());
+    check::same_dtype("update_", value_, *x);
+    if (!(x->strides() == value_.strides()))
+      fail(ErrorKind::shape, "update_", role, " ", x->shape(), " has strides ", x->strides(), ", but the value has ",
+           value_.strides());
+  }
+  void square(const char* role, const Tensor* x, int64_t n) const {
+    if (!x) return;
+    check::shape("update_", role, *x, {n, n});
+    check::same_dtype("update_", value_, *x);
+    if (!x->is_contiguous() || value_.numel() % n != 0)
+      fail(ErrorKind::shape, "update_", role, " must be contiguous and act on whole rows of ", value_.shape());
+  }
+  void state(const RuleUpdate& rule) const {
+    like("the rule's state", rule.first);
+    like("the rule's state", rule.second);
+    const bool adam = rule.kind == RuleUpdate::Kind::adam;
+    if ((rule.kind != RuleUpdate::Kind::plain && !rule.first) || (adam && !rule.second))
+      fail(ErrorKind::value, "update_", "a rule lacks the state that it needs");
+  }
+
+ private:
+  const Tensor& value_;
+};
+
+void check_update(const ParameterUpdate& p) {
+  if (!p.value || !p.gradient) fail(ErrorKind::value, "update_", "needs a value and a gradient");
+  const UpdateCheck check(*p.value);
+  check.like("the gradient", p.gradient);
+  check.like("what is kept", p.kept);
+  check.like("the previous gradient", p.previous);
+  check.like("the diagonal", p.diagonal);
+  check.state(p.rule);
+  if (p.diagonal && p.previous) check.state(p.hyper);
+  const int64_t n = p.p ? p.p->size(0) : 1;
+  check.square("P", p.p, n);
+  check.square("the correlation", p.correlation, n);
+  if (p.correlation && !(p.p && p.previous))
+    fail(ErrorKind::value, "update_", "a correlation needs P and the previous gradient");
+}
+
+}  // namespace
+
+void update_(std::span<const ParameterUpdate> parameters) {
+  for (const ParameterUpdate& p : parameters) check_update(p);
+  kernels::update(parameters);
+  for (const ParameterUpdate& p : parameters)
+    for (const Tensor* written :
+         {p.value, p.kept, p.correlation, p.diagonal, p.rule.first, p.rule.second, p.hyper.first, p.hyper.second})
+      if (written) written->storage().bump_version();
+}
+
 }  // namespace gradus

@@ -120,6 +120,10 @@ Optimizer Builder::build() const {
       item.learner = std::make_unique<Learner>(std::move(preconditioner), options.preconditioner, parameter.value());
     impl->items.push_back(std::move(item));
   }
+  for (OptimizerItem& item : impl->items)
+    item.alone = std::ranges::count_if(impl->items, [&](const OptimizerItem& other) {
+                   return other.parameter.value().storage() == item.parameter.value().storage();
+                 }) == 1;
   for (const auto& [name, schedule] : schedules_)
     if (std::none_of(impl->groups.begin(), impl->groups.end(),
                      [&name = name](const OptimizerGroup& group) { return group.base.contains(name); }))

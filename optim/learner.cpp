@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "core/error.h"
 #include "core/ops.h"
@@ -42,16 +43,55 @@ void Learner::check_previous() const {
 }
 
 void Learner::learn(const Tensor& g, const Settings& hyper) {
-  Tensor h;
-  if (previous_.defined()) {
-    h = preconditioner_->gradient(learning_.exact ? applied_ : learned_, g, previous_, previous_at_);
-    scale_(h, learning_.include_lr ? -previous_at_.lr : -1);  // dJ/dm = -eps d<g, P(m) x>/dm
-  } else if (learning_.count_first) {
-    h = zeros_like(learned_);
-  } else {
-    return;
-  }
+  if (!previous_.defined() && !learning_.count_first) return;
+  Tensor h = previous_.defined()
+                 ? preconditioner_->gradient(learning_.exact ? applied_ : learned_, g, previous_, previous_at_)
+                 : zeros_like(learned_);
+  follow(h, hyper);
+}
+
+void Learner::follow(Tensor& h, const Settings& hyper) {
+  scale_(h, hyper_factor());
   descend(learned_, rule_->direction(h, hyper), hyper.at("lr"), hyper.get("weight_decay", 0));
+}
+
+bool Learner::fuses() const {
+  if (learning_.update_first || learning_.exact || learning_.count_first || learning_.after_rule) return false;
+  if (preconditioner_->is_diagonal()) return rule_->fuses() && learned_.strides() == like_.strides();
+  const int64_t n = preconditioner_->row_length();
+  return n == 1 || (n > 1 && like_.is_contiguous());
+}
+
+void Learner::describe(const Settings& hyper, const StepInfo& at, ParameterUpdate& update) {
+  const bool learns = previous_.defined();
+  if (learns) update.previous = &previous_;
+  if (preconditioner_->is_diagonal()) {
+    update.diagonal = &learned_;
+    if (learns) {
+      update.hyper = rule_->fused(hyper);
+      update.hyper.lr = hyper.at("lr");
+      update.hyper.decay = hyper.get("weight_decay", 0);
+      update.hyper_factor = hyper_factor();
+    }
+  } else {
+    p_ = contiguous(preconditioner_->matrix(learned_, at));
+    update.p = &p_;
+    if (learns) {
+      if (!correlation_.defined()) correlation_ = Tensor::empty_like(p_);
+      update.correlation = &correlation_;
+    }
+  }
+  if (update.factor == 1 && update.limit == 0 && update.decay == 0) return;
+  kept_ = Tensor::empty_like(like_);
+  update.kept = &kept_;
+}
+
+void Learner::finish(const Tensor& gradient, const Settings& hyper, const StepInfo& at) {
+  if (previous_.defined() && !preconditioner_->is_diagonal()) {
+    Tensor h = preconditioner_->gradient_of_rows(learned_, correlation_, previous_at_);
+    follow(h, hyper);
+  }
+  remember(kept_.defined() ? std::exchange(kept_, Tensor()) : gradient, at);
 }
 
 void Learner::remember(const Tensor& x, const StepInfo& at) {

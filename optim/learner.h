@@ -17,6 +17,12 @@ class Learner {
   /// Learns from the gradient g of this step and what the previous step preconditioned; returns P(m) x and remembers x.
   /// x is g itself, or the rule's direction after_rule(). No copy of x is made unless the rule owns it.
   Tensor step(const Tensor& g, const Tensor& x, const Settings& hyper, const StepInfo& at);
+  /// Whether a kernel can do what step() does from the data that describe() gives, but for the small matrices, which
+  /// finish() learns afterwards.
+  bool fuses() const;
+  /// Fills in the preconditioner's part; the transformation of the gradient is there already.
+  void describe(const Settings& hyper, const StepInfo& at, ParameterUpdate& update);
+  void finish(const Tensor& gradient, const Settings& hyper, const StepInfo& at);
   /// Throws where the kept gradient was written to since the last step.
   void check_previous() const;
   /// No gradient came: the next one has no predecessor.
@@ -31,6 +37,10 @@ class Learner {
 
  private:
   void learn(const Tensor& g, const Settings& hyper);
+  /// One step of the inner rule along the gradient h of <g, P(m) x>, which is overwritten.
+  void follow(Tensor& h, const Settings& hyper);
+  /// dJ/dm = factor d<g, P(m) x>/dm
+  double hyper_factor() const { return learning_.include_lr ? -previous_at_.lr : -1; }
   void remember(const Tensor& x, const StepInfo& at);
 
   std::unique_ptr<const Preconditioner> preconditioner_;
@@ -41,6 +51,7 @@ class Learner {
   StepInfo previous_at_;
   uint64_t previous_version_ = 0;  ///< of the memory of previous_, which others may hold too
   Tensor applied_;                 ///< exact: the m that the previous step applied
+  Tensor p_, correlation_, kept_;  ///< of a fused step, between describe() and finish()
   std::string rule_name_;
   std::unique_ptr<Rule> rule_;
 };

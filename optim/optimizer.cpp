@@ -15,23 +15,29 @@ Optimizer& Optimizer::operator=(Optimizer&&) noexcept = default;
 Optimizer::~Optimizer() = default;
 
 Settings OptimizerGroup::now(int64_t steps) const {
-  Settings result = base;
-  for (auto& [name, value] : result)
-    if (const auto found = schedules.find(name); found != schedules.end()) value *= found->second(steps);
-  return result;
+  OptimizerGroup group = *this;
+  group.refresh(steps);
+  return group.current;
+}
+
+void OptimizerGroup::refresh(int64_t steps) {
+  constexpr std::string_view prefix = "hyper.";
+  if (current.size() != base.size()) {
+    current = base;
+    hyper = {};
+    for (const auto& [name, value] : base)
+      if (name.starts_with(prefix)) hyper.set(std::string_view(name).substr(prefix.size()), value);
+  }
+  auto inner = hyper.begin();
+  for (auto from = base.begin(), to = current.begin(); to != current.end(); ++from, ++to) {
+    to->second = from->second;
+    if (!schedules.empty())
+      if (const auto found = schedules.find(to->first); found != schedules.end()) to->second *= found->second(steps);
+    if (to->first.starts_with(prefix)) (inner++)->second = to->second;
+  }
 }
 
 namespace {
-
-constexpr std::string_view hyper_prefix = "hyper.";
-
-/// The settings of the inner rule, without their prefix.
-Settings hyper_of(const Settings& settings) {
-  Settings result;
-  for (const auto& [name, value] : settings)
-    if (name.starts_with(hyper_prefix)) result.set(std::string_view(name).substr(hyper_prefix.size()), value);
-  return result;
-}
 
 /// The gradient as the preconditioner gets it: clipped, with coupled decay. The gradient itself where neither applies.
 Tensor transformed(const Tensor& gradient, double factor, double limit, double decay, const Tensor& value) {
@@ -58,46 +64,89 @@ void check_gradient(const Parameter& parameter, const Tensor& gradient) {
 
 }  // namespace
 
-void Optimizer::Impl::step(OptimizerItem& item, const Tensor& gradient, const Settings& settings, const Settings& hyper,
-                           double factor) {
-  Tensor& value = item.parameter.mutable_value();
-  const double decay = item.decays ? settings.at("weight_decay") : 0;
-  const auto decay_in = [&](DecayMode mode) { return decay_mode_of(item) == mode ? decay : 0; };
-  const StepInfo at{steps + 1, settings.at("lr")};
+double Optimizer::Impl::decay(const OptimizerItem& item, DecayMode mode) const {
+  const OptimizerGroup& group = groups[item.group];
+  return item.decays && group.decay_mode == mode ? group.current.at("weight_decay") : 0;
+}
 
-  const Tensor g = transformed(gradient, factor, clip.value, decay_in(DecayMode::coupled), value);
+void Optimizer::Impl::step(OptimizerItem& item, const Tensor& gradient, double factor) {
+  Tensor& value = item.parameter.mutable_value();
+  const OptimizerGroup& group = groups[item.group];
+  const StepInfo now = at(item);
+
+  const Tensor g = transformed(gradient, factor, clip.value, decay(item, DecayMode::coupled), value);
   const bool first = item.learner && !item.learner->after_rule();
   const bool last = item.learner && item.learner->after_rule();
-  Tensor u = first ? item.learner->step(g, g, hyper, at) : g;
-  u = transformed(u, 1, 0, decay_in(DecayMode::after_preconditioner), value);
-  Tensor direction = item.rule->direction(u, settings);
-  if (last) direction = item.learner->step(g, direction, hyper, at);
-  descend(value, direction, at.lr, decay_in(DecayMode::decoupled));
+  Tensor u = first ? item.learner->step(g, g, group.hyper, now) : g;
+  u = transformed(u, 1, 0, decay(item, DecayMode::after_preconditioner), value);
+  Tensor direction = item.rule->direction(u, group.current);
+  if (last) direction = item.learner->step(g, direction, group.hyper, now);
+  descend(value, direction, now.lr, decay(item, DecayMode::decoupled));
+}
+
+ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gradient, double factor, Tensor& own) {
+  const OptimizerGroup& group = groups[item.group];
+  const StepInfo now = at(item);
+  ParameterUpdate update{.value = &item.parameter.mutable_value(),
+                         .gradient = &gradient,
+                         .late_decay = decay(item, DecayMode::after_preconditioner),
+                         .rule = item.rule->fused(group.current)};
+  update.rule.lr = now.lr;
+  update.rule.decay = decay(item, DecayMode::decoupled);
+  const double coupled = decay(item, DecayMode::coupled);
+  if (item.learner && !item.learner->fuses()) {
+    const Tensor& value = *update.value;
+    const Tensor g = transformed(gradient, factor, clip.value, coupled, value);
+    own = item.learner->step(g, g, group.hyper, now);
+    if (!(own.strides() == value.strides())) {
+      Tensor in_order = Tensor::empty_like(value);
+      copy_(in_order, own);
+      own = in_order;
+    }
+    update.gradient = &own;
+    return update;
+  }
+  update.factor = factor;
+  update.limit = clip.value;
+  update.decay = coupled;
+  if (item.learner) item.learner->describe(group.hyper, now, update);
+  return update;
 }
 
 void Optimizer::step() {
+  Impl& impl = *impl_;
   std::vector<Tensor> gradients;
-  for (const OptimizerItem& item : impl_->items) {
+  gradients.reserve(impl.items.size());
+  for (const OptimizerItem& item : impl.items) {
     gradients.push_back(item.parameter.grad());
     if (!gradients.back().defined()) continue;
     check_gradient(item.parameter, gradients.back());
     if (item.learner) item.learner->check_previous();
   }
-  const Clip& clip = impl_->clip;
-  const double factor = clip.norm > 0 ? clip_factor(global_norm(gradients), clip.norm) : 1;
-  std::vector<Settings> settings, hyper;
-  for (const OptimizerGroup& group : impl_->groups) {
-    settings.push_back(group.now(impl_->steps));
-    hyper.push_back(hyper_of(settings.back()));
-  }
+  const double factor = impl.clip.norm > 0 ? clip_factor(global_norm(gradients), impl.clip.norm) : 1;
+  for (OptimizerGroup& group : impl.groups) group.refresh(impl.steps);
+
+  std::vector<ParameterUpdate> updates;
+  std::vector<size_t> unfinished;  // items whose preconditioners learn after the kernel
+  std::vector<Tensor> own(impl.items.size());
+  updates.reserve(impl.items.size());
   for (size_t i = 0; i < gradients.size(); ++i) {
-    OptimizerItem& item = impl_->items[i];
-    if (gradients[i].defined())
-      impl_->step(item, gradients[i], settings[item.group], hyper[item.group], factor);
-    else if (item.learner)
-      item.learner->skip();
+    OptimizerItem& item = impl.items[i];
+    if (!gradients[i].defined()) {
+      if (item.learner) item.learner->skip();
+    } else if (item.fuses(gradients[i])) {
+      updates.push_back(impl.describe(item, gradients[i], factor, own[i]));
+      if (item.learner && item.learner->fuses()) unfinished.push_back(i);
+    } else {
+      impl.step(item, gradients[i], factor);
+    }
   }
-  ++impl_->steps;
+  update_(updates);
+  for (const size_t i : unfinished) {
+    OptimizerItem& item = impl.items[i];
+    item.learner->finish(gradients[i], impl.groups[item.group].hyper, impl.at(item));
+  }
+  ++impl.steps;
 }
 
 void Optimizer::zero_grad() {

@@ -13,9 +13,13 @@ struct OptimizerGroup {
   Settings base;  ///< before schedules
   std::map<std::string, Schedule, std::less<>> schedules;
   DecayMode decay_mode = DecayMode::coupled;
+  Settings current;  ///< during a step: what it uses
+  Settings hyper;    ///< the inner rule's among them, without their prefix
 
   /// Hyperparameters after so many completed steps.
   Settings now(int64_t steps) const;
+  /// The same into `current` and `hyper`.
+  void refresh(int64_t steps);
 };
 
 /// One parameter and its stages.
@@ -23,11 +27,18 @@ struct OptimizerItem {
   Parameter parameter;
   size_t group = 0;
   bool decays = false;
+  bool alone = true;  ///< no other parameter has the same memory
   std::string rule_name;
   std::unique_ptr<Rule> rule;
   std::string preconditioner_name;
   std::unique_ptr<Learner> learner;  ///< null: not preconditioned
 
+  /// Whether the kernel over all parameters takes this one.
+  bool fuses(const Tensor& gradient) const {
+    const Tensor& value = parameter.value();
+    return alone && rule->fuses() && !(learner && learner->after_rule()) && value.dtype() != DType::bfloat16 &&
+           gradient.strides() == value.strides() && value.is_dense();
+  }
   void slots(Slots& slots) {
     slots.nest(rule_name, *rule);
     if (learner) slots.nest(preconditioner_name, *learner);
@@ -43,9 +54,13 @@ struct Optimizer::Impl {
   Clip clip;
   int64_t steps = 0;
 
-  DecayMode decay_mode_of(const OptimizerItem& item) const { return groups[item.group].decay_mode; }
-  void step(OptimizerItem& item, const Tensor& gradient, const Settings& settings, const Settings& hyper,
-            double factor);
+  StepInfo at(const OptimizerItem& item) const { return {steps + 1, groups[item.group].current.at("lr")}; }
+  /// The rate of weight decay where it enters in this mode, else 0.
+  double decay(const OptimizerItem& item, DecayMode mode) const;
+  /// A step on its own: any rule, any preconditioner, any memory order.
+  void step(OptimizerItem& item, const Tensor& gradient, double factor);
+  /// A step as data for update_(); `own` holds a gradient that had to be preconditioned beforehand.
+  ParameterUpdate describe(OptimizerItem& item, const Tensor& gradient, double factor, Tensor& own);
 };
 
 }  // namespace gradus::optim

@@ -1,9 +1,11 @@
-// Diagnostics that follow from P as a matrix.
+// What a preconditioner need not say.
 #include "optim/preconditioner.h"
 
 #include "core/linalg.h"
 
 namespace gradus::optim {
+
+Tensor Preconditioner::gradient_of_rows(const Tensor&, const Tensor&, const StepInfo&) const { return {}; }
 
 Tensor Preconditioner::matrix(const Tensor&, const StepInfo&) const { return {}; }
 

@@ -47,6 +47,17 @@ class Preconditioner {
   /// The gradient with respect to m of <g, P(m) x>, shaped like m. As theta(t) = theta(t-1) - eps P(m) x, the learner
   /// multiplies it with -eps to get dJ(t)/dm. `at` is the step that made theta(t).
   virtual Tensor gradient(const Tensor& m, const Tensor& g, const Tensor& x, const StepInfo& at) const = 0;
+
+  // For the fused step, which needs P as data and not as a function; a method that says nothing here works all the
+  // same.
+  /// Where P(m) acts alike on every row of so many consecutive elements of a contiguous parameter (at most 64), as the
+  /// matrix that matrix() gives and with the gradient that gradient_of_rows() gives; 0 otherwise.
+  virtual int64_t row_length() const { return 0; }
+  /// The same as gradient(), from C [n, n], the sum of g x^T over the rows.
+  virtual Tensor gradient_of_rows(const Tensor& m, const Tensor& c, const StepInfo& at) const;
+  /// Whether P(m) x is m x, elementwise.
+  virtual bool is_diagonal() const { return false; }
+
   /// The user's choice, with what this method's definition fixes.
   virtual Learning learning(Learning chosen) const { return chosen; }
 

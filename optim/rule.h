@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "core/ops.h"
 #include "optim/settings.h"
 #include "optim/slots.h"
 
@@ -21,6 +22,11 @@ class Rule {
   virtual Tensor direction(const Tensor& gradient, const Settings& settings) = 0;
   /// Lists the state.
   virtual void slots(Slots& slots) = 0;
+
+  /// Whether fused() is there: then the steps of all such parameters are one kernel call. direction() is there always.
+  virtual bool fuses() const { return false; }
+  /// What direction() would do in this step, as data; the kernel updates the state that it points to.
+  virtual RuleUpdate fused(const Settings&) { return {}; }
 };
 
 /// Options of a rule: `static constexpr const char* name`, hyperparameters with their starting values ("lr" among them;

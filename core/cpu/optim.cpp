@@ -1,5 +1,7 @@
 // The CPU's kernels of optimizers: flat vector loops over dense float32 tensors; the reference's otherwise.
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "core/cpu/loops.h"
 #include "core/cpu/vector/kernels.h"
@@ -8,22 +10,226 @@
 
 namespace gradus::kernels {
 
+namespace {
+
+float narrow(double x) { return static_cast<float>(x); }
+float* floats(const Tensor* x) { return x ? static_cast<float*>(x->raw()) : nullptr; }
+
+cpu::vector::AdamFactors factors_of(const AdamSpec& spec) {
+  return {.beta1 = narrow(spec.beta1),
+          .rest1 = narrow(1 - spec.beta1),
+          .beta2 = narrow(spec.beta2),
+          .rest2 = narrow(1 - spec.beta2),
+          .scale1 = narrow(1 / spec.correction1),
+          .scale2 = narrow(1 / std::sqrt(spec.correction2)),
+          .eps = narrow(spec.eps)};
+}
+
+}  // namespace
+
 void adam(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v, Tensor& direction) {
   const auto alike = [&](const Tensor& x) { return x.strides() == g.strides(); };
   if (g.dtype() != DType::float32 || !g.is_dense() || !alike(m) || !alike(v) || !alike(direction))
     return ref::adam(g, spec, m, v, direction);
-  const auto narrow = [](double x) { return static_cast<float>(x); };
-  const cpu::vector::AdamFactors factors{.beta1 = narrow(spec.beta1),
-                                         .rest1 = narrow(1 - spec.beta1),
-                                         .beta2 = narrow(spec.beta2),
-                                         .rest2 = narrow(1 - spec.beta2),
-                                         .scale1 = narrow(1 / spec.correction1),
-                                         .scale2 = narrow(1 / std::sqrt(spec.correction2)),
-                                         .eps = narrow(spec.eps)};
+  const auto factors = factors_of(spec);
   const auto at = [](const Tensor& x) { return static_cast<float*>(x.raw()); };
   parallel_for(g.numel(), cpu::elementwise_grain, [&, f = cpu::vector::kernels().adam](int64_t begin, int64_t end) {
     f(factors, at(g) + begin, at(m) + begin, at(v) + begin, at(direction) + begin, end - begin);
   });
+}
+
+// update(): parameters are cut into stretches, which the threads share, and stretches into tiles that stay in the L1
+// cache while the vector loops of each stage pass over them: memory is read and written once. The loops are those of
+// the separate operations, so that the bits are the same too.
+namespace {
+
+constexpr int64_t tile_elements = 1024, stretch_elements = 16 * tile_elements;
+constexpr int64_t longest_row = 64, most_tile_rows = cpu::vector::small_matmul_depth;
+
+/// Whole rows of one parameter.
+struct Stretch {
+  const ParameterUpdate* parameter;
+  int64_t begin, end;
+  size_t totals;  ///< where its share of the correlation begins
+};
+
+/// y = alpha x + beta y; beta 0 ignores what y holds.
+void axpby(double alpha, const float* x, double beta, float* y, int64_t n) {
+  const auto& table = cpu::vector::kernels();
+  if (narrow(beta) == 0) return table.scale(narrow(alpha), x, y, n);
+  table.axpby(narrow(alpha), x, narrow(beta), y, n);
+}
+
+class RuleLoop {
+ public:
+  RuleLoop(const RuleUpdate& rule, const Tensor* value)
+      : rule_(rule),
+        adam_(rule.kind == RuleUpdate::Kind::adam ? factors_of(rule.adam) : cpu::vector::AdamFactors{}),
+        first_(floats(rule.first)),
+        second_(floats(rule.second)),
+        value_(floats(value)) {}
+
+  /// The step of elements [at, at + n) along u, with room for n more.
+  void step(const float* u, int64_t at, int64_t n, float* room) const {
+    const float* direction = u;
+    switch (rule_.kind) {
+      case RuleUpdate::Kind::plain: break;
+      case RuleUpdate::Kind::momentum:
+        axpby(1, u, rule_.momentum, first_ + at, n);
+        direction = first_ + at;
+        break;
+      case RuleUpdate::Kind::nesterov:
+        axpby(1, u, rule_.momentum, first_ + at, n);
+        std::copy_n(u, n, room);
+        axpby(rule_.momentum, first_ + at, 1, room, n);
+        direction = room;
+        break;
+      case RuleUpdate::Kind::adam:
+        cpu::vector::kernels().adam(adam_, u, first_ + at, second_ + at, room, n);
+        direction = room;
+        break;
+    }
+    axpby(-rule_.lr, direction, 1 - rule_.lr * rule_.decay, value_ + at, n);
+  }
+
+ private:
+  const RuleUpdate& rule_;
+  cpu::vector::AdamFactors adam_;
+  float *first_, *second_, *value_;
+};
+
+/// One stretch, tile by tile.
+class StretchUpdate {
+ public:
+  StretchUpdate(const Stretch& stretch, double* totals)
+      : p_(*stretch.parameter),
+        totals_(p_.correlation ? totals + stretch.totals : nullptr),
+        n_(row_length(p_)),
+        matrix_(floats(p_.p)),
+        previous_(floats(p_.previous)),
+        diagonal_(floats(p_.diagonal)),
+        rule_(p_.rule, p_.value),
+        hyper_(p_.hyper, p_.diagonal) {
+    if (n_ == cpu::vector::nine)
+      for (int64_t i = 0; i < n_ * n_; ++i) transposed_[i] = matrix_[i % n_ * n_ + i / n_];
+    const int64_t tile = std::min(tile_elements / n_, most_tile_rows) * n_;
+    for (int64_t at = stretch.begin; at < stretch.end; at += tile) run(at, std::min(tile, stretch.end - at));
+  }
+
+  static int64_t row_length(const ParameterUpdate& p) { return p.p ? p.p->shape()[0] : 1; }
+
+ private:
+  using Form = cpu::vector::Form;
+
+  void multiply(Form form, const float* a, const float* b, float* out, int64_t n) const {
+    table_.binary[static_cast<int>(BinaryOp::mul)][static_cast<int>(form)](a, b, out, n, 0);
+  }
+
+  void run(int64_t at, int64_t count) {
+    const float* x = transformed(at, count);
+    const float* u = x;
+    if (matrix_) {
+      mix_rows(x, at, count);
+      u = u_;
+    } else if (diagonal_) {
+      multiply(Form::both, x, diagonal_ + at, u_, count);
+      u = u_;
+    }
+    if (p_.late_decay != 0) {
+      if (u != u_) std::copy_n(u, count, u_);
+      axpby(p_.late_decay, floats(p_.value) + at, 1, u_, count);
+      u = u_;
+    }
+    rule_.step(u, at, count, room_);
+    if (diagonal_ && previous_) {
+      const float factor = narrow(p_.hyper_factor);
+      multiply(Form::both, x, previous_ + at, u_, count);
+      multiply(Form::left, u_, &factor, u_, count);
+      hyper_.step(u_, at, count, room_);
+    }
+  }
+
+  const float* transformed(int64_t at, int64_t count) {
+    const float* x = floats(p_.gradient) + at;
+    if (p_.factor == 1 && p_.limit == 0 && p_.decay == 0 && !p_.kept) return x;
+    float* to = p_.kept ? floats(p_.kept) + at : x_;
+    const float factor = narrow(p_.factor), limit = narrow(p_.limit), below = -limit;
+    multiply(Form::left, x, &factor, to, count);
+    if (p_.limit > 0) {
+      const auto bound = [&](BinaryOp op, const float* by) {
+        table_.binary[static_cast<int>(op)][static_cast<int>(Form::left)](to, by, to, count, 0);
+      };
+      bound(BinaryOp::maximum, &below);
+      bound(BinaryOp::minimum, &limit);
+    }
+    if (p_.decay != 0) axpby(p_.decay, floats(p_.value) + at, 1, to, count);
+    return to;
+  }
+
+  /// u = P x for each row, and the rows' share of the correlation.
+  void mix_rows(const float* x, int64_t at, int64_t count) {
+    const float* before = totals_ ? previous_ + at : nullptr;
+    if (n_ == 1) {
+      multiply(Form::left, x, matrix_, u_, count);
+      if (!before) return;
+      multiply(Form::both, x, before, room_, count);
+      totals_[0] += table_.reduce_row[static_cast<int>(ReduceOp::sum)](room_, count);
+    } else if (n_ == cpu::vector::nine) {
+      table_.mix_nines(x, before, transposed_, count / n_, u_, totals_);
+    } else {
+      const int64_t rows = count / n_;
+      table_.small_matmul(rows, n_, n_, 1, {x, n_, 1}, {matrix_, 1, n_}, 0, u_, n_);
+      if (!before) return;
+      table_.small_matmul(n_, n_, rows, 1, {x, 1, n_}, {before, n_, 1}, 0, product_, n_);
+      for (int64_t i = 0; i < n_ * n_; ++i) totals_[i] += product_[i];
+    }
+  }
+
+  const cpu::vector::Kernels& table_ = cpu::vector::kernels();
+  const ParameterUpdate& p_;
+  double* totals_;  ///< null: none asked for
+  int64_t n_;
+  const float *matrix_, *previous_;
+  float* diagonal_;
+  RuleLoop rule_, hyper_;
+  alignas(64) float x_[tile_elements], u_[tile_elements + cpu::vector::nines_room], room_[tile_elements];
+  float transposed_[cpu::vector::nine * cpu::vector::nine], product_[longest_row * longest_row];
+};
+
+}  // namespace
+
+void update(std::span<const ParameterUpdate> parameters) {
+  std::vector<Stretch> stretches;
+  size_t totals = 0;
+  int64_t elements = 0;
+  for (const ParameterUpdate& p : parameters) {
+    const int64_t n = StretchUpdate::row_length(p), count = p.value->numel();
+    if (p.value->dtype() != DType::float32 || n > longest_row || count == 0) {
+      ref::update({&p, 1});
+      continue;
+    }
+    const int64_t stretch = stretch_elements / n * n;
+    for (int64_t begin = 0; begin < count; begin += stretch) {
+      stretches.push_back({&p, begin, std::min(begin + stretch, count), totals});
+      if (p.correlation) totals += static_cast<size_t>(n * n);
+    }
+    elements += count;
+  }
+  std::vector<double> correlations(totals);
+  const auto count = static_cast<int64_t>(stretches.size());
+  const int64_t grain = elements == 0 ? 1 : 1 + count * cpu::elementwise_grain / elements;
+  parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) StretchUpdate(stretches[static_cast<size_t>(i)], correlations.data());
+  });
+  const double* share = correlations.data();
+  for (size_t i = 0; i < stretches.size();) {
+    const ParameterUpdate& p = *stretches[i].parameter;
+    const int64_t n = StretchUpdate::row_length(p);
+    std::vector<double> sums(p.correlation ? static_cast<size_t>(n * n) : 0);
+    for (; i < stretches.size() && stretches[i].parameter == &p; ++i)
+      for (double& sum : sums) sum += *share++;
+    for (size_t j = 0; j < sums.size(); ++j) floats(p.correlation)[j] = static_cast<float>(sums[j]);
+  }
 }
 
 }  // namespace gradus::kernels

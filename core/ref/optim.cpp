@@ -1,4 +1,6 @@
 // Reference kernels of optimizers.
+#include <vector>
+
 #include "core/kernels.h"
 #include "core/ref/loops.h"
 
@@ -16,6 +18,62 @@ void adam(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v, Tensor& o
           static_cast<T>((first[at[1]] / spec.correction1) / (std::sqrt(second[at[2]] / spec.correction2) + spec.eps));
     });
   });
+}
+
+namespace {
+
+/// The rule's step of element i of `value` along u.
+template <class T>
+void rule_step(const RuleUpdate& rule, double u, T* value, int64_t i) {
+  double d = u;
+  if (rule.kind == RuleUpdate::Kind::adam) {
+    T &first = pointer<T>(*rule.first)[i], &second = pointer<T>(*rule.second)[i];
+    const AdamSpec& adam = rule.adam;
+    first = static_cast<T>(adam.beta1 * first + (1 - adam.beta1) * u);
+    second = static_cast<T>(adam.beta2 * second + (1 - adam.beta2) * u * u);
+    d = (first / adam.correction1) / (std::sqrt(second / adam.correction2) + adam.eps);
+  } else if (rule.kind != RuleUpdate::Kind::plain) {
+    T& velocity = pointer<T>(*rule.first)[i];
+    velocity = static_cast<T>(rule.momentum * velocity + u);
+    d = rule.kind == RuleUpdate::Kind::momentum ? velocity : u + rule.momentum * velocity;
+  }
+  value[i] = static_cast<T>((1 - rule.lr * rule.decay) * value[i] - rule.lr * d);
+}
+
+template <class T>
+void update_one(const ParameterUpdate& p) {
+  const int64_t n = p.p ? p.p->shape()[0] : 1;
+  T* value = pointer<T>(*p.value);
+  const T *previous = p.previous ? pointer<T>(*p.previous) : nullptr, *matrix = p.p ? pointer<T>(*p.p) : nullptr;
+  T* diagonal = p.diagonal ? pointer<T>(*p.diagonal) : nullptr;
+  std::vector<T> x(static_cast<size_t>(n));
+  std::vector<double> correlation(static_cast<size_t>(n * n));
+  for (int64_t row = 0; row < p.value->numel(); row += n) {
+    for (int64_t i = 0; i < n; ++i) {
+      double g = p.factor * pointer<T>(*p.gradient)[row + i];
+      if (p.limit > 0 && std::abs(g) > p.limit) g = g > 0 ? p.limit : -p.limit;  // no number stays none
+      x[static_cast<size_t>(i)] = static_cast<T>(g + p.decay * value[row + i]);
+      if (p.kept) pointer<T>(*p.kept)[row + i] = x[static_cast<size_t>(i)];
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      double u = matrix ? 0 : x[0];
+      for (int64_t j = 0; matrix && j < n; ++j) u += double{matrix[i * n + j]} * x[static_cast<size_t>(j)];
+      if (diagonal) u *= diagonal[row];
+      rule_step(p.rule, u + p.late_decay * value[row + i], value, row + i);
+      for (int64_t j = 0; p.correlation && j < n; ++j)
+        correlation[static_cast<size_t>(i * n + j)] += double{x[static_cast<size_t>(i)]} * previous[row + j];
+    }
+    if (diagonal && previous) rule_step(p.hyper, p.hyper_factor * x[0] * previous[row], diagonal, row);
+  }
+  for (size_t i = 0; p.correlation && i < correlation.size(); ++i)
+    pointer<T>(*p.correlation)[i] = static_cast<T>(correlation[i]);
+}
+
+}  // namespace
+
+void update(std::span<const ParameterUpdate> parameters) {
+  for (const ParameterUpdate& p : parameters)
+    visit_floating("update", p.value->dtype(), [&]<class T>(T) { update_one<T>(p); });
 }
 
 }  // namespace gradus::ref

@@ -36,12 +36,21 @@ class FopMatrix final : public Preconditioner {
       add_(h, matmul(transpose(rows, 0, 1), matmul(transpose(gt, 0, 1), m)));
       return h;
     }
-    Tensor c = matmul(gt, rows);  // C = G^T X, the gradient with respect to Q where P = Q
+    return gradient_of_rows(m, matmul(gt, rows), at);
+  }
+
+  // Weights of few rows do better with apply() and gradient().
+  int64_t row_length() const override {
+    return !thin() && site_.side == MatrixSide::spatial && site_.n <= longest_row ? site_.n : 0;
+  }
+  /// C = G^T X is the gradient with respect to Q where P = Q.
+  Tensor gradient_of_rows(const Tensor& m, const Tensor& correlation, const StepInfo& at) const override {
+    Tensor c = correlation;
     if (norm_ == Fop::Norm::through || rescale_) {
       const Tensor q = form(m);
       const Scaled scaled = scaling(q, at);
       const double alignment = scaled.slope == 0 ? 0 : dot(q, c);
-      scale_(c, scaled.k);
+      c = c * scaled.k;
       if (scaled.slope != 0) axpby_(scaled.slope * alignment, scaled.direction, 1, c);
     }
     switch (form_) {
@@ -58,6 +67,8 @@ class FopMatrix final : public Preconditioner {
   int64_t paper_count() const override { return site_.n; }
 
  private:
+  static constexpr int64_t longest_row = 64;
+
   struct Scaled : Scaling {
     Tensor direction;  ///< d|Q| / dQ, where the slope is not 0
   };

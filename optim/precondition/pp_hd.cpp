@@ -29,6 +29,8 @@ class DiagonalPreconditioner final : public Preconditioner {
     return product;
   }
 
+  bool is_diagonal() const override { return !positive_; }
+
   Tensor eigenvalues(const Tensor& m, const StepInfo&) const override {
     std::vector<double> values = cast(positive_ ? m * m : m, DType::float64).to_vector<double>();
     std::sort(values.begin(), values.end());

@@ -25,6 +25,12 @@ class ScalarPreconditioner final : public Preconditioner {
     }
   }
 
+  int64_t row_length() const override { return 1; }
+  Tensor gradient_of_rows(const Tensor& m, const Tensor& c, const StepInfo&) const override {
+    const Tensor alignment = reshape(c, {1});
+    return form_ == SHd::Form::positive ? m * alignment * 2.0 : alignment;  // baydin acts after the rule, not here
+  }
+
   // Baydin's rule: e steps along the rule's direction, and the learning rate that multiplies later must cancel.
   Learning learning(Learning chosen) const override {
     if (form_ == SHd::Form::baydin) chosen.include_lr = chosen.after_rule = true;

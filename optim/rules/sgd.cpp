@@ -10,6 +10,7 @@ class PlainRule final : public Rule {
  public:
   Tensor direction(const Tensor& gradient, const Settings&) override { return gradient; }
   void slots(Slots&) override {}
+  bool fuses() const override { return true; }
 };
 
 class MomentumRule final : public Rule {
@@ -25,6 +26,12 @@ class MomentumRule final : public Rule {
     return ahead;
   }
   void slots(Slots& slots) override { slots.add("velocity", velocity_); }
+  bool fuses() const override { return true; }
+  RuleUpdate fused(const Settings& settings) override {
+    return {.kind = nesterov_ ? RuleUpdate::Kind::nesterov : RuleUpdate::Kind::momentum,
+            .momentum = settings.at("momentum"),
+            .first = &velocity_};
+  }
 
  private:
   Tensor velocity_;

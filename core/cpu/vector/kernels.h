@@ -45,6 +45,11 @@ struct AdamFactors {
   float beta1, rest1, beta2, rest2, scale1, scale2, eps;
 };
 
+/// Rows of a 3x3 kernel's positions: see mix_nines.
+inline constexpr int64_t nine = 9;
+/// Elements beyond the rows that mix_nines may write.
+inline constexpr int64_t nines_room = 16;
+
 /// All pointers of a call may be equal, but must not overlap otherwise.
 struct Kernels {
   // Elementwise. An element's result depends on nothing but its operands.
@@ -66,6 +71,11 @@ struct Kernels {
 
   /// m = beta1 m + rest1 g, v = beta2 v + rest2 g^2, and the direction. No two arrays overlap.
   void (*adam)(const AdamFactors& factors, const float* g, float* m, float* v, float* direction, int64_t n);
+
+  /// For rows of nine: u = P x, from P's transpose, and, where previous is not null, totals[9 i + j] += x_i previous_j.
+  /// u has nines_room elements more and is no input.
+  void (*mix_nines)(const float* x, const float* previous, const float* transposed_p, int64_t rows, float* u,
+                    double* totals);
 
   // Reductions, by ReduceOp.
   double (*reduce_row[3])(const float* x, int64_t n);

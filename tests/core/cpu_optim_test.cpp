@@ -1,0 +1,201 @@
+// update(), the steps of many parameters in one pass, against the reference: every rule, with every form of P, with and
+// without a transformed gradient.
+#include "core/error.h"
+#include "core/ops.h"
+#include "core/parallel.h"
+#include "tests/core/cpu_compare.h"
+
+using namespace gradus;
+using namespace gradus::testing;
+
+namespace {
+
+using Kind = RuleUpdate::Kind;
+constexpr Kind kinds[] = {Kind::plain, Kind::momentum, Kind::nesterov, Kind::adam};
+constexpr AdamSpec adam{.beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .correction1 = 0.36, .correction2 = 0.1};
+
+enum class Form { none, rows, diagonal };
+
+/// A parameter with random state, all of it between -1 and 1; second moments from 0.1.
+struct Subject {
+  Tensor value, gradient, first, second, kept, previous, p, correlation, diagonal, hyper_first, hyper_second;
+
+  Subject(const Shape& shape, int64_t n, Memory memory, uint64_t seed) {
+    uint64_t draw = seed;
+    const auto fresh = [&](double low) { return in(memory, random(shape, ++draw, low)); };
+    for (Tensor* t : {&value, &gradient, &first, &previous, &diagonal, &hyper_first}) *t = fresh(-1);
+    for (Tensor* t : {&second, &hyper_second}) *t = fresh(0.1);
+    kept = fresh(-1);
+    p = random({n, n}, ++draw);
+    correlation = random({n, n}, ++draw);
+  }
+  std::vector<Tensor> written() const {
+    return {value, first, second, kept, correlation, diagonal, hyper_first, hyper_second};
+  }
+
+  ParameterUpdate update(Kind kind, Form form, bool transformed, bool learns) {
+    ParameterUpdate u{.value = &value, .gradient = &gradient};
+    if (transformed) {
+      u.factor = 0.5, u.limit = 0.375, u.decay = 0.25, u.late_decay = 0.125;
+      u.kept = &kept;
+    }
+    const auto rule = [&](Kind kind, Tensor& m, Tensor& v) {
+      return RuleUpdate{.kind = kind,
+                        .lr = 0.5,
+                        .decay = 0.25,
+                        .momentum = 0.75,
+                        .adam = adam,
+                        .first = kind == Kind::plain ? nullptr : &m,
+                        .second = kind == Kind::adam ? &v : nullptr};
+    };
+    u.rule = rule(kind, first, second);
+    if (learns) u.previous = &previous;
+    if (form == Form::rows) {
+      u.p = &p;
+      if (learns) u.correlation = &correlation;
+    }
+    if (form == Form::diagonal) {
+      u.diagonal = &diagonal;
+      u.hyper_factor = -0.5;
+      u.hyper = rule(kind, hyper_first, hyper_second);
+    }
+    return u;
+  }
+};
+
+/// Roundings: n + 2 of u, whose terms are at most 1 each, and a dozen of values up to 8 (Adam's, which divide by
+/// sqrt(0.1 / 0.1) at least). A correlation adds the rows of a tile in float32, at most 1024 / n of them, then in
+/// double.
+void compare(const Shape& shape, int64_t n, Memory memory, Kind kind, Form form, bool transformed, bool learns) {
+  CAPTURE(shape);
+  CAPTURE(n);
+  CAPTURE(static_cast<int>(kind));
+  CAPTURE(static_cast<int>(form));
+  CAPTURE(transformed);
+  CAPTURE(learns);
+  Subject ours(shape, n, memory, 1), expected(shape, n, memory, 1);
+  const ParameterUpdate device[] = {ours.update(kind, form, transformed, learns)};
+  const ParameterUpdate reference[] = {expected.update(kind, form, transformed, learns)};
+  kernels::update(device);
+  ref::update(reference);
+  const std::vector<Tensor> got = ours.written(), right = expected.written();
+  const double rows = static_cast<double>(numel(shape)) / static_cast<double>(n);
+  for (size_t i = 0; i < got.size(); ++i) {
+    CAPTURE(i);
+    const bool sum = got[i].shape() == Shape{n, n} && form == Form::rows;
+    const double bound = sum ? (1024.0 / static_cast<double>(n) + 4) * rows
+                             : static_cast<double>((n + 2) * n) * (kind == Kind::adam ? 4 : 1) + 12 * 8;
+    check_within(got[i], right[i], [&](size_t) { return bound * float_epsilon; });
+  }
+}
+
+}  // namespace
+
+TEST_CASE("updates agree with the reference for every rule and form of P") {
+  for (const Kind kind : kinds)
+    for (const bool transformed : {false, true})
+      for (const bool learns : {false, true}) {
+        for (const Memory memory : {Memory::contiguous, Memory::reversed}) {
+          compare({7, 5, 3}, 1, memory, kind, Form::none, transformed, learns);
+          compare({7, 5, 3}, 1, memory, kind, Form::diagonal, transformed, learns);
+          compare({7, 5, 3}, 1, memory, kind, Form::rows, transformed, learns);
+        }
+        for (const int64_t n : {1, 2, 4, 9, 25, 64})
+          for (const int64_t rows : {1, 3, 300})
+            compare({rows, n}, n, Memory::contiguous, kind, Form::rows, transformed, learns);
+      }
+}
+
+TEST_CASE("updates longer than a stretch agree with the reference") {
+  for (const bool transformed : {false, true}) {
+    compare({64, 50, 3, 3}, 9, Memory::contiguous, Kind::momentum, Form::rows, transformed, true);
+    compare({64, 50, 3, 3}, 1, Memory::contiguous, Kind::adam, Form::diagonal, transformed, true);
+    compare({20000}, 1, Memory::contiguous, Kind::nesterov, Form::none, transformed, false);
+  }
+}
+
+TEST_CASE("rows too long for a tile, float64 and empty parameters are the reference's") {
+  compare({3, 65}, 65, Memory::contiguous, Kind::momentum, Form::rows, true, true);
+  compare({0, 9}, 9, Memory::contiguous, Kind::momentum, Form::rows, true, true);
+  Tensor value = Tensor::ones({3}, DType::float64);
+  const Tensor gradient = Tensor::from<double>({1, 2, 3}, {3});
+  const ParameterUpdate update[] = {{.value = &value, .gradient = &gradient, .rule = {.lr = 0.1}}};
+  kernels::update(update);
+  CHECK(value.to_vector<double>() == std::vector<double>{1 - 0.1 * 1, 1 - 0.1 * 2, 1 - 0.1 * 3});
+}
+
+TEST_CASE("many parameters in one call give the bits of one call each, whatever the threads") {
+  const int threads = num_threads();
+  std::vector<std::vector<float>> results[3];
+  for (int run = 0; run < 3; ++run) {
+    set_num_threads(run == 0 ? 1 : 2);
+    Subject a({64, 50, 3, 3}, 9, Memory::contiguous, 1), b({33}, 1, Memory::contiguous, 2),
+        c({300, 300}, 1, Memory::contiguous, 3);
+    const ParameterUpdate updates[] = {a.update(Kind::momentum, Form::rows, false, true),
+                                       b.update(Kind::adam, Form::none, true, false),
+                                       c.update(Kind::nesterov, Form::rows, true, true)};
+    if (run == 2)
+      for (const ParameterUpdate& update : updates) kernels::update({&update, 1});
+    else
+      kernels::update(updates);
+    for (const Subject* subject : {&a, &b, &c})
+      for (const Tensor& tensor : subject->written()) results[run].push_back(bits_of(tensor));
+  }
+  set_num_threads(threads);
+  CHECK(results[0] == results[1]);
+  CHECK(results[0] == results[2]);
+}
+
+TEST_CASE("a gradient that is no number, or infinite, is not hidden by a limit") {
+  const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+  Tensor value = Tensor::zeros({3});
+  const Tensor gradient = Tensor::from<float>({nan, infinity, -infinity}, {3});
+  for (const auto update : {kernels::update, ref::update}) {
+    value = Tensor::zeros({3});
+    const ParameterUpdate one[] = {{.value = &value, .gradient = &gradient, .limit = 2, .rule = {.lr = 1}}};
+    update(std::span<const ParameterUpdate>(one));
+    const auto values = bits_of(value);
+    CHECK(std::isnan(values[0]));
+    CHECK(values[1] == -2);
+    CHECK(values[2] == 2);
+  }
+}
+
+TEST_CASE("updates that do not fit are refused before anything is written") {
+  Tensor value = Tensor::zeros({2, 9}), velocity = Tensor::zeros({2, 9}), other = Tensor::zeros({18});
+  Tensor p = Tensor::eye(9), correlation = Tensor::zeros({9, 9}), four = Tensor::eye(4);
+  const Tensor gradient = Tensor::ones({2, 9}), columns = in(Memory::reversed, gradient);
+  const auto refused = [&](const ParameterUpdate& update, const char* message) {
+    const ParameterUpdate fine{.value = &value, .gradient = &gradient, .rule = {.lr = 1}};
+    const ParameterUpdate both[] = {fine, update};
+    CHECK_THROWS_WITH_AS(update_(both), message, Error);
+    CHECK(value.to_vector<float>() == std::vector<float>(18));
+  };
+  refused({.value = &value}, "[update_] needs a value and a gradient");
+  refused({.value = &value, .gradient = &other}, "[update_] the gradient needs shape [2,9], got [18]");
+  refused({.value = &value, .gradient = &columns},
+          "[update_] the gradient [2,9] has strides [1,2], but the value has [9,1]");
+  refused({.value = &value, .gradient = &gradient, .p = &four},
+          "[update_] P must be contiguous and act on whole rows of [2,9]");
+  refused({.value = &value, .gradient = &gradient, .p = &p, .correlation = &correlation},
+          "[update_] a correlation needs P and the previous gradient");
+  refused({.value = &value, .gradient = &gradient, .rule = {.kind = Kind::momentum}},
+          "[update_] a rule lacks the state that it needs");
+  refused({.value = &value, .gradient = &gradient, .rule = {.kind = Kind::adam, .first = &velocity}},
+          "[update_] a rule lacks the state that it needs");
+  Tensor gaps = empty_in(Memory::padded, {2, 9});
+  refused({.value = &gaps, .gradient = &gradient}, "[update_] the value [2,9] has gaps in memory");
+}
+
+TEST_CASE("updates bump the versions of what they write") {
+  Tensor value = Tensor::zeros({4}), velocity = Tensor::zeros({4});
+  const Tensor gradient = Tensor::ones({4});
+  const uint64_t before = value.version(), state = velocity.version();
+  const ParameterUpdate one[] = {{.value = &value,
+                                  .gradient = &gradient,
+                                  .rule = {.kind = Kind::momentum, .lr = 1, .momentum = 0.5, .first = &velocity}}};
+  update_(one);
+  CHECK(value.version() == before + 1);
+  CHECK(velocity.version() == state + 1);
+  CHECK(gradient.version() == 0);
+}
