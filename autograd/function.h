@@ -10,7 +10,9 @@
 //   Var y = Swish::apply(x);
 //
 // backward returns a Var for one input, or std::vector<Var> with one entry per input (undefined for "no gradient").
-// Written with operations on variables, it can be differentiated again. forward runs without recording.
+// Written with operations on variables, it can be differentiated again. forward runs without recording. For the sweep
+// of autograd/curvature.h add a third function, curvature(const SavedTensors&, const Var& gy, const Var& hy), from the
+// diagonal curvature of the output to that of the inputs: f'^2 hy + f'' gy.
 #pragma once
 
 #include <type_traits>
@@ -48,16 +50,33 @@ struct Function {
       NoGrad guard;
       output = Derived::forward(saved, vars...).value();
     }
-    return record("function", std::move(output), {VarRef(vars)...},
-                  [saved = std::move(saved)](const Var& gy, Inputs in) mutable {
-                    saved.inputs_ = &in;
-                    auto result = Derived::backward(std::as_const(saved), gy);
-                    if constexpr (std::is_same_v<decltype(result), Var>) {
-                      in[0] = std::move(result);
-                    } else {
-                      for (size_t i = 0; i < result.size() && i < in.size(); ++i) in[i] = std::move(result[i]);
-                    }
-                  });
+    const auto gradient = [](SavedTensors& kept, const Var& gy, const Inputs& in) {
+      kept.inputs_ = &in;
+      put(
+          Derived::backward(std::as_const(kept), gy), [&](size_t i) -> Var& { return in[i]; }, in.size());
+    };
+    if constexpr (requires(const SavedTensors& s, const Var& g) { Derived::curvature(s, g, g); })
+      return record("function", std::move(output), {VarRef(vars)...},
+                    [saved = std::move(saved), gradient](const Var& gy, Inputs in, Curvature h) mutable {
+                      gradient(saved, gy, in);
+                      if (h)
+                        put(
+                            Derived::curvature(std::as_const(saved), gy, h.y()), [&](size_t i) -> Var& { return h[i]; },
+                            in.size());
+                    });
+    else
+      return record(
+          "function", std::move(output), {VarRef(vars)...},
+          [saved = std::move(saved), gradient](const Var& gy, Inputs in) mutable { gradient(saved, gy, in); });
+  }
+
+ private:
+  template <class Result, class Place>
+  static void put(Result result, Place place, size_t size) {
+    if constexpr (std::is_same_v<Result, Var>)
+      place(0) = std::move(result);
+    else
+      for (size_t i = 0; i < result.size() && i < size; ++i) place(i) = std::move(result[i]);
   }
 };
 

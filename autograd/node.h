@@ -15,6 +15,7 @@
 
 namespace gradus {
 
+class Curvature;
 class Node;
 class Var;
 
@@ -64,6 +65,9 @@ class Node {
 
   /// Fills `out` (as long as inputs()) from the gradient of the output.
   virtual void backward(const Var& gy, std::span<Var> out) = 0;
+  /// The same, and what `h` asks for: the diagonal curvature of the inputs. False, with nothing done, where the
+  /// operation has no rule for it.
+  virtual bool backward(const Var& gy, std::span<Var> out, const Curvature& h) = 0;
   /// Frees what was saved for backward(); a later backward() throws.
   virtual void release() = 0;
   /// Leaves accumulate instead of passing on.

@@ -87,7 +87,8 @@ Var matmul(const Var& a, const Var& b);
 Var linear(const Var& x, const Var& weight, const Var& bias = {});
 
 // ---- Convolution and pooling ---------------------------------------------------------------------------------------
-/// x [N, I, H, W], weight [O, I/groups, kh, kw], optional bias [O]; with relu the activation is fused into the same node.
+/// x [N, I, H, W], weight [O, I/groups, kh, kw], optional bias [O]; with relu the activation is fused into the same
+/// node.
 Var conv2d(const Var& x, const Var& weight, const Var& bias = {}, const Conv2dSpec& spec = {}, bool relu = false);
 Var max_pool2d(const Var& x, const Pool2dSpec& spec);
 Var avg_pool2d(const Var& x, const Pool2dSpec& spec);
@@ -102,7 +103,8 @@ struct BatchStatistics {
 };
 Var batch_norm(const Var& x, const Var& weight, const Var& bias, double eps, BatchStatistics* statistics = nullptr);
 /// With given statistics (evaluation).
-Var batch_norm_apply(const Var& x, const Var& weight, const Var& bias, const Tensor& mean, const Tensor& variance, double eps);
+Var batch_norm_apply(const Var& x, const Var& weight, const Var& bias, const Tensor& mean, const Tensor& variance,
+                     double eps);
 /// Over the trailing dimensions of `normalized`, whose shape optional weight and bias have.
 Var layer_norm(const Var& x, const Shape& normalized, const Var& weight, const Var& bias, double eps);
 /// x [N, C, ...] in groups of C / groups channels; optional weight and bias [C].
@@ -120,5 +122,16 @@ struct CrossEntropyOptions {
 /// logits [N, K], labels [N] int64 in [0, K) -> scalar (or [N] for Reduction::none).
 Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options = {});
 Var mse_loss(const Var& x, const Var& target, Reduction reduction = Reduction::mean);
+/// Negative logarithm of a normal density without its constant, (log variance + (target - mean)^2 / variance) / 2, all
+/// of one shape. The variance must be positive.
+Var gaussian_nll_loss(const Var& mean, const Var& variance, const Var& target, Reduction reduction = Reduction::mean);
+/// The clipped surrogate of PPO (Schulman et al. 2017, equation 7) with its sign changed, to be minimized:
+/// -mean min(r A, clamp(r, 1 - clip, 1 + clip) A), r = pi(action) / old pi(action). Softmax policy: logits [N, K],
+/// actions [N] int64, the old policy's log-probabilities of the actions [N], advantages A [N].
+Var ppo_loss(const Var& logits, const Tensor& actions, const Tensor& old_log_pi, const Tensor& advantage,
+             double clip = 0.2);
+/// The same for independent normal distributions: mean, variance and actions [N, A], log-densities and advantages [N].
+Var gaussian_ppo_loss(const Var& mean, const Var& variance, const Tensor& actions, const Tensor& old_log_pi,
+                      const Tensor& advantage, double clip = 0.2);
 
 }  // namespace gradus

@@ -1,5 +1,5 @@
 // Arithmetic on two operands. Each gradient is summed down to the shape of an operand that was broadcast.
-#include "autograd/ops.h"
+#include "autograd/gradients.h"
 #include "autograd/record.h"
 
 namespace gradus {
@@ -14,11 +14,11 @@ Var choose(const Tensor& condition, const Var& gy, Inputs in, size_t i, bool whe
 /// maximum and minimum: `first_wins` is the comparison of the operands under which the first is the result.
 template <class FirstWins>
 Var extremum(const char* name, Tensor y, const Var& a, const Var& b, FirstWins first_wins) {
-  return record(name, std::move(y), {a, b}, [a = Saved(a), b = Saved(b), first_wins](const Var& gy, Inputs in) {
-    const Tensor first = first_wins(a.get(in).value(), b.get(in).value());
-    if (in.needs(0)) in[0] = choose(first, gy, in, 0, true);
-    if (in.needs(1)) in[1] = choose(first, gy, in, 1, false);
-  });
+  return record(name, std::move(y), {a, b}, selects([a = Saved(a), b = Saved(b), first_wins](const Var& gy, Inputs in) {
+                  const Tensor first = first_wins(a.get(in).value(), b.get(in).value());
+                  if (in.needs(0)) in[0] = choose(first, gy, in, 0, true);
+                  if (in.needs(1)) in[1] = choose(first, gy, in, 1, false);
+                }));
 }
 
 }  // namespace
@@ -26,71 +26,90 @@ Var extremum(const char* name, Tensor y, const Var& a, const Var& b, FirstWins f
 Var operator-(const Var& x) { return neg(x); }
 
 Var operator+(const Var& a, const Var& b) {
-  return record("add", a.value() + b.value(), {a, b}, [](const Var& gy, Inputs in) {
-    if (in.needs(0)) in[0] = sum_to(gy, in.shape(0));
-    if (in.needs(1)) in[1] = sum_to(gy, in.shape(1));
-  });
+  return record("add", a.value() + b.value(), {a, b}, selects([](const Var& gy, Inputs in) {
+                  if (in.needs(0)) in[0] = sum_to(gy, in.shape(0));
+                  if (in.needs(1)) in[1] = sum_to(gy, in.shape(1));
+                }));
 }
 
 Var operator-(const Var& a, const Var& b) {
-  return record("sub", a.value() - b.value(), {a, b}, [](const Var& gy, Inputs in) {
+  return record("sub", a.value() - b.value(), {a, b}, [](const Var& gy, Inputs in, Curvature h) {
     if (in.needs(0)) in[0] = sum_to(gy, in.shape(0));
     if (in.needs(1)) in[1] = neg(sum_to(gy, in.shape(1)));
+    if (!h) return;
+    if (in.needs(0)) h[0] = sum_to(h.y(), in.shape(0));
+    if (in.needs(1)) h[1] = sum_to(h.y(), in.shape(1));
   });
 }
 
 Var operator*(const Var& a, const Var& b) {
-  return record("mul", a.value() * b.value(), {a, b},
-                [a = Saved(a, b.requires_grad()), b = Saved(b, a.requires_grad())](const Var& gy, Inputs in) {
-                  if (in.needs(0)) in[0] = sum_to(gy * b.get(in), in.shape(0));
-                  if (in.needs(1)) in[1] = sum_to(gy * a.get(in), in.shape(1));
-                });
+  return record(
+      "mul", a.value() * b.value(), {a, b},
+      multilinear([a = Saved(a, b.requires_grad()), b = Saved(b, a.requires_grad())](const Var& gy, Inputs in) {
+        if (in.needs(0)) in[0] = sum_to(gy * b.get(in), in.shape(0));
+        if (in.needs(1)) in[1] = sum_to(gy * a.get(in), in.shape(1));
+      }));
 }
 
 Var operator/(const Var& a, const Var& b) {
   Tensor y = a.value() / b.value();
-  return record("div", y, {a, b}, [b = Saved(b), y = SavedOutput(y, b.requires_grad())](const Var& gy, Inputs in) {
-    const Var ga = gy / b.get(in);
-    if (in.needs(0)) in[0] = sum_to(ga, in.shape(0));
-    if (in.needs(1)) in[1] = sum_to(neg(ga * y.get(in)), in.shape(1));
-  });
+  return record("div", y, {a, b},
+                [b = Saved(b), y = SavedOutput(y, b.requires_grad())](const Var& gy, Inputs in, Curvature h) {
+                  const Var ga = gy / b.get(in);
+                  if (in.needs(0)) in[0] = sum_to(ga, in.shape(0));
+                  if (in.needs(1)) in[1] = sum_to(neg(ga * y.get(in)), in.shape(1));
+                  if (!h) return;
+                  const Var ha = h.y() / square(b.get(in));
+                  if (in.needs(0)) h[0] = sum_to(ha, in.shape(0));
+                  if (!in.needs(1)) return;
+                  Var hb = ha * square(y.get(in));
+                  if (h.bends()) hb = hb + ga * y.get(in) / b.get(in) * 2.0;
+                  h[1] = sum_to(hb, in.shape(1));
+                });
 }
 
 Var operator+(const Var& a, double b) {
-  return record("add", a.value() + b, {a}, [](const Var& gy, Inputs in) { in[0] = gy; });
+  return record("add", a.value() + b, {a}, selects([](const Var& gy, Inputs in) { in[0] = gy; }));
 }
 
 Var operator-(const Var& a, double b) {
-  return record("sub", a.value() - b, {a}, [](const Var& gy, Inputs in) { in[0] = gy; });
+  return record("sub", a.value() - b, {a}, selects([](const Var& gy, Inputs in) { in[0] = gy; }));
 }
 
 Var operator*(const Var& a, double b) {
-  return record("mul", a.value() * b, {a}, [b](const Var& gy, Inputs in) { in[0] = gy * b; });
+  return record("mul", a.value() * b, {a}, scales([b](const Var& gy, Inputs in) { in[0] = gy * b; }));
 }
 
 Var operator/(const Var& a, double b) {
-  return record("div", a.value() / b, {a}, [b](const Var& gy, Inputs in) { in[0] = gy / b; });
+  return record("div", a.value() / b, {a}, scales([b](const Var& gy, Inputs in) { in[0] = gy / b; }));
 }
 
 Var operator+(double a, const Var& b) { return b + a; }
 
 Var operator-(double a, const Var& b) {
-  return record("sub", a - b.value(), {b}, [](const Var& gy, Inputs in) { in[0] = neg(gy); });
+  return record("sub", a - b.value(), {b}, scales([](const Var& gy, Inputs in) { in[0] = neg(gy); }));
 }
 
 Var operator*(double a, const Var& b) { return b * a; }
 
 Var operator/(double a, const Var& b) {
   Tensor y = a / b.value();
-  return record("div", y, {b}, [b = Saved(b), y = SavedOutput(y)](const Var& gy, Inputs in) {
-    in[0] = neg(gy * y.get(in) / b.get(in));
+  return record("div", y, {b}, [b = Saved(b), y = SavedOutput(y)](const Var& gy, Inputs in, Curvature h) {
+    const Var slope = neg(y.get(in) / b.get(in));
+    elementwise(
+        gy, in, h, [&](const Var& g) { return g * slope; }, [&](const Var& g) { return g * slope / b.get(in) * -2.0; });
   });
 }
 
 Var pow(const Var& a, double exponent) {
-  return record("pow", pow(a.value(), exponent), {a}, [a = Saved(a), exponent](const Var& gy, Inputs in) {
-    // The exponent 0 apart: 0 * 0^-1 would be no number.
-    in[0] = exponent == 0 ? gy * 0.0 : gy * (pow(a.get(in), exponent - 1) * exponent);
+  return record("pow", pow(a.value(), exponent), {a}, [a = Saved(a), exponent](const Var& gy, Inputs in, Curvature h) {
+    // g times factor a^power; the factor 0 apart: 0 * 0^-1 would be no number.
+    const auto term = [&](const Var& g, double power, double factor) {
+      return factor == 0 ? g * 0.0 : g * (pow(a.get(in), power) * factor);
+    };
+    elementwise(
+        gy, in, h, [&](const Var& g) { return term(g, exponent - 1, exponent); },
+        [&](const Var& g) { return term(g, exponent - 2, exponent * (exponent - 1)); });
   });
 }
 
@@ -122,20 +141,20 @@ Var minimum(const Var& a, const Var& b) {
 }
 
 Var clamp(const Var& x, double low, double high) {
-  return record("clamp", clamp(x.value(), low, high), {x}, [x = Saved(x), low, high](const Var& gy, Inputs in) {
-    const Tensor& value = x.get(in).value();
-    const Tensor outside = logical_or(less(value, low), greater(value, high));
-    in[0] = choose(outside, gy, in, 0, false);
-  });
+  return record("clamp", clamp(x.value(), low, high), {x}, selects([x = Saved(x), low, high](const Var& gy, Inputs in) {
+                  const Tensor& value = x.get(in).value();
+                  const Tensor outside = logical_or(less(value, low), greater(value, high));
+                  in[0] = choose(outside, gy, in, 0, false);
+                }));
 }
 
 Var where(const Tensor& condition, const Var& a, const Var& b) {
   return record("where", where(condition, a.value(), b.value()), {a, b},
-                [condition = Saved(condition)](const Var& gy, Inputs in) {
+                selects([condition = Saved(condition)](const Var& gy, Inputs in) {
                   const Tensor& c = condition.get(in).value();
                   if (in.needs(0)) in[0] = choose(c, gy, in, 0, true);
                   if (in.needs(1)) in[1] = choose(c, gy, in, 1, false);
-                });
+                }));
 }
 
 }  // namespace gradus

@@ -43,13 +43,21 @@ Var avg_backward(const Var& gy, const Pool2dSpec& spec, const Shape& x_shape) {
                 [spec](const Var& ggx, Inputs in) { in[0] = avg_pool2d(ggx, spec); });
 }
 
+/// The weight of each element of a window in its average, broadcast against the averages.
+Tensor window_weights(Pool2dSpec spec, const Shape& x, DType dtype) {
+  const double whole = 1 / static_cast<double>(spec.kernel[0] * spec.kernel[1]);
+  if (spec.count_padding) return Tensor::full({1, 1, 1, 1}, whole, dtype);
+  spec.count_padding = true;  // then the average of ones is the part of the window that is not padding
+  return whole / avg_pool2d(Tensor::ones({1, 1, x[2], x[3]}, dtype), spec);
+}
+
 }  // namespace
 
 Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& spec, bool relu) {
   Tensor y = conv2d(x.value(), weight.value(), bias.value(), spec, relu);
   return record("conv2d", y, {x, weight, bias},
-                [x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad()), y = SavedOutput(y, relu),
-                 spec, relu](const Var& gy, Inputs in) {
+                multilinear([x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad()),
+                             y = SavedOutput(y, relu), spec, relu](const Var& gy, Inputs in) {
                   Var g = gy;
                   if (relu && in.needs(2) && !recording()) {
                     BiasReluGradients both = bias_relu_backward(gy.value(), y.get(in).value());
@@ -60,19 +68,21 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& s
                   }
                   if (in.needs(0)) in[0] = grad_input(g, w.get(in), spec, in.shape(0));
                   if (in.needs(1)) in[1] = grad_weight(g, x.get(in), spec, in.shape(1));
-                });
+                }));
 }
 
 Var max_pool2d(const Var& x, const Pool2dSpec& spec) {
   MaxPooled y = max_pool2d(x.value(), spec);
-  return record("max_pool2d", std::move(y.values), {x}, [index = std::move(y.index)](const Var& gy, Inputs in) {
-    in[0] = max_scatter(gy, index, in.shape(0));
-  });
+  return record("max_pool2d", std::move(y.values), {x}, selects([index = std::move(y.index)](const Var& gy, Inputs in) {
+                  in[0] = max_scatter(gy, index, in.shape(0));
+                }));
 }
 
 Var avg_pool2d(const Var& x, const Pool2dSpec& spec) {
-  return record("avg_pool2d", avg_pool2d(x.value(), spec), {x},
-                [spec](const Var& gy, Inputs in) { in[0] = avg_backward(gy, spec, in.shape(0)); });
+  return record("avg_pool2d", avg_pool2d(x.value(), spec), {x}, [spec](const Var& gy, Inputs in, Curvature h) {
+    in[0] = avg_backward(gy, spec, in.shape(0));
+    if (h) h[0] = avg_backward(h.y() * window_weights(spec, in.shape(0), gy.dtype()), spec, in.shape(0));
+  });
 }
 
 Var global_avg_pool2d(const Var& x) {

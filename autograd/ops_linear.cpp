@@ -37,7 +37,8 @@ Var as_matrix(const Var& x) { return x.rank() == 2 ? x : reshape(x, matrix_shape
 
 Var linear(const Var& x, const Var& weight, const Var& bias) {
   return record("linear", linear_value(x.value(), weight.value(), bias.value()), {x, weight, bias},
-                [x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad())](const Var& gy, Inputs in) {
+                multilinear([x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad())](const Var& gy,
+                                                                                                         Inputs in) {
                   const Var g = as_matrix(gy);
                   if (in.needs(0)) {
                     in[0] = matmul(g, w.get(in));
@@ -45,29 +46,31 @@ Var linear(const Var& x, const Var& weight, const Var& bias) {
                   }
                   if (in.needs(1)) in[1] = matmul(transpose(g, 0, 1), as_matrix(x.get(in)));
                   if (in.needs(2)) in[2] = sum(g, {0});
-                });
+                }));
 }
 
 Var matmul(const Var& a, const Var& b) {
-  return record("matmul", matmul(a.value(), b.value()), {a, b},
-                [a = Saved(a, b.requires_grad()), b = Saved(b, a.requires_grad())](const Var& gy, Inputs in) {
-                  if (in.needs(0)) in[0] = sum_to(matmul(gy, transpose(b.get(in), -1, -2)), in.shape(0));
-                  if (in.needs(1)) in[1] = sum_to(matmul(transpose(a.get(in), -1, -2), gy), in.shape(1));
-                });
+  return record(
+      "matmul", matmul(a.value(), b.value()), {a, b},
+      multilinear([a = Saved(a, b.requires_grad()), b = Saved(b, a.requires_grad())](const Var& gy, Inputs in) {
+        if (in.needs(0)) in[0] = sum_to(matmul(gy, transpose(b.get(in), -1, -2)), in.shape(0));
+        if (in.needs(1)) in[1] = sum_to(matmul(transpose(a.get(in), -1, -2), gy), in.shape(1));
+      }));
 }
 
 Var gather(const Var& x, int64_t dim, const Tensor& index) {
-  return record("gather", gather(x.value(), dim, index), {x}, [dim, index = Saved(index)](const Var& gy, Inputs in) {
-    in[0] = scatter_add(Tensor::zeros(in.shape(0), gy.dtype()), dim, index.get(in).value(), gy);
-  });
+  return record("gather", gather(x.value(), dim, index), {x},
+                selects([dim, index = Saved(index)](const Var& gy, Inputs in) {
+                  in[0] = scatter_add(Tensor::zeros(in.shape(0), gy.dtype()), dim, index.get(in).value(), gy);
+                }));
 }
 
 Var scatter_add(const Var& x, int64_t dim, const Tensor& index, const Var& source) {
   return record("scatter_add", scatter_add(x.value(), dim, index, source.value()), {x, source},
-                [dim, index = Saved(index)](const Var& gy, Inputs in) {
+                selects([dim, index = Saved(index)](const Var& gy, Inputs in) {
                   if (in.needs(0)) in[0] = gy;
                   if (in.needs(1)) in[1] = gather(gy, dim, index.get(in).value());
-                });
+                }));
 }
 
 }  // namespace gradus

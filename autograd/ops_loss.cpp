@@ -1,6 +1,5 @@
 // Softmax, dropout and the losses.
-#include "autograd/ops.h"
-#include "autograd/record.h"
+#include "autograd/gradients.h"
 #include "core/error.h"
 
 namespace gradus {
@@ -15,20 +14,23 @@ double share(const Tensor& losses, Reduction reduction) {
   return reduction == Reduction::mean ? 1 / static_cast<double>(losses.numel()) : 1;
 }
 
-void check_labels(const Var& logits, const Tensor& labels) {
+}  // namespace
+
+void check_labels(const char* op, const Var& logits, const Tensor& labels) {
   if (logits.rank() != 2 || !(labels.shape() == Shape{logits.shape()[0]}))
-    fail(ErrorKind::shape, "cross_entropy", "expects logits [N, K] and labels [N], but they are ", logits.shape(),
-         " and ", labels.shape());
+    fail(ErrorKind::shape, op, "expects logits [N, K] and labels [N], but they are ", logits.shape(), " and ",
+         labels.shape());
   if (labels.dtype() != DType::int64)
-    fail(ErrorKind::dtype, "cross_entropy", "labels must be int64, but are ", labels.dtype(),
-         ". Convert them with cast()");
+    fail(ErrorKind::dtype, op, "labels must be int64, but are ", labels.dtype(), ". Convert them with cast()");
   const int64_t classes = logits.shape()[1];
   const std::vector<int64_t> host = labels.to_vector<int64_t>();
   for (size_t i = 0; i < host.size(); ++i)
     if (host[i] < 0 || host[i] >= classes)
-      fail(ErrorKind::value, "cross_entropy", "label ", host[i], " at position ", i, " is not in [0, ", classes,
+      fail(ErrorKind::value, op, "label ", host[i], " at position ", i, " is not in [0, ", classes,
            "): the logits are ", logits.shape());
 }
+
+namespace {
 
 /// What the softmax should be: 1 - smoothing at the label, plus smoothing / K everywhere.
 Tensor target_distribution(const Tensor& index, const Shape& logits, double smoothing, DType dtype) {
@@ -40,27 +42,44 @@ Tensor target_distribution(const Tensor& index, const Shape& logits, double smoo
 
 Var softmax(const Var& x, int64_t dim) {
   Tensor s = softmax(x.value(), dim);
-  return record("softmax", s, {x}, [s = SavedOutput(s), dim](const Var& gy, Inputs in) {
+  return record("softmax", s, {x}, [s = SavedOutput(s), dim](const Var& gy, Inputs in, Curvature h) {
     const Var y = s.get(in);
     in[0] = recording() ? y * (gy - sum(gy * y, {dim}, true)) : softmax_backward(gy.value(), y.value(), dim, false);
+    if (!h) return;
+    if (h.elementwise_softmax()) {
+      const Var slope = y * (1.0 - y);
+      h[0] = h.y() * square(slope) + gy * slope * (1.0 - y * 2.0);
+      return;
+    }
+    const Var squared = square(y);  // dy_i/dx_j = y_i (1{i = j} - y_j)
+    h[0] = squared * ((1.0 - y * 2.0) * h.y() + sum(squared * h.y(), {dim}, true));
+    if (h.bends()) h[0] = h[0] + in[0] * (1.0 - y * 2.0);
   });
 }
 
 Var log_softmax(const Var& x, int64_t dim) {
   Tensor s = log_softmax(x.value(), dim);
-  return record("log_softmax", s, {x}, [s = SavedOutput(s), dim](const Var& gy, Inputs in) {
+  return record("log_softmax", s, {x}, [s = SavedOutput(s), dim](const Var& gy, Inputs in, Curvature h) {
     const Var y = s.get(in);
     in[0] = recording() ? gy - exp(y) * sum(gy, {dim}, true) : softmax_backward(gy.value(), y.value(), dim, true);
+    if (!h) return;
+    const Var p = exp(y), variance = p * (1.0 - p);
+    if (h.elementwise_softmax()) {
+      h[0] = h.y() * square(1.0 - p) - gy * variance;
+      return;
+    }
+    // dy_i/dx_j = 1{i = j} - p_j. A logarithm of a softmax is part of a loss: its second derivative always counts.
+    h[0] = (1.0 - p * 2.0) * h.y() + square(p) * sum(h.y(), {dim}, true) - sum(gy, {dim}, true) * variance;
   });
 }
 
 Var dropout(const Var& x, double p, const RandomKey& key) {
   return record("dropout", dropout(x.value(), p, key), {x},
-                [p, key](const Var& gy, Inputs in) { in[0] = dropout(gy, p, key); });
+                scales([p, key](const Var& gy, Inputs in) { in[0] = dropout(gy, p, key); }));
 }
 
 Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options) {
-  check_labels(logits, labels);
+  check_labels("cross_entropy", logits, labels);
   const double smoothing = options.label_smoothing;
   if (!(smoothing >= 0 && smoothing <= 1))
     fail(ErrorKind::value, "cross_entropy", "label_smoothing must be in [0, 1], but is ", smoothing);
@@ -70,11 +89,15 @@ Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOpt
   if (smoothing > 0) losses = losses * (1 - smoothing) - mean(log_p, {1}) * smoothing;
   return record("cross_entropy", reduced(losses, options.reduction), {logits},
                 [logits = Saved(logits), index = Saved(index), smoothing, reduction = options.reduction,
-                 share = share(losses, options.reduction)](const Var& gy, Inputs in) {
+                 share = share(losses, options.reduction)](const Var& gy, Inputs in, Curvature h) {
                   const Var& x = logits.get(in);
                   const Tensor target = target_distribution(index.get(in).value(), x.shape(), smoothing, x.dtype());
-                  const Var g = reduction == Reduction::none ? unsqueeze(gy, 1) : gy * share;
-                  in[0] = (softmax(x, 1) - target) * g;
+                  const auto per_row = [&](const Var& v) { return reduction == Reduction::none ? unsqueeze(v, 1) : v; };
+                  const Var g = per_row(gy) * share, p = softmax(x, 1), slope = p - target;
+                  in[0] = slope * g;
+                  if (!h) return;
+                  const Var weight = h.elementwise_softmax() ? g * target : g;
+                  h[0] = weight * (p * (1.0 - p)) + per_row(h.y()) * square(slope * share);
                 });
 }
 
@@ -83,11 +106,32 @@ Var mse_loss(const Var& x, const Var& target, Reduction reduction) {
     fail(ErrorKind::shape, "mse_loss", "input and target must have the same shape, but are ", x.shape(), " and ",
          target.shape(), ". Reshape one: a broadcast would compare every pair");
   const Tensor losses = square(x.value() - target.value());
-  return record("mse_loss", reduced(losses, reduction), {x, target},
-                [x = Saved(x), target = Saved(target), share = share(losses, reduction)](const Var& gy, Inputs in) {
-                  const Var g = (x.get(in) - target.get(in)) * (gy * (2 * share));
-                  if (in.needs(0)) in[0] = g;
-                  if (in.needs(1)) in[1] = neg(g);
+  return record(
+      "mse_loss", reduced(losses, reduction), {x, target},
+      [x = Saved(x), target = Saved(target), share = share(losses, reduction)](const Var& gy, Inputs in, Curvature h) {
+        const Var difference = x.get(in) - target.get(in), g = difference * (gy * (2 * share));
+        if (in.needs(0)) in[0] = g;
+        if (in.needs(1)) in[1] = neg(g);
+        if (h) h[0] = h[1] = h.y() * square(difference * (2 * share)) + gy * (2 * share);
+      });
+}
+
+Var gaussian_nll_loss(const Var& mean, const Var& variance, const Var& target, Reduction reduction) {
+  if (!(mean.shape() == variance.shape()) || !(mean.shape() == target.shape()))
+    fail(ErrorKind::shape, "gaussian_nll_loss", "mean, variance and target must have the same shape, but are ",
+         mean.shape(), ", ", variance.shape(), " and ", target.shape());
+  const Tensor losses = (log(variance.value()) + square(target.value() - mean.value()) / variance.value()) * 0.5;
+  return record("gaussian_nll_loss", reduced(losses, reduction), {mean, variance, target},
+                [mean = Saved(mean), variance = Saved(variance), target = Saved(target),
+                 share = share(losses, reduction)](const Var& gy, Inputs in, Curvature h) {
+                  const Var &v = variance.get(in), d = target.get(in) - mean.get(in), g = gy * share;
+                  const Var slope = d / v, slope_of_variance = (1.0 - d * slope) / (v * 2.0);
+                  if (in.needs(0)) in[0] = neg(slope * g);
+                  if (in.needs(1)) in[1] = slope_of_variance * g;
+                  if (in.needs(2)) in[2] = slope * g;
+                  if (!h) return;
+                  h[0] = h[2] = g / v + h.y() * square(slope * share);
+                  h[1] = g * (d * slope - 0.5) / square(v) + h.y() * square(slope_of_variance * share);
                 });
 }
 

@@ -43,13 +43,26 @@ Dims around_channels(int rank) {
   return dims;
 }
 
+/// Curvature through y = x_hat weight + bias with x_hat = (x - mean) rstd, the statistics held constant. `per` shapes a
+/// parameter to broadcast against x; `around` are the dimensions that its curvature is summed over.
+template <class Per>
+void frozen_curvature(Inputs in, Curvature h, const Var& x, const Var& weight, const Var& mean, const Var& rstd,
+                      const Per& per, const Dims& around) {
+  if (in.needs(0)) h[0] = h.y() * square(weight.defined() ? rstd * per(weight) : rstd);
+  if (in.needs(1)) h[1] = sum(h.y() * square((x - mean) * rstd), around);
+  if (in.needs(2)) h[2] = sum(h.y(), around);
+}
+
 /// layer_norm() of a matrix [rows, columns].
 Var normalize_rows(const Var& x, const Var& weight, const Var& bias, double eps) {
   Normalized y = layer_norm(x.value(), weight.value(), bias.value(), eps);
   return record("layer_norm", std::move(y.values), {x, weight, bias},
                 [x = Saved(x), w = Saved(weight), mean = std::move(y.mean), rstd = std::move(y.rstd), eps](
-                    const Var& gy, Inputs in) {
+                    const Var& gy, Inputs in, Curvature h) {
                   const Var &input = x.get(in), &weight = w.get(in);
+                  if (h)
+                    frozen_curvature(in, h, input, weight, unsqueeze(mean, 1), unsqueeze(rstd, 1),
+                                     [](const Var& parameter) { return parameter; }, {0});
                   if (!recording()) {
                     NormGradients g = layer_norm_backward(gy.value(), input.value(), weight.value(), mean, rstd);
                     in[0] = std::move(g.input);
@@ -83,8 +96,11 @@ Var batch_norm(const Var& x, const Var& weight, const Var& bias, double eps, Bat
   }
   return record(
       "batch_norm", std::move(y.values), {x, weight, bias},
-      [x = Saved(x), w = Saved(weight), mean = Saved(y.mean), rstd = std::move(y.rstd), eps](const Var& gy, Inputs in) {
+      [x = Saved(x), w = Saved(weight), mean = Saved(y.mean), rstd = std::move(y.rstd), eps](const Var& gy, Inputs in,
+                                                                                             Curvature h) {
         const Var &input = x.get(in), &weight = w.get(in);
+        const auto per = [&](const Var& parameter) { return per_channel("batch_norm", parameter, input); };
+        if (h) frozen_curvature(in, h, input, weight, per(mean.get(in)), per(rstd), per, around_channels(input.rank()));
         if (!recording()) {
           NormGradients g = batch_norm_backward(gy.value(), input.value(), weight.value(), mean.get(in).value(), rstd);
           in[0] = std::move(g.input);
@@ -95,7 +111,7 @@ Var batch_norm(const Var& x, const Var& weight, const Var& bias, double eps, Bat
         const Dims dims = around_channels(input.rank());
         const Standardized s = standardize(input, dims, eps);
         if (in.needs(0)) {
-          const Var g = weight.defined() ? gy * per_channel("batch_norm", weight, input) : gy;
+          const Var g = weight.defined() ? gy * per(weight) : gy;
           in[0] = standardize_grad(g, s, dims);
         }
         if (in.needs(1)) in[1] = sum(gy * s.values, dims);
@@ -109,15 +125,17 @@ Var batch_norm_apply(const Var& x, const Var& weight, const Var& bias, const Ten
   return record("batch_norm_apply", batch_norm_apply(x.value(), weight.value(), bias.value(), mean, rstd),
                 {x, weight, bias},
                 [x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad()), mean = Saved(mean), rstd](
-                    const Var& gy, Inputs in) {
+                    const Var& gy, Inputs in, Curvature h) {
                   const Dims dims = around_channels(gy.rank());
-                  const Var scale = per_channel("batch_norm_apply", rstd, gy);
+                  const auto per = [&](const Var& parameter) { return per_channel("batch_norm_apply", parameter, gy); };
+                  const Var scale = per(rstd);
+                  if (h) frozen_curvature(in, h, x.get(in), w.get(in), per(mean.get(in)), scale, per, dims);
                   if (in.needs(0)) {
                     const Var& weight = w.get(in);
-                    in[0] = gy * (weight.defined() ? scale * per_channel("batch_norm_apply", weight, gy) : scale);
+                    in[0] = gy * (weight.defined() ? scale * per(weight) : scale);
                   }
                   if (in.needs(1)) {
-                    const Var centred = x.get(in) - per_channel("batch_norm_apply", mean.get(in), gy);
+                    const Var centred = x.get(in) - per(mean.get(in));
                     in[1] = sum(gy * (centred * scale), dims);
                   }
                   if (in.needs(2)) in[2] = sum(gy, dims);

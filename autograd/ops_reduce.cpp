@@ -6,10 +6,12 @@ namespace gradus {
 namespace {
 
 /// max and min: gy goes in equal shares to the elements that attain the extremum.
-Var share_gradient(const Var& gy, const Tensor& x, const Tensor& y, const Dims& dims) {
+void share_gradient(const Var& gy, Inputs in, Curvature h, const Tensor& x, const Tensor& y, const Dims& dims) {
   const Tensor extremum = reshape(y, kept_shape(x.shape(), dims));
   const Tensor attained = cast(equal(x, extremum), x.dtype());
-  return expand_reduced(gy, x.shape(), dims) * (attained / sum(attained, dims, true));
+  const Tensor share = attained / sum(attained, dims, true);
+  in[0] = expand_reduced(gy, x.shape(), dims) * share;
+  if (h) h[0] = expand_reduced(h.y(), x.shape(), dims) * square(share);
 }
 
 }  // namespace
@@ -26,34 +28,36 @@ Var expand_reduced(const Var& gy, const Shape& shape, const Dims& dims) {
 
 Var sum(const Var& x, const Dims& dims, bool keep_dims) {
   return record("sum", sum(x.value(), dims, keep_dims), {x},
-                [dims](const Var& gy, Inputs in) { in[0] = expand_reduced(gy, in.shape(0), dims); });
+                selects([dims](const Var& gy, Inputs in) { in[0] = expand_reduced(gy, in.shape(0), dims); }));
 }
 
 Var mean(const Var& x, const Dims& dims, bool keep_dims) {
   Tensor y = mean(x.value(), dims, keep_dims);
   const double share = static_cast<double>(y.numel()) / static_cast<double>(x.value().numel());
-  return record("mean", std::move(y), {x},
-                [dims, share](const Var& gy, Inputs in) { in[0] = expand_reduced(gy * share, in.shape(0), dims); });
+  return record("mean", std::move(y), {x}, [dims, share](const Var& gy, Inputs in, Curvature h) {
+    in[0] = expand_reduced(gy * share, in.shape(0), dims);
+    if (h) h[0] = expand_reduced(h.y() * (share * share), in.shape(0), dims);
+  });
 }
 
 Var max(const Var& x, const Dims& dims, bool keep_dims) {
   Tensor y = max(x.value(), dims, keep_dims);
-  return record("max", y, {x}, [x = Saved(x), y = SavedOutput(y), dims](const Var& gy, Inputs in) {
-    in[0] = share_gradient(gy, x.get(in).value(), y.get(in).value(), dims);
+  return record("max", y, {x}, [x = Saved(x), y = SavedOutput(y), dims](const Var& gy, Inputs in, Curvature h) {
+    share_gradient(gy, in, h, x.get(in).value(), y.get(in).value(), dims);
   });
 }
 
 Var min(const Var& x, const Dims& dims, bool keep_dims) {
   Tensor y = min(x.value(), dims, keep_dims);
-  return record("min", y, {x}, [x = Saved(x), y = SavedOutput(y), dims](const Var& gy, Inputs in) {
-    in[0] = share_gradient(gy, x.get(in).value(), y.get(in).value(), dims);
+  return record("min", y, {x}, [x = Saved(x), y = SavedOutput(y), dims](const Var& gy, Inputs in, Curvature h) {
+    share_gradient(gy, in, h, x.get(in).value(), y.get(in).value(), dims);
   });
 }
 
 Var sum_to(const Var& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   return record("sum_to", sum_to(x.value(), shape), {x},
-                [](const Var& gy, Inputs in) { in[0] = expand(gy, in.shape(0)); });
+                selects([](const Var& gy, Inputs in) { in[0] = expand(gy, in.shape(0)); }));
 }
 
 }  // namespace gradus

@@ -7,30 +7,30 @@ namespace gradus {
 
 Var reshape(const Var& x, const Shape& shape) {
   return record("reshape", reshape(x.value(), shape), {x},
-                [](const Var& gy, Inputs in) { in[0] = reshape(gy, in.shape(0)); });
+                selects([](const Var& gy, Inputs in) { in[0] = reshape(gy, in.shape(0)); }));
 }
 
 Var flatten(const Var& x, int64_t from) {
   return record("flatten", flatten(x.value(), from), {x},
-                [](const Var& gy, Inputs in) { in[0] = reshape(gy, in.shape(0)); });
+                selects([](const Var& gy, Inputs in) { in[0] = reshape(gy, in.shape(0)); }));
 }
 
 Var transpose(const Var& x, int64_t a, int64_t b) {
   return record("transpose", transpose(x.value(), a, b), {x},
-                [a, b](const Var& gy, Inputs in) { in[0] = transpose(gy, a, b); });
+                selects([a, b](const Var& gy, Inputs in) { in[0] = transpose(gy, a, b); }));
 }
 
 Var permute(const Var& x, const Dims& order) {
-  return record("permute", permute(x.value(), order), {x}, [order](const Var& gy, Inputs in) {
-    Dims inverse = order;
-    for (int i = 0; i < order.rank(); ++i) inverse[normalize_dim("permute", order[i], order.rank())] = i;
-    in[0] = permute(gy, inverse);
-  });
+  return record("permute", permute(x.value(), order), {x}, selects([order](const Var& gy, Inputs in) {
+                  Dims inverse = order;
+                  for (int i = 0; i < order.rank(); ++i) inverse[normalize_dim("permute", order[i], order.rank())] = i;
+                  in[0] = permute(gy, inverse);
+                }));
 }
 
 Var slice(const Var& x, int64_t dim, int64_t begin, int64_t end, int64_t step) {
   return record("slice", slice(x.value(), dim, begin, end, step), {x},
-                [=](const Var& gy, Inputs in) { in[0] = slice_grad(gy, in.shape(0), dim, begin, end, step); });
+                selects([=](const Var& gy, Inputs in) { in[0] = slice_grad(gy, in.shape(0), dim, begin, end, step); }));
 }
 
 Var slice_grad(const Var& gy, const Shape& shape, int64_t dim, int64_t begin, int64_t end, int64_t step) {
@@ -40,31 +40,31 @@ Var slice_grad(const Var& gy, const Shape& shape, int64_t dim, int64_t begin, in
   Tensor part = slice(gx, dim, begin, end, step);
   copy_(part, gy.value());
   return record("slice_grad", std::move(gx), {gy},
-                [=](const Var& ggx, Inputs in) { in[0] = slice(ggx, dim, begin, end, step); });
+                selects([=](const Var& ggx, Inputs in) { in[0] = slice(ggx, dim, begin, end, step); }));
 }
 
 Var select(const Var& x, int64_t dim, int64_t position) {
-  return record("select", select(x.value(), dim, position), {x}, [dim, position](const Var& gy, Inputs in) {
-    const Shape& shape = in.shape(0);
-    const int d = normalize_dim("select", dim, shape.rank());
-    const int64_t begin = position < 0 ? position + shape[d] : position;
-    in[0] = slice_grad(unsqueeze(gy, d), shape, d, begin, begin + 1, 1);
-  });
+  return record("select", select(x.value(), dim, position), {x}, selects([dim, position](const Var& gy, Inputs in) {
+                  const Shape& shape = in.shape(0);
+                  const int d = normalize_dim("select", dim, shape.rank());
+                  const int64_t begin = position < 0 ? position + shape[d] : position;
+                  in[0] = slice_grad(unsqueeze(gy, d), shape, d, begin, begin + 1, 1);
+                }));
 }
 
 Var squeeze(const Var& x, int64_t dim) {
   return record("squeeze", squeeze(x.value(), dim), {x},
-                [](const Var& gy, Inputs in) { in[0] = reshape(gy, in.shape(0)); });
+                selects([](const Var& gy, Inputs in) { in[0] = reshape(gy, in.shape(0)); }));
 }
 
 Var unsqueeze(const Var& x, int64_t dim) {
   return record("unsqueeze", unsqueeze(x.value(), dim), {x},
-                [](const Var& gy, Inputs in) { in[0] = reshape(gy, in.shape(0)); });
+                selects([](const Var& gy, Inputs in) { in[0] = reshape(gy, in.shape(0)); }));
 }
 
 Var expand(const Var& x, const Shape& shape) {
   return record("expand", expand(x.value(), shape), {x},
-                [](const Var& gy, Inputs in) { in[0] = sum_to(gy, in.shape(0)); });
+                selects([](const Var& gy, Inputs in) { in[0] = sum_to(gy, in.shape(0)); }));
 }
 
 Var concat(std::span<const Var> parts, int64_t dim) {
@@ -73,10 +73,11 @@ Var concat(std::span<const Var> parts, int64_t dim) {
   Tensor y = concat(std::span<const Tensor>(values), dim);
   std::vector<int64_t> extents;
   for (const Tensor& value : values) extents.push_back(value.size(dim));
-  return record("concat", std::move(y), parts, [dim, extents = std::move(extents)](const Var& gy, Inputs in) {
-    for (size_t i = 0, begin = 0; i < in.size(); begin += static_cast<size_t>(extents[i++]))
-      if (in.needs(i)) in[i] = slice(gy, dim, static_cast<int64_t>(begin), static_cast<int64_t>(begin) + extents[i]);
-  });
+  return record("concat", std::move(y), parts, selects([dim, extents = std::move(extents)](const Var& gy, Inputs in) {
+                  for (size_t i = 0, begin = 0; i < in.size(); begin += static_cast<size_t>(extents[i++]))
+                    if (in.needs(i))
+                      in[i] = slice(gy, dim, static_cast<int64_t>(begin), static_cast<int64_t>(begin) + extents[i]);
+                }));
 }
 
 Var concat(const std::vector<Var>& parts, int64_t dim) { return concat(std::span<const Var>(parts), dim); }
@@ -84,24 +85,24 @@ Var concat(const std::vector<Var>& parts, int64_t dim) { return concat(std::span
 Var stack(const std::vector<Var>& parts, int64_t dim) {
   std::vector<Tensor> values;
   for (const Var& part : parts) values.push_back(part.value());
-  return record("stack", stack(values, dim), std::span<const Var>(parts), [dim](const Var& gy, Inputs in) {
-    for (size_t i = 0; i < in.size(); ++i)
-      if (in.needs(i)) in[i] = select(gy, dim, static_cast<int64_t>(i));
-  });
+  return record("stack", stack(values, dim), std::span<const Var>(parts), selects([dim](const Var& gy, Inputs in) {
+                  for (size_t i = 0; i < in.size(); ++i)
+                    if (in.needs(i)) in[i] = select(gy, dim, static_cast<int64_t>(i));
+                }));
 }
 
 Var pad(const Var& x, const Dims& before, const Dims& after, double value) {
-  return record("pad", pad(x.value(), before, after, value), {x}, [before, after](const Var& gy, Inputs in) {
-    in[0] = gy;
-    for (int d = 0; d < before.rank(); ++d)
-      if (before[d] != 0 || after[d] != 0) in[0] = slice(in[0], d, before[d], before[d] + in.shape(0)[d]);
-  });
+  return record("pad", pad(x.value(), before, after, value), {x}, selects([before, after](const Var& gy, Inputs in) {
+                  in[0] = gy;
+                  for (int d = 0; d < before.rank(); ++d)
+                    if (before[d] != 0 || after[d] != 0) in[0] = slice(in[0], d, before[d], before[d] + in.shape(0)[d]);
+                }));
 }
 
 Var contiguous(const Var& x, Layout layout) {
   Tensor y = contiguous(x.value(), layout);
   if (y.storage() == x.value().storage()) return x;
-  return record("contiguous", std::move(y), {x}, [](const Var& gy, Inputs in) { in[0] = gy; });
+  return record("contiguous", std::move(y), {x}, selects([](const Var& gy, Inputs in) { in[0] = gy; }));
 }
 
 Var cast(const Var& x, DType dtype) {
@@ -109,7 +110,8 @@ Var cast(const Var& x, DType dtype) {
   if (x.requires_grad() && !is_floating(dtype))
     fail(ErrorKind::dtype, "cast", "a variable that requires a gradient can become float32, float64 or bfloat16, but ",
          dtype, " has no gradients. Cast its value() or detach() instead");
-  return record("cast", cast(x.value(), dtype), {x}, [](const Var& gy, Inputs in) { in[0] = cast(gy, in.dtype(0)); });
+  return record("cast", cast(x.value(), dtype), {x},
+                selects([](const Var& gy, Inputs in) { in[0] = cast(gy, in.dtype(0)); }));
 }
 
 }  // namespace gradus

@@ -1,6 +1,7 @@
 #include "autograd/record.h"
 
 #include "core/error.h"
+#include "core/ops.h"
 
 namespace gradus {
 namespace {
@@ -16,6 +17,7 @@ void check_version(const Inputs& in, const Tensor& tensor, uint64_t version, con
 
 const Var& Saved::get(const Inputs& in) const {
   check_version(in, var_.value(), version_, "an input");
+  if (in.squares_ && var_.defined()) return in.squares_->emplace_front(square(var_.value()));
   return var_;
 }
 

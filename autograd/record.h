@@ -9,13 +9,19 @@
 //
 // The gradient is written with operations on variables, so under create_graph it is itself recorded; where recording()
 // is false it may take a fused kernel instead.
+//
+// A gradient says more where it can, so that the sweep of autograd/curvature.h passes the operation: selects(),
+// scales() and multilinear() say what kind of derivatives it multiplies with, and any other rule is a third argument,
+// Curvature.
 #pragma once
 
 #include <array>
+#include <forward_list>
 #include <optional>
 #include <type_traits>
 #include <vector>
 
+#include "autograd/curvature.h"
 #include "autograd/node.h"
 #include "autograd/variable.h"
 
@@ -25,6 +31,9 @@ namespace gradus {
 class Inputs {
  public:
   Inputs(Node& node, std::span<Var> out) : node_(&node), out_(out) {}
+  /// Saved inputs come as their squares, which `squares` keeps.
+  Inputs(Node& node, std::span<Var> out, std::forward_list<Var>& squares)
+      : node_(&node), out_(out), squares_(&squares) {}
   Var& operator[](size_t i) const { return out_[i]; }
   size_t size() const { return out_.size(); }
   bool needs(size_t i) const { return node_->needs_grad(i); }
@@ -34,8 +43,10 @@ class Inputs {
   Node& node() const { return *node_; }
 
  private:
+  friend class Saved;
   Node* node_;
   std::span<Var> out_;
+  std::forward_list<Var>* squares_ = nullptr;
 };
 
 /// An input kept for the gradient, with the version of its memory; get() throws if it was changed in place since.
@@ -67,6 +78,62 @@ class SavedOutput {
   uint64_t version_;
 };
 
+/// What a rule for curvature gets beside the gradient: hy, an estimate of the diagonal of the loss's Hessian with
+/// respect to the output, and where it puts those of the inputs. False in a plain walk. With J the derivative of the
+/// output, hx = (J^2)^T hy + sum over outputs of gy d^2y/dx^2, squares elementwise; the second term is left out of
+/// functions that are no losses where bends() is false.
+class Curvature {
+ public:
+  Curvature() = default;
+  Curvature(const Var& hy, std::span<Var> out, CurvatureMethod method) : hy_(&hy), out_(out), method_(method) {}
+  explicit operator bool() const { return hy_ != nullptr; }
+
+  const Var& y() const { return *hy_; }
+  /// For input i: to be filled where the gradient is.
+  Var& operator[](size_t i) const { return out_[i]; }
+  std::span<Var> out() const { return out_; }
+  bool bends() const { return method_ != CurvatureMethod::hesscale_gn; }
+  /// Becker and LeCun: a softmax counts as a function of each element.
+  bool elementwise_softmax() const { return method_ == CurvatureMethod::bl89; }
+
+ private:
+  const Var* hy_ = nullptr;
+  std::span<Var> out_;
+  CurvatureMethod method_ = CurvatureMethod::hesscale;
+};
+
+/// The gradient of an operation whose derivatives are all 0 or 1 (reshape, relu): it passes curvature as it is.
+template <class F>
+auto selects(F gradient) {
+  return [gradient = std::move(gradient)](const Var& gy, Inputs in, Curvature h) {
+    gradient(gy, in);
+    if (h) gradient(h.y(), Inputs(in.node(), h.out()));
+  };
+}
+/// That of an operation of one input that multiplies each element with a constant (negation, dropout): it is applied
+/// twice.
+template <class F>
+auto scales(F gradient) {
+  return [gradient = std::move(gradient)](const Var& gy, Inputs in, Curvature h) {
+    gradient(gy, in);
+    if (!h) return;
+    gradient(h.y(), Inputs(in.node(), h.out()));
+    const Var once = h[0];
+    gradient(once, Inputs(in.node(), h.out()));
+  };
+}
+/// That of an operation each of whose derivatives is one element of a saved input, or 0 or 1 (products, convolution):
+/// it passes curvature when it sees the saved inputs squared.
+template <class F>
+auto multilinear(F gradient) {
+  return [gradient = std::move(gradient)](const Var& gy, Inputs in, Curvature h) {
+    gradient(gy, in);
+    if (!h) return;
+    std::forward_list<Var> squares;
+    gradient(h.y(), Inputs(in.node(), h.out(), squares));
+  };
+}
+
 /// A variable in the list of inputs given to record().
 class VarRef {
  public:
@@ -94,11 +161,20 @@ class FunctionNode final : public Node {
   }
   void backward(const Var& gy, std::span<Var> out) override {
     if (!function_) throw_released(name());
-    (*function_)(gy, Inputs(*this, out));
+    if constexpr (has_rule)
+      (*function_)(gy, Inputs(*this, out), Curvature());
+    else
+      (*function_)(gy, Inputs(*this, out));
+  }
+  bool backward(const Var& gy, std::span<Var> out, const Curvature& h) override {
+    if (!function_) throw_released(name());
+    if constexpr (has_rule) (*function_)(gy, Inputs(*this, out), h);
+    return has_rule;
   }
   void release() override { function_.reset(); }
 
  private:
+  static constexpr bool has_rule = std::is_invocable_v<F&, const Var&, Inputs, Curvature>;
   std::optional<F> function_;
   Links links_;
 };
@@ -113,8 +189,9 @@ Var record(const char* name, Tensor&& output, const Refs& inputs, F&& function) 
 }
 }  // namespace detail
 
-/// `output` as a variable whose gradient is given by `function(gy, Inputs)`; a constant where no input requires a
-/// gradient or nothing is being recorded. An input may be undefined.
+/// `output` as a variable whose gradient is given by `function(gy, Inputs)`, and with a third argument, a Curvature,
+/// also its curvature; a constant where no input requires a gradient or nothing is being recorded. An input may be
+/// undefined.
 template <size_t N, class F>
 Var record(const char* name, Tensor output, const VarRef (&inputs)[N], F function) {
   return detail::record<std::array<NodePtr, N>>(name, std::move(output), inputs, std::move(function));

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "autograd/ops.h"
+#include "autograd/record.h"
+#include "autograd/sweep.h"
 #include "core/error.h"
 
 namespace gradus {
@@ -16,6 +18,7 @@ class Leaf final : public Node {
  public:
   using Node::Node;
   void backward(const Var&, std::span<Var>) override {}
+  bool backward(const Var&, std::span<Var>, const Curvature&) override { return true; }
   void release() override {}
   bool is_leaf() const override { return true; }
 
@@ -30,14 +33,17 @@ class Leaf final : public Node {
       owned_ = true;
     }
   }
+  void accumulate_curvature(const Tensor& more) { curvature_ = curvature_.defined() ? curvature_ + more : more; }
   const Tensor& grad() const { return grad_; }
   void set_grad(Tensor grad) {
     grad_ = std::move(grad);
     owned_ = false;
   }
+  const Tensor& curvature() const { return curvature_; }
+  void set_curvature(Tensor curvature) { curvature_ = std::move(curvature); }
 
  private:
-  Tensor grad_;
+  Tensor grad_, curvature_;
   bool owned_ = false;  ///< made here, so that nobody else sees it change
 };
 
@@ -87,14 +93,17 @@ class Walk {
 
   /// Adds to the gradient that waits for `node`.
   void add(const NodePtr& node, Var gradient) {
-    Step& step = steps_[node->slot_];
-    if (!(gradient.shape() == node->shape()))
-      fail(ErrorKind::shape, "backward", "the gradient of '", node->name(), "' must have its shape ", node->shape(),
-           ", but ", gradient.shape(), " came");
-    if (gradient.dtype() != node->dtype())
-      fail(ErrorKind::dtype, "backward", "the gradient of '", node->name(), "' must be ", node->dtype(), ", but ",
-           gradient.dtype(), " came");
-    step.gradient = step.gradient.defined() ? step.gradient + gradient : std::move(gradient);
+    add("gradient", node, steps_[node->slot_].gradient, std::move(gradient));
+  }
+  /// The same for its curvature.
+  void add_curvature(const NodePtr& node, Var curvature) {
+    add("curvature", node, curvatures_[node->slot_], std::move(curvature));
+  }
+
+  /// The walk takes curvature along with the gradient.
+  void carry_curvature(const PassCurvature& pass) {
+    pass_curvature_ = &pass;
+    curvatures_.resize(steps_.size());
   }
 
   /// Marks nodes whose gradients are results; only what lies between them and the outputs is computed.
@@ -109,7 +118,7 @@ class Walk {
 
   void run(bool create_graph, bool release) {
     const RecordingScope scope(create_graph);
-    std::vector<Var> gradients;
+    std::vector<Var> gradients, curvatures;
     for (Step& step : steps_) {
       if (!step.gradient.defined() || (selective_ && !step.useful)) continue;
       Node& node = *step.node;
@@ -118,21 +127,33 @@ class Walk {
           if (Var replaced = hook(step.gradient); replaced.defined()) step.gradient = std::move(replaced);
       if (node.is_leaf()) {
         if (!selective_) static_cast<Leaf&>(node).accumulate(step.gradient.value());
+        if (!selective_ && pass_curvature_)
+          static_cast<Leaf&>(node).accumulate_curvature(curvatures_[node.slot_].value());
         if (!step.kept) step.gradient = Var();
         continue;
       }
       if (selective_ && !has_useful_input(node)) continue;
       const auto inputs = node.inputs();
       gradients.assign(inputs.size(), Var());
-      node.backward(step.gradient, gradients);
+      if (pass_curvature_) {
+        curvatures.assign(inputs.size(), Var());
+        (*pass_curvature_)(node, step.gradient, gradients, curvatures_[node.slot_], curvatures);
+        if (!step.kept) curvatures_[node.slot_] = Var();
+      } else {
+        node.backward(step.gradient, gradients);
+      }
       if (release) node.release();
       if (!step.kept) step.gradient = Var();
       for (size_t i = 0; i < inputs.size(); ++i)
-        if (inputs[i] && gradients[i].defined()) add(inputs[i], std::move(gradients[i]));
+        if (inputs[i] && gradients[i].defined()) {
+          add(inputs[i], std::move(gradients[i]));
+          if (pass_curvature_) add_curvature(inputs[i], std::move(curvatures[i]));
+        }
     }
   }
 
   Var result(const NodePtr& node) const { return steps_[node->slot_].gradient; }
+  Var curvature(const NodePtr& node) const { return curvatures_[node->slot_]; }
 
  private:
   struct Step {
@@ -144,6 +165,16 @@ class Walk {
   static uint64_t next_number() {
     static std::atomic<uint64_t> numbers{1};
     return numbers.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  static void add(const char* what, const NodePtr& node, Var& sum, Var more) {
+    if (!(more.shape() == node->shape()))
+      fail(ErrorKind::shape, "backward", "the ", what, " of '", node->name(), "' must have its shape ", node->shape(),
+           ", but ", more.shape(), " came");
+    if (more.dtype() != node->dtype())
+      fail(ErrorKind::dtype, "backward", "the ", what, " of '", node->name(), "' must be ", node->dtype(), ", but ",
+           more.dtype(), " came");
+    sum = sum.defined() ? sum + more : std::move(more);
   }
 
   void reach(const NodePtr& node) {
@@ -161,6 +192,8 @@ class Walk {
   uint64_t number_;
   bool selective_ = false;
   std::vector<Step> steps_;
+  const PassCurvature* pass_curvature_ = nullptr;
+  std::vector<Var> curvatures_;  ///< one per step where curvature goes along
 };
 
 Var Var::leaf(Tensor value) {
@@ -173,7 +206,13 @@ Var Var::leaf(Tensor value) {
 bool Var::is_leaf() const { return node_ && node_->is_leaf(); }
 const Tensor& Var::grad() const { return leaf_of(*this, "grad").grad(); }
 void Var::set_grad(Tensor grad) const { leaf_of(*this, "set_grad").set_grad(std::move(grad)); }
-void Var::clear_grad() const { leaf_of(*this, "clear_grad").set_grad(Tensor()); }
+void Var::clear_grad() const {
+  Leaf& leaf = leaf_of(*this, "clear_grad");
+  leaf.set_grad(Tensor());
+  leaf.set_curvature(Tensor());
+}
+const Tensor& Var::curvature() const { return leaf_of(*this, "curvature").curvature(); }
+void Var::set_curvature(Tensor curvature) const { leaf_of(*this, "set_curvature").set_curvature(std::move(curvature)); }
 
 void Var::backward(const BackwardOptions& options) const {
   if (value_.numel() != 1)
@@ -229,6 +268,20 @@ std::vector<Var> grad(const Var& output, const std::vector<Var>& inputs, const G
 
 Var grad(const Var& output, const Var& input, const GradOptions& options) {
   return grad(std::span(&output, 1), std::span(&input, 1), options)[0];
+}
+
+std::vector<Var> sweep_curvature(const Var& loss, std::span<const Var> inputs, bool release,
+                                 const PassCurvature& pass) {
+  Walk walk(std::span(&loss, 1));
+  walk.carry_curvature(pass);
+  walk.add(loss.node(), Tensor::ones(loss.shape(), loss.dtype()));
+  walk.add_curvature(loss.node(), Tensor::zeros(loss.shape(), loss.dtype()));
+  if (!inputs.empty()) walk.keep(inputs);
+  walk.run(false, release);
+  std::vector<Var> results;
+  for (const Var& input : inputs)
+    results.push_back(walk.reached_through(input.node()) ? walk.curvature(input.node()) : Var());
+  return results;
 }
 
 }  // namespace gradus

@@ -40,12 +40,17 @@ class Var {
   /// Gradient accumulated in a leaf by backward(); undefined where none came. Throws for non-leaves.
   const Tensor& grad() const;
   void set_grad(Tensor grad) const;
+  /// Drops the gradient, and the curvature with it.
   void clear_grad() const;
+  /// Curvature accumulated in a leaf by backward_with_curvature() of autograd/curvature.h; undefined where none came.
+  const Tensor& curvature() const;
+  void set_curvature(Tensor curvature) const;
 
   struct BackwardOptions {
     bool retain_graph = false;  ///< keep saved tensors for another walk; otherwise each is freed once it was used
   };
-  /// Adds d(this)/d(leaf) to every reachable leaf's grad(). Needs a single element, unless a seed of this shape is given.
+  /// Adds d(this)/d(leaf) to every reachable leaf's grad(). Needs a single element, unless a seed of this shape is
+  /// given.
   void backward() const { backward(BackwardOptions{}); }
   void backward(const BackwardOptions& options) const;
   void backward(const Tensor& seed, const BackwardOptions& options) const;
@@ -62,8 +67,9 @@ class Var {
 struct GradOptions {
   bool create_graph = false;  ///< record the walk itself, so that the results can be differentiated again
   bool retain_graph = false;  ///< implied by create_graph
-  bool allow_unused = false;  ///< an input that does not influence the outputs gives an undefined Var instead of an error
-  std::vector<Var> seeds{};   ///< one per output, shaped like it; ones by default, which needs single-element outputs
+  bool allow_unused =
+      false;  ///< an input that does not influence the outputs gives an undefined Var instead of an error
+  std::vector<Var> seeds{};  ///< one per output, shaped like it; ones by default, which needs single-element outputs
 };
 /// d(outputs)/d(inputs), summed over outputs, one per input and shaped like it. Leaves' grad() is untouched. Inputs may
 /// be any variables of the graph.

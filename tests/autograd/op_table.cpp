@@ -403,6 +403,16 @@ void add_losses(std::vector<OpRow>& table) {
   const auto squares = [](Reduction reduction) {
     return [reduction](Args x) { return mse_loss(x[0], x[1], reduction); };
   };
+  const auto densities = [](Reduction reduction) {
+    return [reduction](Args x) { return gaussian_nll_loss(x[0], x[1], x[2], reduction); };
+  };
+  // One number per row of a policy: old log-probabilities, and advantages 1, -2, 1, ...
+  const auto full_like_rows = [](const Var& x, double value) { return Tensor::full({x.size(0)}, value, x.dtype()); };
+  const auto alternating_rows = [](const Var& x) {
+    std::vector<double> values;
+    for (int64_t i = 0; i < x.size(0); ++i) values.push_back(i % 2 == 0 ? 1 : -2);
+    return cast(Tensor::from(values, {x.size(0)}), x.dtype());
+  };
   table.insert(
       table.end(),
       {
@@ -423,6 +433,31 @@ void add_losses(std::vector<OpRow>& table) {
           {"mse_loss", squares(Reduction::mean), {{2, 3}, {2, 3}}, {{1, 1}, {1, 1}}},
           binary("mse_loss (sum)", squares(Reduction::sum)),
           binary("mse_loss (none)", squares(Reduction::none)),
+          {"gaussian_nll_loss", densities(Reduction::mean), {{2, 3}, {2, 3}, {2, 3}}, {{1}, {1}, {1}}, {}, positive},
+          {"gaussian_nll_loss (none)",
+           densities(Reduction::none),
+           {{2, 3}, {2, 3}, {2, 3}},
+           {{1}, {1}, {1}},
+           {{0}, {0}, {0}},
+           positive},
+          {"ppo_loss",
+           [=](Args x) {
+             const Tensor actions = some_index({x[0].size(0)}, x[0].size(1));
+             return ppo_loss(x[0], actions, full_like_rows(x[0], -1), alternating_rows(x[0]));
+           },
+           {{6, 3}},
+           {{1, 1}},
+           {},
+           {-2, 2}},
+          {"gaussian_ppo_loss",
+           [=](Args x) {
+             const Tensor actions = Tensor::full(x[0].shape(), 1.1, x[0].dtype());
+             return gaussian_ppo_loss(x[0], x[1], actions, full_like_rows(x[0], -2.2), alternating_rows(x[0]));
+           },
+           {{6, 2}, {6, 2}},
+           {{1, 1}, {1, 1}},
+           {},
+           positive},
       });
 }
 
