@@ -36,4 +36,5 @@
 #include "models/mlp.h"
 #include "models/registry.h"
 #include "models/resnet.h"
+#include "optim/ema.h"
 #include "optim/optimizer.h"

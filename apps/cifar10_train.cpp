@@ -16,11 +16,14 @@ using namespace gradus::apps;
 
 namespace {
 
+constexpr const char* program = "cifar10_train";
 constexpr const char* examples = R"(Examples:
   cifar10_train --quick
       a first run of one to three minutes, on CIFAR-10 where it is at hand and on synthetic images elsewhere
   cifar10_train --preconditioner fop --out runs/fop --seed 1
       the paper's protocol: 150 epochs of All-CNN-C, with FOP; the same with none, s-hd, pp-hd, fop-norm
+  cifar10_train --resume runs/fop
+      the same training goes on from its last checkpoint, after Ctrl-C or a crash
   cifar10_train --data cifar10-jpeg.tar.gz --train-samples 10000 --test-samples 2000 --epochs 8 --lr-drop 6 \
                 --no-dropout --json
       a short training on a subset of an archive of pictures, its results as JSON for another program)";
@@ -78,10 +81,25 @@ struct Flags : TrainingFlags {
     TrainingFlags::resolve();
   }
 
+  /// All that was asked for, under the flags' own names.
+  Record request() const {
+    Record record = {{"program", program},
+                     {"quick", quick},
+                     {"data", recorded_path(data)},
+                     {"train_samples", train_samples},
+                     {"test_samples", test_samples},
+                     {"augment", augment},
+                     {"model", model},
+                     {"padding", padding},
+                     {"no_dropout", no_dropout}};
+    record.add(TrainingFlags::record());
+    return record;
+  }
+
   std::vector<std::string> without_effect(const CLI::App& app) const {
     std::vector<std::string> notes = TrainingFlags::without_effect(app);
     for (const char* flag : {"--padding", "--no-dropout"})
-      if (model != "all_cnn" && app.count(flag) > 0)
+      if (resume.empty() && model != "all_cnn" && app.count(flag) > 0)
         notes.push_back(std::string(flag) + " has no effect with --model " + model);
     return notes;
   }
@@ -114,40 +132,38 @@ std::unique_ptr<Module> build_model(const Flags& flags, const DatasetInfo& image
                                         .dropout = !flags.no_dropout,
                                         .padding = flags.padding == "same" ? AllCnnPadding::same : AllCnnPadding::one});
   model->seed(flags.seed);
-  if (!flags.weights.empty()) {
-    const safetensors::Content weights = safetensors::load(flags.weights);
-    try {
-      model->load(weights.tensors);
-    } catch (const Error& error) {
-      fail(error.kind(), "weights", flags.weights, " does not fit --model ", flags.model, ": ", error.what());
-    }
-  }
   return model;
 }
 
+void load_weights(const Flags& flags, Module& model) {
+  if (flags.weights.empty()) return;
+  const safetensors::Content weights = safetensors::load(flags.weights);
+  try {
+    model.load(weights.tensors);
+  } catch (const Error& error) {
+    fail(error.kind(), "weights", flags.weights, " does not fit --model ", flags.model, ": ", error.what());
+  }
+}
+
+/// The request, and what it found.
 Record describe(const Flags& flags, const DataSplits& data, const Module& model) {
-  Record config = {{"program", "cifar10_train"},
-                   {"data", flags.data},
-                   {"data_name", data.train.name()},
-                   {"train_images", data.train.size()},
-                   {"test_images", data.test.size()},
-                   {"train_md5", data.train.checksum()},
-                   {"test_md5", data.test.checksum()},
-                   {"augment", flags.augment},
-                   {"model", flags.model},
-                   {"parameters", model.parameter_count()},
-                   {"padding", flags.padding},
-                   {"dropout", !flags.no_dropout}};
-  config.add(flags.record());
+  Record config = flags.request();
+  config.add({{"data_name", data.train.name()},
+              {"train_images", data.train.size()},
+              {"test_images", data.test.size()},
+              {"train_md5", data.train.checksum()},
+              {"test_md5", data.test.checksum()},
+              {"parameters", model.parameter_count()}});
   return config;
 }
 
 int train(const Flags& flags, const std::vector<std::string>& notes) {
-  std::optional<RunDirectory> directory;
-  if (!flags.out.empty()) directory.emplace(flags.out);
+  Start start = start_run(flags, flags.request());
+  if (start.complete) return 0;
 
   const DataSplits data = open_data(flags);
   const auto model = build_model(flags, data.train.info());
+  if (!start.checkpoint) load_weights(flags, *model);
   announce(flags, "data: " + data.train.name() + ", " + std::to_string(data.train.size()) + " training and " +
                       std::to_string(data.test.size()) + " test images");
   announce(flags, "model: " + flags.model + ", " + std::to_string(model->parameter_count()) + " parameters; " +
@@ -155,7 +171,7 @@ int train(const Flags& flags, const std::vector<std::string>& notes) {
                       std::to_string(flags.threads) + " threads");
   for (const std::string& line : data.notes) note(line);
   for (const std::string& line : notes) note(line);
-  if (directory && directory->used()) note("replaces the run that is in " + directory->path());
+  if (start.replaces) note("replaces the run that is in " + flags.out);
 
   const Normalization normalization = channel_statistics(data.train);
   const Loader train_loader(data.train, {.batch = flags.batch,
@@ -167,18 +183,16 @@ int train(const Flags& flags, const std::vector<std::string>& notes) {
                                        .shuffle = false,
                                        .workers = static_cast<int>(flags.workers),
                                        .normalization = normalization});
-  return run_training({.model = *model,
-                       .train = train_loader,
-                       .test = test_loader,
-                       .flags = flags,
-                       .directory = directory ? &*directory : nullptr,
-                       .config = directory ? describe(flags, data, *model) : Record()});
+  return run_training(
+      {.model = *model, .train = train_loader, .test = test_loader, .flags = flags, .start = start, .config = [&] {
+         return describe(flags, data, *model);
+       }});
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Trains All-CNN-C or a perceptron on CIFAR-10. The defaults are the FOP paper's protocol.");
+  CLI::App app("Trains All-CNN-C or a perceptron on CIFAR-10. The defaults are the FOP paper's protocol.", program);
   app.footer(examples);
   Flags flags;
   flags.add_to(app);

@@ -17,8 +17,6 @@ namespace gradus::apps::bench {
 /// Wall time of one call, in seconds.
 double seconds_of(const std::function<void()>& work);
 double median(std::vector<double> values);
-/// Largest resident memory of this process so far, in MB (2^20 bytes).
-double peak_rss_mb();
 
 /// Flags of every benchmark.
 struct MeasureFlags {

@@ -7,6 +7,7 @@
 #include "apps/bench/measure.h"
 #include "apps/bench/setup.h"
 #include "apps/common/command_line.h"
+#include "apps/common/memory.h"
 #include "core/parallel.h"
 
 namespace gradus::apps::bench {

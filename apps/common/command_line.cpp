@@ -9,6 +9,7 @@
 
 #include "apps/common/interrupt.h"
 #include "apps/common/record.h"
+#include "apps/common/resume.h"
 #include "core/error.h"
 
 namespace gradus::apps {
@@ -39,11 +40,13 @@ CLI::Validator number_check(const std::string& range, const std::function<bool(d
 int run(CLI::App& app, int argc, char** argv, const std::function<int()>& work) {
   exit_on_interrupts();
   const auto failed = [](int code, const std::string& line) {
-    note(on_one_line(line));
+    note(line);
     return code;
   };
   try {
     app.parse(argc, argv);
+    if (const CLI::Option* resume = app.get_option_no_throw("--resume"); resume && resume->count() > 0)
+      take_flags_from(resume->results().back(), app);
     return work();
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help
@@ -63,7 +66,9 @@ void print_line(const std::string& line) {
   }
 }
 
-void note(const std::string& line) { std::fprintf(stderr, "%s: %s\n", program_invocation_short_name, line.c_str()); }
+void note(const std::string& line) {
+  std::fprintf(stderr, "%s: %s\n", program_invocation_short_name, on_one_line(line).c_str());
+}
 
 CLI::Validator at_least(double low) {
   return number_check("of at least " + exact(low), [low](double value) { return value >= low; });

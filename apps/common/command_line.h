@@ -17,7 +17,8 @@ struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Parses the command line into `app`'s options and calls `work`; returns the exit code.
+/// Parses the command line into `app`'s options, completes them where there is a --resume among them (resume.h), and
+/// calls `work`; returns the exit code.
 int run(CLI::App& app, int argc, char** argv, const std::function<int()>& work);
 
 /// Writes a line to standard output at once. Throws ErrorKind::io where that cannot be written.

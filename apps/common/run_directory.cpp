@@ -1,12 +1,21 @@
 #include "apps/common/run_directory.h"
 
 #include <filesystem>
+#include <fstream>
+#include <vector>
 
+#include "apps/common/checkpoint.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/safetensors.h"
 
 namespace gradus::apps {
+
+void Metrics::add(const Record& record) {
+  if (csv.empty()) csv = record.csv_names() + "\n";
+  jsonl += record.json() + "\n";
+  csv += record.csv_values() + "\n";
+}
 
 RunDirectory::RunDirectory(std::string path) : path_(std::move(path)) {
   std::error_code error, ignored;
@@ -24,23 +33,33 @@ RunDirectory::RunDirectory(std::string path) : path_(std::move(path)) {
 bool RunDirectory::used() const { return std::filesystem::exists(file("config.json")); }
 
 void RunDirectory::start(const Record& config) {
-  for (const char* name : {"config.json", "metrics.jsonl", "metrics.csv", "timing.jsonl", "weights.safetensors"}) {
+  std::vector<std::string> old = {file("config.json"),  file("metrics.jsonl"),       file("metrics.csv"),
+                                  file("timing.jsonl"), file("weights.safetensors"), file("weights.ema.safetensors")};
+  for (int64_t step : checkpoints_in(path_)) old.push_back(checkpoint_path(path_, step));
+  for (const std::string& name : old) {
     std::error_code error;
-    std::filesystem::remove(file(name), error);
-    if (error) fail(ErrorKind::io, "run directory", "cannot remove ", file(name), ": ", error.message());
+    std::filesystem::remove(name, error);
+    if (error) fail(ErrorKind::io, "run directory", "cannot remove ", name, ": ", error.message());
   }
-  metrics_.clear();
-  metrics_csv_.clear();
   timing_.clear();
+  save_config(config);
+}
+
+void RunDirectory::resume(const Metrics& metrics, int64_t epochs) {
+  save_metrics(metrics);
+  timing_.clear();
+  std::ifstream lines(file("timing.jsonl"));
+  std::string line;
+  for (int64_t row = 0; row < epochs && std::getline(lines, line); ++row) timing_ += line + "\n";
+}
+
+void RunDirectory::save_config(const Record& config) const {
   write_file_atomically(file("config.json"), config.json_lines() + "\n");
 }
 
-void RunDirectory::add_metrics(const Record& metrics) {
-  if (metrics_csv_.empty()) metrics_csv_ = metrics.csv_names() + "\n";
-  metrics_ += metrics.json() + "\n";
-  metrics_csv_ += metrics.csv_values() + "\n";
-  write_file_atomically(file("metrics.jsonl"), metrics_);
-  write_file_atomically(file("metrics.csv"), metrics_csv_);
+void RunDirectory::save_metrics(const Metrics& metrics) const {
+  write_file_atomically(file("metrics.jsonl"), metrics.jsonl);
+  write_file_atomically(file("metrics.csv"), metrics.csv);
 }
 
 void RunDirectory::add_timing(const Record& timing) {
@@ -49,8 +68,8 @@ void RunDirectory::add_timing(const Record& timing) {
 }
 
 void RunDirectory::save_weights(const std::map<std::string, Tensor>& state,
-                                const std::map<std::string, std::string>& metadata) const {
-  safetensors::save(file("weights.safetensors"), state, metadata);
+                                const std::map<std::string, std::string>& metadata, const std::string& name) const {
+  safetensors::save(file(name), state, metadata);
 }
 
 }  // namespace gradus::apps

@@ -1,7 +1,8 @@
 // The folder that a training run leaves behind. Nothing in it but timing.jsonl depends on the clock: equal runs leave
-// equal bytes.
+// equal bytes, also where one of them was stopped and resumed.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 
@@ -10,10 +11,19 @@
 
 namespace gradus::apps {
 
-///   config.json           what was asked for, written before the first step
-///   metrics.jsonl, .csv   one record per epoch
-///   timing.jsonl          one record per epoch: rates and times
-///   weights.safetensors   parameters and buffers
+/// The content of metrics.jsonl and metrics.csv: one record per epoch, all of the same names.
+struct Metrics {
+  std::string jsonl, csv;
+
+  void add(const Record& record);
+};
+
+///   config.json                     what was asked for, written before the first step
+///   metrics.jsonl, .csv             one record per epoch
+///   timing.jsonl                    one record per epoch: rates and times
+///   weights.safetensors             parameters and buffers
+///   weights.ema.safetensors         their moving averages, where they were asked for
+///   checkpoint-STEP.safetensors     what it takes to go on: see checkpoint.h
 ///
 /// Every file is replaced as a whole, so a reader never sees half a record. Errors are ErrorKind::io and name the file.
 class RunDirectory {
@@ -29,15 +39,18 @@ class RunDirectory {
 
   /// Removes what an earlier run left and writes config.json.
   void start(const Record& config);
-  /// Records of one run have the same names.
-  void add_metrics(const Record& metrics);
+  /// Goes on with the run that is here, as it was after so many epochs.
+  void resume(const Metrics& metrics, int64_t epochs);
+  void save_config(const Record& config) const;
+  void save_metrics(const Metrics& metrics) const;
   void add_timing(const Record& timing);
-  void save_weights(const std::map<std::string, Tensor>& state,
-                    const std::map<std::string, std::string>& metadata) const;
+  /// weights.safetensors, or another name.
+  void save_weights(const std::map<std::string, Tensor>& state, const std::map<std::string, std::string>& metadata,
+                    const std::string& name = "weights.safetensors") const;
 
  private:
   std::string path_;
-  std::string metrics_, metrics_csv_, timing_;  // the files' content
+  std::string timing_;  // the file's content
 };
 
 }  // namespace gradus::apps

@@ -5,8 +5,10 @@
 #include <functional>
 #include <optional>
 
+#include "core/error.h"
 #include "data/loader.h"
 #include "layers/module.h"
+#include "optim/ema.h"
 #include "optim/optimizer.h"
 
 namespace gradus::apps {
@@ -15,6 +17,7 @@ namespace gradus::apps {
 struct Score {
   double loss_sum = 0;
   int64_t correct = 0, images = 0;
+  int64_t skipped = 0;  ///< batches left out because something in them was not finite
 
   double loss() const { return loss_sum / static_cast<double>(images); }
   /// In [0, 1].
@@ -30,14 +33,27 @@ struct TrainingState {
   Score score = {};   ///< of the epoch under way, each batch before its step
 };
 
+/// A loss or a gradient is not finite; the text says which, where, and why as far as it can be told.
+struct NotFinite : Error {
+  explicit NotFinite(const std::string& text) : Error(ErrorKind::value, text) {}
+};
+
 /// What train_epoch() and evaluate() call after each batch; false ends the work early.
 using AfterBatch = std::function<bool(const Score& so_far)>;
 
+struct EpochOptions {
+  double label_smoothing = 0;  ///< of the loss that is trained
+  optim::Ema* ema = nullptr;   ///< updated after every step
+  /// Where given, a batch whose loss or gradient is not finite changes nothing but score.skipped, and this is called
+  /// with the reason. An epoch of nothing else still throws.
+  std::function<void(const std::string& reason)> skip = {};
+};
+
 /// Goes on with the epoch state.epoch from state.batch. Returns its score, and state is at the beginning of the next
-/// epoch then; or nothing where `after` ended it early. Throws ErrorKind::value, before the step, where the loss or a
-/// gradient is not finite.
+/// epoch then; or nothing where `after` ended it early. Throws NotFinite before the step that a loss or a gradient that
+/// is not finite would take.
 std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, const Loader& loader, TrainingState& state,
-                                 const AfterBatch& after);
+                                 const AfterBatch& after, const EpochOptions& options = {});
 
 /// Cross-entropy and accuracy in evaluation mode; nothing where `after` ended it early.
 std::optional<Score> evaluate(Module& model, const Loader& loader, const AfterBatch& after);

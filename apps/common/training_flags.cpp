@@ -1,6 +1,10 @@
 #include "apps/common/training_flags.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "apps/common/command_line.h"
+#include "apps/common/resume.h"
 #include "core/convolution.h"
 #include "core/parallel.h"
 
@@ -30,8 +34,15 @@ void TrainingFlags::add_to(CLI::App& app) {
   app.add_option("--lr", lr, "learning rate [0.05; adam, adamw, rmsprop 0.001; adagrad 0.01]")
       ->check(at_least(0))
       ->group(group);
+  app.add_option("--schedule", schedule,
+                 "of the learning rate. step: divided by 10 at --lr-drop; cosine, linear: down to 0 at the end")
+      ->check(one_of({"step", "cosine", "linear"}))
+      ->group(group);
   app.add_option("--lr-drop", lr_drop, "epochs after which the learning rate is divided by 10: 80, or 80,120, or none")
       ->check(epoch_list())
+      ->group(group);
+  app.add_option("--warmup", warmup, "epochs, also parts of one, in which the learning rate rises from 0 step by step")
+      ->check(at_least(0))
       ->group(group);
   app.add_option("--momentum", momentum, "of the rules momentum and nesterov")->check(within(0, 1))->group(group);
   app.add_option("--weight-decay", weight_decay, "of weights, not of biases and scales [0.001; adamw 0.01]")
@@ -40,6 +51,12 @@ void TrainingFlags::add_to(CLI::App& app) {
   app.add_option("--decay-mode", decay_mode,
                  "coupled: added to the gradient; decoupled: apart from the rule [coupled; adamw decoupled]")
       ->check(one_of({"coupled", "decoupled"}))
+      ->group(group);
+  app.add_option("--clip-norm", clip_norm, "largest length of all gradients together; 0: any")
+      ->check(at_least(0))
+      ->group(group);
+  app.add_option("--clip-value", clip_value, "largest size of an element of a gradient; 0: any")
+      ->check(at_least(0))
       ->group(group);
 
   group = "Preconditioner";
@@ -64,6 +81,18 @@ void TrainingFlags::add_to(CLI::App& app) {
       ->check(at_least(0))
       ->group(group);
   app.add_option("--batch", batch, "images per step")->check(at_least(1))->group(group);
+  app.add_option("--label-smoothing", label_smoothing, "part of the target that is spread over all classes")
+      ->check(within(0, 1))
+      ->group(group);
+  app.add_option("--ema", ema,
+                 "decay, such as 0.999, of a moving average of the weights that is tested and saved too; 0: none")
+      ->check(within(0, 1))
+      ->group(group);
+  app.add_option("--on-nonfinite", on_nonfinite,
+                 "where a loss or a gradient is not finite. stop: end; skip: leave the batch out; rollback: go back\n"
+                 "to the last checkpoint, with half the learning rate")
+      ->check(one_of({"stop", "skip", "rollback"}))
+      ->group(group);
   app.add_option("--weights", weights, "start from the weights in this safetensors file")->group(group);
   app.add_option("--seed", seed, "of the initial weights, the order of the images, dropout, augmentation")
       ->check(at_least(0))
@@ -79,7 +108,13 @@ void TrainingFlags::add_to(CLI::App& app) {
       ->group(group);
 
   group = "Results";
-  app.add_option("--out", out, "folder for configuration, metrics and weights; nothing is saved without it")
+  app.add_option("--out", out,
+                 "folder for configuration, metrics, weights and checkpoints; nothing is saved without it")
+      ->group(group);
+  app.add_option("--checkpoint-every", checkpoint_every, "steps from one checkpoint to the next; 0: an epoch")
+      ->check(at_least(0))
+      ->group(group);
+  app.add_option("--resume", resume, "go on with the run in this folder from its last checkpoint; needs no other flag")
       ->group(group);
   app.add_flag("--json", json, "print one JSON object per epoch and a last one with \"final\": true")->group(group);
 }
@@ -92,6 +127,10 @@ void TrainingFlags::resolve() {
   if (!weight_decay) weight_decay = rule == "adamw" ? 1e-2 : 1e-3;
   if (!decay_mode) decay_mode = rule == "adamw" ? "decoupled" : "coupled";
   if (lr_drop.empty()) lr_drop = "none";
+  if (warmup > 0 && warmup >= static_cast<double>(epochs))
+    throw UsageError("--warmup " + exact(warmup) + " leaves nothing of --epochs " + std::to_string(epochs));
+  if (on_nonfinite == "rollback" && out.empty())
+    throw UsageError("--on-nonfinite rollback needs --out: it goes back to a checkpoint");
 
   if (threads > 0) set_num_threads(static_cast<int>(threads));
   threads = num_threads();
@@ -100,12 +139,15 @@ void TrainingFlags::resolve() {
 
 std::vector<std::string> TrainingFlags::without_effect(const CLI::App& app) const {
   std::vector<std::string> notes;
+  if (!resume.empty()) return notes;  // all flags were given then
   const auto needs = [&](const char* flag, bool effect, const std::string& why) {
     if (app.count(flag) > 0 && !effect) notes.push_back(std::string(flag) + " has no effect with " + why);
   };
   const bool learned = preconditioner != "none";
   const bool matrix = preconditioner == "fop" || preconditioner == "fop-norm";
   needs("--momentum", has_momentum(rule), "--rule " + rule);
+  needs("--lr-drop", schedule == "step", "--schedule " + schedule);
+  needs("--checkpoint-every", !out.empty(), "no --out");
   needs("--form", matrix, "--preconditioner " + preconditioner);
   needs("--rank", matrix, "--preconditioner " + preconditioner);
   needs("--rank", !matrix || form == "auto", "--form " + form);
@@ -117,10 +159,14 @@ std::vector<std::string> TrainingFlags::without_effect(const CLI::App& app) cons
 Record TrainingFlags::record() const {
   return {{"rule", rule},
           {"lr", *lr},
+          {"schedule", schedule},
           {"lr_drop", lr_drop},
+          {"warmup", warmup},
           {"momentum", momentum},
           {"weight_decay", *weight_decay},
           {"decay_mode", *decay_mode},
+          {"clip_norm", clip_norm},
+          {"clip_value", clip_value},
           {"preconditioner", preconditioner},
           {"form", form},
           {"rank", rank},
@@ -128,7 +174,11 @@ Record TrainingFlags::record() const {
           {"hyper_lr", hyper_lr},
           {"epochs", epochs},
           {"batch", batch},
-          {"weights", weights},
+          {"label_smoothing", label_smoothing},
+          {"ema", ema},
+          {"on_nonfinite", on_nonfinite},
+          {"checkpoint_every", checkpoint_every},
+          {"weights", recorded_path(weights)},
           {"seed", seed},
           {"threads", threads},
           {"conv", conv},
@@ -160,12 +210,26 @@ optim::AnyPreconditioner TrainingFlags::make_preconditioner() const {
                     .seed = seed};
 }
 
+optim::Schedule TrainingFlags::make_schedule(int64_t steps_per_epoch) const {
+  const auto rise = static_cast<int64_t>(std::lround(warmup * static_cast<double>(steps_per_epoch)));
+  const int64_t fall = std::max<int64_t>(epochs * steps_per_epoch - rise, 1);
+  const double first = 1 / static_cast<double>(rise + 1);  // a rate of 0 would waste the first step
+  if (schedule != "step") {
+    const optim::Schedule then = schedule == "cosine" ? optim::cosine(fall) : optim::linear(fall, 1, 0);
+    return rise > 0 ? optim::warm_up(rise, first, then) : then;
+  }
+  const optim::Schedule drops = optim::per_epoch(optim::multi_step(parse_epoch_list(lr_drop)), steps_per_epoch);
+  if (rise == 0) return drops;
+  return {[drops, up = optim::warm_up(rise, first)](int64_t t) { return up(t) * drops(t); }};
+}
+
 optim::Builder TrainingFlags::make_builder(const std::vector<Parameter>& parameters, int64_t steps_per_epoch) const {
   using optim::DecayMode;
   return optim::over(parameters)
       .precondition(make_preconditioner())
       .rule(make_rule())
-      .schedule(optim::per_epoch(optim::multi_step(parse_epoch_list(lr_drop)), steps_per_epoch))
+      .schedule(make_schedule(steps_per_epoch))
+      .clip({.norm = clip_norm, .value = clip_value})
       .weight_decay({.rate = *weight_decay,
                      .mode = *decay_mode == "coupled" ? DecayMode::coupled : DecayMode::decoupled,
                      .where = optim::is_weight});

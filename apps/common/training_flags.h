@@ -24,13 +24,20 @@ struct TrainingFlags {
   double init_gain = optim::Fop().init_gain;  ///< not a flag
   std::optional<double> lr, weight_decay;
   std::optional<std::string> decay_mode;
-  std::string lr_drop = "none";
+  std::string schedule = "step", lr_drop = "none";
+  double warmup = 0;                     ///< epochs
+  double clip_norm = 0, clip_value = 0;  ///< 0: none
+  double label_smoothing = 0;
+  double ema = 0;  ///< decay of the moving average of the weights; 0: none
   int64_t epochs = 1, batch = 128;
   uint64_t seed = 0;
   int64_t threads = 0;  ///< 0 stands for all cores until resolve()
   int64_t workers = 1;
-  std::string conv = "auto";  ///< algorithm of convolutions, as parse_conv_algorithm reads it
-  std::string weights, out;   ///< none where empty
+  std::string conv = "auto";     ///< algorithm of convolutions, as parse_conv_algorithm reads it
+  std::string weights, out;      ///< none where empty
+  std::string resume;            ///< folder of the run that goes on; the other flags are that run's then
+  int64_t checkpoint_every = 0;  ///< steps; 0: an epoch
+  std::string on_nonfinite = "stop";
   bool json = false;
 
   void add_to(CLI::App& app);
@@ -49,6 +56,8 @@ struct TrainingFlags {
   /// For programs that add to it.
   optim::Builder make_builder(const std::vector<Parameter>& parameters, int64_t steps_per_epoch) const;
   optim::AnyPreconditioner make_preconditioner() const;
+  /// Of the learning rate, by completed steps.
+  optim::Schedule make_schedule(int64_t steps_per_epoch) const;
 
  private:
   optim::AnyRule make_rule() const;

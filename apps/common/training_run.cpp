@@ -1,135 +1,306 @@
 #include "apps/common/training_run.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <filesystem>
 
 #include "apps/common/command_line.h"
 #include "apps/common/interrupt.h"
+#include "apps/common/memory.h"
 #include "apps/common/progress.h"
+#include "data/cache.h"
 
 namespace gradus::apps {
 namespace {
 
 template <class... Args>
 std::string format(const char* pattern, Args... args) {
-  char text[256];
+  char text[512];
   std::snprintf(text, sizeof text, pattern, args...);
   return text;
 }
 
+/// So often the learning rate is halved on account of one place before --on-nonfinite rollback gives up.
+constexpr int64_t most_rollbacks = 10;
+
 class Session {
  public:
   explicit Session(const TrainingRun& run)
-      : run_(run), optimizer_(run.flags.make_optimizer(run.model.parameters(), run.train.batches())) {}
+      : run_(run),
+        flags_(run.flags),
+        optimizer_(flags_.make_optimizer(run.model.parameters(), run.train.batches())),
+        checkpoint_every_(flags_.checkpoint_every > 0 ? flags_.checkpoint_every : run.train.batches()) {
+    if (flags_.ema > 0) ema_.emplace(run.model.state(), optim::EmaOptions{.decay = flags_.ema});
+  }
 
   int train() {
-    if (run_.directory) run_.directory->start(run_.config);
+    start();
     const DeferInterrupts deferred;
-    std::optional<Score> test;
-    while (state_.epoch < run_.flags.epochs) {
-      const double lr = optimizer_.lr();
+    std::optional<Results> results;
+    while (state_.epoch < flags_.epochs) {
+      if (state_.batch == 0) lr_ = optimizer_.lr();
+      const int64_t images_before = state_.score.images;
       const Stopwatch watch;
-      const auto trained = train_epoch(run_.model, optimizer_, run_.train, state_, [&](const Score& score) {
-        show_progress("loss", score, score.images, 0, watch);
-        return !interrupted();
-      });
-      if (!trained) return stop();
+      std::optional<Score> trained;
+      try {
+        trained = train_epoch(
+            run_.model, optimizer_, run_.train, state_,
+            [&](const Score& score) { return after_batch(score, images_before, watch); }, epoch_options());
+      } catch (const NotFinite& problem) {
+        if (flags_.on_nonfinite != "rollback") throw;
+        roll_back(problem);
+        continue;
+      }
+      if (!trained) return stop(state_);
       const double seconds = watch.seconds();
-      if (!(test = evaluate_model())) return stop();
-      report(lr, *trained, *test, seconds);
+      results = evaluate_all();
+      if (!results) {  // the epoch is trained, but has no results yet
+        return stop({.epoch = state_.epoch - 1, .batch = run_.train.batches(), .step = state_.step, .score = *trained});
+      }
+      report(*trained, *results, static_cast<double>(trained->images - images_before) / seconds, seconds);
+      if (flags_.checkpoint_every == 0 && run_.start.directory) save_checkpoint(*run_.start.directory, state_);
     }
-    if (!test && !(test = evaluate_model())) return stop();
-    save(true);
-    finish(*test);
+    if (!results && !(results = evaluate_all())) return stop(state_);
+    if (run_.start.directory) {
+      save_checkpoint(*run_.start.directory, state_);
+      save_weights(*run_.start.directory, state_, true);
+    }
+    finish(*results);
     return 0;
   }
 
  private:
-  std::optional<Score> evaluate_model() {
+  struct Results {
+    Score test;
+    std::optional<Score> ema_test;
+
+    Record record() const {
+      Record record = {{"test_loss", test.loss()}, {"test_accuracy", test.accuracy()}};
+      if (ema_test) {
+        record.add("ema_test_loss", ema_test->loss());
+        record.add("ema_test_accuracy", ema_test->accuracy());
+      }
+      return record;
+    }
+    std::string summary(const char* pattern) const {
+      std::string line = format(pattern, test.loss(), 100 * test.accuracy());
+      if (ema_test) line += ", average " + format(pattern, ema_test->loss(), 100 * ema_test->accuracy());
+      return line;
+    }
+  };
+
+  // ---- Where it begins, and goes on ----
+
+  void start() {
+    if (run_.start.checkpoint) {
+      if (run_.start.directory) check_same_run(*run_.start.directory, run_.config());
+      restore(*run_.start.checkpoint);
+      announce(flags_, format("goes on after %lld steps, in epoch %lld", static_cast<long long>(state_.step),
+                              static_cast<long long>(state_.epoch + 1)));
+    } else if (run_.start.directory) {
+      run_.start.directory->start(run_.config());
+      if (!flags_.resume.empty()) announce(flags_, "no checkpoint yet: trains from the beginning");
+      if (flags_.on_nonfinite == "rollback") save_checkpoint(*run_.start.directory, state_);
+    }
+    for (TrainingObserver* observer : run_.observers) observer->begin(state_.step);
+  }
+
+  void restore(const Checkpoint& checkpoint) {
+    apps::restore(checkpoint, run_.model, optimizer_, state_);
+    if (ema_) ema_->load(checkpoint.under("ema"));
+    lr_ = checkpoint.number("lr");
+    rollbacks_ = checkpoint.integer("rollbacks");
+    failed_at_ = checkpoint.integer("failed_at");
+    metrics_ = {checkpoint.text("metrics.jsonl"), checkpoint.text("metrics.csv")};
+    if (run_.start.directory) run_.start.directory->resume(metrics_, state_.epoch);
+  }
+
+  // To a checkpoint that every run of this configuration has, however often it was interrupted, so that all go the same
+  // way from here. The first time it is the last one; if that is past help already, the one before.
+  void roll_back(const NotFinite& problem) {
+    const std::string& folder = run_.start.directory->path();
+    const int64_t rollbacks = rollbacks_ + 1, failed_at = std::max(failed_at_, state_.step);
+    std::vector<int64_t> due = checkpoints_in(folder);
+    std::erase_if(due, [this](int64_t step) { return step % checkpoint_every_ != 0; });
+    if (rollbacks > 1 && due.size() > 1) std::filesystem::remove(checkpoint_path(folder, due[0]));
+    std::optional<Checkpoint> checkpoint = newest_checkpoint(folder, note, checkpoint_every_);
+    if (!checkpoint || rollbacks > most_rollbacks) throw problem;
+
+    for (const auto& [name, tensor] : optimizer_.state())
+      if (name.starts_with("group.") && name.ends_with("/lr"))
+        checkpoint->tensors["optimizer/" + name] = Tensor::full({}, tensor.item() / 2, tensor.dtype());
+    restore(*checkpoint);
+    rollbacks_ = rollbacks;
+    failed_at_ = failed_at;
+    for (int64_t step : checkpoints_in(folder))
+      if (step > state_.step) std::filesystem::remove(checkpoint_path(folder, step));
+    progress_.clear();
+    note(text(problem.what(), "; goes back to step ", state_.step, ", with the learning rate ", optimizer_.lr()));
+    for (TrainingObserver* observer : run_.observers) observer->begin(state_.step);
+  }
+
+  // ---- Training and testing ----
+
+  EpochOptions epoch_options() {
+    EpochOptions options = {.label_smoothing = flags_.label_smoothing, .ema = ema_ ? &*ema_ : nullptr};
+    if (flags_.on_nonfinite == "skip")
+      options.skip = [this](const std::string& reason) {
+        progress_.clear();
+        note(reason + "; the batch is left out");
+      };
+    return options;
+  }
+
+  bool after_batch(const Score& score, int64_t images_before, const Stopwatch& watch) {
+    const int64_t images = score.images - images_before;
+    show_progress("train loss", score, static_cast<double>(images) / watch.seconds(), score.images, 0);
+    if (interrupted()) return false;
+    if (flags_.checkpoint_every > 0 && state_.step % checkpoint_every_ == 0 && run_.start.directory)
+      save_checkpoint(*run_.start.directory, state_);
+    return true;
+  }
+
+  std::optional<Results> evaluate_all() {
+    const std::optional<Score> test = evaluate_model("test loss");
+    if (!test || !ema_) return test ? std::optional<Results>({*test, std::nullopt}) : std::nullopt;
+    const optim::EmaScope averaged(*ema_);
+    const std::optional<Score> ema_test = evaluate_model("average's test loss");
+    return ema_test ? std::optional<Results>({*test, ema_test}) : std::nullopt;
+  }
+
+  std::optional<Score> evaluate_model(const char* what) {
     const Stopwatch watch;
     return evaluate(run_.model, run_.test, [&](const Score& score) {
-      show_progress("test loss", score, 0, score.images, watch);
+      show_progress(what, score, static_cast<double>(score.images) / watch.seconds(), 0, score.images);
       return !interrupted();
     });
   }
 
   // An image costs a forward pass when it is tested, and about three times that when it is learned from.
-  void show_progress(const char* what, const Score& score, int64_t trained, int64_t tested, const Stopwatch& watch) {
+  void show_progress(const char* what, const Score& score, double rate, int64_t trained, int64_t tested) {
     const auto cost = [](int64_t train, int64_t test) { return static_cast<double>(3 * train + test); };
     const bool testing = tested > 0;
-    const int64_t epochs = std::max<int64_t>(run_.flags.epochs, 1), complete = state_.epoch - (testing ? 1 : 0);
+    const int64_t epochs = std::max<int64_t>(flags_.epochs, 1), complete = state_.epoch - (testing ? 1 : 0);
     const double all = cost(run_.train.dataset().size(), run_.test.dataset().size());
     const double epoch = testing ? cost(run_.train.dataset().size(), tested) : cost(trained, 0);
     const double fraction =
         (static_cast<double>(std::max<int64_t>(complete, 0)) + epoch / all) / static_cast<double>(epochs);
-    progress_.show(
-        format("epoch %lld/%lld  %s %.4f  %.0f images/s", static_cast<long long>(complete + 1),
-               static_cast<long long>(epochs), what, score.loss(), static_cast<double>(score.images) / watch.seconds()),
-        fraction);
+    progress_.show(format("epoch %lld/%lld  %s %.4f  %.0f images/s", static_cast<long long>(complete + 1),
+                          static_cast<long long>(epochs), what, score.loss(), rate),
+                   fraction);
   }
 
-  void report(double lr, const Score& train, const Score& test, double seconds) {
-    const Record metrics = {{"epoch", state_.epoch},
-                            {"step", state_.step},
-                            {"lr", lr},
-                            {"train_loss", train.loss()},
-                            {"train_accuracy", train.accuracy()},
-                            {"test_loss", test.loss()},
-                            {"test_accuracy", test.accuracy()}};
-    const double rate = static_cast<double>(train.images) / seconds;
+  // ---- What it leaves behind ----
+
+  void report(const Score& train, const Results& results, double rate, double seconds) {
+    Record metrics = {{"epoch", state_.epoch},
+                      {"step", state_.step},
+                      {"lr", lr_},
+                      {"train_loss", train.loss()},
+                      {"train_accuracy", train.accuracy()}};
+    metrics.add(results.record());
+    if (flags_.on_nonfinite == "skip") metrics.add("skipped", train.skipped);
     const Record timing = {{"images_per_s", rate}, {"seconds", seconds}};
     progress_.clear();
-    if (run_.directory) {
-      run_.directory->add_metrics(metrics);
+    metrics_.add(metrics);
+    if (run_.start.directory) {
+      run_.start.directory->save_metrics(metrics_);
       Record row = {{"epoch", state_.epoch}};
       row.add(timing);
-      run_.directory->add_timing(row);
+      run_.start.directory->add_timing(row);
     }
-    if (run_.flags.json) {
+    for (TrainingObserver* observer : run_.observers) observer->epoch(metrics);
+    if (flags_.json) {
       Record row = metrics;
       row.add(timing);
       print_line(row.json());
     } else {
-      print_line(format("epoch %lld/%lld  train %.4f %6.2f %%  test %.4f %6.2f %%  %.0f images/s  %s",
-                        static_cast<long long>(state_.epoch), static_cast<long long>(run_.flags.epochs), train.loss(),
-                        100 * train.accuracy(), test.loss(), 100 * test.accuracy(), rate, duration(seconds).c_str()));
+      print_line(format("epoch %lld/%lld  train %.4f %6.2f %%  ", static_cast<long long>(state_.epoch),
+                        static_cast<long long>(flags_.epochs), train.loss(), 100 * train.accuracy()) +
+                 results.summary("test %.4f %6.2f %%") +
+                 format("  %.0f images/s  %s", rate, duration(seconds).c_str()));
     }
   }
 
-  void finish(const Score& test) {
+  void finish(const Results& results) {
     progress_.clear();
-    if (run_.flags.json) {
-      print_line(Record{
-          {"final", true}, {"epoch", state_.epoch}, {"test_loss", test.loss()}, {"test_accuracy", test.accuracy()}}
-                     .json());
+    if (flags_.json) {
+      Record last = {{"final", true}, {"epoch", state_.epoch}};
+      last.add(results.record());
+      last.add("peak_rss_mb", peak_rss_mb());
+      print_line(last.json());
     } else {
-      print_line(format("test accuracy %.2f %%", 100 * test.accuracy()));
-      if (run_.directory) print_line("saved in " + run_.directory->path());
+      print_line("test loss and accuracy: " + results.summary("%.4f, %.2f %%"));
+      print_line(format("peak memory: %.0f MB", peak_rss_mb()));
+      if (run_.start.directory) print_line("saved in " + run_.start.directory->path());
     }
   }
 
-  int stop() {
+  int stop(const TrainingState& at) {
     progress_.clear();
-    save(false);
-    note(format("interrupted after %lld steps, in epoch %lld; ", static_cast<long long>(state_.step),
-                static_cast<long long>(state_.epoch + 1)) +
-         (run_.directory ? "the weights are in " + run_.directory->file("weights.safetensors")
-                         : std::string("without --out nothing is saved")));
+    const std::string done = format("interrupted after %lld steps, in epoch %lld; ", static_cast<long long>(at.step),
+                                    static_cast<long long>(at.epoch + 1));
+    if (run_.start.directory) {
+      save_checkpoint(*run_.start.directory, at);
+      save_weights(*run_.start.directory, at, false);
+      note(done + "to go on: --resume " + run_.start.directory->path());
+    } else {
+      note(done + save_in_cache(at));
+    }
     return exit_interrupted;
   }
 
-  void save(bool complete) {
-    if (!run_.directory) return;
-    run_.directory->save_weights(run_.model.state(), {{"complete", complete ? "true" : "false"},
-                                                      {"seed", std::to_string(run_.flags.seed)},
-                                                      {"epoch", std::to_string(state_.epoch)},
-                                                      {"batch", std::to_string(state_.batch)},
-                                                      {"step", std::to_string(state_.step)}});
+  // Nobody asked for results on disk, but nobody likes to lose hours either.
+  std::string save_in_cache(const TrainingState& at) {
+    if (cache_folder().empty()) return "without --out nothing is saved";
+    try {
+      RunDirectory directory(text(cache_folder(), "/interrupted/", program_invocation_short_name, "-", getpid()));
+      directory.start(run_.config());
+      directory.save_metrics(metrics_);
+      save_checkpoint(directory, at);
+      return "to go on: --resume " + directory.path();
+    } catch (const Error& error) {
+      return std::string("and nothing could be saved: ") + error.what();
+    }
+  }
+
+  void save_checkpoint(const RunDirectory& directory, const TrainingState& at) {
+    if (at.step % checkpoint_every_ == 0 && at.step > failed_at_) rollbacks_ = 0;
+    Checkpoint checkpoint = checkpoint_of(run_.model, optimizer_, at);
+    if (ema_) checkpoint.add("ema", ema_->state());
+    checkpoint.metadata["seed"] = std::to_string(flags_.seed);
+    checkpoint.metadata["lr"] = exact(lr_);
+    checkpoint.metadata["rollbacks"] = std::to_string(rollbacks_);
+    checkpoint.metadata["failed_at"] = std::to_string(failed_at_);
+    checkpoint.metadata["metrics.jsonl"] = metrics_.jsonl;
+    checkpoint.metadata["metrics.csv"] = metrics_.csv;
+    apps::save_checkpoint(directory.path(), at.step, checkpoint, checkpoint_every_);
+  }
+
+  void save_weights(const RunDirectory& directory, const TrainingState& at, bool complete) {
+    const std::map<std::string, std::string> metadata = {{"complete", complete ? "true" : "false"},
+                                                         {"seed", std::to_string(flags_.seed)},
+                                                         {"epoch", std::to_string(at.epoch)},
+                                                         {"batch", std::to_string(at.batch)},
+                                                         {"step", std::to_string(at.step)}};
+    if (ema_) directory.save_weights(ema_->averages(), metadata, "weights.ema.safetensors");
+    directory.save_weights(run_.model.state(), metadata);
   }
 
   const TrainingRun& run_;
+  const TrainingFlags& flags_;
   optim::Optimizer optimizer_;
+  std::optional<optim::Ema> ema_;
+  const int64_t checkpoint_every_;  ///< steps
   TrainingState state_;
+  double lr_ = 0;          ///< of the first step of the epoch under way
+  int64_t rollbacks_ = 0;  ///< since a checkpoint beyond failed_at_ was due
+  int64_t failed_at_ = 0;  ///< the latest step that was not finite
+  Metrics metrics_;
   Progress progress_;
 };
 

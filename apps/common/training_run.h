@@ -1,11 +1,26 @@
-// A whole training with all that surrounds it: the run folder, progress, output for people or programs, interrupts.
+// A whole training with all that surrounds it: the run folder, checkpoints, progress, output for people or programs,
+// interrupts.
 #pragma once
 
-#include "apps/common/run_directory.h"
+#include <functional>
+#include <vector>
+
+#include "apps/common/resume.h"
 #include "apps/common/training.h"
 #include "apps/common/training_flags.h"
 
 namespace gradus::apps {
+
+/// Sees a training's results as they come.
+class TrainingObserver {
+ public:
+  virtual ~TrainingObserver() = default;
+  /// Before the first step, or once more before the next where the training went back to an earlier one: `step` steps
+  /// are complete, and what was seen of later ones is void.
+  virtual void begin(int64_t /*step*/) {}
+  /// A row of metrics.jsonl.
+  virtual void epoch(const Record& metrics) = 0;
+};
 
 /// What a program has put together from its flags.
 struct TrainingRun {
@@ -13,17 +28,20 @@ struct TrainingRun {
   const Loader& train;
   const Loader& test;
   const TrainingFlags& flags;
-  RunDirectory* directory;  ///< null where nothing is to be saved
-  Record config;            ///< all that decides the result
+  Start& start;
+  std::function<Record()> config;  ///< all that decides the result; called where it is to be saved
+  std::vector<TrainingObserver*> observers = {};
 };
 
 /// Prints one line for people, on standard output or, under --json, on standard error.
 void announce(const TrainingFlags& flags, const std::string& line);
 
 /// Trains for flags.epochs, evaluating after each; returns the program's exit code. With --json it prints an object per
-/// epoch: epoch, step, lr, train_loss and train_accuracy (means over the epoch, each batch before its step, dropout and
-/// augmentation included), test_loss, test_accuracy, images_per_s and seconds (of the training part); and a last one
-/// with "final": true. On Ctrl-C it finishes the step, saves, and returns 130.
+/// epoch: epoch, step, lr (of its first step), train_loss and train_accuracy (means over the epoch, each batch before
+/// its step, dropout, augmentation and label smoothing included), test_loss, test_accuracy, the same two of the moving
+/// average with --ema, skipped with --on-nonfinite skip, images_per_s and seconds (of the training part); and a last
+/// one with "final": true and peak_rss_mb. On Ctrl-C it finishes the step, saves a checkpoint (in the user's cache
+/// where there is no run folder), says how to go on, and returns 130.
 int run_training(const TrainingRun& run);
 
 }  // namespace gradus::apps

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "apps/common/checkpoint.h"
 #include "apps/common/progress.h"
 #include "apps/common/training.h"
 #include "core/error.h"
@@ -170,37 +171,17 @@ class Training {
 
   void save() {
     measure_time();
-    StateDict state;
-    for (const auto& [name, tensor] : model_->state()) state["model/" + name] = tensor;
-    for (const auto& [name, tensor] : optimizer_.state()) state["optimizer/" + name] = tensor;
-    safetensors::save(supervision_.checkpoint, state,
-                      {{"outcome", outcome_.json()},
-                       {"epoch", std::to_string(state_.epoch)},
-                       {"batch", std::to_string(state_.batch)},
-                       {"step", std::to_string(state_.step)},
-                       {"loss_sum", apps::exact(state_.score.loss_sum)},
-                       {"correct", std::to_string(state_.score.correct)},
-                       {"images", std::to_string(state_.score.images)}});
+    apps::Checkpoint checkpoint = apps::checkpoint_of(*model_, optimizer_, state_);
+    checkpoint.metadata["outcome"] = outcome_.json();
+    safetensors::save(supervision_.checkpoint, checkpoint.tensors, checkpoint.metadata);
     since_saved_ = apps::Stopwatch();
   }
 
   void load() {
-    const safetensors::Content content = safetensors::load(supervision_.checkpoint);
-    StateDict model, optimizer;
-    for (const auto& [name, tensor] : content.tensors) {
-      const size_t slash = name.find('/');
-      (name.starts_with("model/") ? model : optimizer)[name.substr(slash + 1)] = tensor;
-    }
-    model_->load(model);
-    optimizer_.load(optimizer);
-    const auto& note = content.metadata;
-    outcome_ = Outcome::parse(note.at("outcome"));
-    state_ = {.epoch = std::stoll(note.at("epoch")),
-              .batch = std::stoll(note.at("batch")),
-              .step = std::stoll(note.at("step")),
-              .score = {.loss_sum = std::stod(note.at("loss_sum")),
-                        .correct = std::stoll(note.at("correct")),
-                        .images = std::stoll(note.at("images"))}};
+    safetensors::Content content = safetensors::load(supervision_.checkpoint);
+    const apps::Checkpoint checkpoint{std::move(content.tensors), std::move(content.metadata), supervision_.checkpoint};
+    outcome_ = Outcome::parse(checkpoint.text("outcome"));
+    apps::restore(checkpoint, *model_, optimizer_, state_);
   }
 
   const Run& run_;

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "apps/common/checkpoint.h"
 #include "core/safetensors.h"
 #include "tests/data/temporary_folder.h"
 
@@ -14,8 +15,10 @@ TEST_CASE("a run folder is made with the folders above it, and holds what was ad
   CHECK(!run.used());
   run.start({{"seed", int64_t{7}}});
   CHECK(run.used());
-  run.add_metrics({{"epoch", int64_t{1}}, {"loss", 0.25}});
-  run.add_metrics({{"epoch", int64_t{2}}, {"loss", 0.125}});
+  Metrics metrics;
+  metrics.add({{"epoch", int64_t{1}}, {"loss", 0.25}});
+  metrics.add({{"epoch", int64_t{2}}, {"loss", 0.125}});
+  run.save_metrics(metrics);
   run.add_timing({{"seconds", 1.5}});
   run.save_weights({{"w", Tensor::from({1.0F, 2.0F}, {2})}}, {{"step", "3"}});
 
@@ -33,9 +36,11 @@ TEST_CASE("nothing of an earlier run is left once a new one starts, and all of i
   {
     RunDirectory earlier(folder / "run");
     earlier.start({});
-    earlier.add_metrics({{"epoch", int64_t{1}}});
+    earlier.save_metrics({"{}\n", "epoch\n"});
     earlier.add_timing({{"epoch", int64_t{1}}});
     earlier.save_weights({{"w", Tensor::ones({1})}}, {});
+    earlier.save_weights({{"w", Tensor::ones({1})}}, {}, "weights.ema.safetensors");
+    save_checkpoint(earlier.path(), 3, {{{"w", Tensor::ones({1})}}, {}});
   }
   const auto present = [&](const char* name) { return std::filesystem::exists(folder / (std::string("run/") + name)); };
   RunDirectory run(folder / "run");
@@ -43,8 +48,22 @@ TEST_CASE("nothing of an earlier run is left once a new one starts, and all of i
   CHECK(present("weights.safetensors"));
   run.start({});
   CHECK(present("config.json"));
-  for (const char* name : {"metrics.jsonl", "metrics.csv", "timing.jsonl", "weights.safetensors"})
+  for (const char* name : {"metrics.jsonl", "metrics.csv", "timing.jsonl", "weights.safetensors",
+                           "weights.ema.safetensors", "checkpoint-3.safetensors"})
     CHECK(!present(name));
+}
+
+TEST_CASE("a run that goes on has the metrics it is given and the timing of the epochs it has completed") {
+  const TemporaryFolder folder;
+  RunDirectory run(folder / "run");
+  run.start({});
+  for (int64_t epoch : {1, 2, 3}) run.add_timing({{"epoch", epoch}});
+  RunDirectory resumed(folder / "run");
+  resumed.resume({"{}\n", "epoch\n"}, 2);
+  CHECK(read_file(folder / "run/metrics.jsonl") == "{}\n");
+  CHECK(read_file(folder / "run/metrics.csv") == "epoch\n");
+  resumed.add_timing({{"epoch", int64_t{30}}});
+  CHECK(read_file(folder / "run/timing.jsonl") == "{\"epoch\": 1}\n{\"epoch\": 2}\n{\"epoch\": 30}\n");
 }
 
 TEST_CASE("a folder that cannot be made names itself and the reason") {

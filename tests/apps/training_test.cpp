@@ -6,52 +6,17 @@
 
 #include "core/ops.h"
 #include "layers/container.h"
-#include "layers/init.h"
-#include "models/mlp.h"
+#include "layers/linear.h"
+#include "layers/norm.h"
+#include "tests/apps/tiny_training.h"
 #include "tests/data/temporary_folder.h"
 
 namespace gradus::apps {
 namespace {
 
-// 20 images of 2 x 2 grey pixels in two classes, dark and bright.
-Dataset tiny_dataset() {
-  std::vector<uint8_t> pixels;
-  std::vector<int32_t> labels;
-  Generator generator(3);
-  for (int i = 0; i < 20; ++i) {
-    labels.push_back(i % 2);
-    for (int j = 0; j < 4; ++j) pixels.push_back(static_cast<uint8_t>(generator.below(150) + (i % 2) * 100));
-  }
-  return {{.name = "tiny", .channels = 1, .height = 2, .width = 2, .class_names = {"dark", "bright"}}, pixels, labels};
-}
+using Training = TinyTraining;
 
-// A model, its optimizer and its data, always the same.
-struct Training {
-  explicit Training(double lr = 0.1)
-      : model(seeded_model()),
-        optimizer(optim::over(model.parameters()).rule(optim::Sgd{.lr = lr, .momentum = 0.9}).build()),
-        loader(tiny_dataset(), {.batch = 6, .seed = 4}) {
-    model.seed(1);
-  }
-  static Mlp seeded_model() {
-    manual_seed(7);
-    return Mlp(4, 2, {.hidden = {5}, .dropout = 0.5});
-  }
-
-  Mlp model;
-  optim::Optimizer optimizer;
-  Loader loader;
-  TrainingState state;
-};
-
-std::vector<float> weights(const Training& training) {
-  std::vector<float> all;
-  for (const auto& [name, tensor] : training.model.state()) {
-    const auto values = tensor.to_vector<float>();
-    all.insert(all.end(), values.begin(), values.end());
-  }
-  return all;
-}
+std::vector<float> weights(const Training& training) { return training.weights(); }
 
 bool go_on(const Score&) { return true; }
 
@@ -123,7 +88,7 @@ TEST_CASE("a loss that is not finite is found before the step, with epoch and ba
   const std::vector<float> bias = training.model.state().at("fc2.bias").to_vector<float>();
   const std::string what =
       error_of([&] { train_epoch(training.model, training.optimizer, training.loader, training.state, go_on); });
-  CHECK(contains(what, "the loss is not finite in epoch 1, batch 1"));
+  CHECK(contains(what, "the loss is not finite in epoch 1, batch 1: the parameter fc2.weight is not"));
   CHECK(contains(what, "0.1"));
   CHECK(training.model.state().at("fc2.bias").to_vector<float>() == bias);
   CHECK(training.optimizer.steps() == 0);
@@ -140,6 +105,74 @@ TEST_CASE("a gradient that is not finite is found before the step, with the para
       error_of([&] { train_epoch(training.model, training.optimizer, training.loader, training.state, go_on); });
   CHECK(contains(what, "the gradient of fc1.bias is not finite"));
   CHECK(weights(training) == before);
+}
+
+TEST_CASE("a loss that is not finite though every parameter is names the layer where that begins") {
+  Training training;
+  Tensor weight = training.model.state().at("fc1.weight");
+  fill_(weight, 3e38);
+  CHECK(contains(error_of([&] { training.epoch(); }), "batch 1: the output of fc1 (Linear(4, 5)) is the first that"));
+}
+
+TEST_CASE("batches that are not finite can be left out: nothing changes but their count") {
+  Training training, plain;
+  // The second batch of the epoch has an infinite gradient; what else is random goes by the step.
+  int64_t call = 0;
+  for (const Parameter& parameter : training.model.parameters()) {
+    if (parameter.name() != "fc1.bias") continue;
+    parameter.on_grad([&](const Var& g) { return ++call == 2 ? g * std::numeric_limits<double>::infinity() : g; });
+  }
+  std::vector<std::string> reasons;
+  std::vector<std::vector<float>> after_step;
+  EpochOptions options;
+  options.skip = [&](const std::string& reason) { reasons.push_back(reason); };
+  const auto score = train_epoch(
+      training.model, training.optimizer, training.loader, training.state,
+      [&](const Score&) { return after_step.push_back(training.weights()), true; }, options);
+  REQUIRE(score.has_value());
+  CHECK(score->skipped == 1);
+  CHECK(score->images == 14);
+  CHECK(training.state.step == 4);
+  CHECK(training.optimizer.steps() == 3);
+  REQUIRE(reasons.size() == 1);
+  CHECK(reasons[0] == "the gradient of fc1.bias is not finite in epoch 1, batch 2");
+  CHECK(after_step[0] == after_step[1]);
+  CHECK(after_step[1] != after_step[2]);
+}
+
+TEST_CASE("a batch that is left out leaves no trace in running statistics") {
+  manual_seed(1);
+  Sequential model(Flatten(), Linear(4, 3), BatchNorm1d(3), Linear(3, 2));
+  optim::Optimizer optimizer = optim::over(model.parameters()).rule(optim::Sgd{.lr = 0.1}).build();
+  Tensor weight = model.parameters().front().mutable_value();
+  fill_(weight, std::numeric_limits<double>::infinity());
+  const Loader loader(tiny_dataset(), {.batch = 20});
+  const std::vector<float> before = model.state().at("2.running_mean").to_vector<float>();
+  TrainingState state;
+  std::string reason;
+  const auto skip = [&](const std::string& text) { reason = text; };
+  const std::string what = error_of([&] { train_epoch(model, optimizer, loader, state, go_on, {.skip = skip}); });
+  CHECK(reason == "the loss is not finite in epoch 1, batch 1: the parameter 1.weight is not");
+  CHECK(what == "[training] no batch of epoch 1 could be learned from: " + reason);
+  CHECK(model.state().at("2.running_mean").to_vector<float>() == before);
+}
+
+TEST_CASE("label smoothing mixes the loss with that of the uniform distribution") {
+  const auto loss = [](double smoothing) {
+    Training still(0);
+    return still.epoch({.label_smoothing = smoothing})->loss();
+  };
+  CHECK(loss(0.1) != loss(0));
+  CHECK(loss(0.2) - loss(0) == doctest::Approx(2 * (loss(0.1) - loss(0))).epsilon(1e-4));
+}
+
+TEST_CASE("a moving average is updated after every step") {
+  Training training;
+  optim::Ema ema(training.model.state(), {.decay = 0});
+  training.epoch({.ema = &ema});
+  CHECK(ema.updates() == 4);
+  for (const auto& [name, tensor] : training.model.state())
+    CHECK(ema.averages().at(name).to_vector<float>() == tensor.to_vector<float>());
 }
 
 }  // namespace

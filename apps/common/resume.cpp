@@ -1,0 +1,124 @@
+#include "apps/common/resume.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "apps/common/command_line.h"
+#include "apps/common/training_run.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/safetensors.h"
+
+namespace gradus::apps {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string config_of(const std::string& folder) { return folder + "/config.json"; }
+
+Json read_config(const std::string& folder) {
+  const std::string path = config_of(folder);
+  if (!std::filesystem::exists(path))
+    fail(ErrorKind::io, "resume", "there is no run in ", folder, ": it has no config.json");
+  Json config = Json::parse(read_file(path), nullptr, false);
+  if (!config.is_object()) fail(ErrorKind::io, "resume", path, " is not a configuration: it is damaged");
+  return config;
+}
+
+std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+/// Whether two words stand for the same value of a flag: 5e-2 and 0.05, data and ./data.
+bool same(const std::string& a, const std::string& b) {
+  if (a == b) return true;
+  char *end_a = nullptr, *end_b = nullptr;
+  const double x = std::strtod(a.c_str(), &end_a), y = std::strtod(b.c_str(), &end_b);
+  if (!a.empty() && !b.empty() && *end_a == 0 && *end_b == 0) return x == y;
+  std::error_code error;
+  return std::filesystem::equivalent(a, b, error);
+}
+
+/// Of options that a run is not made of.
+bool is_incidental(const std::string& name) {
+  return name == "help" || name == "resume" || name == "json" || name == "workers";
+}
+
+bool weights_are_complete(const RunDirectory& directory) {
+  try {
+    return safetensors::load(directory.file("weights.safetensors")).metadata["complete"] == "true";
+  } catch (const Error&) {
+    return false;  // missing or damaged: they are written again
+  }
+}
+
+/// The last epoch's results, as a finished training prints them.
+void show_results(const Checkpoint& checkpoint) {
+  const std::string& rows = checkpoint.text("metrics.jsonl");
+  const size_t end = rows.find_last_not_of('\n'), begin = rows.rfind('\n', end) + 1;
+  Json row = Json::parse(rows.substr(begin));
+  nlohmann::ordered_json last = {{"final", true}};
+  for (const char* name : {"epoch", "test_loss", "test_accuracy", "ema_test_loss", "ema_test_accuracy"})
+    if (row.contains(name)) last[name] = row[name];
+  print_line(last.dump());
+}
+
+}  // namespace
+
+void take_flags_from(const std::string& folder, CLI::App& app) {
+  const Json config = read_config(folder);
+  const std::string path = config_of(folder), program = config.contains("program") ? text_of(config["program"]) : "";
+  if (program != app.get_name())
+    throw UsageError("--resume " + folder + ": that is a run of " + (program.empty() ? "another program" : program));
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_lnames().empty()) continue;
+    const std::string name = option->get_lnames().front();
+    std::string key = name;
+    std::replace(key.begin(), key.end(), '-', '_');
+    const std::string recorded = name == "out" ? folder : config.contains(key) ? text_of(config[key]) : "";
+    if (option->count() > 0) {
+      if (!is_incidental(name) && !same(option->results().back(), recorded))
+        throw UsageError("--" + name + " " + option->results().back() + " contradicts --resume " + folder +
+                         ", whose run has " + (recorded.empty() ? "none" : recorded) + "; leave it out");
+    } else if (!recorded.empty()) {
+      option->add_result(recorded);
+      option->run_callback();
+    }
+  }
+}
+
+Start start_run(const TrainingFlags& flags, const Record& request) {
+  Start start;
+  if (flags.out.empty()) return start;
+  start.directory.emplace(flags.out);
+  if (flags.resume.empty()) {
+    start.replaces = start.directory->used();
+    if (!start.replaces) start.directory->save_config(request);
+    return start;
+  }
+  start.checkpoint = newest_checkpoint(flags.out, note);
+  if (!start.checkpoint) return start;
+  const int64_t epochs = start.checkpoint->integer("epoch");
+  start.complete = epochs > 0 && epochs >= flags.epochs && weights_are_complete(*start.directory);
+  if (start.complete) {
+    announce(flags, text("the run in ", flags.out, " is complete: ", epochs, " epochs, ",
+                         start.checkpoint->integer("step"), " steps"));
+    if (flags.json) show_results(*start.checkpoint);
+  }
+  return start;
+}
+
+void check_same_run(const RunDirectory& directory, const Record& config) {
+  const Json before = read_config(directory.path()), now = Json::parse(config.json());
+  for (const auto& [key, value] : now.items())
+    if (key != "workers" && before.contains(key) && before[key] != value)
+      fail(ErrorKind::value, "resume", "the run in ", directory.path(), " was made with ", key, " ",
+           text_of(before[key]), ", but now it is ", text_of(value));
+}
+
+std::string recorded_path(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error) ? std::filesystem::absolute(path).lexically_normal().string() : path;
+}
+
+}  // namespace gradus::apps

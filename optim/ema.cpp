@@ -1,0 +1,55 @@
+// Averaging, and changing places with the model.
+#include "optim/ema.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/ops.h"
+
+namespace gradus::optim {
+namespace {
+
+constexpr const char* count_name = "ema/updates";
+
+}  // namespace
+
+Ema::Ema(StateDict live, EmaOptions options) : live_(std::move(live)), options_(options) {
+  if (!(options_.decay >= 0 && options_.decay < 1))
+    fail(ErrorKind::value, "ema", "expects a decay in [0, 1), got ", options_.decay);
+  for (const auto& [name, tensor] : live_) averages_.emplace(name, clone(tensor));
+}
+
+void Ema::update() {
+  const auto n = static_cast<double>(updates_++);
+  const double decay = std::min(options_.decay, (1 + n) / (10 + n));
+  for (auto& [name, average] : averages_) {
+    const Tensor& value = live_.at(name);
+    if (is_floating(value.dtype()))
+      axpby_(1 - decay, value, decay, average);
+    else
+      copy_(average, value);
+  }
+}
+
+StateDict Ema::state() const {
+  StateDict state = averages_;
+  state.emplace(count_name, Tensor::from<int64_t>({updates_}, {}));
+  return state;
+}
+
+void Ema::load(const StateDict& given) {
+  check_same_state("the moving average", state(), given);
+  for (auto& [name, average] : averages_) copy_(average, given.at(name));
+  updates_ = given.at(count_name).to_vector<int64_t>().front();
+}
+
+void Ema::swap() {
+  for (auto& [name, average] : averages_) {
+    Tensor& value = live_.at(name);
+    const Tensor kept = clone(value);
+    copy_(value, average);
+    copy_(average, kept);
+  }
+}
+
+}  // namespace gradus::optim

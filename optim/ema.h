@@ -1,0 +1,62 @@
+// Exponential moving average of a model's state: weights that are often better to evaluate and to deploy than the last
+// ones.
+//
+//   optim::Ema ema(model.state(), {.decay = 0.999});
+//   ...
+//   optimizer.step();
+//   ema.update();
+//   ...
+//   const optim::EmaScope averaged(ema);  // the model computes with the averages while this lives
+#pragma once
+
+#include "core/state_dict.h"
+
+namespace gradus::optim {
+
+struct EmaOptions {
+  double decay = 0.999;  ///< in [0, 1)
+};
+
+class Ema {
+ public:
+  /// `live` shares memory with the model, as Module::state() does; the averages begin as its values. Throws
+  /// ErrorKind::value for a decay outside [0, 1).
+  explicit Ema(StateDict live, EmaOptions options = {});
+
+  /// After a step: average = d average + (1 - d) value, with d = min(decay, (1 + n) / (10 + n)) in update n = 0, 1,
+  /// ..., so that the beginning is soon forgotten (as tf.train.ExponentialMovingAverage). Tensors of integers are
+  /// copied.
+  void update();
+  /// Completed updates.
+  int64_t updates() const { return updates_; }
+  /// By the names of `live`.
+  const StateDict& averages() const { return averages_; }
+
+  /// The averages and "ema/updates"; shares memory with them.
+  StateDict state() const;
+  /// Copies values in. Throws one error that lists every missing, unexpected and mis-shaped name; nothing is changed
+  /// then.
+  void load(const StateDict& state);
+
+ private:
+  friend class EmaScope;
+  void swap();
+
+  StateDict live_, averages_;
+  EmaOptions options_;
+  int64_t updates_ = 0;
+};
+
+/// While one lives, the model holds the averages, and `ema` the model's own values: neither train nor save then.
+class EmaScope {
+ public:
+  explicit EmaScope(Ema& ema) : ema_(ema) { ema_.swap(); }
+  ~EmaScope() { ema_.swap(); }
+  EmaScope(const EmaScope&) = delete;
+  EmaScope& operator=(const EmaScope&) = delete;
+
+ private:
+  Ema& ema_;
+};
+
+}  // namespace gradus::optim

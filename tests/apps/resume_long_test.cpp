@@ -1,0 +1,106 @@
+// The campaign behind --resume: many kills, and disks that are full or read-only.
+#include <doctest/doctest.h>
+#include <sys/mount.h>
+
+#include <cstring>
+
+#include "tests/apps/resumed_run.h"
+#include "tests/apps/tiny_images.h"
+
+namespace gradus {
+namespace {
+
+using Words = std::vector<std::string>;
+
+const char* const program = "apps/cifar10_train";
+
+Words tiny_run(const TinyImages& images, const std::string& out, const Words& more) {
+  Words words = {"--data", images.data(), "--batch", "10", "--threads", "2", "--out", out, "--augment", "standard"};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+TEST_CASE("killed at 20 random moments, a run ends with the bytes of an uninterrupted one, for 0, 1 and 3 workers") {
+  const TinyImages images;
+  for (const char* preconditioner : {"fop", "pp-hd"}) {
+    for (const char* workers : {"0", "1", "3"}) {
+      CAPTURE(preconditioner);
+      CAPTURE(workers);
+      const Words flags = {"--preconditioner",
+                           preconditioner,
+                           "--epochs",
+                           "300",
+                           "--workers",
+                           workers,
+                           "--ema",
+                           "0.99",
+                           "--checkpoint-every",
+                           "2"};
+      const std::string name = std::string(preconditioner) + workers, whole = images / (name + "-whole"),
+                        parts = images / (name + "-parts");
+      REQUIRE(run_program(program, tiny_run(images, whole, flags)).exit_code == 0);
+      train_with_stops(program, tiny_run(images, parts, flags), parts, SIGKILL, 20, 11);
+      CHECK(differences(whole, parts) == "");
+    }
+  }
+}
+
+/// A small file system of its own; not there where mounting is not permitted.
+class SmallDisk {
+ public:
+  explicit SmallDisk(const char* size) {
+    const std::string options = std::string("size=") + size;
+    mounted_ = mount("gradus-test", folder_.path().c_str(), "tmpfs", 0, options.c_str()) == 0;
+    if (!mounted_) MESSAGE("skipped: mounting a tmpfs is not permitted here: ", std::strerror(errno));
+  }
+  ~SmallDisk() {
+    if (mounted_) umount2(folder_.path().c_str(), MNT_DETACH);
+  }
+  explicit operator bool() const { return mounted_; }
+  std::string operator/(std::string_view name) const { return folder_ / name; }
+  /// False while a file is open for writing.
+  bool make_read_only() const {
+    return mount(nullptr, folder_.path().c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0;
+  }
+
+ private:
+  TemporaryFolder folder_;
+  bool mounted_ = false;
+};
+
+TEST_CASE("a full disk ends the run with one line and exit code 1; the checkpoint before stays and is resumed") {
+  const SmallDisk disk("40m");  // room for one checkpoint, not for two
+  if (!disk) return;
+  const TinyImages images;
+  const Program::Result result = run_program(program, tiny_run(images, disk / "run", {"--epochs", "3"}));
+  CHECK(result.exit_code == 1);
+  CHECK(lines_of(result.err).size() == 1);
+  CHECK(contains(result.err, "checkpoint-6.safetensors"));
+  CHECK(contains(result.err, "No space left on device"));
+  CHECK(!std::filesystem::exists(disk / "run/checkpoint-6.safetensors.tmp"));
+
+  REQUIRE(run_program(program, tiny_run(images, images / "whole", {"--epochs", "3"})).exit_code == 0);
+  std::filesystem::copy(disk / "run", images / "run");
+  REQUIRE(run_program(program, {"--resume", images / "run"}).exit_code == 0);
+  CHECK(differences(images / "whole", images / "run") == "");
+}
+
+TEST_CASE("a folder that becomes unwritable ends the run with one line and exit code 1; the checkpoint stays") {
+  const SmallDisk disk("200m");
+  if (!disk) return;
+  const TinyImages images;
+  Program running(program, tiny_run(images, disk / "run", {"--epochs", "100000", "--json"}));
+  REQUIRE(!running.next_line().empty());
+  REQUIRE(!running.next_line().empty());
+  while (!disk.make_read_only()) REQUIRE(errno == EBUSY);
+  const Program::Result result = running.finish();
+  CHECK(result.exit_code == 1);
+  CHECK(lines_of(result.err).size() == 1);
+  CHECK(contains(result.err, "Read-only file system"));
+  bool checkpoint = false;
+  for (const auto& [name, content] : results_of(disk / "run")) checkpoint |= contains(name, "checkpoint-");
+  CHECK(checkpoint);
+}
+
+}  // namespace
+}  // namespace gradus

@@ -1,0 +1,248 @@
+// --resume and what surrounds it, on the program as people run it.
+#include "apps/common/resume.h"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "core/safetensors.h"
+#include "tests/apps/resumed_run.h"
+#include "tests/apps/tiny_images.h"
+
+namespace gradus {
+namespace {
+
+using Json = nlohmann::json;
+using Words = std::vector<std::string>;
+
+const char* const program = "apps/cifar10_train";
+
+Words tiny_run(const TinyImages& images, const std::string& out, const Words& more) {
+  Words words = {"--data", images.data(), "--batch", "10", "--threads", "2", "--out", out};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+Program::Result train(const Words& words, int exit_code = 0) {
+  Program::Result result = run_program(program, words);
+  CAPTURE(result.err);
+  CHECK(result.exit_code == exit_code);
+  if (exit_code != 0) CHECK(lines_of(result.err).size() == 1);
+  return result;
+}
+
+const Words everything = {"--epochs",
+                          "12",
+                          "--augment",
+                          "standard",
+                          "--schedule",
+                          "cosine",
+                          "--warmup",
+                          "1",
+                          "--ema",
+                          "0.9",
+                          "--rule",
+                          "adam",
+                          "--lr",
+                          "1e-3",
+                          "--model",
+                          "all_cnn",
+                          "--clip-norm",
+                          "1",
+                          "--checkpoint-every",
+                          "4"};
+
+TEST_CASE("killed or interrupted at random moments and resumed, a run ends with the bytes of one that was not") {
+  const TinyImages images;
+  train(tiny_run(images, images / "whole", everything));
+  CHECK(results_of(images / "whole").size() == 8);  // with three checkpoints: the last is not due
+  for (int signal : {SIGKILL, SIGINT, SIGTERM}) {
+    const std::string out = images / ("parts" + std::to_string(signal));
+    train_with_stops(program, tiny_run(images, out, everything), out, signal, 2, static_cast<uint64_t>(signal));
+    CHECK(differences(images / "whole", out) == "");
+    CHECK(lines_of(read_file(out + "/timing.jsonl")).size() == 12);
+  }
+}
+
+TEST_CASE("a complete run says so, exits with 0 and stays as it is, also where its data is gone") {
+  const TinyImages images;
+  const std::string out = images / "run";
+  const Words last = lines_of(train(tiny_run(images, out, {"--epochs", "2", "--json"})).out);
+  const auto before = results_of(out);
+  std::filesystem::remove_all(images.data());
+  CHECK(contains(train({"--resume", out}).out, "the run in " + out + " is complete: 2 epochs, 6 steps"));
+  const Json again = Json::parse(train({"--resume", out, "--json"}).out);
+  CHECK(again.at("final") == true);
+  CHECK(again.at("test_loss") == Json::parse(last.back()).at("test_loss"));
+  CHECK(results_of(out) == before);
+}
+
+TEST_CASE("weights that are missing or damaged after a complete run are written again") {
+  const TinyImages images;
+  const std::string out = images / "run", weights = "run/weights.safetensors";
+  train(tiny_run(images, out, {"--epochs", "1"}));
+  const auto before = results_of(out);
+  for (const char* content : {"", "damage"}) {
+    images.folder().write(weights, content);
+    train({"--resume", out});
+    CHECK(results_of(out) == before);
+  }
+}
+
+TEST_CASE("a damaged checkpoint is passed over with a warning, and the one before gives the same bytes in the end") {
+  const TinyImages images;
+  const std::string out = images / "run";
+  train(tiny_run(images, out, {"--epochs", "3"}));
+  const auto before = results_of(out);
+  const std::string newest = out + "/checkpoint-9.safetensors";
+  std::filesystem::resize_file(newest, std::filesystem::file_size(newest) - 1);
+  const Program::Result result = train({"--resume", out});
+  CHECK(contains(lines_of(result.err).at(0), "passes over a damaged checkpoint: "));
+  CHECK(contains(lines_of(result.err).at(0), newest));
+  CHECK(contains(result.out, "goes on after 6 steps, in epoch 3"));
+  CHECK(results_of(out) == before);
+}
+
+TEST_CASE("without a checkpoint a resumed run begins afresh, also where it only got as far as its configuration") {
+  const TinyImages images;
+  const std::string out = images / "run";
+  train(tiny_run(images, out, {"--epochs", "1"}));
+  const auto before = results_of(out);
+  for (const auto& [name, content] : before)
+    if (name != "config.json") std::filesystem::remove(out + "/" + name);
+  CHECK(contains(train({"--resume", out}).out, "no checkpoint yet: trains from the beginning"));
+  CHECK(results_of(out) == before);
+
+  const std::string early = images / "early";
+  std::filesystem::rename(images.data(), images / "away");
+  train(tiny_run(images, early, {"--epochs", "1"}), 1);
+  std::filesystem::rename(images / "away", images.data());
+  train({"--resume", early, "--data", images.data()});
+  CHECK(results_of(early) == before);
+}
+
+TEST_CASE("every flag is in the configuration, but for those that a run is not made of") {
+  const TinyImages images;
+  train(tiny_run(images, images / "run", {"--epochs", "0"}));
+  const Json config = Json::parse(read_file(images / "run/config.json"));
+  const std::string help = run_program(program, {"--help"}).out;
+  const std::regex flag("\n  (?:-h,)?--([a-z-]+)");
+  std::string missing;
+  for (auto it = std::sregex_iterator(help.begin(), help.end(), flag); it != std::sregex_iterator(); ++it) {
+    std::string name = (*it)[1];
+    std::replace(name.begin(), name.end(), '-', '_');
+    if (!config.contains(name)) missing += name + " ";
+  }
+  CHECK(missing == "help out resume json ");
+}
+
+TEST_CASE("flags beside --resume may repeat what the run has, and say nothing else") {
+  const TinyImages images;
+  const std::string out = images / "run";
+  train(tiny_run(images, out, {"--epochs", "2", "--lr", "0.05"}));
+  train({"--resume", out, "--lr", "5e-2", "--out", out + "/", "--data", images.data() + "/.", "--json", "--workers",
+         "3"});
+  const std::vector<Words> table = {{"--lr", "0.1", "0.05"},        {"--epochs", "3", "2"},
+                                    {"--rule", "adam", "momentum"}, {"--out", images / "other", out},
+                                    {"--weights", "w", "none"},     {"--quick", "true", "false"}};
+  for (const Words& row : table) {
+    const Words words = row[0] == "--quick" ? Words{row[0]} : Words{row[0], row[1]};
+    Words all = {"--resume", out};
+    all.insert(all.end(), words.begin(), words.end());
+    CHECK(contains(train(all, 2).err,
+                   row[0] + " " + row[1] + " contradicts --resume " + out + ", whose run has " + row[2]));
+  }
+}
+
+TEST_CASE("folders without a run, of another program, with a damaged configuration, and other data are refused") {
+  const TinyImages images;
+  CHECK(contains(train({"--resume", images / "none"}, 1).err, "there is no run in " + images / "none"));
+  CHECK(!std::filesystem::exists(images / "none"));
+  images.folder().write("broken/config.json", "{\"program\": ");
+  CHECK(contains(train({"--resume", images / "broken"}, 1).err, "broken/config.json is not a configuration"));
+  images.folder().write("other/config.json", "{\"program\": \"imagenet_train\"}");
+  CHECK(contains(train({"--resume", images / "other"}, 2).err, "that is a run of imagenet_train"));
+
+  const std::string out = images / "run";
+  train(tiny_run(images, out, {"--epochs", "2"}));
+  std::filesystem::remove(out + "/checkpoint-6.safetensors");
+  images.folder().write("data/train/red/0.ppm", noisy_picture(16, 3, 1, 5));
+  CHECK(contains(train({"--resume", out}, 1).err, "the run in " + out + " was made with train_md5 "));
+}
+
+TEST_CASE("interrupted without --out, a run is kept in the cache and goes on from there") {
+  const TinyImages images;
+  const Words words = {"--data", images.data(), "--epochs", "8", "--batch", "10", "--threads", "2"};
+  Program running(program, words);
+  for (int i = 0; i < 3; ++i) running.next_line();
+  running.signal(SIGINT);
+  const Program::Result stopped = running.finish();
+  CHECK(stopped.exit_code == 130);
+  const size_t at = stopped.err.find("--resume ");
+  REQUIRE(at != std::string::npos);
+  const std::string folder = lines_of(stopped.err.substr(at + 9)).at(0);
+  CHECK(contains(folder, images / "cache/interrupted/cifar10_train"));
+  train({"--resume", folder});
+
+  train(tiny_run(images, images / "whole", {"--epochs", "8"}));
+  CHECK(read_file(folder + "/metrics.csv") == read_file(images / "whole/metrics.csv"));
+  CHECK(read_file(folder + "/weights.safetensors") == read_file(images / "whole/weights.safetensors"));
+}
+
+TEST_CASE(
+    "--on-nonfinite rollback goes back to the last checkpoint with half the learning rate, also across an interrupt") {
+  const TinyImages images;
+  const Words words = {"--model", "mlp", "--rule",   "sgd", "--preconditioner", "none",
+                       "--lr",    "20",  "--epochs", "8",  "--on-nonfinite",   "rollback"};
+  const Program::Result result = train(tiny_run(images, images / "whole", words));
+  CHECK(contains(lines_of(result.err).at(0), "is not finite in epoch"));
+  CHECK(contains(result.err, "goes back to step "));
+  CHECK(contains(result.err, "with the learning rate 10"));
+  train_with_stops(program, tiny_run(images, images / "parts", words), images / "parts", SIGINT, 2, 1);
+  CHECK(differences(images / "whole", images / "parts") == "");
+
+  const Program::Result hopeless = run_program(
+      program, tiny_run(images, images / "hopeless",
+                        {"--model", "mlp", "--preconditioner", "none", "--lr", "1e30", "--on-nonfinite", "rollback"}));
+  CHECK(hopeless.exit_code == 1);
+  CHECK(lines_of(hopeless.err).size() == 11);
+}
+
+TEST_CASE("--on-nonfinite skip says what it leaves out, and counts it") {
+  const TinyImages images;
+  const Program::Result result = run_program(program, tiny_run(images, images / "run",
+                                                               {"--model", "mlp", "--preconditioner", "none", "--lr",
+                                                                "1e30", "--on-nonfinite", "skip", "--epochs", "2"}));
+  CHECK(result.exit_code == 1);
+  CHECK(contains(lines_of(result.err).at(0), "batch 2: the output of fc"));
+  CHECK(contains(lines_of(result.err).at(0), "; the batch is left out"));
+  CHECK(contains(lines_of(result.err).back(), "no batch of epoch 2 could be learned from"));
+  CHECK(Json::parse(read_file(images / "run/metrics.jsonl")).at("skipped") == 2);
+}
+
+TEST_CASE("--ema adds the average's results and weights") {
+  const TinyImages images;
+  const Program::Result result =
+      train(tiny_run(images, images / "run", {"--epochs", "2", "--ema", "0.5", "--lr", "0.2", "--json"}));
+  const Json last = Json::parse(lines_of(result.out).back());
+  CHECK(last.at("ema_test_loss") != last.at("test_loss"));
+  CHECK(last.at("peak_rss_mb").get<double>() > 10);
+  const Words weights = {"--weights", images / "run/weights.ema.safetensors", "--epochs", "0", "--json"};
+  const Json evaluated = Json::parse(train(tiny_run(images, images / "average", weights)).out);
+  CHECK(evaluated.at("test_loss") == last.at("ema_test_loss"));
+}
+
+TEST_CASE("a checkpoint that cannot be written ends the run with one line, and the one before stays") {
+  const TinyImages images;
+  const std::string out = images / "run";
+  train(tiny_run(images, out, {"--epochs", "1"}));
+  std::filesystem::remove(out + "/weights.safetensors");
+  std::filesystem::remove(out + "/checkpoint-3.safetensors");
+  // A folder stands where the checkpoint is to be written.
+  images.folder().write("run/checkpoint-3.safetensors.tmp/file", "");
+  CHECK(contains(train({"--resume", out}, 1).err, "checkpoint-3.safetensors"));
+}
+
+}  // namespace
+}  // namespace gradus

@@ -1,0 +1,87 @@
+#include "apps/common/training_flags.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "apps/common/command_line.h"
+#include "autograd/ops.h"
+#include "core/ops.h"
+
+namespace gradus::apps {
+namespace {
+
+// Factors of the learning rate over 4 epochs of 10 steps.
+TrainingFlags flags_of(const char* schedule, double warmup) {
+  TrainingFlags flags;
+  flags.epochs = 4;
+  flags.schedule = schedule;
+  flags.warmup = warmup;
+  flags.lr_drop = "1,3";
+  return flags;
+}
+
+TEST_CASE("the step schedule drops where it says, with warm-up or without") {
+  const optim::Schedule plain = flags_of("step", 0).make_schedule(10), warm = flags_of("step", 1.5).make_schedule(10);
+  CHECK(plain(0) == 1);
+  CHECK(plain(9) == 1);
+  CHECK(plain(10) == doctest::Approx(0.1));
+  CHECK(plain(30) == doctest::Approx(0.01));
+  // 15 steps of warm-up: sixteenths.
+  CHECK(warm(0) == doctest::Approx(1.0 / 16));
+  CHECK(warm(9) == doctest::Approx(10.0 / 16));
+  CHECK(warm(10) == doctest::Approx(0.1 * 11 / 16));
+  CHECK(warm(15) == doctest::Approx(0.1));
+  CHECK(warm(30) == doctest::Approx(0.01));
+}
+
+TEST_CASE("cosine and linear schedules fall from the end of the warm-up to 0 at the end of the training") {
+  const optim::Schedule cosine = flags_of("cosine", 0).make_schedule(10),
+                        linear = flags_of("linear", 2).make_schedule(10);
+  CHECK(cosine(0) == 1);
+  CHECK(cosine(10) == doctest::Approx((1 + std::numbers::sqrt2 / 2) / 2));
+  CHECK(cosine(20) == doctest::Approx(0.5));
+  CHECK(cosine(40) == doctest::Approx(0));
+  CHECK(linear(0) == doctest::Approx(1.0 / 21));
+  CHECK(linear(19) == doctest::Approx(20.0 / 21));
+  CHECK(linear(20) == 1);
+  CHECK(linear(30) == doctest::Approx(0.5));
+  CHECK(linear(40) == 0);
+}
+
+TEST_CASE("clipping limits the step: by the length of all gradients, or element by element") {
+  const auto step = [](double norm, double value) {
+    TrainingFlags flags;
+    flags.rule = "sgd";
+    flags.preconditioner = "none";
+    flags.clip_norm = norm;
+    flags.clip_value = value;
+    flags.lr = 1.0;
+    flags.weight_decay = 0.0;
+    flags.resolve();
+    const Parameter x(Tensor::zeros({2}), {.name = "x"});
+    optim::Optimizer optimizer = flags.make_optimizer({x}, 1);
+    x.set_grad(Tensor::from({3.0F, 4.0F}, {2}));
+    optimizer.step();
+    return x.value().to_vector<float>();
+  };
+  CHECK(step(0, 0) == std::vector<float>{-3, -4});
+  CHECK(step(1, 0)[0] == doctest::Approx(-0.6));
+  CHECK(step(1, 0)[1] == doctest::Approx(-0.8));
+  CHECK(step(0, 3.5) == std::vector<float>{-3, -3.5});
+}
+
+TEST_CASE("flags that contradict each other are bad usage") {
+  TrainingFlags flags;
+  flags.epochs = 4;
+  flags.warmup = 4;
+  CHECK_THROWS_WITH_AS(flags.resolve(), "--warmup 4 leaves nothing of --epochs 4", UsageError);
+  flags.warmup = 0;
+  flags.on_nonfinite = "rollback";
+  CHECK_THROWS_WITH_AS(flags.resolve(), "--on-nonfinite rollback needs --out: it goes back to a checkpoint",
+                       UsageError);
+}
+
+}  // namespace
+}  // namespace gradus::apps

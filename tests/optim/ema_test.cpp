@@ -1,0 +1,71 @@
+#include "optim/ema.h"
+
+#include <doctest/doctest.h>
+
+#include "core/error.h"
+#include "core/ops.h"
+
+using namespace gradus;
+using namespace gradus::optim;
+
+namespace {
+
+StateDict model() { return {{"weight", Tensor::from({1.0, 2.0}, {2})}, {"batches", Tensor::from<int64_t>({0}, {})}}; }
+
+std::vector<double> values(const StateDict& state) { return state.at("weight").to_vector<double>(); }
+
+}  // namespace
+
+TEST_CASE("averages follow d a + (1 - d) x, with (1 + n) / (10 + n) where that is less than the decay") {
+  StateDict live = model();
+  Ema ema(live, {.decay = 0.15});
+  CHECK(values(ema.averages()) == std::vector<double>{1, 2});
+  fill_(live.at("weight"), 3);
+  fill_(live.at("batches"), 7);
+  ema.update();  // d = 1/10
+  CHECK(values(ema.averages())[0] == doctest::Approx(0.1 * 1 + 0.9 * 3));
+  CHECK(ema.averages().at("batches").item() == 7);
+  ema.update();  // 2/11 is more than 0.15
+  CHECK(values(ema.averages())[0] == doctest::Approx(0.15 * 2.8 + 0.85 * 3));
+  CHECK(values(ema.averages())[1] == doctest::Approx(0.15 * 2.9 + 0.85 * 3));
+  CHECK(ema.updates() == 2);
+}
+
+TEST_CASE("a scope lends the averages to the model and gives its values back") {
+  StateDict live = model();
+  Ema ema(live, {.decay = 0.5});
+  fill_(live.at("weight"), 3);
+  ema.update();
+  const std::vector<double> averages = values(ema.averages());
+  {
+    const EmaScope averaged(ema);
+    CHECK(values(live) == averages);
+  }
+  CHECK(values(live) == std::vector<double>{3, 3});
+  CHECK(values(ema.averages()) == averages);
+}
+
+TEST_CASE("a loaded average goes on as the saved one would have") {
+  StateDict live = model(), other_live = model();
+  Ema ema(live, {.decay = 0.9}), other(other_live, {.decay = 0.9});
+  fill_(live.at("weight"), 3);
+  ema.update();
+  other.load(ema.state());
+  fill_(other_live.at("weight"), 5);
+  fill_(live.at("weight"), 5);
+  ema.update();
+  other.update();
+  CHECK(values(other.averages()) == values(ema.averages()));
+  CHECK(other.updates() == 2);
+}
+
+TEST_CASE("a decay out of range and a state that does not fit are refused") {
+  CHECK_THROWS_WITH(Ema(model(), {.decay = 1}), "[ema] expects a decay in [0, 1), got 1");
+  Ema ema(model());
+  StateDict wrong = ema.state();
+  wrong.erase("ema/updates");
+  wrong.at("weight") = Tensor::zeros({3}, DType::float64);
+  wrong.at("batches") = Tensor::from<int64_t>({9}, {});
+  CHECK_THROWS_WITH_AS(ema.load(wrong), doctest::Contains("missing: ema/updates"), Error);
+  CHECK(ema.averages().at("batches").item() == 0);
+}
