@@ -64,14 +64,6 @@ std::atomic<uint64_t> next_sequence{1};
 
 }  // namespace
 
-NodePtr::NodePtr(Node* node) noexcept : node_(node) {
-  if (node_) node_->references_.fetch_add(1, std::memory_order_relaxed);
-}
-
-NodePtr::~NodePtr() {
-  if (node_ && node_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) Node::destroy(node_);
-}
-
 Node::Node(const char* name, const Shape& shape, DType dtype)
     : name_(name), shape_(shape), dtype_(dtype), sequence_(next_sequence.fetch_add(1, std::memory_order_relaxed)) {}
 

@@ -23,14 +23,14 @@ class Var;
 class NodePtr {
  public:
   NodePtr() = default;
-  explicit NodePtr(Node* node) noexcept;  ///< takes a share
+  explicit NodePtr(Node* node) noexcept : node_(node) { retain(); }  ///< takes a share
   NodePtr(const NodePtr& other) noexcept : NodePtr(other.node_) {}
   NodePtr(NodePtr&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
   NodePtr& operator=(NodePtr other) noexcept {
     std::swap(node_, other.node_);
     return *this;
   }
-  ~NodePtr();
+  ~NodePtr() { release(); }
 
   Node* get() const { return node_; }
   Node* operator->() const { return node_; }
@@ -39,6 +39,9 @@ class NodePtr {
   friend bool operator==(const NodePtr& a, const NodePtr& b) { return a.node_ == b.node_; }
 
  private:
+  inline void retain() const noexcept;
+  inline void release() const noexcept;
+
   Node* node_ = nullptr;
 };
 
@@ -92,5 +95,12 @@ class Node {
   uint64_t walk_ = 0;  ///< number of the last walk that reached this node
   size_t slot_ = 0;    ///< its place in that walk
 };
+
+void NodePtr::retain() const noexcept {
+  if (node_) node_->references_.fetch_add(1, std::memory_order_relaxed);
+}
+void NodePtr::release() const noexcept {
+  if (node_ && node_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) Node::destroy(node_);
+}
 
 }  // namespace gradus

@@ -77,15 +77,24 @@ NoGrad::~NoGrad() { recording_flag = before_; }
 class Walk {
  public:
   explicit Walk(std::span<const Var> outputs) : number_(next_number()) {
-    for (const Var& output : outputs) reach(output.node());
-    for (size_t i = 0; i < steps_.size(); ++i)  // steps_ grows while it is read: an explicit stack
-      for (size_t k = 0; k < steps_[i].node->inputs().size(); ++k) {
-        const NodePtr input = steps_[i].node->inputs()[k];
-        if (input) reach(input);
-      }
-    std::sort(steps_.begin(), steps_.end(),
-              [](const Step& a, const Step& b) { return a.node->sequence() > b.node->sequence(); });
-    for (size_t i = 0; i < steps_.size(); ++i) steps_[i].node->slot_ = i;
+    std::vector<Node*> nodes;
+    const auto reach = [&](const NodePtr& node) {
+      if (!node || node->walk_ == number_) return;
+      node->walk_ = number_;
+      nodes.push_back(node.get());
+    };
+    for (const Var& output : outputs) {
+      outputs_.push_back(output.node());
+      reach(output.node());
+    }
+    for (size_t i = 0; i < nodes.size(); ++i)  // nodes grows while it is read: an explicit stack
+      for (const NodePtr& input : nodes[i]->inputs()) reach(input);
+    std::sort(nodes.begin(), nodes.end(), [](const Node* a, const Node* b) { return a->sequence() > b->sequence(); });
+    steps_.resize(nodes.size());
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      steps_[i].node = nodes[i];
+      nodes[i]->slot_ = i;
+    }
   }
 
   bool reached(const NodePtr& node) const { return node && node->walk_ == number_; }
@@ -134,7 +143,8 @@ class Walk {
       }
       if (selective_ && !has_useful_input(node)) continue;
       const auto inputs = node.inputs();
-      gradients.assign(inputs.size(), Var());
+      gradients.clear();
+      gradients.resize(inputs.size());
       if (pass_curvature_) {
         curvatures.assign(inputs.size(), Var());
         (*pass_curvature_)(node, step.gradient, gradients, curvatures_[node.slot_], curvatures);
@@ -157,7 +167,7 @@ class Walk {
 
  private:
   struct Step {
-    NodePtr node;
+    Node* node = nullptr;
     Var gradient;
     bool kept = false, useful = false;
   };
@@ -177,12 +187,6 @@ class Walk {
     sum = sum.defined() ? sum + more : std::move(more);
   }
 
-  void reach(const NodePtr& node) {
-    if (!node || node->walk_ == number_) return;
-    node->walk_ = number_;
-    steps_.push_back({node, Var(), false, false});
-  }
-
   bool has_useful_input(const Node& node) const {
     for (const NodePtr& input : node.inputs())
       if (input && steps_[input->slot_].useful) return true;
@@ -191,6 +195,7 @@ class Walk {
 
   uint64_t number_;
   bool selective_ = false;
+  std::vector<NodePtr> outputs_;  ///< and through them every node
   std::vector<Step> steps_;
   const PassCurvature* pass_curvature_ = nullptr;
   std::vector<Var> curvatures_;  ///< one per step where curvature goes along

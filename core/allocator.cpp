@@ -4,7 +4,6 @@
 #include "core/allocator.h"
 
 #include <array>
-#include <atomic>
 #include <bit>
 #include <mutex>
 #include <new>
@@ -12,17 +11,6 @@
 #include "core/kernels.h"
 
 namespace gradus {
-
-struct Storage::Block {
-  std::atomic<uint32_t> references{1};
-  bool owned = true;
-  uint16_t size_class = 0;
-  std::atomic<uint64_t> version{0};
-  void* data = nullptr;
-  size_t bytes = 0;     // asked for
-  size_t capacity = 0;  // held
-  Block* next = nullptr;
-};
 
 namespace {
 
@@ -136,25 +124,11 @@ Storage Storage::borrow(void* data, size_t bytes) {
   return Storage(block);
 }
 
-void* Storage::data() const { return block_ ? block_->data : nullptr; }
-size_t Storage::bytes() const { return block_ ? block_->bytes : 0; }
-bool Storage::unique() const { return block_ && block_->references.load(std::memory_order_acquire) == 1; }
-uint64_t Storage::version() const { return block_ ? block_->version.load(std::memory_order_relaxed) : 0; }
-void Storage::bump_version() const {
-  if (block_) block_->version.fetch_add(1, std::memory_order_relaxed);
-}
-
-void Storage::retain() const noexcept {
-  if (block_) block_->references.fetch_add(1, std::memory_order_relaxed);
-}
-
-void Storage::release() noexcept {
-  if (!block_ || block_->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  if (block_->owned)
-    CachingAllocator::instance().give_back(block_);
+void Storage::give_back(Block* block) noexcept {
+  if (block->owned)
+    CachingAllocator::instance().give_back(block);
   else
-    delete block_;
-  block_ = nullptr;
+    delete block;
 }
 
 MemoryStatistics memory_statistics() { return CachingAllocator::instance().statistics(); }

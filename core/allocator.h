@@ -1,6 +1,7 @@
 // Reference-counted memory of the device, served from a cache of freed blocks, and counters of its use.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -26,20 +27,38 @@ class Storage {
   ~Storage() { release(); }
 
   explicit operator bool() const { return block_ != nullptr; }
-  void* data() const;
-  size_t bytes() const;
+  void* data() const { return block_ ? block_->data : nullptr; }
+  size_t bytes() const { return block_ ? block_->bytes : 0; }
   /// Whether this is the only handle.
-  bool unique() const;
-  uint64_t version() const;
-  void bump_version() const;
+  bool unique() const { return block_ && block_->references.load(std::memory_order_acquire) == 1; }
+  uint64_t version() const { return block_ ? block_->version.load(std::memory_order_relaxed) : 0; }
+  void bump_version() const {
+    if (block_) block_->version.fetch_add(1, std::memory_order_relaxed);
+  }
   friend bool operator==(const Storage& a, const Storage& b) { return a.block_ == b.block_; }
 
  private:
-  struct Block;
   friend class CachingAllocator;
+  struct Block {
+    std::atomic<uint32_t> references{1};
+    bool owned = true;
+    uint16_t size_class = 0;
+    std::atomic<uint64_t> version{0};
+    void* data = nullptr;
+    size_t bytes = 0;     ///< asked for
+    size_t capacity = 0;  ///< held
+    Block* next = nullptr;
+  };
+
   explicit Storage(Block* block) : block_(block) {}
-  void retain() const noexcept;
-  void release() noexcept;
+  void retain() const noexcept {
+    if (block_) block_->references.fetch_add(1, std::memory_order_relaxed);
+  }
+  void release() noexcept {
+    if (block_ && block_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) give_back(block_);
+  }
+  /// Of the last handle.
+  static void give_back(Block* block) noexcept;
 
   Block* block_ = nullptr;
 };

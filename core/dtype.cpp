@@ -4,19 +4,6 @@
 
 namespace gradus {
 
-size_t size_of(DType dtype) {
-  switch (dtype) {
-    case DType::float64:
-    case DType::int64: return 8;
-    case DType::float32:
-    case DType::int32: return 4;
-    case DType::bfloat16: return 2;
-    case DType::uint8:
-    case DType::boolean: return 1;
-  }
-  return 0;
-}
-
 const char* name(DType dtype) {
   switch (dtype) {
     case DType::float32: return "float32";

@@ -24,7 +24,10 @@ struct bfloat16 {
 };
 
 /// Bytes per element.
-size_t size_of(DType dtype);
+constexpr size_t size_of(DType dtype) {
+  constexpr size_t sizes[] = {4, 8, 4, 8, 1, 1, 2};
+  return sizes[static_cast<int>(dtype)];
+}
 /// "float32", "float64", "int32", "int64", "uint8", "bool", "bfloat16".
 const char* name(DType dtype);
 std::ostream& operator<<(std::ostream& out, DType dtype);

@@ -170,6 +170,11 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   if (b.size(-2) != inner)
     fail(ErrorKind::shape, "matmul", a.shape(), " x ", b.shape(), ": the columns of the first, ", inner,
          ", must be the rows of the second, ", b.size(-2));
+  if (a.rank() == 2 && b.rank() == 2 && m > 0 && n > 0 && inner > 0) {
+    Tensor out = Tensor::empty({m, n}, a.dtype());
+    kernels::matmul(a, b, 1, 0, out);
+    return out;
+  }
   if (b.rank() == 2 && a.rank() > 2) {  // one large product in place of many small ones
     Shape shape = a.shape();
     shape[a.rank() - 1] = n;

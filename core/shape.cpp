@@ -15,12 +15,6 @@ std::ostream& operator<<(std::ostream& out, const Dims& dims) {
   return out << ']';
 }
 
-int64_t numel(const Shape& shape) {
-  int64_t n = 1;
-  for (int64_t extent : shape) n *= extent;
-  return n;
-}
-
 Strides contiguous_strides(const Shape& shape) {
   Strides strides = Dims::filled(shape.rank(), 1);
   for (int i = shape.rank() - 2; i >= 0; --i) strides[i] = strides[i + 1] * std::max<int64_t>(shape[i + 1], 1);

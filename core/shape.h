@@ -73,7 +73,11 @@ using Strides = Dims;
 std::ostream& operator<<(std::ostream& out, const Dims& dims);
 
 /// Product of the extents; 1 for rank 0.
-int64_t numel(const Shape& shape);
+inline int64_t numel(const Shape& shape) {
+  int64_t n = 1;
+  for (int64_t extent : shape) n *= extent;
+  return n;
+}
 /// Row-major strides.
 Strides contiguous_strides(const Shape& shape);
 /// Strides of a rank-4 tensor in logical NCHW order whose memory order is NHWC.

@@ -137,6 +137,16 @@ struct Walk {
     }
   }
 
+  /// Fills a buffer with copies of a periodic operand's row.
+  void repeat_row(const Operand& operand, int64_t elements, char* buffer) const {
+    transfer(operand, 0, inner(), buffer, true);
+    for (int64_t filled = inner(); filled < elements;) {
+      const int64_t more = std::min(filled, elements - filled);
+      std::memcpy(buffer + filled * operand.element, buffer, static_cast<size_t>(more * operand.element));
+      filled += more;
+    }
+  }
+
   /// The operands that a row shows as one element each; one input at least stays an array.
   uint32_t scalars_of_a_row() const {
     uint32_t scalars = 0;
@@ -187,8 +197,7 @@ struct Walk {
         linear |= 1u << k;
       } else if (k > 0 && is_periodic(operands[k])) {
         periodic |= 1u << k;  // one filled buffer serves every block
-        for (int64_t row = 0; row < block; row += inner())
-          transfer(operands[k], 0, inner(), buffers[k] + row * operands[k].element, true);
+        repeat_row(operands[k], std::min(block, count), buffers[k]);
       }
     }
     for (int64_t at = begin; at < end;) {

@@ -50,6 +50,28 @@ struct Dimensions {
   }
 };
 
+/// An array of partial results, on the stack where it is short.
+class Doubles {
+ public:
+  explicit Doubles(int64_t count, double value = 0) {
+    if (count > few) {
+      many_.assign(static_cast<size_t>(count), value);
+      data_ = many_.data();
+    } else {
+      std::fill_n(data_, count, value);
+    }
+  }
+  Doubles(const Doubles&) = delete;
+  double* data() { return data_; }
+  double& operator[](int64_t i) { return data_[i]; }
+
+ private:
+  static constexpr int64_t few = 256;
+  double short_[few];
+  std::vector<double> many_;
+  double* data_ = short_;
+};
+
 double neutral(ReduceOp op) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   return op == ReduceOp::sum ? 0 : op == ReduceOp::max ? -infinity : infinity;
@@ -99,16 +121,16 @@ void reduce_rows(ReduceOp op, const float* x, const Dimensions& dims, double* to
   const int outer = dims.count - 1;
   const int64_t rows = product_of_extents(dims.list, outer), length = dims.list[outer].extent;
   const int64_t stretches = pieces(length, piece_elements), units = rows * stretches;
-  std::vector<double> partial(static_cast<size_t>(units));
+  Doubles partial(units);
   parallel_for(units, std::max<int64_t>(1, piece_elements / length), [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t from = unit % stretches * piece_elements;
       const float* row = x + Position(dims.list, outer, unit / stretches).x;
-      partial[static_cast<size_t>(unit)] = row_kernel(row + from, std::min(piece_elements, length - from));
+      partial[unit] = row_kernel(row + from, std::min(piece_elements, length - from));
     }
   });
   for (int64_t unit = 0; unit < units; ++unit)
-    combine(op, &partial[static_cast<size_t>(unit)], 1, totals + Position(dims.list, outer, unit / stretches).total, 1);
+    combine(op, &partial[unit], 1, totals + Position(dims.list, outer, unit / stretches).total, 1);
 }
 
 /// The innermost dimension is kept: one partial row of results for each stretch of rows.
@@ -121,19 +143,19 @@ void reduce_columns(ReduceOp op, const float* x, const Dimensions& dims, double*
   const int64_t tile = std::min(columns, piece_columns), tiles = pieces(columns, tile);
   const int64_t stretch = std::max<int64_t>(1, piece_elements / tile), stretches = pieces(rows.extent, stretch);
   const int64_t groups = product_of_extents(dims.list, outer) * stretches;
-  std::vector<double> partial(static_cast<size_t>(groups * columns));
+  Doubles partial(groups * columns);
   const int64_t unit_elements = std::min(stretch, rows.extent) * tile;
   parallel_for(groups * tiles, std::max<int64_t>(1, piece_elements / unit_elements), [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t group = unit / tiles, column = unit % tiles * tile, row = group % stretches * stretch;
       const float* from = x + Position(dims.list, outer, group / stretches).x + row * rows.stride + column;
       column_kernel(from, std::min(stretch, rows.extent - row), rows.stride, std::min(tile, columns - column),
-                    &partial[static_cast<size_t>(group * columns + column)]);
+                    &partial[group * columns + column]);
     }
   });
   for (int64_t group = 0; group < groups; ++group)
-    combine(op, &partial[static_cast<size_t>(group * columns)], columns,
-            totals + Position(dims.list, outer, group / stretches).total, dims.list[dims.count - 1].total_stride);
+    combine(op, &partial[group * columns], columns, totals + Position(dims.list, outer, group / stretches).total,
+            dims.list[dims.count - 1].total_stride);
 }
 
 }  // namespace
@@ -143,7 +165,8 @@ void reduce(ReduceOp op, const Tensor& x, Tensor& out) {
   const Dimensions dims(x, out.shape());
   if (dims.count == 0) return kernels::copy(x, out);
   if (dims.list[dims.count - 1].stride != 1) return kernels::reduce(op, cpu::as_layout(x, Layout::contiguous), out);
-  std::vector<double> totals(static_cast<size_t>(out.numel()), neutral(op));
+  const int64_t results = out.numel();
+  Doubles totals(results, neutral(op));
   const auto* from = static_cast<const float*>(x.raw());
   if (dims.list[dims.count - 1].reduced()) {
     reduce_rows(op, from, dims, totals.data());
@@ -152,7 +175,7 @@ void reduce(ReduceOp op, const Tensor& x, Tensor& out) {
   }
   cpu::write_as_layout(out, Layout::contiguous, [&](Tensor& row_major) {
     auto* to = static_cast<float*>(row_major.raw());
-    for (size_t i = 0; i < totals.size(); ++i) to[i] = static_cast<float>(totals[i]);
+    for (int64_t i = 0; i < results; ++i) to[i] = static_cast<float>(totals[i]);
   });
 }
 

@@ -7,8 +7,29 @@ namespace gradus::cpu::vector::GRADUS_ISA {
 
 namespace {
 
-constexpr int block = 6;       // rows of the result in registers
-constexpr int most_packs = 2;  // and columns, in packs
+constexpr int block = 6;                         // rows of the result in registers
+constexpr int most_packs = width == 16 ? 3 : 2;  // and columns, in packs
+
+using Quad = float __attribute__((vector_size(4 * sizeof(float))));
+
+/// Four columns of k consecutive elements each, as k rows of four.
+void transpose_columns(const float* from, int64_t column_stride, int64_t k, float* to, int64_t row_stride) {
+  int64_t p = 0;
+  for (; p + 4 <= k; p += 4) {
+    Quad c[4];
+    for (int j = 0; j < 4; ++j) __builtin_memcpy(&c[j], from + j * column_stride + p, sizeof c[j]);
+    const Quad low01 = __builtin_shufflevector(c[0], c[1], 0, 4, 1, 5);
+    const Quad low23 = __builtin_shufflevector(c[2], c[3], 0, 4, 1, 5);
+    const Quad high01 = __builtin_shufflevector(c[0], c[1], 2, 6, 3, 7);
+    const Quad high23 = __builtin_shufflevector(c[2], c[3], 2, 6, 3, 7);
+    const Quad rows[4] = {
+        __builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+        __builtin_shufflevector(high01, high23, 0, 1, 4, 5), __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+    for (int i = 0; i < 4; ++i) __builtin_memcpy(to + (p + i) * row_stride, &rows[i], sizeof rows[i]);
+  }
+  for (; p < k; ++p)
+    for (int j = 0; j < 4; ++j) to[p * row_stride + j] = from[j * column_stride + p];
+}
 
 /// Columns [column, column + columns) of b as rows of Packs packs, the rest zero.
 template <int Packs>
@@ -21,10 +42,14 @@ void pack_panel(const StridedMatrix& b, int64_t k, int64_t column, int64_t colum
         store(to + j, columns - j >= width ? load(from + j) : load_first(from + j, columns - j));
     return;
   }
-  for (int64_t j = 0; j < columns; ++j)
+  if (columns < panel)
+    for (int64_t p = 0; p < k; ++p) store(to + (p + 1) * panel - width, Pack{});  // zeros beyond the last column
+  int64_t packed = 0;
+  if (b.row_stride == 1)
+    for (; packed + 4 <= columns; packed += 4)
+      transpose_columns(from + packed * b.column_stride, b.column_stride, k, to + packed, panel);
+  for (int64_t j = packed; j < columns; ++j)
     for (int64_t p = 0; p < k; ++p) to[p * panel + j] = from[j * b.column_stride + p * b.row_stride];
-  for (int64_t j = columns; j < panel; ++j)
-    for (int64_t p = 0; p < k; ++p) to[p * panel + j] = 0;
 }
 
 /// `Rows` rows of the result against one panel.
@@ -42,7 +67,10 @@ void multiply_block(const StridedMatrix& a, const float* packed, int64_t k, floa
       for (int j = 0; j < Packs; ++j) sums[i][j] = multiply_add(factor, right[j], sums[i][j]);
     }
   }
+  // Unrolled, so that no index of `sums` is a variable and all of it stays in registers.
+#pragma GCC unroll 8
   for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
     for (int j = 0; j < Packs; ++j) {
       float* to = c + i * c_row + j * width;
       const int64_t count = columns - j * width;
@@ -83,7 +111,10 @@ void small_matmul(int64_t m, int64_t n, int64_t k, float alpha, const StridedMat
   alignas(64) float packed[small_matmul_depth * most_packs * width];
   for (int64_t column = 0; column < n; column += most_packs * width) {
     const int64_t columns = n - column < most_packs * width ? n - column : most_packs * width;
-    if (columns > width) {
+    if (columns > 2 * width) {
+      pack_panel<most_packs>(b, k, column, columns, packed);
+      multiply_panel<most_packs>(m, a, packed, k, alpha, beta, c + column, c_row, columns);
+    } else if (columns > width) {
       pack_panel<2>(b, k, column, columns, packed);
       multiply_panel<2>(m, a, packed, k, alpha, beta, c + column, c_row, columns);
     } else {
