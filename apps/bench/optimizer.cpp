@@ -1,4 +1,6 @@
-// The optimizer's part of a training step: each preconditioner with each of two rules, beside plain momentum.
+// The optimizer's part of a training step: every rule with every preconditioner, each step from fresh gradients and
+// from memory as a backward pass leaves it, beside plain momentum in the same minute.
+#include <cmath>
 #include <iomanip>
 #include <memory>
 #include <sstream>
@@ -8,6 +10,7 @@
 #include "apps/bench/setup.h"
 #include "apps/common/command_line.h"
 #include "apps/common/memory.h"
+#include "apps/common/progress.h"
 #include "core/parallel.h"
 
 namespace gradus::apps::bench {
@@ -15,44 +18,60 @@ namespace {
 
 struct Flags : MeasureFlags {
   std::string model = "all_cnn";
-  int64_t batch = 128, steps = 20;
+  int64_t batch = 128;
+};
+
+/// Rows between two measurements of plain momentum.
+constexpr size_t momentum_every = 5;
+
+struct Row {
+  std::string rule, preconditioner;
+  optim::Optimizer optimizer;
+  std::vector<double> times, extra;  ///< seconds, and beyond the last step with plain momentum
 };
 
 void run(const Flags& flags) {
   if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
-  struct Row {
-    std::string rule, preconditioner;
-    std::unique_ptr<TrainingSubject> subject;
-    std::vector<double> times;
-  };
+  TrainingSubject training(flags.model, flags.batch, "momentum", "none");
+  const std::vector<Parameter> parameters = training.model().parameters();
   std::vector<Row> rows;
-  for (const char* rule : {"momentum", "adam"})
-    for (const char* preconditioner : {"none", "s-hd", "fop", "fop-norm", "pp-hd"}) {
-      rows.push_back({rule,
-                      preconditioner,
-                      std::make_unique<TrainingSubject>(flags.model, flags.batch, rule, preconditioner),
-                      {}});
-      rows.back().subject->step();  // leaves gradients for the updates below
-      rows.back().subject->update();
+  for (const char* rule : {"momentum", "sgd", "nesterov", "adam", "adamw", "rmsprop", "adagrad"})
+    for (const char* preconditioner : {"none", "s-hd", "fop", "fop-norm", "pp-hd"})
+      rows.push_back({rule, preconditioner, make_optimizer(parameters, rule, preconditioner), {}, {}});
+
+  std::vector<double> whole, plain;
+  Progress progress;
+  // One round more than counts: it touches memory, and preconditioners learn from their second step on.
+  for (int64_t round = 0; round <= flags.rounds; ++round) {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      Row& row = rows[i];
+      if (i % momentum_every == 0) {
+        whole.push_back(seconds_of([&] { training.gradients(); }));
+        plain.push_back(seconds_of([&] { training.update(); }));
+        whole.back() += plain.back();
+      }
+      training.gradients();
+      row.times.push_back(seconds_of([&] { row.optimizer.step(); }));
+      row.extra.push_back(row.times.back() - plain.back());
+      progress.show("round " + std::to_string(round) + " of " + std::to_string(flags.rounds),
+                    static_cast<double>(static_cast<size_t>(round) * rows.size() + i) /
+                        static_cast<double>(static_cast<size_t>(flags.rounds + 1) * rows.size()));
     }
-  std::vector<double> whole;
-  for (int64_t round = 0; round < flags.rounds; ++round) {
-    whole.push_back(seconds_of([&] { rows.front().subject->step(); }));
-    for (Row& row : rows)
-      row.times.push_back(seconds_of([&] {
-                            for (int64_t i = 0; i < flags.steps; ++i) row.subject->update();
-                          }) /
-                          static_cast<double>(flags.steps));
+    if (round > 0) continue;
+    whole.clear(), plain.clear();
+    for (Row& row : rows) row.times.clear(), row.extra.clear();
   }
-  const double step = median(whole), momentum = median(rows.front().times);
+
+  const double step = median(whole);
   if (!flags.json) {
     print_line("optimizer steps on " + flags.model + "; a training step with momentum takes " +
-               exact(std::round(step * 1e4) / 10) + " ms");
+               exact(std::round(step * 1e4) / 10) + " ms, " + exact(std::round(median(plain) * 1e6) / 1e3) +
+               " ms of them momentum's");
     print_line("rule      preconditioner   ms/step   over momentum   share of the step   state bytes");
   }
   for (Row& row : rows) {
-    const double time = median(row.times), extra = time - momentum;
-    const auto bytes = row.subject->optimizer().state_bytes();
+    const double time = median(row.times), extra = median(row.extra);
+    const auto bytes = row.optimizer.state_bytes();
     if (flags.json) {
       print_line(Record{
           {"rule", row.rule},
@@ -72,7 +91,7 @@ void run(const Flags& flags) {
   }
   if (flags.json)
     print_line(Record{{"step_ms", step * 1e3},
-                      {"momentum_ms", momentum * 1e3},
+                      {"momentum_ms", median(plain) * 1e3},
                       {"peak_rss_mb", peak_rss_mb()},
                       {"model", flags.model},
                       {"batch", flags.batch},
@@ -86,7 +105,6 @@ std::function<void()> add_optimizer(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("--model", flags->model, "model by name");
   app.add_option("--batch", flags->batch, "images per step of the whole training step")->check(at_least(1));
-  app.add_option("--steps", flags->steps, "optimizer steps per round")->check(at_least(1));
   flags->add_to(app);
   return [flags] { run(*flags); };
 }

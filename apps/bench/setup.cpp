@@ -11,16 +11,6 @@ namespace {
 
 constexpr int64_t side = 32, classes = 10;
 
-TrainingFlags training_flags(const std::string& rule, const std::string& preconditioner) {
-  TrainingFlags flags;
-  flags.rule = rule;
-  flags.preconditioner = preconditioner;
-  flags.lr = 1e-2;
-  flags.weight_decay = 0;
-  flags.decay_mode = "coupled";
-  return flags;
-}
-
 Tensor random_labels(int64_t count) {
   Generator draw(1);
   std::vector<int64_t> labels(static_cast<size_t>(count));
@@ -37,12 +27,23 @@ void add_optimizer_flags(CLI::App& app, std::string& rule, std::string& precondi
       ->check(CLI::IsMember({"none", "s-hd", "pp-hd", "fop", "fop-norm"}));
 }
 
+optim::Optimizer make_optimizer(const std::vector<Parameter>& parameters, const std::string& rule,
+                                const std::string& preconditioner) {
+  TrainingFlags flags;
+  flags.rule = rule;
+  flags.preconditioner = preconditioner;
+  flags.lr = 1e-2;
+  flags.weight_decay = 0;
+  flags.decay_mode = "coupled";
+  return flags.make_optimizer(parameters, 1);
+}
+
 TrainingSubject::TrainingSubject(const std::string& model, int64_t batch, const std::string& rule,
                                  const std::string& preconditioner)
     : model_(make_model(model, {.classes = classes, .dropout = false, .padding = AllCnnPadding::every})),
       images_(contiguous(random_normal({batch, 3, side, side}, 0, 1, {}), Layout::channels_last)),
       labels_(random_labels(batch)),
-      optimizer_(training_flags(rule, preconditioner).make_optimizer(model_->parameters(), 1)) {}
+      optimizer_(make_optimizer(model_->parameters(), rule, preconditioner)) {}
 
 void TrainingSubject::gradients() {
   optimizer_.zero_grad();

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/tensor.h"
 #include "layers/module.h"
@@ -16,6 +17,10 @@ namespace gradus::apps::bench {
 
 /// Adds --rule and --preconditioner.
 void add_optimizer_flags(CLI::App& app, std::string& rule, std::string& preconditioner);
+
+/// The optimizer with these names, weight decay off.
+optim::Optimizer make_optimizer(const std::vector<Parameter>& parameters, const std::string& rule,
+                                const std::string& preconditioner);
 
 /// A model by name with one random batch and an optimizer with the given names, weight decay off.
 class TrainingSubject {

@@ -113,13 +113,28 @@ class StretchUpdate {
     if (n_ == cpu::vector::nine)
       for (int64_t i = 0; i < n_ * n_; ++i) transposed_[i] = matrix_[i % n_ * n_ + i / n_];
     const int64_t tile = std::min(tile_elements / n_, most_tile_rows) * n_;
-    for (int64_t at = stretch.begin; at < stretch.end; at += tile) run(at, std::min(tile, stretch.end - at));
+    for (int64_t at = stretch.begin; at < stretch.end; at += tile) {
+      if (at + tile < stretch.end) prefetch(at + tile, std::min(tile, stretch.end - at - tile));
+      run(at, std::min(tile, stretch.end - at));
+    }
   }
 
   static int64_t row_length(const ParameterUpdate& p) { return p.p ? p.p->shape()[0] : 1; }
 
  private:
   using Form = cpu::vector::Form;
+
+  /// Asks for the next tile of every array while this one is computed: each is read in a stage of its own, too late for
+  /// the processor to see a stream.
+  void prefetch(int64_t at, int64_t count) const {
+    constexpr int64_t line = 64 / sizeof(float);
+    for (const Tensor* array :
+         {p_.gradient, static_cast<const Tensor*>(p_.value), p_.previous, static_cast<const Tensor*>(p_.rule.first),
+          static_cast<const Tensor*>(p_.rule.second), static_cast<const Tensor*>(p_.diagonal),
+          static_cast<const Tensor*>(p_.hyper.first), static_cast<const Tensor*>(p_.hyper.second)})
+      if (const float* from = floats(array))
+        for (int64_t i = 0; i < count; i += line) __builtin_prefetch(from + at + i);
+  }
 
   void multiply(Form form, const float* a, const float* b, float* out, int64_t n) const {
     table_.binary[static_cast<int>(BinaryOp::mul)][static_cast<int>(form)](a, b, out, n, 0);
