@@ -84,7 +84,8 @@ void Optimizer::Impl::step(OptimizerItem& item, const Tensor& gradient, double f
   descend(value, direction, now.lr, decay(item, DecayMode::decoupled));
 }
 
-ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gradient, double factor, Tensor& own) {
+ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gradient, double factor,
+                                          std::list<Tensor>& own) {
   const OptimizerGroup& group = groups[item.group];
   const StepInfo now = at(item);
   ParameterUpdate update{.value = &item.parameter.mutable_value(),
@@ -97,13 +98,10 @@ ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gra
   if (item.learner && !item.learner->fuses()) {
     const Tensor& value = *update.value;
     const Tensor g = transformed(gradient, factor, clip.value, coupled, value);
-    own = item.learner->step(g, g, group.hyper, now);
-    if (!(own.strides() == value.strides())) {
-      Tensor in_order = Tensor::empty_like(value);
-      copy_(in_order, own);
-      own = in_order;
-    }
-    update.gradient = &own;
+    const Tensor u = item.learner->step(g, g, group.hyper, now);
+    own.push_back(u.strides() == value.strides() ? u : Tensor::empty_like(value));
+    if (!(own.back().storage() == u.storage())) copy_(own.back(), u);
+    update.gradient = &own.back();
     return update;
   }
   update.factor = factor;
@@ -128,14 +126,14 @@ void Optimizer::step() {
 
   std::vector<ParameterUpdate> updates;
   std::vector<size_t> unfinished;  // items whose preconditioners learn after the kernel
-  std::vector<Tensor> own(impl.items.size());
+  std::list<Tensor> own;           // gradients that had to be preconditioned beforehand
   updates.reserve(impl.items.size());
   for (size_t i = 0; i < gradients.size(); ++i) {
     OptimizerItem& item = impl.items[i];
     if (!gradients[i].defined()) {
       if (item.learner) item.learner->skip();
     } else if (item.fuses(gradients[i])) {
-      updates.push_back(impl.describe(item, gradients[i], factor, own[i]));
+      updates.push_back(impl.describe(item, gradients[i], factor, own));
       if (item.learner && item.learner->fuses()) unfinished.push_back(i);
     } else {
       impl.step(item, gradients[i], factor);

@@ -1,6 +1,7 @@
 // What an optimizer is made of. Internal to optim: builder.cpp fills it, optimizer.cpp runs it, state.cpp saves it.
 #pragma once
 
+#include <list>
 #include <map>
 
 #include "optim/learner.h"
@@ -59,8 +60,8 @@ struct Optimizer::Impl {
   double decay(const OptimizerItem& item, DecayMode mode) const;
   /// A step on its own: any rule, any preconditioner, any memory order.
   void step(OptimizerItem& item, const Tensor& gradient, double factor);
-  /// A step as data for update_(); `own` holds a gradient that had to be preconditioned beforehand.
-  ParameterUpdate describe(OptimizerItem& item, const Tensor& gradient, double factor, Tensor& own);
+  /// A step as data for update_(); `own` takes a gradient that had to be preconditioned beforehand.
+  ParameterUpdate describe(OptimizerItem& item, const Tensor& gradient, double factor, std::list<Tensor>& own);
 };
 
 }  // namespace gradus::optim

@@ -1,4 +1,4 @@
-// The two ways to hold FOP's P: as a matrix [n, n] (fop_matrix.cpp), and as I + M M^T that is never formed
+// The two ways to hold FOP's P: as a matrix [n, n] (fop_matrix.cpp), and as I + M M^T from its factor
 // (fop_low_rank.cpp). Fop::make chooses. Internal to optim.
 #pragma once
 
@@ -7,6 +7,9 @@
 #include "optim/precondition/fop.h"
 
 namespace gradus::optim {
+
+/// The longest rows that a fused step takes.
+inline constexpr int64_t longest_row = 64;
 
 /// What both need to know about a weight seen as rows of length n: U = G P for G [rows, n].
 struct FopSite {

@@ -1,4 +1,4 @@
-// FOP with P = I + M M^T (equation 23): only products with M [n, rank], never a matrix [n, n].
+// FOP with P = I + M M^T (equation 23): products with M [n, rank], and a matrix [n, n] only where that is small.
 #include <cmath>
 #include <vector>
 
@@ -47,6 +47,15 @@ class FopLowRank final : public Preconditioner {
       }
     }
     return h;
+  }
+
+  // At full rank, and with rows enough, P as a matrix is the shorter way.
+  int64_t row_length() const override {
+    const bool small = rank_ == site_.n && site_.n <= longest_row && site_.rows >= site_.n;
+    return small && site_.side == MatrixSide::in && !scales() ? site_.n : 0;
+  }
+  Tensor gradient_of_rows(const Tensor& m, const Tensor& c, const StepInfo&) const override {
+    return matmul(c + transpose(c, 0, 1), m);
   }
 
   Tensor matrix(const Tensor& m, const StepInfo& at) const override {

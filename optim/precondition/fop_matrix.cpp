@@ -41,7 +41,7 @@ class FopMatrix final : public Preconditioner {
 
   // Weights of few rows do better with apply() and gradient().
   int64_t row_length() const override {
-    return !thin() && site_.side == MatrixSide::spatial && site_.n <= longest_row ? site_.n : 0;
+    return !thin() && site_.n <= longest_row ? site_.n : 0;
   }
   /// C = G^T X is the gradient with respect to Q where P = Q.
   Tensor gradient_of_rows(const Tensor& m, const Tensor& correlation, const StepInfo& at) const override {
@@ -67,8 +67,6 @@ class FopMatrix final : public Preconditioner {
   int64_t paper_count() const override { return site_.n; }
 
  private:
-  static constexpr int64_t longest_row = 64;
-
   struct Scaled : Scaling {
     Tensor direction;  ///< d|Q| / dQ, where the slope is not 0
   };

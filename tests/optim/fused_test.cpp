@@ -79,6 +79,9 @@ const Case cases[] = {{NoPreconditioner{}, true},
                       {SHd{.hyper = Sgd{.lr = 1e-3}, .form = SHd::Form::baydin}, false},
                       {Fop{.hyper = Sgd{.lr = 0.5}}, false},
                       {Fop{.hyper = Adam{.lr = 0.02}}, false},
+                      {Fop{.hyper = Adam{.lr = 0.02}, .rank = 3, .init_gain = 0.5}, false},
+                      {Fop{.hyper = Adam{.lr = 0.02}, .init_gain = 0.5}, false},
+                      {Fop{.hyper = Adam{.lr = 0.02}, .form = Fop::Form::factor}, false},
                       {Fop{.hyper = Adam{.lr = 0.02}, .form = Fop::Form::direct}, false},
                       {Fop{.hyper = Adam{.lr = 0.02}, .form = Fop::Form::direct_unsymmetric}, false},
                       {Fop{.hyper = Adam{.lr = 0.02}, .norm = Fop::Norm::through}, false},
@@ -101,6 +104,7 @@ std::vector<Parameter> parameters(DType dtype) {
   add({6, 5, 1, 1}, {"one.weight", LayerKind::conv, ParamRole::weight, 6, 5, {1, 1}});
   add({2, 1, 3, 3}, {"thin.weight", LayerKind::conv, ParamRole::weight, 2, 1, {3, 3}});
   add({5, 12}, {"fc.weight", LayerKind::linear, ParamRole::weight, 5, 12});
+  add({20, 12}, {"tall.weight", LayerKind::linear, ParamRole::weight, 20, 12});
   return all;
 }
 
