@@ -20,6 +20,8 @@
 #include "data/loader.h"
 #include "data/locate.h"
 #include "data/mnist.h"
+#include "data/photo_set.h"
+#include "data/photo_source.h"
 #include "data/synthetic.h"
 #include "data/transforms.h"
 #include "layers/activation.h"

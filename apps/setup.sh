@@ -21,6 +21,7 @@ nlohmann-json3-dev     nlohmann/json.hpp
 libstb-dev             stb/stb_image.h
 libarchive-dev         archive.h
 libcurl4-openssl-dev   curl/curl.h
+libjpeg62-turbo-dev    jpeglib.h
 ca-certificates        /etc/ssl/certs/ca-certificates.crt'
 
 have() {

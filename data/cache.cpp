@@ -1,6 +1,5 @@
 #include "data/cache.h"
 
-#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -8,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "data/packing.h"
 
 namespace gradus {
 namespace {
@@ -16,78 +16,9 @@ namespace {
 // that lies between the header's length and itself.
 constexpr char magic[] = "gradus packed 1\n";
 constexpr size_t magic_size = sizeof magic - 1;
-constexpr uint64_t largest_header = 1 << 24;
-
-/// Four lanes of multiply and rotate over 32 bytes at a time: it tells damage at the speed of memory.
-class Checksum {
- public:
-  void update(const void* data, size_t size) {
-    const char* bytes = static_cast<const char*>(data);
-    for (; size >= 32; bytes += 32, size -= 32) mix(bytes);
-    char rest[32] = {};
-    if (size > 0) std::memcpy(rest, bytes, size);
-    mix(rest);
-    lanes_[0] += size;
-  }
-  uint64_t value() const {
-    uint64_t all = 0;
-    for (uint64_t lane : lanes_) all = std::rotl(all ^ lane, 29) * prime;
-    return all ^ all >> 32;
-  }
-
- private:
-  void mix(const char* bytes) {
-    for (uint64_t& lane : lanes_) {
-      uint64_t word;
-      std::memcpy(&word, bytes, 8);
-      bytes += 8;
-      lane = std::rotl((lane ^ word) * prime, 31);
-    }
-  }
-
-  static constexpr uint64_t prime = 0x9E3779B185EBCA87;
-  uint64_t lanes_[4] = {1, 2, 3, 4};
-};
-
-class HeaderWriter {
- public:
-  void add(int64_t value) { bytes_.append(reinterpret_cast<const char*>(&value), sizeof value); }
-  void add(const std::string& value) {
-    add(static_cast<int64_t>(value.size()));
-    bytes_ += value;
-  }
-  const std::string& bytes() const { return bytes_; }
-
- private:
-  std::string bytes_;
-};
-
-/// What a damaged or foreign file throws; never leaves this file.
-struct Damaged {};
-
-class HeaderReader {
- public:
-  explicit HeaderReader(std::string_view bytes) : bytes_(bytes) {}
-  int64_t integer(int64_t largest) {
-    int64_t value;
-    std::memcpy(&value, take(sizeof value).data(), sizeof value);
-    if (value < 0 || value > largest) throw Damaged();
-    return value;
-  }
-  std::string string() { return std::string(take(static_cast<size_t>(integer(largest_header)))); }
-
- private:
-  std::string_view take(size_t size) {
-    if (size > bytes_.size()) throw Damaged();
-    const std::string_view taken = bytes_.substr(0, size);
-    bytes_.remove_prefix(size);
-    return taken;
-  }
-  std::string_view bytes_;
-};
 
 std::string header_of(const std::string& key, const DataSplits& splits) {
-  HeaderWriter header;
+  FieldWriter header;
   header.add(key);
   const DatasetInfo& info = splits.train.info();
   header.add(info.name);
@@ -114,11 +45,11 @@ DataSplits parse(FileReader& file, const std::string& key) {
   file.read(found_magic, magic_size);
   file.read(&header_size, sizeof header_size);
   left -= magic_size + 2 * sizeof(uint64_t);
-  if (std::memcmp(found_magic, magic, magic_size) != 0 || header_size > largest_header) throw Damaged();
+  if (std::memcmp(found_magic, magic, magic_size) != 0 || header_size > largest_text) throw Damaged();
   Checksum checksum;
   const std::vector<char> bytes = read_values<char>(file, checksum, header_size, left);
 
-  HeaderReader header({bytes.data(), bytes.size()});
+  FieldReader header({bytes.data(), bytes.size()});
   if (header.string() != key) throw Damaged();
   DatasetInfo info{.name = header.string(), .channels = 0, .height = 0, .width = 0, .class_names = {}};
   for (int64_t* value : {&info.channels, &info.height, &info.width}) *value = header.integer(1 << 16);
@@ -154,11 +85,14 @@ std::string cache_folder() {
   return {};
 }
 
-void write_packed(const std::string& path, const std::string& key, const DataSplits& splits) {
+void make_folder(const std::string& folder) {
   std::error_code error;
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   std::filesystem::create_directories(folder, error);
-  if (error) fail(ErrorKind::io, "cache", "cannot make the folder ", folder.string(), " (", error.message(), ")");
+  if (error) fail(ErrorKind::io, "cache", "cannot make the folder ", folder, " (", error.message(), ")");
+}
+
+void write_packed(const std::string& path, const std::string& key, const DataSplits& splits) {
+  make_folder(std::filesystem::path(path).parent_path().string());
   const std::string header = header_of(key, splits);
   const uint64_t header_size = header.size();
   write_file_atomically(path, [&](FileWriter& file) {

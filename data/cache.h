@@ -12,6 +12,9 @@ namespace gradus {
 /// folder need not exist.
 std::string cache_folder();
 
+/// Makes it where it is missing, with those above it. Throws ErrorKind::io.
+void make_folder(const std::string& folder);
+
 /// Both splits in one file, for the machine that wrote it. `key` says what they were made of. Replaces the file
 /// completely or not at all, and makes the folder. Throws ErrorKind::io.
 void write_packed(const std::string& path, const std::string& key, const DataSplits& splits);

@@ -7,39 +7,10 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "data/resample.h"
 
 namespace gradus {
 namespace {
-
-/// The weights of consecutive source pixels in one target pixel; they sum to 1.
-struct Taps {
-  int64_t first = 0;
-  std::vector<float> weights;
-};
-
-std::vector<Taps> axis_taps(int64_t from, int64_t to) {
-  std::vector<Taps> taps(static_cast<size_t>(to));
-  const double scale = static_cast<double>(from) / static_cast<double>(to);
-  for (int64_t i = 0; i < to; ++i) {
-    Taps& tap = taps[static_cast<size_t>(i)];
-    if (scale > 1) {
-      const double begin = static_cast<double>(i) * scale, end = static_cast<double>(i + 1) * scale;
-      tap.first = static_cast<int64_t>(begin);
-      for (int64_t k = tap.first; k < from && static_cast<double>(k) < end; ++k) {
-        const double covered = std::min(end, k + 1.0) - std::max(begin, static_cast<double>(k));
-        tap.weights.push_back(static_cast<float>(covered / scale));
-      }
-    } else {
-      const double centre =
-          std::clamp((static_cast<double>(i) + 0.5) * scale - 0.5, 0.0, static_cast<double>(from - 1));
-      tap.first = std::min(static_cast<int64_t>(centre), std::max<int64_t>(from - 2, 0));
-      const auto right = static_cast<float>(centre - static_cast<double>(tap.first));
-      tap.weights = {1 - right};
-      if (from > 1) tap.weights.push_back(right);
-    }
-  }
-  return taps;
-}
 
 // ITU T.81, table K.1, in zigzag order.
 constexpr std::array<int, 64> standard_luminance = {
@@ -69,33 +40,13 @@ Image resize_image(const Image& image, int64_t height, int64_t width) {
   if (height < 1 || width < 1 || image.height < 1 || image.width < 1)
     fail(ErrorKind::value, "resize_image", "cannot make ", height, "x", width, " from ", image.height, "x", image.width,
          ": every extent must be at least 1");
-  const int64_t channels = image.channels;
-  // Columns first, into rows of floats; then rows, rounded to bytes.
-  const std::vector<Taps> across = axis_taps(image.width, width), down = axis_taps(image.height, height);
-  const int64_t row = width * channels;
-  std::vector<float> narrow(static_cast<size_t>(image.height * row));
-  float* to = narrow.data();
-  for (int64_t y = 0; y < image.height; ++y)
-    for (const Taps& taps : across)
-      for (int64_t c = 0; c < channels; ++c, ++to) {
-        const uint8_t* from = image.pixels.data() + (y * image.width + taps.first) * channels + c;
-        for (float weight : taps.weights) {
-          *to += weight * static_cast<float>(*from);
-          from += channels;
-        }
-      }
-  Image out{.height = height, .width = width, .channels = channels, .pixels = {}};
-  out.pixels.reserve(static_cast<size_t>(height * row));
-  for (const Taps& taps : down)
-    for (int64_t i = 0; i < row; ++i) {
-      float sum = 0;
-      const float* from = narrow.data() + taps.first * row + i;
-      for (float weight : taps.weights) {
-        sum += weight * *from;
-        from += row;
-      }
-      out.pixels.push_back(static_cast<uint8_t>(std::lround(std::clamp(sum, 0.0f, 255.0f))));
-    }
+  const PixelView view{image.pixels.data(), image.height, image.width, image.channels, image.width * image.channels};
+  const Box whole{.height = static_cast<double>(image.height), .width = static_cast<double>(image.width)};
+  std::vector<float> values(static_cast<size_t>(height * width * image.channels));
+  resample(view, whole, height, width, false, values.data());
+  Image out{.height = height, .width = width, .channels = image.channels, .pixels = {}};
+  out.pixels.reserve(values.size());
+  for (float value : values) out.pixels.push_back(static_cast<uint8_t>(std::lround(std::clamp(value, 0.0f, 255.0f))));
   return out;
 }
 

@@ -21,8 +21,7 @@ struct Image {
 Image decode_image(std::span<const uint8_t> bytes, std::string_view name, int64_t channels = 0);
 Image read_image(const std::string& path, int64_t channels = 0);
 
-/// The area of each target pixel averaged where an axis shrinks, bilinear interpolation (pixel centres at 1/2, edges
-/// repeated) where it grows. Throws ErrorKind::value for an extent below 1.
+/// Bilinear with antialiasing, as resample() does it, rounded to bytes. Throws ErrorKind::value for an extent below 1.
 Image resize_image(const Image& image, int64_t height, int64_t width);
 
 /// True for names that end in .png, .jpg, .jpeg, .bmp, .ppm or .pgm, in any case.

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "data/image.h"
+#include "data/jpeg.h"
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -19,26 +20,22 @@
 #include <stb_image.h>
 
 namespace gradus {
-namespace {
-
-/// stb_image paints the missing rest of a JPEG grey without a word. In entropy-coded data no marker can occur, so a
-/// file whose last scan (FF DA) is not followed by an end of image (FF D9) was cut.
-bool is_cut_jpeg(std::string_view bytes) {
-  if (!bytes.starts_with("\xff\xd8")) return false;
-  const size_t scan = bytes.rfind("\xff\xda"), end = bytes.rfind("\xff\xd9");
-  return scan != bytes.npos && (end == bytes.npos || end < scan);
+/// In entropy-coded data no marker can occur, so a file whose last scan (FF DA) is not followed by an end of image (FF
+/// D9) was cut.
+void require_whole_jpeg(std::span<const uint8_t> bytes, std::string_view name) {
+  const std::string_view view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const size_t scan = view.rfind("\xff\xda"), end = view.rfind("\xff\xd9");
+  if (scan != view.npos && (end == view.npos || end < scan))
+    fail(ErrorKind::io, "decode_image", name, " ends before its last scan does (", bytes.size(),
+         " bytes): the file was cut; copy it again or remove it");
 }
-
-}  // namespace
 
 Image decode_image(std::span<const uint8_t> bytes, std::string_view name, int64_t channels) {
   if (channels < 0 || channels > 4)
     fail(ErrorKind::value, "decode_image", channels,
          " channels were asked for: ask for 1 to 4, or 0 for the file's own");
   if (bytes.size() > 0x7fffffff) fail(ErrorKind::io, "decode_image", name, " has ", bytes.size(), " bytes: too many");
-  if (is_cut_jpeg({reinterpret_cast<const char*>(bytes.data()), bytes.size()}))
-    fail(ErrorKind::io, "decode_image", name, " ends before its last scan does (", bytes.size(),
-         " bytes): the file was cut; copy it again or remove it");
+  if (is_jpeg(bytes)) require_whole_jpeg(bytes, name);
   int width = 0, height = 0, found = 0;
   const std::unique_ptr<stbi_uc, decltype(&std::free)> pixels(
       stbi_load_from_memory(bytes.data(), static_cast<int>(bytes.size()), &width, &height, &found,

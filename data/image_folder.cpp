@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "core/error.h"
@@ -13,48 +11,11 @@
 #include "data/cifar10.h"
 #include "data/file_source.h"
 #include "data/image.h"
+#include "data/image_tree.h"
 #include "data/md5.h"
 
 namespace gradus {
 namespace {
-
-/// Where a file belongs: [TOP/]SPLIT/CLASS/.../FILE.
-struct Place {
-  std::string split, class_name;
-};
-
-std::optional<Place> place_of(const std::string& name) {
-  std::vector<std::string> parts;
-  for (size_t begin = 0, end; (end = name.find('/', begin)) != name.npos; begin = end + 1)
-    parts.push_back(name.substr(begin, end - begin));
-  for (size_t i = 0; i < std::min<size_t>(parts.size(), 2); ++i)
-    if (parts[i] == "train" || parts[i] == "test" || parts[i] == "val") {
-      if (i + 1 == parts.size()) return std::nullopt;
-      return Place{parts[i], parts[i + 1]};
-    }
-  return std::nullopt;
-}
-
-struct ImageFile {
-  std::string class_name, name;
-  std::string bytes;
-  friend bool operator<(const ImageFile& a, const ImageFile& b) {
-    return std::tie(a.class_name, a.name) < std::tie(b.class_name, b.name);
-  }
-};
-using Splits = std::map<std::string, std::vector<ImageFile>>;
-
-Splits read_files(const FileSource& source) {
-  Splits splits;
-  source.visit([&](const std::string& name, const std::function<std::string()>& read) {
-    if (!is_image_name(name)) return true;
-    if (const std::optional<Place> place = place_of(name))
-      splits[place->split].push_back({place->class_name, name, read()});
-    return true;
-  });
-  for (auto& [split, files] : splits) std::sort(files.begin(), files.end());
-  return splits;
-}
 
 /// The middle square of side `side`, after the shorter side was resized to it.
 Image middle_square(const Image& image, int64_t side) {
@@ -86,16 +47,7 @@ void require_alike(const Image& image, const std::string& name, const DatasetInf
 
 Dataset decode_split(const std::vector<ImageFile>& files, const FileSource& source, const ImageFolderOptions& options,
                      const DatasetInfo& info, const std::string& first) {
-  std::map<std::string, int32_t> numbers;
-  for (const std::string& name : info.class_names) numbers.emplace(name, static_cast<int32_t>(numbers.size()));
-  std::vector<int32_t> labels;
-  for (const ImageFile& file : files) {
-    const auto number = numbers.find(file.class_name);
-    if (number == numbers.end())
-      fail(ErrorKind::io, "image_folder", source.full_name(file.name), " is of class '", file.class_name,
-           "', which has no image under train: add some, or remove this class");
-    labels.push_back(number->second);
-  }
+  std::vector<int32_t> labels = labels_of(files, info.class_names, source);
   const int64_t size = info.channels * info.height * info.width;
   std::vector<uint8_t> pixels(files.size() * static_cast<size_t>(size));
   parallel_for(static_cast<int64_t>(files.size()), 16, [&](int64_t begin, int64_t end) {
@@ -110,21 +62,15 @@ Dataset decode_split(const std::vector<ImageFile>& files, const FileSource& sour
 }
 
 std::string name_for(const FileSource& source, const DatasetInfo& info, const ImageFile& first) {
-  if (info.class_names != cifar10_classes() || info.height != 32 || info.width != 32 || info.channels != 3) {
-    std::filesystem::path path = source.path();
-    if (!path.has_filename()) path = path.parent_path();
-    std::string name = path.filename().string();
-    for (const char* ending : {".gz", ".tar", ".tgz", ".zip"})
-      if (name.ends_with(ending)) name.resize(name.size() - std::string_view(ending).size());
-    return name;
-  }
+  if (info.class_names != cifar10_classes() || info.height != 32 || info.width != 32 || info.channels != 3)
+    return title_of(source);
   if (const std::optional<int> quality = jpeg_quality(bytes_of(first.bytes)))
     return text("CIFAR-10 (JPEG q", *quality, ")");
   return std::string_view(first.bytes).starts_with("\xff\xd8") ? "CIFAR-10 (JPEG)" : "CIFAR-10 (image files)";
 }
 
 DataSplits decode(const FileSource& source, const ImageFolderOptions& options) {
-  Splits files = read_files(source);
+  ImageTree files = list_splits(source, true);
   const std::vector<ImageFile>& train = files["train"];
   const std::vector<ImageFile>& test = files[files["test"].empty() ? "val" : "test"];
   if (train.empty())
@@ -135,11 +81,11 @@ DataSplits decode(const FileSource& source, const ImageFolderOptions& options) {
   if (image.channels != 1 && image.channels != 3)
     fail(ErrorKind::io, "image_folder", source.full_name(first.name), " has ", image.channels,
          " channels where 1 (grey) or 3 (RGB) were expected: save it without transparency");
-  DatasetInfo info{
-      .name = {}, .channels = image.channels, .height = image.height, .width = image.width, .class_names = {}};
-  for (const ImageFile& file : train)
-    if (info.class_names.empty() || info.class_names.back() != file.class_name)
-      info.class_names.push_back(file.class_name);
+  DatasetInfo info{.name = {},
+                   .channels = image.channels,
+                   .height = image.height,
+                   .width = image.width,
+                   .class_names = class_names_of(train)};
   info.name = name_for(source, info, first);
   const std::string first_name = source.full_name(first.name);
   return {.train = decode_split(train, source, options, info, first_name),
@@ -149,7 +95,7 @@ DataSplits decode(const FileSource& source, const ImageFolderOptions& options) {
 
 }  // namespace
 
-bool is_image_folder_name(const std::string& name) { return is_image_name(name) && place_of(name); }
+bool is_image_folder_name(const std::string& name) { return is_image_name(name) && is_in_split(name); }
 
 DataSplits read_image_folder(const std::string& path, const ImageFolderOptions& options) {
   if ((options.channels != 0 && options.channels != 1 && options.channels != 3) || options.side < 0)

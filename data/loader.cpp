@@ -24,41 +24,62 @@ struct HostBatch {
   std::vector<int64_t> labels;
 };
 
+class DatasetSource : public ImageSource {
+ public:
+  DatasetSource(const Dataset& dataset, const LoaderOptions& options)
+      : dataset_(dataset), transform_(dataset.info(), options.normalization, options.augment) {}
+  const DatasetInfo& info() const override { return dataset_.info(); }
+  int64_t size() const override { return dataset_.size(); }
+  int64_t label(int64_t index) const override { return dataset_.label(index); }
+  bool make(int64_t index, const RandomKey& key, float* out) const override {
+    transform_.apply(dataset_.image(index), key, out);
+    return true;
+  }
+
+ private:
+  Dataset dataset_;
+  ImageTransform transform_;
+};
+
 }  // namespace
 
 struct Loader::Plan {
-  Dataset dataset;
+  std::shared_ptr<const ImageSource> source;
   LoaderOptions options;
-  ImageTransform transform;
 
   int64_t batches() const {
-    return options.drop_last ? dataset.size() / options.batch : (dataset.size() + options.batch - 1) / options.batch;
+    return options.drop_last ? source->size() / options.batch : (source->size() + options.batch - 1) / options.batch;
   }
 
   /// Image numbers of an epoch, in the order of use.
   std::vector<int64_t> order(uint64_t epoch) const {
-    if (options.shuffle) return random_permutation(dataset.size(), options.seed, shuffle_stream + epoch);
+    if (options.shuffle) return random_permutation(source->size(), options.seed, shuffle_stream + epoch);
     std::vector<int64_t> order;
-    for (int64_t i = 0; i < dataset.size(); ++i) order.push_back(i);
+    for (int64_t i = 0; i < source->size(); ++i) order.push_back(i);
     return order;
   }
 
   void fill(HostBatch& batch, std::span<const int64_t> images, uint64_t epoch) const {
-    const auto size = static_cast<size_t>(dataset.image_size());
+    const DatasetInfo& info = source->info();
+    const auto size = static_cast<size_t>(info.height * info.width * info.channels);
     batch.pixels.resize(images.size() * size);
-    batch.labels.resize(images.size());
-    for (size_t i = 0; i < images.size(); ++i) {
-      const RandomKey key{options.seed, augment_stream + epoch, static_cast<uint64_t>(images[i]) << 32};
-      const std::span<float> out(batch.pixels.data() + i * size, size);
-      transform.apply(dataset.image(images[i]), key, out.data());
-      // The built-in transforms use the first block of the image's numbers.
+    batch.labels.clear();
+    for (int64_t image : images) {
+      const RandomKey key{options.seed, augment_stream + epoch, static_cast<uint64_t>(image) << 32};
+      const std::span<float> out(batch.pixels.data() + batch.labels.size() * size, size);
+      if (!source->make(image, key, out.data())) continue;
+      // A Dataset's transforms use the first block of the image's numbers.
       if (options.transform) options.transform(out, {key.seed, key.stream, key.offset + 1});
-      batch.labels[i] = dataset.label(images[i]);
+      batch.labels.push_back(source->label(image));
     }
+    batch.pixels.resize(batch.labels.size() * size);
+    if (batch.labels.empty())
+      fail(ErrorKind::io, "loader", "all ", images.size(), " images of a batch of ", info.name,
+           " were left out: remove what is damaged, or use larger batches");
   }
 
   Batch upload(const HostBatch& batch) const {
-    const DatasetInfo& info = dataset.info();
+    const DatasetInfo& info = source->info();
     const auto count = static_cast<int64_t>(batch.labels.size());
     const Tensor images = Tensor::from(batch.pixels, {count, info.height, info.width, info.channels});
     return {.images = permute(images, {0, 3, 1, 2}), .labels = Tensor::from(batch.labels, {count})};
@@ -170,16 +191,18 @@ class Loader::Epoch::Pass {
   std::vector<std::thread> workers_;
 };
 
-Loader::Loader(Dataset dataset, const LoaderOptions& options) {
+Loader::Loader(const Dataset& dataset, const LoaderOptions& options)
+    : Loader(std::make_shared<const DatasetSource>(dataset, options), options) {}
+
+Loader::Loader(std::shared_ptr<const ImageSource> source, const LoaderOptions& options) {
   if (options.batch < 1) fail(ErrorKind::value, "loader", "batch ", options.batch, ": it must be at least 1");
   if (options.workers < 0) fail(ErrorKind::value, "loader", "workers ", options.workers, ": it must be 0 or more");
-  if (dataset.size() == 0) fail(ErrorKind::value, "loader", "the data set '", dataset.name(), "' has no images");
-  ImageTransform transform(dataset.info(), options.normalization, options.augment);
-  plan_ = std::make_shared<const Plan>(Plan{std::move(dataset), options, std::move(transform)});
+  if (source->size() == 0) fail(ErrorKind::value, "loader", "the data set '", source->info().name, "' has no images");
+  plan_ = std::make_shared<const Plan>(Plan{std::move(source), options});
 }
 
 int64_t Loader::batches() const { return plan_->batches(); }
-const Dataset& Loader::dataset() const { return plan_->dataset; }
+const ImageSource& Loader::source() const { return *plan_->source; }
 const LoaderOptions& Loader::options() const { return plan_->options; }
 
 Loader::Epoch Loader::epoch(int64_t epoch, int64_t first_batch) const {

@@ -19,6 +19,20 @@ struct Batch {
   Tensor labels;  ///< int64 [n]
 };
 
+/// Numbered, labelled images that are made when a batch needs them: a Dataset's, photographs, or a user's own.
+class ImageSource {
+ public:
+  virtual ~ImageSource() = default;
+  /// The size of every image that make() writes, and the classes.
+  virtual const DatasetInfo& info() const = 0;
+  /// Number of images.
+  virtual int64_t size() const = 0;
+  virtual int64_t label(int64_t index) const = 0;
+  /// Writes an image, [height, width, channels]; false where it is to be left out of its batch. Called on any thread,
+  /// so it may depend on its arguments only; the key is the image's own in its epoch.
+  virtual bool make(int64_t index, const RandomKey& key, float* out) const = 0;
+};
+
 /// Changes a standardised image, [height, width, channels], in place. Called on any thread, so it may depend on its
 /// arguments only; the key is the image's own in its epoch.
 using UserTransform = std::function<void(std::span<float> image, const RandomKey& key)>;
@@ -26,26 +40,29 @@ using UserTransform = std::function<void(std::span<float> image, const RandomKey
 struct LoaderOptions {
   int64_t batch = 128;
   uint64_t seed = 0;
-  bool shuffle = true;  ///< a new order in every epoch
-  Augment augment = Augment::none;
-  int workers = 0;         ///< threads that make batches; 0: the caller makes each when it asks for it
-  bool drop_last = false;  ///< leave out a last batch that is not full
-  Normalization normalization = {};
-  UserTransform transform = {};  ///< after all others
+  bool shuffle = true;               ///< a new order in every epoch
+  Augment augment = Augment::none;   ///< of a Dataset's images; a source of its own does what it does
+  int workers = 0;                   ///< threads that make batches; 0: the caller makes each when it asks for it
+  bool drop_last = false;            ///< leave out a last batch that is not full
+  Normalization normalization = {};  ///< likewise
+  UserTransform transform = {};      ///< after all others
 };
 
-/// Batch k of epoch e is a pure function of (data, options, e, k), whatever the number of workers.
+/// Batch k of epoch e is a pure function of (data, options, e, k), whatever the number of workers. It has options.batch
+/// images, fewer at the end and where images are left out.
 class Loader {
  public:
   class Epoch;
 
   /// Throws ErrorKind::value for a batch below 1, a negative number of workers, an empty data set, or a normalization
   /// that does not fit.
-  Loader(Dataset dataset, const LoaderOptions& options);
+  Loader(const Dataset& dataset, const LoaderOptions& options);
+  Loader(std::shared_ptr<const ImageSource> source, const LoaderOptions& options);
 
   /// Number of batches in an epoch.
   int64_t batches() const;
-  const Dataset& dataset() const;
+  /// Images, their size and their classes.
+  const ImageSource& source() const;
   const LoaderOptions& options() const;
 
   /// The batches of an epoch from `first_batch` on: `for (const auto& [images, labels] : loader.epoch(e))`. Throws
@@ -66,7 +83,8 @@ class Loader::Epoch {
   Epoch& operator=(Epoch&&) noexcept;
   ~Epoch();
 
-  /// The next batch; nothing at the end. Rethrows what making it threw, and ends then.
+  /// The next batch; nothing at the end. Rethrows what making it threw, and ends then. Throws ErrorKind::io where every
+  /// image of a batch was left out.
   std::optional<Batch> next();
 
   Iterator begin();

@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
   add("conv", "each convolution of a model, by each algorithm", bench::add_conv);
   add("optimizer", "the optimizer's part of a training step", bench::add_optimizer);
   add("small-net", "updates of a tiny actor-critic network", bench::add_small_net);
-  add("loader", "batches of 32x32 images from memory", bench::add_loader);
+  add("loader", "batches of 32x32 images from memory, or of photographs from files", bench::add_loader);
   return run(app, argc, argv, [&] {
     for (const auto& [command, work] : benchmarks)
       if (command->parsed()) work();

@@ -1,37 +1,55 @@
-// Images per second of the loader: standardised, and augmented on request, from a data set in memory.
+// Images per second of the loader: 32x32 images from memory, standardised and augmented on request, or photographs from
+// files, decoded, cropped, resized, mirrored and standardised.
 #include <memory>
 
 #include "apps/bench/benchmarks.h"
 #include "apps/bench/measure.h"
 #include "apps/common/command_line.h"
-#include "data/loader.h"
+#include "data/photo_source.h"
 #include "data/synthetic.h"
 
 namespace gradus::apps::bench {
 namespace {
 
 struct Flags : MeasureFlags {
-  std::string augment = "standard";
-  int64_t batch = 128, workers = 1, images = 10000;
+  std::string augment = "standard", photos;
+  int64_t batch = 128, workers = 1, images = 10000, size = 224, passes = 5;
 };
 
 void run(const Flags& flags) {
-  const DataSplits data = make_synthetic({.train = flags.images, .test = 10});
-  const Loader loader(data.train, {.batch = flags.batch,
-                                   .augment = flags.augment == "standard" ? Augment::standard : Augment::none,
-                                   .workers = static_cast<int>(flags.workers),
-                                   .normalization = channel_statistics(data.train)});
-  int64_t epoch = 0;
+  const bool augment = flags.augment == "standard";
+  LoaderOptions options{.batch = flags.batch,
+                        .augment = augment ? Augment::standard : Augment::none,
+                        .workers = static_cast<int>(flags.workers)};
+  const auto loader = [&] {
+    if (!flags.photos.empty()) {
+      const PhotoSet photos = read_photo_folder(flags.photos).train;
+      return Loader(std::make_shared<PhotoSource>(photos, PhotoOptions{.size = flags.size, .augment = augment}),
+                    options);
+    }
+    const DataSplits data = make_synthetic({.train = flags.images, .test = 10});
+    options.normalization = channel_statistics(data.train);
+    return Loader(data.train, options);
+  }();
+  const int64_t passes = flags.photos.empty() ? 1 : flags.passes;
+  int64_t epoch = 0, seen = 0;
   const auto pass = [&] {
-    for (const Batch& batch : loader.epoch(epoch)) (void)batch;
-    ++epoch;
+    for (int64_t i = 0; i < passes; ++i, ++epoch)
+      for (const Batch& batch : loader.epoch(epoch)) seen += batch.labels.size(0);
   };
   Record record = measure({.rate_name = "images_per_s",
                            .per_step = static_cast<double>(flags.batch),
-                           .round = [&] { return static_cast<double>(data.train.size()) / seconds_of(pass); }},
+                           .round =
+                               [&] {
+                                 seen = 0;
+                                 const double seconds = seconds_of(pass);
+                                 return static_cast<double>(seen) / seconds;
+                               }},
                           flags);
   record.add({{"batch", flags.batch}, {"workers", flags.workers}, {"augment", flags.augment}});
-  report("loader of 32x32 images", record, flags);
+  const std::string side = std::to_string(loader.source().info().height);
+  report((flags.photos.empty() ? "loader of " : "loader of photographs as ") + side + "x" + side + " images", record,
+         flags);
 }
 
 }  // namespace
@@ -41,6 +59,9 @@ std::function<void()> add_loader(CLI::App& app) {
   app.add_option("--batch", flags->batch, "images per batch")->check(at_least(1));
   app.add_option("--workers", flags->workers, "threads that make batches; 0: the caller")->check(at_least(0));
   app.add_option("--images", flags->images, "images in the data set")->check(at_least(10));
+  app.add_option("--photos", flags->photos, "a folder or archive of photographs, instead of 32x32 images");
+  app.add_option("--size", flags->size, "side that photographs are resized to")->check(at_least(1));
+  app.add_option("--passes", flags->passes, "epochs of photographs per round")->check(at_least(1));
   app.add_option("--augment", flags->augment, "none or standard")->check(CLI::IsMember({"none", "standard"}));
   flags->add_to(app);
   return [flags] { run(*flags); };

@@ -185,8 +185,8 @@ class Session {
     const auto cost = [](int64_t train, int64_t test) { return static_cast<double>(3 * train + test); };
     const bool testing = tested > 0;
     const int64_t epochs = std::max<int64_t>(flags_.epochs, 1), complete = state_.epoch - (testing ? 1 : 0);
-    const double all = cost(run_.train.dataset().size(), run_.test.dataset().size());
-    const double epoch = testing ? cost(run_.train.dataset().size(), tested) : cost(trained, 0);
+    const double all = cost(run_.train.source().size(), run_.test.source().size());
+    const double epoch = testing ? cost(run_.train.source().size(), tested) : cost(trained, 0);
     const double fraction =
         (static_cast<double>(std::max<int64_t>(complete, 0)) + epoch / all) / static_cast<double>(epochs);
     progress_.show(format("epoch %lld/%lld  %s %.4f  %.0f images/s", static_cast<long long>(complete + 1),

@@ -155,7 +155,7 @@ class Training {
   void measure_time() { outcome_.seconds = seconds_before_ + watch_.seconds(); }
 
   void summarize() {
-    const double guess = 1 / static_cast<double>(train_.dataset().num_classes());
+    const double guess = 1 / static_cast<double>(train_.source().info().class_names.size());
     double best = guess;
     for (const auto& row : outcome_.series["accuracy"].rows) best = std::max(best, row.back());
     outcome_.values["best_accuracy"] = best;

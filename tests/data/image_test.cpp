@@ -67,11 +67,11 @@ TEST_CASE("an unknown number of channels is refused") {
   CHECK(contains(error_of([] { decode_image(png, "a.png", 5); }), "5 channels"));
 }
 
-TEST_CASE("shrinking averages the area of each pixel") {
-  const Image image = grey(2, 4, {0, 10, 20, 30, 40, 50, 60, 70});
-  CHECK(resize_image(image, 1, 2).pixels == std::vector<uint8_t>{25, 45});
-  // A third of the way through a pixel: (0 + 10/3) / (4/3) = 2.5, (10 * 2/3 + 20 * 2/3) / (4/3) = 15, then 27.5.
-  CHECK(resize_image(grey(1, 4, {0, 10, 20, 30}), 1, 3).pixels == std::vector<uint8_t>{3, 15, 28});
+TEST_CASE("shrinking weighs pixels by a triangle of a target pixel's half width on either side") {
+  // From 4 to 2: centres at 1 and 3, half width 2, so weights 1/8, 3/8, 3/8, 1/8 of four pixels; at the edge one is
+  // missing: (3 * 0 + 3 * 10 + 20) / 7 = 7.14 and (10 + 3 * 20 + 3 * 30) / 7 = 22.86.
+  CHECK(resize_image(grey(1, 4, {0, 10, 20, 30}), 1, 2).pixels == std::vector<uint8_t>{7, 23});
+  CHECK(resize_image(grey(4, 1, {0, 10, 20, 30}), 2, 1).pixels == std::vector<uint8_t>{7, 23});
 }
 
 TEST_CASE("growing interpolates between pixel centres and repeats the edges") {
@@ -83,7 +83,8 @@ TEST_CASE("growing interpolates between pixel centres and repeats the edges") {
 TEST_CASE("resizing to the same size changes nothing, and keeps channels apart") {
   const Image image = decode_image(png, "a.png");
   CHECK(resize_image(image, 2, 3).pixels == image.pixels);
-  CHECK(resize_image(image, 1, 1).pixels == std::vector<uint8_t>{87, 88, 90});  // 520/6, 530/6, 540/6 rounded
+  // Three columns to one: weights 2/7, 3/7, 2/7.
+  CHECK(resize_image(image, 2, 1).pixels == std::vector<uint8_t>{73, 109, 73, 112, 115, 118});
 }
 
 TEST_CASE("an extent of zero is refused") {
