@@ -1,6 +1,7 @@
 #include "data/photo_source.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <mutex>
 #include <set>
@@ -52,6 +53,21 @@ Crop middle_crop(int64_t size, double shown, int64_t height, int64_t width) {
   return crop;
 }
 
+// Four pixels of three channels: as many floats as fill whole vectors.
+constexpr size_t period = 12;
+using Period = std::array<float, period>;
+
+void standardise(float* rgb, int64_t pixels, const Period& scale, const Period& shift) {
+  const int64_t count = 3 * pixels, whole = count - count % static_cast<int64_t>(period);
+  for (int64_t i = 0; i < whole; i += static_cast<int64_t>(period))
+    for (size_t k = 0; k < period; ++k)
+      rgb[i + static_cast<int64_t>(k)] = rgb[i + static_cast<int64_t>(k)] * scale[k] + shift[k];
+  for (int64_t i = whole; i < count; ++i) {
+    const auto k = static_cast<size_t>(i - whole);
+    rgb[i] = rgb[i] * scale[k] + shift[k];
+  }
+}
+
 void check(const PhotoOptions& o) {
   const auto share = [](double value) { return value > 0 && value <= 1; };
   if (o.size < 1) fail(ErrorKind::value, "photos", "size ", o.size, ": it must be at least 1");
@@ -71,7 +87,7 @@ struct PhotoSource::Impl {
   PhotoSet photos;
   PhotoOptions options;
   DatasetInfo info;
-  float scale[3], shift[3];  ///< of values from 0 to 1
+  Period scale, shift;  ///< of values from 0 to 255
   mutable std::mutex mutex;
   mutable std::set<int64_t> reported;
 
@@ -93,8 +109,10 @@ PhotoSource::PhotoSource(PhotoSet photos, const PhotoOptions& options) {
   for (size_t c = 0; c < 3; ++c) {
     const bool plain = options.normalization.mean.empty();
     const double mean = plain ? 0 : options.normalization.mean[c], std = plain ? 1 : options.normalization.std[c];
-    impl->scale[c] = static_cast<float>(1 / std);
-    impl->shift[c] = static_cast<float>(-mean / std);
+    for (size_t i = c; i < period; i += 3) {
+      impl->scale[i] = static_cast<float>(1 / std / 255);
+      impl->shift[i] = static_cast<float>(-mean / std);
+    }
   }
   impl->photos = std::move(photos);
   impl->options = options;
@@ -125,8 +143,7 @@ bool PhotoSource::make(int64_t index, const RandomKey& key, float* out) const {
     return false;
   }
   if (options.augment) jitter_colours(out, pixels, options.jitter, random);
-  for (int64_t i = 0; i < pixels; ++i)
-    for (int c = 0; c < 3; ++c) out[3 * i + c] = out[3 * i + c] * (impl_->scale[c] / 255) + impl_->shift[c];
+  standardise(out, pixels, impl_->scale, impl_->shift);
   return true;
 }
 
