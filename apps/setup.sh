@@ -22,6 +22,8 @@ libstb-dev             stb/stb_image.h
 libarchive-dev         archive.h
 libcurl4-openssl-dev   curl/curl.h
 libjpeg62-turbo-dev    jpeglib.h
+libbox2d-dev           box2d/box2d.h
+libgif-dev             gif_lib.h
 ca-certificates        /etc/ssl/certs/ca-certificates.crt'
 
 have() {

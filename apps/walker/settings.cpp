@@ -1,0 +1,160 @@
+#include "apps/walker/settings.h"
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+
+namespace gradus::walker {
+namespace {
+
+const std::string each_episode = "new in every episode";
+
+// The settings that are one number or truth value each: the one list for writing and reading them.
+template <class Settings, class See>
+void visit_plain(Settings& s, See see) {
+  see("time_limit", s.environment.time_limit);
+  see("force", s.environment.force);
+  see("jitter", s.environment.jitter);
+  see("reference_angle", s.environment.reference_angle);
+  see("tanh_mean", s.policy.tanh_mean);
+  see("shared", s.policy.shared);
+  see("normalize", s.policy.normalize);
+  see("normalize_reward", s.ppo.normalize_reward);
+  see("envs", s.ppo.envs);
+  see("horizon", s.ppo.horizon);
+  see("epochs", s.ppo.epochs);
+  see("minibatch", s.ppo.minibatch);
+  see("gamma", s.ppo.gamma);
+  see("lambda", s.ppo.lambda);
+  see("clip", s.ppo.clip);
+  see("clip_value", s.ppo.clip_value);
+  see("value_coefficient", s.ppo.value_coefficient);
+  see("entropy_coefficient", s.ppo.entropy_coefficient);
+  see("max_grad_norm", s.ppo.max_grad_norm);
+  see("bootstrap_limit", s.ppo.bootstrap_limit);
+  see("linear_decay", s.ppo.linear_decay);
+  see("momentum", s.optimizer.momentum);
+  see("hyper_lr", s.optimizer.hyper_lr);
+  see("iterations", s.iterations);
+  see("seed", s.seed);
+}
+
+}  // namespace
+
+std::vector<int64_t> parse_widths(const std::string& text) {
+  std::vector<int64_t> widths;
+  for (const char *at = text.data(), *end = at + text.size(); at < end; ++at) {
+    int64_t width = 0;
+    const auto [next, error] = std::from_chars(at, end, width);
+    if (error != std::errc() || width < 1 || (next != end && (*next != ',' || next + 1 == end)))
+      fail(ErrorKind::value, "walker", "'", text, "' is not a list of layer widths such as 40,40");
+    widths.push_back(width);
+    at = next;
+  }
+  return widths;
+}
+
+void Settings::set_terrain(const std::string& name) {
+  environment.terrain = parse_terrain(name);
+  terrain = name;
+  const bool stock = environment.terrain.kind == TerrainOptions::Kind::stock;
+  environment.time_limit = stock ? 1600 : 2000;
+  landscape.reset();
+  if (environment.terrain.kind == TerrainOptions::Kind::poet) landscape = 1;
+}
+
+void Settings::check() const {
+  const auto need = [](bool good, const char* what, auto value) {
+    if (!good) fail(ErrorKind::value, "ppo", what, ", but it is ", value);
+  };
+  need(ppo.envs >= 1, "the number of environments must be at least 1", ppo.envs);
+  need(ppo.horizon >= 1, "the horizon must be at least 1 step", ppo.horizon);
+  need(ppo.epochs >= 1, "the number of epochs must be at least 1", ppo.epochs);
+  need(ppo.minibatch >= 1 && steps_per_iteration() % ppo.minibatch == 0,
+       "the minibatch must divide the steps of an iteration, envs times horizon", ppo.minibatch);
+  need(ppo.gamma >= 0 && ppo.gamma <= 1, "gamma must lie in [0, 1]", ppo.gamma);
+  need(ppo.lambda >= 0 && ppo.lambda <= 1, "lambda must lie in [0, 1]", ppo.lambda);
+  need(ppo.clip > 0, "the clip range must be positive", ppo.clip);
+  need(std::find(std::begin(optimizer_names), std::end(optimizer_names), optimizer.name) != std::end(optimizer_names),
+       "the optimizer must be one of fop, momentum, adam, sgd, rmsprop, fop-adam, fop-norm, s-hd, pp-hd",
+       "'" + optimizer.name + "'");
+  need(!policy.hidden.empty(), "there must be at least one hidden layer", "none");
+}
+
+apps::Record Settings::record() const {
+  std::string hidden;
+  for (int64_t width : policy.hidden) hidden += (hidden.empty() ? "" : ",") + std::to_string(width);
+  apps::Record record{{"task", "bipedal walker"},
+                      {"terrain", terrain},
+                      {"landscape", landscape ? std::to_string(*landscape) : each_episode},
+                      {"lidar", environment.lidar == Lidar::v2 ? "v2" : "v3"},
+                      {"hidden", hidden},
+                      {"optimizer", optimizer.name},
+                      {"lr", optimizer.resolved_lr()}};
+  visit_plain(*this, [&](const char* name, auto value) { record.add(name, value); });
+  return record;
+}
+
+Settings Settings::parse(const std::string& json) {
+  try {
+    const auto fields = nlohmann::json::parse(json);
+    Settings settings;
+    settings.set_terrain(fields.at("terrain"));
+    const std::string landscape = fields.at("landscape"), hidden = fields.at("hidden");
+    settings.landscape.reset();
+    if (landscape != each_episode) settings.landscape = std::stoull(landscape);
+    settings.environment.lidar = fields.at("lidar") == "v2" ? Lidar::v2 : Lidar::v3;
+    settings.policy.hidden = parse_widths(hidden);
+    settings.optimizer.name = fields.at("optimizer");
+    settings.optimizer.lr = fields.at("lr").get<double>();
+    visit_plain(settings, [&](const char* name, auto& value) { fields.at(name).get_to(value); });
+    return settings;
+  } catch (const nlohmann::json::exception& error) {
+    fail(ErrorKind::value, "walker", "these are no settings of a training: ", error.what());
+  }
+}
+
+optim::Optimizer Settings::make_optimizer(const std::vector<Parameter>& parameters) const {
+  const std::string& name = optimizer.name;
+  const double lr = optimizer.resolved_lr();
+  const optim::AnyRule hyper = optim::Adam{.lr = optimizer.hyper_lr};
+  const auto rule = [&]() -> optim::AnyRule {
+    if (name == "adam" || name == "fop-adam") return optim::Adam{.lr = lr, .eps = 1e-5};
+    if (name == "rmsprop") return optim::RmsProp{.lr = lr};
+    return optim::Sgd{.lr = lr, .momentum = name == "sgd" ? 0 : optimizer.momentum};
+  };
+  optim::Builder builder = optim::over(parameters);
+  builder.rule(rule()).clip({.norm = ppo.max_grad_norm});
+  if (name == "fop" || name == "fop-adam") builder.precondition(optim::Fop{.hyper = hyper, .seed = seed});
+  if (name == "fop-norm")
+    builder.precondition(optim::Fop{.hyper = hyper, .norm = optim::Fop::Norm::through, .seed = seed});
+  if (name == "s-hd") builder.precondition(optim::SHd{.hyper = hyper});
+  if (name == "pp-hd") builder.precondition(optim::PpHd{.hyper = hyper});
+  if (ppo.linear_decay)
+    builder.schedule(optim::linear(iterations * ppo.epochs * (steps_per_iteration() / ppo.minibatch), 1, 0));
+  return builder.build();
+}
+
+void use_zoo_settings(Settings& settings) {
+  settings.policy = {.hidden = {64, 64}, .tanh_mean = false, .shared = false, .normalize = true};
+  settings.ppo = {.envs = 32,
+                  .horizon = 2048,
+                  .epochs = 10,
+                  .minibatch = 64,
+                  .gamma = 0.999,
+                  .lambda = 0.95,
+                  .clip = 0.18,
+                  .clip_value = false,
+                  .value_coefficient = 1,
+                  .entropy_coefficient = 0,
+                  .max_grad_norm = 0.5,
+                  .normalize_reward = true,
+                  .bootstrap_limit = true,
+                  .linear_decay = false};
+  settings.optimizer = {.name = "adam", .lr = 3e-4};
+}
+
+}  // namespace gradus::walker

@@ -1,0 +1,108 @@
+#include "apps/walker/training.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+
+namespace gradus::walker {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
+void copy_policy(const Policy& from, Policy& to) {
+  to.load(from.state());
+  to.observed = from.observed;
+}
+
+// Rows of numbers only: null stands for what is not a number.
+apps::Record row_from(const Json& json) {
+  apps::Record row;
+  for (const auto& [name, value] : json.items()) {
+    if (value.is_number_integer())
+      row.add(name, value.get<int64_t>());
+    else
+      row.add(name, value.is_null() ? std::nan("") : value.get<double>());
+  }
+  return row;
+}
+
+void check_same_plan(const std::string& path, const Plan& plan, const std::string& saved) {
+  const Json there = Json::parse(saved), here = Json::parse(plan.record().json());
+  for (const auto& [name, value] : here.items()) {
+    const Json other = there.value(name, Json());
+    if (other == value) continue;
+    if (name == "iterations" && !plan.settings.ppo.linear_decay && other < value) continue;
+    fail(ErrorKind::value, "walker", path, " belongs to a training with ", name, " ", other.dump(), ", not ",
+         value.dump(), ": name another folder, or remove this one");
+  }
+}
+
+}  // namespace
+
+apps::Record Plan::record() const {
+  apps::Record record = settings.record();
+  record.add({{"evaluate_every", evaluate_every}, {"evaluation_episodes", episodes}});
+  return record;
+}
+
+Training::Training(const Plan& plan)
+    : plan_(plan), ppo_(plan.settings), best_policy_(plan.settings.policy), best_(std::nan("")) {}
+
+const apps::Record& Training::iterate() {
+  apps::Record row = ppo_.iterate().record();
+  double evaluation = std::nan("");
+  if (ppo_.iterations() % plan_.evaluate_every == 0 || finished()) {
+    evaluation = mean(ppo_.evaluate(plan_.episodes, 0));
+    if (std::isnan(best_) || evaluation > best_) {
+      best_ = evaluation;
+      best_iteration_ = ppo_.iterations();
+      copy_policy(ppo_.policy(), best_policy_);
+    }
+  }
+  row.add({{"evaluation", evaluation}, {"best", best_}});
+  rows_.push_back(std::move(row));
+  return rows_.back();
+}
+
+std::vector<double> Training::play_best(int64_t episodes) { return ppo_.evaluate(best_policy_, episodes, 1); }
+
+void Training::save(const std::string& path, std::map<std::string, std::string> more) const {
+  StateDict state = ppo_.state();
+  for (const auto& [name, tensor] : best_policy_.state()) state["best/" + name] = tensor;
+  state["best_observed"] = best_policy_.observed.state();
+  std::string rows;
+  for (const apps::Record& row : rows_) rows += (rows.empty() ? "[" : ",\n") + row.json();
+  more["rows"] = rows.empty() ? "[]" : rows + "]";
+  more["best"] = apps::exact(best_);
+  more["best_iteration"] = std::to_string(best_iteration_);
+  more["settings"] = plan_.record().json();
+  safetensors::save(path, state, more);
+}
+
+std::map<std::string, std::string> Training::load(const std::string& path) {
+  const safetensors::Content content = safetensors::load(path);
+  const auto& note = content.metadata;
+  for (const char* name : {"rows", "best", "best_iteration", "settings"})
+    if (!note.contains(name)) fail(ErrorKind::value, "walker", path, " is no checkpoint of walker_train");
+  check_same_plan(path, plan_, note.at("settings"));
+  StateDict best;
+  for (const auto& [name, tensor] : content.tensors)
+    if (name.starts_with("best/")) best[name.substr(5)] = tensor;
+  ppo_.load(content.tensors);
+  best_policy_.load(best);
+  best_policy_.observed.load(content.tensors.at("best_observed"));
+  rows_.clear();
+  for (const Json& row : Json::parse(note.at("rows"))) rows_.push_back(row_from(row));
+  best_ = note.at("best") == "nan" ? std::nan("") : std::stod(note.at("best"));
+  best_iteration_ = std::stoll(note.at("best_iteration"));
+  return note;
+}
+
+}  // namespace gradus::walker

@@ -1,0 +1,311 @@
+// Teaches the bipedal walker to walk, with PPO and FOP or another optimizer: the FOP paper's Figure 4.
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+#include "apps/common/command_line.h"
+#include "apps/common/interrupt.h"
+#include "apps/common/progress.h"
+#include "apps/common/run_directory.h"
+#include "apps/walker/training.h"
+#include "core/file.h"
+#include "core/parallel.h"
+
+using namespace gradus;
+using namespace gradus::walker;
+
+namespace {
+
+constexpr const char* examples = R"(Examples:
+  walker_train --steps 1000000 --out runs/walk
+      the paper's network and PPO with FOP on stock terrain; stopped at any moment, the same command goes on
+  walker_train --preset zoo --seeds 0 1 2 --out runs/zoo
+      5 million steps with the settings of RL Baselines3 Zoo, with Adam, for three seeds
+  walker_train --terrain poet:roughness=1,stump=0-0.4 --optimizer adam --steps 2000000 --out runs/stumps
+      hills and stumps; then: walker_watch runs/stumps/seed-0/best.safetensors --out walk.gif)";
+
+constexpr int64_t final_episodes = 100;
+constexpr double seconds_between_checkpoints = 20;
+
+struct Flags {
+  std::string terrain = "stock", landscape, lidar = "v3", preset = "paper", out, hidden;
+  std::optional<int64_t> time_limit, envs, horizon, epochs, minibatch;
+  std::optional<double> force, jitter, gamma, lambda, clip, max_grad_norm, lr;
+  std::optional<std::string> optimizer;
+  double momentum = 0.9, hyper_lr = 1e-4;
+  int64_t steps = 0, threads = 0, evaluate_every = 10, episodes = 10;
+  std::vector<uint64_t> seeds{0};
+  bool linear_decay = false, json = false;
+
+  void add_to(CLI::App& app) {
+    app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    const char* group = "Task";
+    app.add_option("--terrain", terrain,
+                   "stock, hardcore: Gym's. rough: POET's hills, always the same; rough-obstacles: with pits and\n"
+                   "stumps; poet: and a list of roughness=R, gap=A-B, stump=A-B, stair=A-B, steps=A-B [stock]")
+        ->group(group);
+    app.add_option("--landscape", landscape,
+                   "seed of the one terrain of all episodes, or each: a new one in every episode [each; 1 for rough\n"
+                   "and poet]")
+        ->group(group);
+    app.add_option("--lidar", lidar, "v2: rays end at whatever is visited first; v3: at the nearest [v3]")
+        ->check(CLI::IsMember({"v2", "v3"}))
+        ->group(group);
+    app.add_option("--time-limit", time_limit, "steps of an episode [1600; 2000 unless stock]")
+        ->check(apps::at_least(1))
+        ->group(group);
+    app.add_option("--force", force, "newtons: the push at the start is uniform within +- this [5]")
+        ->check(apps::at_least(0))
+        ->group(group);
+    app.add_option("--jitter", jitter, "terrain steps: the place of the start is uniform within +- this [0]")
+        ->check(apps::at_least(0))
+        ->group(group);
+
+    group = "PPO";
+    app.add_option("--preset", preset,
+                   "what the following flags start from. paper: the FOP paper and OpenAI Baselines; zoo: RL\n"
+                   "Baselines3 Zoo for BipedalWalker-v3, with 64-64 networks, normalisation and Adam [paper]")
+        ->check(CLI::IsMember({"paper", "zoo"}))
+        ->group(group);
+    app.add_option("--hidden", hidden, "widths of the hidden layers [40,40]")->group(group);
+    app.add_option("--envs", envs, "environments side by side [4]")->check(apps::at_least(1))->group(group);
+    app.add_option("--horizon", horizon, "steps of each in an iteration [512]")->check(apps::at_least(1))->group(group);
+    app.add_option("--epochs", epochs, "passes over them [10]")->check(apps::at_least(1))->group(group);
+    app.add_option("--minibatch", minibatch, "steps of an update [32]")->check(apps::at_least(1))->group(group);
+    app.add_option("--gamma", gamma, "discount [0.99]")->group(group);
+    app.add_option("--lambda", lambda, "of generalised advantage estimation [0.95]")->group(group);
+    app.add_option("--clip", clip, "range of the probability ratio [0.2]")->check(apps::above(0))->group(group);
+    app.add_option("--max-grad-norm", max_grad_norm, "before preconditioning; 0: no limit [0.5]")
+        ->check(apps::at_least(0))
+        ->group(group);
+
+    group = "Optimizer";
+    app.add_option("--optimizer", optimizer,
+                   "momentum, adam, sgd, rmsprop; fop, fop-norm, s-hd, pp-hd: with momentum; fop-adam [fop]")
+        ->check(CLI::IsMember(std::vector<std::string>(std::begin(optimizer_names), std::end(optimizer_names))))
+        ->group(group);
+    app.add_option("--lr", lr, "learning rate [3e-4; sgd and momentum 3.5e-4]")->check(apps::at_least(0))->group(group);
+    app.add_flag("--linear-decay", linear_decay, "of the learning rate, to 0 at the end")->group(group);
+    app.add_option("--momentum", momentum, "of the rules with momentum [0.9]")
+        ->check(apps::within(0, 1))
+        ->group(group);
+    app.add_option("--hyper-lr", hyper_lr, "Adam's rate that learns the preconditioner [1e-4]")
+        ->check(apps::at_least(0))
+        ->group(group);
+
+    group = "Training";
+    app.add_option("--steps", steps, "of the environments; rounded up to whole iterations [1000000; zoo 5000000]")
+        ->check(apps::at_least(1))
+        ->group(group);
+    app.add_option("--seeds", seeds, "one training each [0]")
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->group(group);
+    app.add_option("--evaluate-every", evaluate_every, "iterations [10]")->check(apps::at_least(1))->group(group);
+    app.add_option("--episodes", episodes, "of an evaluation, without exploration [10]")
+        ->check(apps::at_least(1))
+        ->group(group);
+    app.add_option("--threads", threads, "results do not depend on them; 0: all cores [0]")
+        ->check(apps::at_least(0))
+        ->group(group);
+    app.add_option("--out", out, "folder for the results, in a folder seed-N each; nothing is saved without it")
+        ->group("Results");
+    app.add_flag("--json", json, "print one JSON object per iteration and a last one with \"final\": true")
+        ->group("Results");
+  }
+
+  Plan plan(uint64_t seed) const {
+    Plan plan{.evaluate_every = evaluate_every, .episodes = episodes};
+    Settings& s = plan.settings;
+    if (preset == "zoo") use_zoo_settings(s);
+    s.set_terrain(terrain);
+    if (landscape == "each")
+      s.landscape.reset();
+    else if (!landscape.empty())
+      s.landscape = parse_seed(landscape);
+    s.environment.lidar = lidar == "v2" ? Lidar::v2 : Lidar::v3;
+    if (!hidden.empty()) s.policy.hidden = parse_widths(hidden);
+    const auto set = [](auto& to, const auto& given) {
+      if (given) to = *given;
+    };
+    set(s.environment.time_limit, time_limit);
+    set(s.environment.force, force);
+    set(s.environment.jitter, jitter);
+    set(s.ppo.envs, envs);
+    set(s.ppo.horizon, horizon);
+    set(s.ppo.epochs, epochs);
+    set(s.ppo.minibatch, minibatch);
+    set(s.ppo.gamma, gamma);
+    set(s.ppo.lambda, lambda);
+    set(s.ppo.clip, clip);
+    set(s.ppo.max_grad_norm, max_grad_norm);
+    if (optimizer) s.optimizer = {.name = *optimizer};
+    if (lr) s.optimizer.lr = lr;
+    s.optimizer.momentum = momentum;
+    s.optimizer.hyper_lr = hyper_lr;
+    s.ppo.linear_decay = linear_decay;
+    const int64_t wanted = steps > 0 ? steps : preset == "zoo" ? 5000000 : 1000000, per = s.steps_per_iteration();
+    s.iterations = (wanted + per - 1) / per;
+    s.seed = seed;
+    return plan;
+  }
+
+  static uint64_t parse_seed(const std::string& text) {
+    if (text.empty() || text.find_first_not_of("0123456789") != std::string::npos || text.size() > 18)
+      throw apps::UsageError("--landscape takes a whole number or 'each', not '" + text + "'");
+    return std::stoull(text);
+  }
+};
+
+std::string text_of(double value, int decimals = 1) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.*f", decimals, value);
+  return std::isnan(value) ? "-" : text;
+}
+
+// The training of one seed.
+class Session {
+ public:
+  Session(const Flags& flags, uint64_t seed) : flags_(flags), training_(flags.plan(seed)) {
+    if (flags.out.empty()) return;
+    folder_.emplace(flags.out + "/seed-" + std::to_string(seed));
+    if (!std::filesystem::exists(checkpoint())) return;
+    training_.load(checkpoint());
+    apps::note(training_.finished() ? checkpoint() + " is finished"
+                                    : "goes on after iteration " + std::to_string(training_.iterations()) + " of " +
+                                          checkpoint());
+  }
+
+  /// Mean return of the best policy; nothing where it was interrupted.
+  std::optional<double> run() {
+    const Settings& settings = training_.plan().settings;
+    if (folder_) write_file_atomically(folder_->file("config.json"), training_.plan().record().json_lines() + "\n");
+    const int64_t first = training_.iterations();
+    while (!training_.finished()) {
+      if (apps::interrupted()) {
+        progress_.clear();
+        save();
+        return std::nullopt;
+      }
+      const apps::Record& row = training_.iterate();
+      const int64_t iteration = training_.iterations();
+      const double rate =
+          static_cast<double>((iteration - first) * settings.steps_per_iteration()) / watch_.seconds();
+      report(row, rate);
+      progress_.show("iteration " + std::to_string(iteration) + "/" + std::to_string(settings.iterations) +
+                         "  return " + text_of(number(row, "episode_return")) + "  best " + text_of(training_.best()) +
+                         "  " + text_of(rate, 0) + " steps/s",
+                     static_cast<double>(iteration) / static_cast<double>(settings.iterations));
+      if (since_saved_.seconds() > seconds_between_checkpoints) save();
+    }
+    save();
+    return finish();
+  }
+
+ private:
+  std::string checkpoint() const { return folder_->file("checkpoint.safetensors"); }
+
+  static double number(const apps::Record& row, const std::string& name) {
+    for (const auto& [field, value] : row.fields())
+      if (field == name && std::holds_alternative<double>(value)) return std::get<double>(value);
+    return std::nan("");
+  }
+
+  void report(const apps::Record& row, double rate) {
+    if (flags_.json) {
+      apps::Record with_rate = row;
+      with_rate.add("steps_per_s", rate);
+      apps::print_line(with_rate.json());
+      return;
+    }
+    const double evaluation = number(row, "evaluation");
+    if (std::isnan(evaluation)) return;
+    progress_.clear();
+    const Settings& settings = training_.plan().settings;
+    apps::print_line("seed " + std::to_string(settings.seed) + "  iteration " + std::to_string(training_.iterations()) +
+                     "/" + std::to_string(settings.iterations) + "  " +
+                     std::to_string(training_.iterations() * settings.steps_per_iteration()) + " steps  return " +
+                     text_of(number(row, "episode_return")) + "  without exploration " + text_of(evaluation) +
+                     "  best " + text_of(training_.best()) + "  " + text_of(rate, 0) + " steps/s");
+  }
+
+  // The checkpoint last: where it is new, everything is.
+  void save() {
+    since_saved_ = apps::Stopwatch();
+    if (!folder_) return;
+    std::string csv, lines;
+    for (const apps::Record& row : training_.rows()) {
+      if (csv.empty()) csv = row.csv_names() + "\n";
+      csv += row.csv_values() + "\n";
+      lines += row.json() + "\n";
+    }
+    write_file_atomically(folder_->file("metrics.csv"), csv);
+    write_file_atomically(folder_->file("metrics.jsonl"), lines);
+    if (training_.best_iteration() > 0)
+      save_policy(folder_->file("best.safetensors"), training_.best_policy(), training_.plan().settings,
+                  {{"evaluation", apps::exact(training_.best())},
+                   {"iteration", std::to_string(training_.best_iteration())}});
+    training_.save(checkpoint());
+  }
+
+  double finish() {
+    const std::vector<double> returns = training_.play_best(final_episodes);
+    double sum = 0, squares = 0;
+    for (double value : returns) sum += value;
+    const auto n = static_cast<double>(returns.size());
+    const double mean = sum / n;
+    for (double value : returns) squares += (value - mean) * (value - mean);
+    const apps::Record result{{"final", true},
+                              {"seed", training_.plan().settings.seed},
+                              {"best_iteration", training_.best_iteration()},
+                              {"return", mean},
+                              {"deviation", std::sqrt(squares / (n - 1))},
+                              {"episodes", final_episodes}};
+    progress_.clear();
+    if (folder_) write_file_atomically(folder_->file("result.json"), result.json_lines() + "\n");
+    apps::print_line(flags_.json ? result.json()
+                                 : "seed " + std::to_string(training_.plan().settings.seed) + ": the policy of iteration " +
+                                       std::to_string(training_.best_iteration()) + " scores " + text_of(mean) + " +- " +
+                                       text_of(std::sqrt(squares / (n - 1))) + " in " +
+                                       std::to_string(final_episodes) + " new episodes");
+    if (folder_ && !flags_.json) apps::print_line("saved in " + folder_->path());
+    return mean;
+  }
+
+  const Flags& flags_;
+  Training training_;
+  std::optional<apps::RunDirectory> folder_;
+  apps::Progress progress_;
+  apps::Stopwatch watch_, since_saved_;
+};
+
+int train(const Flags& flags) {
+  if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
+  const apps::DeferInterrupts deferred;
+  std::vector<double> scores;
+  for (uint64_t seed : flags.seeds) {
+    const std::optional<double> score = Session(flags, seed).run();
+    if (!score) {
+      apps::note(flags.out.empty() ? "interrupted; without --out nothing is saved"
+                                   : "interrupted; the same command goes on from here");
+      return apps::exit_interrupted;
+    }
+    scores.push_back(*score);
+  }
+  if (scores.size() > 1 && !flags.json) {
+    std::sort(scores.begin(), scores.end());
+    const size_t half = scores.size() / 2;
+    const double median = scores.size() % 2 == 1 ? scores[half] : (scores[half - 1] + scores[half]) / 2;
+    apps::print_line("median of " + std::to_string(scores.size()) + " seeds: " + text_of(median));
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Teaches the bipedal walker to walk with PPO. The defaults are the FOP paper's protocol.");
+  app.footer(examples);
+  Flags flags;
+  flags.add_to(app);
+  return apps::run(app, argc, argv, [&] { return train(flags); });
+}

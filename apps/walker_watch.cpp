@@ -1,0 +1,103 @@
+// Draws an episode of a walker that walker_train has taught: a filmstrip, an animation, or single frames.
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+#include "apps/common/command_line.h"
+#include "apps/common/run_directory.h"
+#include "apps/walker/draw.h"
+#include "apps/walker/heuristic.h"
+#include "apps/walker/ppo.h"
+#include "core/file.h"
+
+using namespace gradus;
+using namespace gradus::walker;
+
+namespace {
+
+constexpr const char* examples = R"(Examples:
+  walker_watch runs/walk/seed-0/best.safetensors --out walk.svg
+      the whole walk in one picture; .png does the same in pixels
+  walker_watch runs/walk/seed-0/best.safetensors --terrain hardcore --seed 3 --out walk.gif
+      an animation, on another terrain
+  walker_watch heuristic --out frames/
+      the hand-written walker of Gym, as numbered PNG files)";
+
+struct Flags {
+  std::string policy, out, terrain;
+  uint64_t seed = 0;
+  int64_t every = 2;
+};
+
+Episode walk(const Flags& flags) {
+  Settings settings;
+  std::unique_ptr<Policy> policy;
+  if (flags.policy != "heuristic") {
+    SavedPolicy saved = load_policy(flags.policy);
+    settings = saved.settings;
+    policy = std::move(saved.policy);
+  }
+  if (!flags.terrain.empty()) settings.set_terrain(flags.terrain);
+  Environment environment(settings.environment);
+  Heuristic heuristic;
+  Observation seen = environment.reset(settings.landscape.value_or(flags.seed), flags.seed);
+  Episode episode{environment.terrain(), {environment.pose()}};
+  // Gym's hand-written walker begins with an action of zeros.
+  Action action = policy ? policy->act(seen) : Action{};
+  for (Transition t; !t.over(); action = policy ? policy->act(t.observation) : heuristic.act(t.observation)) {
+    t = environment.step(action);
+    episode.poses.push_back(environment.pose());
+    episode.episode_return += t.reward;
+    episode.arrived = t.ended && t.reward > -100;
+    episode.fell = t.ended && !episode.arrived;
+  }
+  return episode;
+}
+
+int watch(const Flags& flags) {
+  const std::string& out = flags.out;
+  const bool frames = out.ends_with("/");
+  if (!frames && !out.ends_with(".gif") && !out.ends_with(".svg") && !out.ends_with(".png"))
+    throw apps::UsageError("--out takes FILE.svg, FILE.png, FILE.gif or FOLDER/, not '" + out + "'");
+  const Episode episode = walk(flags);
+  const auto moment = [&](size_t i) { return draw_moment(episode.terrain, episode.poses[i]); };
+  const auto step = static_cast<size_t>(flags.every);
+  if (out.ends_with(".svg")) {
+    write_file_atomically(out, svg(draw_filmstrip(episode)));
+  } else if (out.ends_with(".png")) {
+    write_png(out, draw_filmstrip(episode));
+  } else if (frames) {
+    const apps::RunDirectory folder(out.substr(0, out.size() - 1));
+    for (size_t i = 0; i < episode.poses.size(); i += step) {
+      char name[32];
+      std::snprintf(name, sizeof name, "%05zu.png", i / step);
+      write_png(folder.file(name), moment(i));
+    }
+  } else {
+    std::vector<Picture> pictures;
+    for (size_t i = 0; i < episode.poses.size(); i += step) pictures.push_back(moment(i));
+    write_gif(out, pictures, static_cast<int>(std::lround(100 * static_cast<double>(step) / steps_per_second)));
+  }
+  char line[160];
+  std::snprintf(line, sizeof line, "%s after %zu steps and %.1f m; return %.1f; drawn in ",
+                episode.arrived ? "arrived" : episode.fell ? "fell" : "out of time", episode.poses.size() - 1,
+                episode.poses.back().eye.x - episode.poses.front().eye.x, episode.episode_return);
+  apps::print_line(line + out);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Draws an episode of the bipedal walker, without exploration.");
+  app.footer(examples);
+  Flags flags;
+  app.add_option("POLICY", flags.policy, "best.safetensors or checkpoint.safetensors of walker_train, or heuristic")
+      ->required();
+  app.add_option("--out", flags.out, "FILE.svg or FILE.png: a filmstrip; FILE.gif: an animation; FOLDER/: PNG frames")
+      ->required();
+  app.add_option("--terrain", flags.terrain, "another terrain than it was trained on, as walker_train takes it");
+  app.add_option("--seed", flags.seed, "of the terrain, unless that is fixed, and of the push at the start [0]");
+  app.add_option("--every", flags.every, "steps between two frames of an animation [2]")->check(apps::at_least(1));
+  return apps::run(app, argc, argv, [&] { return watch(flags); });
+}

@@ -1,0 +1,168 @@
+// walker_train and walker_watch as people run them: what they print, what they leave, how they go on, their refusals.
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/file.h"
+#include "core/safetensors.h"
+#include "tests/apps/program.h"
+#include "tests/data/temporary_folder.h"
+
+using namespace gradus;
+
+namespace {
+
+using Json = nlohmann::json;
+using Words = std::vector<std::string>;
+
+constexpr const char *train = "apps/walker_train", *watch = "apps/walker_watch";
+
+Words tiny(const Words& more) {
+  Words words{"--envs",  "2", "--horizon",        "64", "--epochs",   "1", "--steps", "512",
+              "--threads", "2", "--evaluate-every", "2",  "--episodes", "2", "--time-limit", "60"};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+Program::Result run(const char* program, const Words& words) {
+  const Program::Result result = run_program(program, words);
+  CAPTURE(result.err);
+  CHECK(result.exit_code == 0);
+  return result;
+}
+
+void refused(const char* program, const Words& words, int exit_code, const std::string& part) {
+  const Program::Result result = run_program(program, words);
+  CAPTURE(result.err);
+  CHECK(result.exit_code == exit_code);
+  CHECK(lines_of(result.err).size() == 1);
+  CHECK(result.err.find(part) != std::string::npos);
+}
+
+}  // namespace
+
+TEST_CASE("walker_train leaves a configuration, metrics, a policy and a result for each seed") {
+  const TemporaryFolder folder;
+  const Program::Result result = run(train, tiny({"--seeds", "3", "4", "--out", folder / "run"}));
+  CHECK(result.out.find("seed 3  iteration 4/4  512 steps") != std::string::npos);
+  CHECK(result.out.find("median of 2 seeds: ") != std::string::npos);
+  for (const std::string seed : {"3", "4"}) {
+    const std::string run = folder / ("run/seed-" + seed + "/");
+    const Json config = Json::parse(read_file(run + "config.json"));
+    CHECK(config.at("optimizer") == "fop");
+    CHECK(config.at("iterations") == 4);
+    CHECK(lines_of(read_file(run + "metrics.csv")).size() == 5);
+    CHECK(lines_of(read_file(run + "metrics.jsonl")).size() == 4);
+    CHECK(Json::parse(read_file(run + "result.json")).at("episodes") == 100);
+    CHECK(std::filesystem::exists(run + "best.safetensors"));
+  }
+  CHECK(read_file(folder / "run/seed-3/metrics.csv") != read_file(folder / "run/seed-4/metrics.csv"));
+}
+
+TEST_CASE("walker_train --json prints an object per iteration and a last one") {
+  const Words lines = lines_of(run(train, tiny({"--json", "--optimizer", "adam"})).out);
+  REQUIRE(lines.size() == 5);
+  for (size_t i = 0; i < 4; ++i) {
+    const Json row = Json::parse(lines[i]);
+    CHECK(row.at("iteration") == i + 1);
+    CHECK(row.at("evaluation").is_number() == (i % 2 == 1));
+    CHECK(row.at("steps_per_s") > 0);
+  }
+  CHECK(Json::parse(lines[4]).at("final") == true);
+}
+
+TEST_CASE("interrupted, walker_train saves; the same command goes on to the bytes of an uninterrupted run") {
+  const TemporaryFolder folder;
+  const auto command = [&](const char* out) { return tiny({"--steps", "6400", "--json", "--out", folder / out}); };
+  run(train, command("whole"));
+  int stops = 0;
+  for (Program::Result result{.exit_code = 130}; result.exit_code == 130; ++stops) {
+    REQUIRE(stops < 60);
+    Program program(train, command("parts"));
+    program.next_line();
+    program.signal(stops % 2 == 0 ? SIGINT : SIGTERM);
+    result = program.finish();
+    CAPTURE(result.err);
+    if (result.exit_code == 130) CHECK(result.err.find("the same command goes on from here") != std::string::npos);
+    if (result.exit_code != 130) CHECK(result.exit_code == 0);
+  }
+  CHECK(stops >= 2);
+  for (const char* file : {"metrics.csv", "metrics.jsonl", "best.safetensors", "checkpoint.safetensors", "config.json",
+                           "result.json"}) {
+    CAPTURE(std::string(file));
+    CHECK(read_file(folder / (std::string("whole/seed-0/") + file)) ==
+          read_file(folder / (std::string("parts/seed-0/") + file)));
+  }
+}
+
+TEST_CASE("the presets, terrains and flags reach the settings") {
+  const TemporaryFolder folder;
+  const auto config = [&](const Words& more) {
+    Words words = tiny(more);
+    words.insert(words.end(), {"--out", folder / "run"});
+    run(train, words);
+    const Json json = Json::parse(read_file(folder / "run/seed-0/config.json"));
+    std::filesystem::remove_all(folder / "run");
+    return json;
+  };
+  const Json zoo = config({"--preset", "zoo", "--steps", "256"});
+  CHECK(zoo.at("optimizer") == "adam");
+  CHECK(zoo.at("gamma") == 0.999);
+  CHECK(zoo.at("clip") == 0.18);
+  CHECK(zoo.at("hidden") == "64,64");
+  CHECK(zoo.at("minibatch") == 64);
+  CHECK(zoo.at("normalize") == true);
+  CHECK(zoo.at("iterations") == 2);
+  const Json hard = config({"--terrain", "hardcore", "--optimizer", "momentum", "--lidar", "v2", "--landscape", "7",
+                            "--force", "2", "--jitter", "1", "--linear-decay", "--hidden", "8"});
+  CHECK(hard.at("terrain") == "hardcore");
+  CHECK(hard.at("lr") == 3.5e-4);
+  CHECK(hard.at("lidar") == "v2");
+  CHECK(hard.at("landscape") == "7");
+  CHECK(hard.at("force") == 2);
+  CHECK(hard.at("jitter") == 1);
+  CHECK(hard.at("linear_decay") == true);
+  CHECK(config({"--terrain", "rough-obstacles"}).at("landscape") == "1");
+  CHECK(config({"--terrain", "rough", "--landscape", "each"}).at("landscape") == "new in every episode");
+}
+
+TEST_CASE("walker_watch draws a filmstrip, an animation and frames, of a policy and of the heuristic") {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  run(train, tiny({"--out", folder / "run"}));
+  for (const char* file : {"best", "checkpoint"}) {
+    const std::string policy = folder / (std::string("run/seed-0/") + file + ".safetensors");
+    const Program::Result result = run(watch, {policy, "--out", folder / "walk.svg"});
+    CHECK(result.out.find("after 60 steps") != std::string::npos);
+    CHECK(result.out.find("drawn in " + (folder / "walk.svg")) != std::string::npos);
+  }
+  CHECK(read_file(folder / "walk.svg").starts_with("<svg"));
+  run(watch, {"heuristic", "--out", folder / "walk.png"});
+  CHECK(read_file(folder / "walk.png").substr(1, 3) == "PNG");
+  const std::string policy = folder / "run/seed-0/best.safetensors";
+  run(watch, {policy, "--every", "20", "--seed", "5", "--out", folder / "walk.gif"});
+  CHECK(read_file(folder / "walk.gif").starts_with("GIF89a"));
+  run(watch, {policy, "--every", "20", "--out", folder / "frames/"});
+  for (const char* frame : {"00000.png", "00001.png", "00002.png", "00003.png"})
+    CHECK(fs::exists(folder / (std::string("frames/") + frame)));
+  CHECK(!fs::exists(folder / "frames/00004.png"));
+}
+
+TEST_CASE("input that makes no sense ends in one line and an exit code") {
+  const TemporaryFolder folder;
+  refused(train, {"--terrain", "moon"}, 1, "'moon' is none of stock, hardcore, rough");
+  refused(train, {"--optimizer", "magic"}, 2, "magic");
+  refused(train, {"--landscape", "here"}, 2, "--landscape takes a whole number or 'each', not 'here'");
+  refused(train, {"--hidden", "a"}, 1, "'a' is not a list of layer widths");
+  refused(train, {"--minibatch", "7"}, 1, "must divide the steps of an iteration");
+  refused(train, {"--gamma", "2"}, 1, "gamma must lie in [0, 1]");
+  run(train, tiny({"--out", folder / "run"}));
+  refused(train, tiny({"--gamma", "0.9", "--out", folder / "run"}), 1, "belongs to a training with gamma 0.99, not 0.9");
+  folder.write("file", "");
+  refused(train, tiny({"--out", folder / "file"}), 1, "cannot create");
+  refused(watch, {"heuristic", "--out", folder / "walk.mp4"}, 2, "--out takes FILE.svg, FILE.png, FILE.gif or FOLDER/");
+  refused(watch, {folder / "nowhere", "--out", folder / "walk.svg"}, 1, "nowhere");
+  refused(watch, {"heuristic", "--terrain", "moon", "--out", folder / "walk.svg"}, 1, "'moon'");
+}
