@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
   add("optimizer", "the optimizer's part of a training step", bench::add_optimizer);
   add("small-net", "updates of a tiny actor-critic network", bench::add_small_net);
   add("loader", "batches of 32x32 images from memory, or of photographs from files", bench::add_loader);
+  add("walker", "the bipedal walker: its environment, PPO, and PPO's updates alone", bench::add_walker);
   return run(app, argc, argv, [&] {
     for (const auto& [command, work] : benchmarks)
       if (command->parsed()) work();

@@ -15,5 +15,6 @@ std::function<void()> add_conv(CLI::App& app);
 std::function<void()> add_optimizer(CLI::App& app);
 std::function<void()> add_small_net(CLI::App& app);
 std::function<void()> add_loader(CLI::App& app);
+std::function<void()> add_walker(CLI::App& app);
 
 }  // namespace gradus::apps::bench

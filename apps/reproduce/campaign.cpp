@@ -31,14 +31,15 @@ Campaign::End Campaign::run(const Run& run, const std::string& progress, double 
     return End::finished;
   }
   if (context_.ledger().find(key)) return End::finished;  // by another process, just now
+  const Supervision supervision{
+      .checkpoint = context_.ledger().checkpoint(key),
+      .stop = [&] { return apps::interrupted() || out_of_time(); },
+      .watch =
+          [&](int64_t step) {
+            progress_.show(progress, done + part * static_cast<double>(step) / static_cast<double>(run.steps));
+          }};
   const auto outcome =
-      train(run, context_.data(run.images),
-            {.checkpoint = context_.ledger().checkpoint(key),
-             .stop = [&] { return apps::interrupted() || out_of_time(); },
-             .watch =
-                 [&](int64_t step) {
-                   progress_.show(progress, done + part * static_cast<double>(step) / static_cast<double>(run.steps));
-                 }});
+      run.routine ? run.routine(supervision) : train(run, context_.data(run.images), supervision);
   progress_.clear();
   if (!outcome) return apps::interrupted() ? End::interrupted : End::out_of_time;
   context_.ledger().add(key, context_.settings(run), *outcome);

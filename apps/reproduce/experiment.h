@@ -32,6 +32,14 @@ std::vector<Run> runs_figure_3a(const Context&);
 void read_figure_3a(const Context&, Report&);
 std::vector<Run> runs_figure_3b(const Context&);
 void read_figure_3b(const Context&, Report&);
+std::vector<Run> runs_figure_4a(const Context&);
+void read_figure_4a(const Context&, Report&);
+std::vector<Run> runs_figure_4b(const Context&);
+void read_figure_4b(const Context&, Report&);
+std::vector<Run> runs_walker_adam(const Context&);
+void read_walker_adam(const Context&, Report&);
+/// What this build lacks for the walker's experiments; null where nothing.
+const char* walker_missing();
 std::vector<Run> runs_figure_5(const Context&);
 void read_figure_5(const Context&, Report&);
 std::vector<Run> runs_figure_a1(const Context&);

@@ -4,7 +4,7 @@
 namespace gradus::reproduce {
 
 std::span<const Experiment> experiments() {
-  static constexpr Experiment all[] = {
+  static const Experiment all[] = {
       {.name = "figure_1",
        .title = "Figure 1: iterations on Booth's and Himmelblau's functions",
        .read = read_figure_1},
@@ -26,6 +26,21 @@ std::span<const Experiment> experiments() {
        .images = Images::cifar10,
        .runs = runs_figure_3b,
        .read = read_figure_3b},
+      {.name = "figure_4a",
+       .title = "Figure 4a: the bipedal walker on rough ground, three optimizers",
+       .runs = runs_figure_4a,
+       .read = read_figure_4a,
+       .missing = walker_missing()},
+      {.name = "figure_4b",
+       .title = "Figure 4b: the bipedal walker among pits and stumps, three optimizers",
+       .runs = runs_figure_4b,
+       .read = read_figure_4b,
+       .missing = walker_missing()},
+      {.name = "walker_adam",
+       .title = "PPO with Adam on BipedalWalker-v3, beside a published score",
+       .runs = runs_walker_adam,
+       .read = read_walker_adam,
+       .missing = walker_missing()},
       {.name = "figure_5",
        .title = "Figure 5: the matrices that FOP learns",
        .images = Images::cifar10,

@@ -29,8 +29,12 @@ bool is_setting(const std::string& name, const apps::Record::Value& value) {
 
 apps::Record Run::settings(const apps::Record& data) const {
   // Raised whenever the training routine changes in a way that changes results.
-  constexpr int64_t routine = 1;
-  apps::Record record{{"routine", routine}};
+  constexpr int64_t version = 1;
+  apps::Record record{{"routine", version}};
+  if (routine) {
+    record.add(other);
+    return record;
+  }
   record.add(data);
   record.add("train_samples", train_samples);
   record.add("test_samples", test_samples);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +14,9 @@
 namespace gradus::reproduce {
 
 enum class Images { none, mnist, cifar10 };
+
+struct Outcome;
+struct Supervision;
 
 struct Run {
   std::string name;  ///< for people: "fop, seed 2"
@@ -28,6 +33,11 @@ struct Run {
   /// own.
   double dense_gain = 0;
   std::vector<std::pair<std::string, double>> lr_factors;  ///< layers with a learning rate of their own: "fc1", 2.5
+
+  /// Where there is one, the training is of another kind than a classifier's: this is its routine, as train() is for
+  /// those, and `other` says all that decides its result. Of the fields above only name, flags.seed and steps count.
+  std::function<std::optional<Outcome>(const Supervision&)> routine = {};
+  apps::Record other = {};
 
   /// Equal settings mean equal results. The number of threads, which decides the last digits, is not among them: it
   /// would keep machines from sharing results.

@@ -1,7 +1,10 @@
 #include "apps/reproduce/statistics.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
+
+#include "core/random.h"
 
 namespace gradus::reproduce {
 namespace {
@@ -54,6 +57,25 @@ PairedDifference paired_difference(std::span<const double> a, std::span<const do
   if (a.size() < 2) return {mean(differences), std::nan("")};
   return {mean(differences),
           student_t_975(static_cast<int64_t>(a.size()) - 1) * standard_deviation(differences) / std::sqrt(n)};
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return n == 0 ? std::nan("") : (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+Interval bootstrap_median(std::span<const double> values) {
+  if (values.empty()) return {std::nan(""), std::nan("")};
+  constexpr size_t resamples = 2000, tail = resamples / 40;  // 2.5 % on either side
+  Generator random(1);
+  std::vector<double> medians, sample(values.size());
+  for (size_t r = 0; r < resamples; ++r) {
+    for (double& value : sample) value = values[random.below(values.size())];
+    medians.push_back(median(sample));
+  }
+  std::sort(medians.begin(), medians.end());
+  return {medians[tail], medians[resamples - 1 - tail]};
 }
 
 size_t settles_at(std::span<const double> values, double part) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace gradus::reproduce {
 
@@ -18,6 +19,14 @@ struct PairedDifference {
   double half_width = 0;  ///< not a number for fewer than two pairs
 };
 PairedDifference paired_difference(std::span<const double> a, std::span<const double> b);
+
+/// The middle value, or the mean of the two in the middle.
+double median(std::vector<double> values);
+/// The 95 % percentile interval of the median over 2,000 resamples with replacement (Efron 1979), equal for equal values.
+struct Interval {
+  double low = 0, high = 0;
+};
+Interval bootstrap_median(std::span<const double> values);
 
 /// The first index from which all values stay within `part` times the last one of it: where a curve has settled.
 size_t settles_at(std::span<const double> values, double part);

@@ -29,6 +29,18 @@ TEST_CASE("a paired difference takes out what the pairs share") {
   CHECK(d.half_width == doctest::Approx(4.3027 / std::sqrt(3.0)).epsilon(1e-4));
 }
 
+// With five values both ends are reached by more than 2.5 % of the resamples; with ten, by those of the third.
+TEST_CASE("the bootstrap interval of a median spans all of five values, and the third to the eighth of ten") {
+  CHECK(median({3, 1, 2}) == 2);
+  CHECK(median({4, 1, 2, 3}) == 2.5);
+  const Interval five = bootstrap_median(std::vector<double>{50, 10, 40, 20, 30});
+  CHECK(five.low == 10);
+  CHECK(five.high == 50);
+  const Interval ten = bootstrap_median(std::vector<double>{10, 9, 8, 7, 6, 5, 4, 3, 2, 1});
+  CHECK(std::abs(ten.low - 3) <= 0.5);
+  CHECK(std::abs(ten.high - 8) <= 0.5);
+}
+
 TEST_CASE("a curve settles where it stays near its end") {
   CHECK(settles_at(std::vector<double>{5, 10, 7, 9.9, 10.1, 10}, 0.02) == 3);
   CHECK(settles_at(std::vector<double>{1, 1}, 0.02) == 0);

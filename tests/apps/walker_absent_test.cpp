@@ -15,4 +15,7 @@ TEST_CASE("without Box2D the walker's programs name what to install") {
   const Program::Result figure = run_program("apps/reproduce/reproduce", {"figure_4a", "--scale", "smoke"});
   CHECK(figure.exit_code == 1);
   CHECK(figure.err.find("libbox2d-dev") != std::string::npos);
+  const Program::Result bench = run_program("apps/bench/bench", {"walker"});
+  CHECK(bench.exit_code == 1);
+  CHECK(bench.err.find("libbox2d-dev") != std::string::npos);
 }

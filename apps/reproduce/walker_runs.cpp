@@ -1,0 +1,126 @@
+#include "apps/reproduce/walker_runs.h"
+
+#include <cmath>
+#include <filesystem>
+
+#include "apps/common/progress.h"
+#include "apps/reproduce/statistics.h"
+#include "apps/reproduce/train.h"
+#include "core/error.h"
+#include "core/parallel.h"
+
+namespace gradus::reproduce {
+namespace {
+
+constexpr int64_t final_episodes = 100;
+constexpr double seconds_between_checkpoints = 20;
+const std::vector<std::string> columns{"iteration", "environment_steps", "episode_return", "evaluation", "best"};
+
+double number(const apps::Record& row, const std::string& name) {
+  for (const auto& [field, value] : row.fields()) {
+    if (field != name) continue;
+    if (std::holds_alternative<int64_t>(value)) return static_cast<double>(std::get<int64_t>(value));
+    return std::get<double>(value);
+  }
+  fail(ErrorKind::value, "reproduce", "a row of the walker's training lacks ", name);
+}
+
+std::optional<Outcome> train_walker(const walker::Plan& plan, const Supervision& supervision) {
+  walker::Training training(plan);
+  Outcome outcome;
+  outcome.threads = num_threads();
+  double seconds_before = 0;
+  if (std::filesystem::exists(supervision.checkpoint))
+    seconds_before = std::stod(training.load(supervision.checkpoint).at("seconds"));
+  const apps::Stopwatch watch;
+  const auto seconds = [&] { return seconds_before + watch.seconds(); };
+  apps::Stopwatch since_saved;
+  const auto save = [&] {
+    training.save(supervision.checkpoint, {{"seconds", apps::exact(seconds())}});
+    since_saved = apps::Stopwatch();
+  };
+  try {
+    while (!training.finished()) {
+      training.iterate();
+      supervision.watch(training.iterations());
+      if (training.finished()) break;
+      if (supervision.stop()) {
+        save();
+        return std::nullopt;
+      }
+      if (since_saved.seconds() > seconds_between_checkpoints) save();
+    }
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::value) throw;
+    outcome.diverged = error.what();
+  }
+  for (const apps::Record& row : training.rows()) {
+    if (std::isnan(number(row, "evaluation"))) continue;
+    std::vector<double> values;
+    for (const std::string& column : columns) values.push_back(number(row, column));
+    outcome.add("curve", columns, values);
+  }
+  outcome.seconds = seconds();
+  outcome.values["best"] = training.best();
+  outcome.values["final_return"] = training.best_iteration() > 0 ? mean(training.play_best(final_episodes)) : -100;
+  return outcome;
+}
+
+}  // namespace
+
+Run walker_run(const std::string& name, const walker::Plan& plan) {
+  Run run{.name = name + ", seed " + std::to_string(plan.settings.seed), .steps = plan.settings.iterations};
+  run.flags.seed = plan.settings.seed;
+  run.other = plan.record();
+  run.routine = [plan](const Supervision& supervision) { return train_walker(plan, supervision); };
+  return run;
+}
+
+std::vector<BestSoFar> best_so_far(const Context& context, const std::vector<Run>& runs) {
+  size_t length = 0;
+  std::vector<const Series*> curves;
+  for (const Run& run : runs) {
+    const auto& series = context.at(run).series;
+    const auto found = series.find("curve");
+    if (found == series.end()) continue;  // it diverged before the first evaluation
+    curves.push_back(&found->second);
+    length = std::max(length, found->second.rows.size());
+  }
+  std::vector<BestSoFar> result;
+  for (size_t i = 0; i < length; ++i) {
+    std::vector<double> values;
+    double iteration = 0;
+    for (const Series* curve : curves) {
+      values.push_back(curve->rows[std::min(i, curve->rows.size() - 1)].back());
+      if (i < curve->rows.size()) iteration = curve->rows[i][0];
+    }
+    const Interval interval = bootstrap_median(values);
+    result.push_back({iteration, median(values), interval.low, interval.high});
+  }
+  return result;
+}
+
+std::vector<apps::Record> records_of(const std::vector<BestSoFar>& curve, const apps::Record& labels) {
+  std::vector<apps::Record> rows;
+  for (const BestSoFar& point : curve) {
+    apps::Record row = labels;
+    row.add({{"iteration", point.iteration}, {"median", point.median}, {"low", point.low}, {"high", point.high}});
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+std::string curve_commands(const std::string& file, const std::vector<std::string>& labels) {
+  std::string commands =
+      "set xlabel 'PPO iteration'\nset ylabel 'best return so far'\nset key bottom right\n"
+      "of(l, c) = strcol(1) eq l ? column(c) : NaN\nset style fill transparent solid 0.2 noborder\nplot ";
+  for (size_t i = 0; i < labels.size(); ++i) {
+    const std::string of = "(of('" + labels[i] + "', ", color = " lc " + std::to_string(i + 1);
+    commands += (i == 0 ? "'" : ", '") + file + ".csv' using 2:" + of + "4)):" + of +
+                "5)) every ::1 with filledcurves" + color + " notitle, '' using 2:" + of +
+                "3)) every ::1 with lines lw 2" + color + " title '" + labels[i] + "'";
+  }
+  return commands + "\n";
+}
+
+}  // namespace gradus::reproduce

@@ -1,0 +1,61 @@
+// The walker's experiments at smoke scale: their files, and that they go on where they were stopped.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tests/apps/program.h"
+#include "tests/data/temporary_folder.h"
+
+using namespace gradus;
+
+namespace {
+
+constexpr const char* program = "apps/reproduce/reproduce";
+
+}  // namespace
+
+TEST_CASE("figure_4a, figure_4b and walker_adam run at smoke scale and show their tables and curves") {
+  const TemporaryFolder folder;
+  const Program::Result result =
+      run_program(program, {"figure_4a", "figure_4b", "walker_adam", "--scale", "smoke", "--out", folder / "results"});
+  CAPTURE(result.err);
+  REQUIRE(result.exit_code == 0);
+  for (const std::string name : {"figure_4a", "figure_4b", "walker_adam"}) {
+    CAPTURE(name);
+    const std::string results = folder / ("results/" + name + "/");
+    const std::vector<std::string> curves = lines_of(read_file(results + "curves.csv"));
+    const auto manifest = nlohmann::json::parse(read_file(results + "manifest.json"));
+    CHECK(manifest.at("title").get<std::string>().find("smoke scale") != std::string::npos);
+    const bool figure = name.starts_with("figure");
+    CHECK(curves[0] == (figure ? "optimizer,iteration,median,low,high"
+                               : "seed,environment_steps,episode_return,evaluation,best"));
+    CHECK(curves.size() == (figure ? 1 + 3 * 2 : 1 + 2));
+    CHECK(manifest.at("trainings").size() == (figure ? 6 : 1));
+    CHECK(std::filesystem::exists(results + "curves.gp"));
+    const std::string table = read_file(results + "table.md");
+    for (const char* part : {"fop", "momentum", "adam", "highest"})
+      if (figure) CHECK(contains(table, part));
+    if (!figure) CHECK(contains(table, "| median"));
+  }
+}
+
+TEST_CASE("a walker's training that the budget stops after every iteration goes on as if nothing had been") {
+  const TemporaryFolder folder;
+  const auto command = [&](const char* out, const std::vector<std::string>& more) {
+    std::vector<std::string> words{"walker_adam", "--scale", "smoke", "--out", folder / out};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_program(program, words);
+  };
+  REQUIRE(command("whole", {}).exit_code == 0);
+  int calls = 0;
+  Program::Result result;
+  do {
+    result = command("parts", {"--budget", "1e-9"});
+    REQUIRE(result.exit_code == 0);
+    REQUIRE(++calls < 10);
+  } while (contains(result.err, "the budget is used up in walker_adam"));
+  CHECK(calls == 4);
+  CHECK(read_file(folder / "whole/walker_adam/curves.csv") == read_file(folder / "parts/walker_adam/curves.csv"));
+  CHECK(read_file(folder / "whole/walker_adam/table.md") == read_file(folder / "parts/walker_adam/table.md"));
+}
