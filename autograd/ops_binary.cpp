@@ -21,6 +21,11 @@ Var extremum(const char* name, Tensor y, const Var& a, const Var& b, FirstWins f
                 }));
 }
 
+/// The operand that is a number and not a variable.
+auto number(const char* place, double value) {
+  return [=] { return Attributes{{place, value}}; };
+}
+
 }  // namespace
 
 Var operator-(const Var& x) { return neg(x); }
@@ -69,48 +74,58 @@ Var operator/(const Var& a, const Var& b) {
 }
 
 Var operator+(const Var& a, double b) {
-  return record("add", a.value() + b, {a}, selects([](const Var& gy, Inputs in) { in[0] = gy; }));
+  return record("add", a.value() + b, {a}, selects([](const Var& gy, Inputs in) { in[0] = gy; }), number("second", b));
 }
 
 Var operator-(const Var& a, double b) {
-  return record("sub", a.value() - b, {a}, selects([](const Var& gy, Inputs in) { in[0] = gy; }));
+  return record("sub", a.value() - b, {a}, selects([](const Var& gy, Inputs in) { in[0] = gy; }), number("second", b));
 }
 
 Var operator*(const Var& a, double b) {
-  return record("mul", a.value() * b, {a}, scales([b](const Var& gy, Inputs in) { in[0] = gy * b; }));
+  return record("mul", a.value() * b, {a}, scales([b](const Var& gy, Inputs in) { in[0] = gy * b; }),
+                number("second", b));
 }
 
 Var operator/(const Var& a, double b) {
-  return record("div", a.value() / b, {a}, scales([b](const Var& gy, Inputs in) { in[0] = gy / b; }));
+  return record("div", a.value() / b, {a}, scales([b](const Var& gy, Inputs in) { in[0] = gy / b; }),
+                number("second", b));
 }
 
 Var operator+(double a, const Var& b) { return b + a; }
 
 Var operator-(double a, const Var& b) {
-  return record("sub", a - b.value(), {b}, scales([](const Var& gy, Inputs in) { in[0] = neg(gy); }));
+  return record("sub", a - b.value(), {b}, scales([](const Var& gy, Inputs in) { in[0] = neg(gy); }),
+                number("first", a));
 }
 
 Var operator*(double a, const Var& b) { return b * a; }
 
 Var operator/(double a, const Var& b) {
   Tensor y = a / b.value();
-  return record("div", y, {b}, [b = Saved(b), y = SavedOutput(y)](const Var& gy, Inputs in, Curvature h) {
-    const Var slope = neg(y.get(in) / b.get(in));
-    elementwise(
-        gy, in, h, [&](const Var& g) { return g * slope; }, [&](const Var& g) { return g * slope / b.get(in) * -2.0; });
-  });
+  return record(
+      "div", y, {b},
+      [b = Saved(b), y = SavedOutput(y)](const Var& gy, Inputs in, Curvature h) {
+        const Var slope = neg(y.get(in) / b.get(in));
+        elementwise(
+            gy, in, h, [&](const Var& g) { return g * slope; },
+            [&](const Var& g) { return g * slope / b.get(in) * -2.0; });
+      },
+      number("first", a));
 }
 
 Var pow(const Var& a, double exponent) {
-  return record("pow", pow(a.value(), exponent), {a}, [a = Saved(a), exponent](const Var& gy, Inputs in, Curvature h) {
-    // g times factor a^power; the factor 0 apart: 0 * 0^-1 would be no number.
-    const auto term = [&](const Var& g, double power, double factor) {
-      return factor == 0 ? g * 0.0 : g * (pow(a.get(in), power) * factor);
-    };
-    elementwise(
-        gy, in, h, [&](const Var& g) { return term(g, exponent - 1, exponent); },
-        [&](const Var& g) { return term(g, exponent - 2, exponent * (exponent - 1)); });
-  });
+  return record(
+      "pow", pow(a.value(), exponent), {a},
+      [a = Saved(a), exponent](const Var& gy, Inputs in, Curvature h) {
+        // g times factor a^power; the factor 0 apart: 0 * 0^-1 would be no number.
+        const auto term = [&](const Var& g, double power, double factor) {
+          return factor == 0 ? g * 0.0 : g * (pow(a.get(in), power) * factor);
+        };
+        elementwise(
+            gy, in, h, [&](const Var& g) { return term(g, exponent - 1, exponent); },
+            [&](const Var& g) { return term(g, exponent - 2, exponent * (exponent - 1)); });
+      },
+      number("second", exponent));
 }
 
 Var pow(const Var& a, const Var& b) {
@@ -145,7 +160,10 @@ Var clamp(const Var& x, double low, double high) {
                   const Tensor& value = x.get(in).value();
                   const Tensor outside = logical_or(less(value, low), greater(value, high));
                   in[0] = choose(outside, gy, in, 0, false);
-                }));
+                }),
+                [=] {
+                  return Attributes{{"low", low}, {"high", high}};
+                });
 }
 
 Var where(const Tensor& condition, const Var& a, const Var& b) {

@@ -51,6 +51,15 @@ Tensor window_weights(Pool2dSpec spec, const Shape& x, DType dtype) {
   return whole / avg_pool2d(Tensor::ones({1, 1, x[2], x[3]}, dtype), spec);
 }
 
+auto window(const Pool2dSpec& spec) {
+  return [&spec] {
+    return Attributes{{"kernel", Dims(spec.kernel)},
+                      {"stride", Dims(spec.stride)},
+                      {"padding", Dims(spec.padding)},
+                      {"count_padding", int64_t{spec.count_padding}}};
+  };
+}
+
 }  // namespace
 
 Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& spec, bool relu) {
@@ -68,21 +77,32 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& s
                   }
                   if (in.needs(0)) in[0] = grad_input(g, w.get(in), spec, in.shape(0));
                   if (in.needs(1)) in[1] = grad_weight(g, x.get(in), spec, in.shape(1));
-                }));
+                }),
+                [&] {
+                  return Attributes{{"stride", Dims(spec.stride)},
+                                    {"padding", Dims(spec.padding)},
+                                    {"dilation", Dims(spec.dilation)},
+                                    {"groups", spec.groups},
+                                    {"relu", int64_t{relu}}};
+                });
 }
 
 Var max_pool2d(const Var& x, const Pool2dSpec& spec) {
   MaxPooled y = max_pool2d(x.value(), spec);
   return record("max_pool2d", std::move(y.values), {x}, selects([index = std::move(y.index)](const Var& gy, Inputs in) {
                   in[0] = max_scatter(gy, index, in.shape(0));
-                }));
+                }),
+                window(spec));
 }
 
 Var avg_pool2d(const Var& x, const Pool2dSpec& spec) {
-  return record("avg_pool2d", avg_pool2d(x.value(), spec), {x}, [spec](const Var& gy, Inputs in, Curvature h) {
-    in[0] = avg_backward(gy, spec, in.shape(0));
-    if (h) h[0] = avg_backward(h.y() * window_weights(spec, in.shape(0), gy.dtype()), spec, in.shape(0));
-  });
+  return record(
+      "avg_pool2d", avg_pool2d(x.value(), spec), {x},
+      [spec](const Var& gy, Inputs in, Curvature h) {
+        in[0] = avg_backward(gy, spec, in.shape(0));
+        if (h) h[0] = avg_backward(h.y() * window_weights(spec, in.shape(0), gy.dtype()), spec, in.shape(0));
+      },
+      window(spec));
 }
 
 Var global_avg_pool2d(const Var& x) {

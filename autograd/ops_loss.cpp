@@ -42,35 +42,45 @@ Tensor target_distribution(const Tensor& index, const Shape& logits, double smoo
 
 Var softmax(const Var& x, int64_t dim) {
   Tensor s = softmax(x.value(), dim);
-  return record("softmax", s, {x}, [s = SavedOutput(s), dim](const Var& gy, Inputs in, Curvature h) {
-    const Var y = s.get(in);
-    in[0] = recording() ? y * (gy - sum(gy * y, {dim}, true)) : softmax_backward(gy.value(), y.value(), dim, false);
-    if (!h) return;
-    if (h.elementwise_softmax()) {
-      const Var slope = y * (1.0 - y);
-      h[0] = h.y() * square(slope) + gy * slope * (1.0 - y * 2.0);
-      return;
-    }
-    const Var squared = square(y);  // dy_i/dx_j = y_i (1{i = j} - y_j)
-    h[0] = squared * ((1.0 - y * 2.0) * h.y() + sum(squared * h.y(), {dim}, true));
-    if (h.bends()) h[0] = h[0] + in[0] * (1.0 - y * 2.0);
-  });
+  return record(
+      "softmax", s, {x},
+      [s = SavedOutput(s), dim](const Var& gy, Inputs in, Curvature h) {
+        const Var y = s.get(in);
+        in[0] = recording() ? y * (gy - sum(gy * y, {dim}, true)) : softmax_backward(gy.value(), y.value(), dim, false);
+        if (!h) return;
+        if (h.elementwise_softmax()) {
+          const Var slope = y * (1.0 - y);
+          h[0] = h.y() * square(slope) + gy * slope * (1.0 - y * 2.0);
+          return;
+        }
+        const Var squared = square(y);  // dy_i/dx_j = y_i (1{i = j} - y_j)
+        h[0] = squared * ((1.0 - y * 2.0) * h.y() + sum(squared * h.y(), {dim}, true));
+        if (h.bends()) h[0] = h[0] + in[0] * (1.0 - y * 2.0);
+      },
+      [=] {
+        return Attributes{{"dim", dim}};
+      });
 }
 
 Var log_softmax(const Var& x, int64_t dim) {
   Tensor s = log_softmax(x.value(), dim);
-  return record("log_softmax", s, {x}, [s = SavedOutput(s), dim](const Var& gy, Inputs in, Curvature h) {
-    const Var y = s.get(in);
-    in[0] = recording() ? gy - exp(y) * sum(gy, {dim}, true) : softmax_backward(gy.value(), y.value(), dim, true);
-    if (!h) return;
-    const Var p = exp(y), variance = p * (1.0 - p);
-    if (h.elementwise_softmax()) {
-      h[0] = h.y() * square(1.0 - p) - gy * variance;
-      return;
-    }
-    // dy_i/dx_j = 1{i = j} - p_j. A logarithm of a softmax is part of a loss: its second derivative always counts.
-    h[0] = (1.0 - p * 2.0) * h.y() + square(p) * sum(h.y(), {dim}, true) - sum(gy, {dim}, true) * variance;
-  });
+  return record(
+      "log_softmax", s, {x},
+      [s = SavedOutput(s), dim](const Var& gy, Inputs in, Curvature h) {
+        const Var y = s.get(in);
+        in[0] = recording() ? gy - exp(y) * sum(gy, {dim}, true) : softmax_backward(gy.value(), y.value(), dim, true);
+        if (!h) return;
+        const Var p = exp(y), variance = p * (1.0 - p);
+        if (h.elementwise_softmax()) {
+          h[0] = h.y() * square(1.0 - p) - gy * variance;
+          return;
+        }
+        // dy_i/dx_j = 1{i = j} - p_j. A logarithm of a softmax is part of a loss: its second derivative always counts.
+        h[0] = (1.0 - p * 2.0) * h.y() + square(p) * sum(h.y(), {dim}, true) - sum(gy, {dim}, true) * variance;
+      },
+      [=] {
+        return Attributes{{"dim", dim}};
+      });
 }
 
 Var dropout(const Var& x, double p, const RandomKey& key) {

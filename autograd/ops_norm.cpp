@@ -56,25 +56,29 @@ void frozen_curvature(Inputs in, Curvature h, const Var& x, const Var& weight, c
 /// layer_norm() of a matrix [rows, columns].
 Var normalize_rows(const Var& x, const Var& weight, const Var& bias, double eps) {
   Normalized y = layer_norm(x.value(), weight.value(), bias.value(), eps);
-  return record("layer_norm", std::move(y.values), {x, weight, bias},
-                [x = Saved(x), w = Saved(weight), mean = std::move(y.mean), rstd = std::move(y.rstd), eps](
-                    const Var& gy, Inputs in, Curvature h) {
-                  const Var &input = x.get(in), &weight = w.get(in);
-                  if (h)
-                    frozen_curvature(in, h, input, weight, unsqueeze(mean, 1), unsqueeze(rstd, 1),
-                                     [](const Var& parameter) { return parameter; }, {0});
-                  if (!recording()) {
-                    NormGradients g = layer_norm_backward(gy.value(), input.value(), weight.value(), mean, rstd);
-                    in[0] = std::move(g.input);
-                    in[1] = std::move(g.weight);
-                    in[2] = std::move(g.bias);
-                    return;
-                  }
-                  const Standardized s = standardize(input, {1}, eps);
-                  if (in.needs(0)) in[0] = standardize_grad(weight.defined() ? gy * weight : gy, s, {1});
-                  if (in.needs(1)) in[1] = sum(gy * s.values, {0});
-                  if (in.needs(2)) in[2] = sum(gy, {0});
-                });
+  return record(
+      "layer_norm", std::move(y.values), {x, weight, bias},
+      [x = Saved(x), w = Saved(weight), mean = std::move(y.mean), rstd = std::move(y.rstd), eps](
+          const Var& gy, Inputs in, Curvature h) {
+        const Var &input = x.get(in), &weight = w.get(in);
+        if (h)
+          frozen_curvature(in, h, input, weight, unsqueeze(mean, 1), unsqueeze(rstd, 1),
+                           [](const Var& parameter) { return parameter; }, {0});
+        if (!recording()) {
+          NormGradients g = layer_norm_backward(gy.value(), input.value(), weight.value(), mean, rstd);
+          in[0] = std::move(g.input);
+          in[1] = std::move(g.weight);
+          in[2] = std::move(g.bias);
+          return;
+        }
+        const Standardized s = standardize(input, {1}, eps);
+        if (in.needs(0)) in[0] = standardize_grad(weight.defined() ? gy * weight : gy, s, {1});
+        if (in.needs(1)) in[1] = sum(gy * s.values, {0});
+        if (in.needs(2)) in[2] = sum(gy, {0});
+      },
+      [=] {
+        return Attributes{{"eps", eps}};
+      });
 }
 
 /// A parameter of layer_norm as the row that normalize_rows() expects.
@@ -122,24 +126,27 @@ Var batch_norm(const Var& x, const Var& weight, const Var& bias, double eps, Bat
 Var batch_norm_apply(const Var& x, const Var& weight, const Var& bias, const Tensor& mean, const Tensor& variance,
                      double eps) {
   const Tensor rstd = rsqrt(variance + eps);
-  return record("batch_norm_apply", batch_norm_apply(x.value(), weight.value(), bias.value(), mean, rstd),
-                {x, weight, bias},
-                [x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad()), mean = Saved(mean), rstd](
-                    const Var& gy, Inputs in, Curvature h) {
-                  const Dims dims = around_channels(gy.rank());
-                  const auto per = [&](const Var& parameter) { return per_channel("batch_norm_apply", parameter, gy); };
-                  const Var scale = per(rstd);
-                  if (h) frozen_curvature(in, h, x.get(in), w.get(in), per(mean.get(in)), scale, per, dims);
-                  if (in.needs(0)) {
-                    const Var& weight = w.get(in);
-                    in[0] = gy * (weight.defined() ? scale * per(weight) : scale);
-                  }
-                  if (in.needs(1)) {
-                    const Var centred = x.get(in) - per(mean.get(in));
-                    in[1] = sum(gy * (centred * scale), dims);
-                  }
-                  if (in.needs(2)) in[2] = sum(gy, dims);
-                });
+  return record(
+      "batch_norm_apply", batch_norm_apply(x.value(), weight.value(), bias.value(), mean, rstd), {x, weight, bias},
+      [x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad()), mean = Saved(mean), rstd](
+          const Var& gy, Inputs in, Curvature h) {
+        const Dims dims = around_channels(gy.rank());
+        const auto per = [&](const Var& parameter) { return per_channel("batch_norm_apply", parameter, gy); };
+        const Var scale = per(rstd);
+        if (h) frozen_curvature(in, h, x.get(in), w.get(in), per(mean.get(in)), scale, per, dims);
+        if (in.needs(0)) {
+          const Var& weight = w.get(in);
+          in[0] = gy * (weight.defined() ? scale * per(weight) : scale);
+        }
+        if (in.needs(1)) {
+          const Var centred = x.get(in) - per(mean.get(in));
+          in[1] = sum(gy * (centred * scale), dims);
+        }
+        if (in.needs(2)) in[2] = sum(gy, dims);
+      },
+      [&] {
+        return Attributes{{"mean", mean}, {"variance", variance}, {"eps", eps}};
+      });
 }
 
 Var layer_norm(const Var& x, const Shape& normalized, const Var& weight, const Var& bias, double eps) {

@@ -14,6 +14,10 @@ void share_gradient(const Var& gy, Inputs in, Curvature h, const Tensor& x, cons
   if (h) h[0] = expand_reduced(h.y(), x.shape(), dims) * square(share);
 }
 
+auto reduction(const Dims& dims, bool keep_dims) {
+  return [&dims, keep_dims] { return Attributes{{"dims", dims}, {"keep_dims", int64_t{keep_dims}}}; };
+}
+
 }  // namespace
 
 Shape kept_shape(const Shape& shape, const Dims& dims) {
@@ -28,30 +32,40 @@ Var expand_reduced(const Var& gy, const Shape& shape, const Dims& dims) {
 
 Var sum(const Var& x, const Dims& dims, bool keep_dims) {
   return record("sum", sum(x.value(), dims, keep_dims), {x},
-                selects([dims](const Var& gy, Inputs in) { in[0] = expand_reduced(gy, in.shape(0), dims); }));
+                selects([dims](const Var& gy, Inputs in) { in[0] = expand_reduced(gy, in.shape(0), dims); }),
+                reduction(dims, keep_dims));
 }
 
 Var mean(const Var& x, const Dims& dims, bool keep_dims) {
   Tensor y = mean(x.value(), dims, keep_dims);
   const double share = static_cast<double>(y.numel()) / static_cast<double>(x.value().numel());
-  return record("mean", std::move(y), {x}, [dims, share](const Var& gy, Inputs in, Curvature h) {
-    in[0] = expand_reduced(gy * share, in.shape(0), dims);
-    if (h) h[0] = expand_reduced(h.y() * (share * share), in.shape(0), dims);
-  });
+  return record(
+      "mean", std::move(y), {x},
+      [dims, share](const Var& gy, Inputs in, Curvature h) {
+        in[0] = expand_reduced(gy * share, in.shape(0), dims);
+        if (h) h[0] = expand_reduced(h.y() * (share * share), in.shape(0), dims);
+      },
+      reduction(dims, keep_dims));
 }
 
 Var max(const Var& x, const Dims& dims, bool keep_dims) {
   Tensor y = max(x.value(), dims, keep_dims);
-  return record("max", y, {x}, [x = Saved(x), y = SavedOutput(y), dims](const Var& gy, Inputs in, Curvature h) {
-    share_gradient(gy, in, h, x.get(in).value(), y.get(in).value(), dims);
-  });
+  return record(
+      "max", y, {x},
+      [x = Saved(x), y = SavedOutput(y), dims](const Var& gy, Inputs in, Curvature h) {
+        share_gradient(gy, in, h, x.get(in).value(), y.get(in).value(), dims);
+      },
+      reduction(dims, keep_dims));
 }
 
 Var min(const Var& x, const Dims& dims, bool keep_dims) {
   Tensor y = min(x.value(), dims, keep_dims);
-  return record("min", y, {x}, [x = Saved(x), y = SavedOutput(y), dims](const Var& gy, Inputs in, Curvature h) {
-    share_gradient(gy, in, h, x.get(in).value(), y.get(in).value(), dims);
-  });
+  return record(
+      "min", y, {x},
+      [x = Saved(x), y = SavedOutput(y), dims](const Var& gy, Inputs in, Curvature h) {
+        share_gradient(gy, in, h, x.get(in).value(), y.get(in).value(), dims);
+      },
+      reduction(dims, keep_dims));
 }
 
 Var sum_to(const Var& x, const Shape& shape) {

@@ -154,7 +154,9 @@ Var relu_grad(const Var& gy, const Var& y) {
 Var leaky_relu(const Var& x, double slope) {
   return record(
       "leaky_relu", leaky_relu(x.value(), slope), {x},
-      scales([x = Saved(x), slope](const Var& gy, Inputs in) { in[0] = leaky_relu_grad(gy, x.get(in), slope); }));
+      scales([x = Saved(x), slope](const Var& gy, Inputs in) { in[0] = leaky_relu_grad(gy, x.get(in), slope); }), [=] {
+        return Attributes{{"slope", slope}};
+      });
 }
 
 Var gelu(const Var& x) {

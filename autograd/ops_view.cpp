@@ -4,6 +4,17 @@
 #include "core/error.h"
 
 namespace gradus {
+namespace {
+
+/// 0, 1, ..., rank - 1 with a and b exchanged.
+Dims swapped(int rank, int64_t a, int64_t b) {
+  Dims order;
+  for (int d = 0; d < rank; ++d) order.push_back(d);
+  std::swap(order[normalize_dim("transpose", a, rank)], order[normalize_dim("transpose", b, rank)]);
+  return order;
+}
+
+}  // namespace
 
 Var reshape(const Var& x, const Shape& shape) {
   return record("reshape", reshape(x.value(), shape), {x},
@@ -17,7 +28,9 @@ Var flatten(const Var& x, int64_t from) {
 
 Var transpose(const Var& x, int64_t a, int64_t b) {
   return record("transpose", transpose(x.value(), a, b), {x},
-                selects([a, b](const Var& gy, Inputs in) { in[0] = transpose(gy, a, b); }));
+                selects([a, b](const Var& gy, Inputs in) { in[0] = transpose(gy, a, b); }), [=, rank = x.rank()] {
+                  return Attributes{{"order", swapped(rank, a, b)}};
+                });
 }
 
 Var permute(const Var& x, const Dims& order) {
@@ -25,12 +38,18 @@ Var permute(const Var& x, const Dims& order) {
                   Dims inverse = order;
                   for (int i = 0; i < order.rank(); ++i) inverse[normalize_dim("permute", order[i], order.rank())] = i;
                   in[0] = permute(gy, inverse);
-                }));
+                }),
+                [&] {
+                  return Attributes{{"order", order}};
+                });
 }
 
 Var slice(const Var& x, int64_t dim, int64_t begin, int64_t end, int64_t step) {
   return record("slice", slice(x.value(), dim, begin, end, step), {x},
-                selects([=](const Var& gy, Inputs in) { in[0] = slice_grad(gy, in.shape(0), dim, begin, end, step); }));
+                selects([=](const Var& gy, Inputs in) { in[0] = slice_grad(gy, in.shape(0), dim, begin, end, step); }),
+                [=] {
+                  return Attributes{{"dim", dim}, {"begin", begin}, {"end", end}, {"step", step}};
+                });
 }
 
 Var slice_grad(const Var& gy, const Shape& shape, int64_t dim, int64_t begin, int64_t end, int64_t step) {
@@ -49,7 +68,10 @@ Var select(const Var& x, int64_t dim, int64_t position) {
                   const int d = normalize_dim("select", dim, shape.rank());
                   const int64_t begin = position < 0 ? position + shape[d] : position;
                   in[0] = slice_grad(unsqueeze(gy, d), shape, d, begin, begin + 1, 1);
-                }));
+                }),
+                [=] {
+                  return Attributes{{"dim", dim}, {"position", position}};
+                });
 }
 
 Var squeeze(const Var& x, int64_t dim) {
@@ -77,7 +99,10 @@ Var concat(std::span<const Var> parts, int64_t dim) {
                   for (size_t i = 0, begin = 0; i < in.size(); begin += static_cast<size_t>(extents[i++]))
                     if (in.needs(i))
                       in[i] = slice(gy, dim, static_cast<int64_t>(begin), static_cast<int64_t>(begin) + extents[i]);
-                }));
+                }),
+                [=] {
+                  return Attributes{{"dim", dim}};
+                });
 }
 
 Var concat(const std::vector<Var>& parts, int64_t dim) { return concat(std::span<const Var>(parts), dim); }
@@ -96,7 +121,10 @@ Var pad(const Var& x, const Dims& before, const Dims& after, double value) {
                   in[0] = gy;
                   for (int d = 0; d < before.rank(); ++d)
                     if (before[d] != 0 || after[d] != 0) in[0] = slice(in[0], d, before[d], before[d] + in.shape(0)[d]);
-                }));
+                }),
+                [&] {
+                  return Attributes{{"before", before}, {"after", after}, {"value", value}};
+                });
 }
 
 Var contiguous(const Var& x, Layout layout) {

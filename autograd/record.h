@@ -23,6 +23,7 @@
 
 #include "autograd/curvature.h"
 #include "autograd/node.h"
+#include "autograd/trace.h"
 #include "autograd/variable.h"
 
 namespace gradus {
@@ -140,6 +141,7 @@ class VarRef {
   VarRef(const Var& var) : var_(&var) {}  // NOLINT(google-explicit-constructor)
   const NodePtr& node() const { return var_->node(); }
   bool requires_grad() const { return var_->requires_grad(); }
+  const Var& var() const { return *var_; }
 
  private:
   const Var* var_;
@@ -179,27 +181,37 @@ class FunctionNode final : public Node {
   Links links_;
 };
 
-template <class Links, class Refs, class F>
-Var record(const char* name, Tensor&& output, const Refs& inputs, F&& function) {
+template <class Links, class Refs, class F, class Describe>
+Var record(const char* name, Tensor&& output, const Refs& inputs, F&& function, const Describe& describe) {
   bool needed = false;
   for (const auto& input : inputs) needed = needed || input.requires_grad();
   if (!needed || !recording()) return Var(std::move(output));
   NodePtr node(new FunctionNode<F, Links>(name, output, inputs, std::move(function)));
-  return Var(std::move(output), std::move(node));
+  Var y(std::move(output), std::move(node));
+  if (tracing()) {
+    std::vector<Var> vars;
+    for (const VarRef input : inputs) vars.push_back(input.var());
+    trace({name, vars, y, describe()});
+  }
+  return y;
 }
+
+struct NoAttributes {
+  Attributes operator()() const { return {}; }
+};
 }  // namespace detail
 
 /// `output` as a variable whose gradient is given by `function(gy, Inputs)`, and with a third argument, a Curvature,
 /// also its curvature; a constant where no input requires a gradient or nothing is being recorded. An input may be
-/// undefined.
-template <size_t N, class F>
-Var record(const char* name, Tensor output, const VarRef (&inputs)[N], F function) {
-  return detail::record<std::array<NodePtr, N>>(name, std::move(output), inputs, std::move(function));
+/// undefined. `describe` returns the Attributes that a Tracer sees.
+template <size_t N, class F, class Describe = detail::NoAttributes>
+Var record(const char* name, Tensor output, const VarRef (&inputs)[N], F function, const Describe& describe = {}) {
+  return detail::record<std::array<NodePtr, N>>(name, std::move(output), inputs, std::move(function), describe);
 }
 /// The same for a number of inputs that is known only when it runs.
-template <class F>
-Var record(const char* name, Tensor output, std::span<const Var> inputs, F function) {
-  return detail::record<std::vector<NodePtr>>(name, std::move(output), inputs, std::move(function));
+template <class F, class Describe = detail::NoAttributes>
+Var record(const char* name, Tensor output, std::span<const Var> inputs, F function, const Describe& describe = {}) {
+  return detail::record<std::vector<NodePtr>>(name, std::move(output), inputs, std::move(function), describe);
 }
 
 }  // namespace gradus
