@@ -60,6 +60,14 @@ void open_locked(const std::string& path, Descriptor& file) {
   }
 }
 
+void write_all(int descriptor, const std::string& path, const void* from, size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    const ssize_t n = ::write(descriptor, static_cast<const char*>(from) + done, std::min(bytes - done, max_transfer));
+    if (n < 0 && errno != EINTR) fail_system("write", path);
+    if (n > 0) done += static_cast<size_t>(n);
+  }
+}
+
 void sync_folder(const std::string& path) {
   Descriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.get() < 0) fail_system("open the folder", path);
@@ -95,13 +103,16 @@ void FileReader::read(void* to, size_t bytes) {
   }
 }
 
-void FileWriter::write(const void* from, size_t bytes) {
-  for (size_t done = 0; done < bytes;) {
-    const ssize_t n = ::write(descriptor_, static_cast<const char*>(from) + done, std::min(bytes - done, max_transfer));
-    if (n < 0 && errno != EINTR) fail_system("write", path_);
-    if (n > 0) done += static_cast<size_t>(n);
-  }
+void FileWriter::write(const void* from, size_t bytes) { write_all(descriptor_, path_, from, bytes); }
+
+FileAppender::FileAppender(const std::string& path)
+    : path_(path), descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666)) {
+  if (descriptor_ < 0) fail_system("create", path_);
 }
+
+FileAppender::~FileAppender() { ::close(descriptor_); }
+
+void FileAppender::append(std::string_view record) { write_all(descriptor_, path_, record.data(), record.size()); }
 
 std::string read_file(const std::string& path) {
   FileReader file(path);

@@ -43,6 +43,24 @@ class FileWriter {
   int descriptor_;
 };
 
+/// A new file that grows by whole records: what append() was given is in the file when it returns, however the program
+/// ends. Errors are ErrorKind::io and name the file.
+class FileAppender {
+ public:
+  /// Throws where there is a file of this name.
+  explicit FileAppender(const std::string& path);
+  ~FileAppender();
+  FileAppender(const FileAppender&) = delete;
+  FileAppender& operator=(const FileAppender&) = delete;
+
+  const std::string& path() const { return path_; }
+  void append(std::string_view record);
+
+ private:
+  std::string path_;
+  int descriptor_;
+};
+
 /// The whole content. Throws ErrorKind::io naming the file.
 std::string read_file(const std::string& path);
 

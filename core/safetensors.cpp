@@ -12,8 +12,6 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "core/kernels.h"
-#include "core/ops.h"
 
 namespace gradus::safetensors {
 namespace {
@@ -187,14 +185,12 @@ class Parser {
   }
 
   Tensor read_tensor(const Entry& entry) {
-    Tensor tensor = Tensor::empty(entry.shape, entry.dtype);
     std::vector<char> bytes(entry.end - entry.begin);
     file_.read(bytes.data(), bytes.size());
     if (entry.dtype == DType::boolean &&
         std::any_of(bytes.begin(), bytes.end(), [](char b) { return b != 0 && b != 1; }))
       reject("tensor ", quoted(entry.name), " of dtype BOOL has a byte that is neither 0 nor 1");
-    if (!bytes.empty()) device::upload(tensor.raw(), bytes.data(), bytes.size());
-    return tensor;
+    return Tensor::from_bytes(bytes.data(), entry.shape, entry.dtype);
   }
 
   FileReader file_;
@@ -256,11 +252,8 @@ void save(const std::string& path, const std::map<std::string, Tensor>& tensors,
     const uint64_t length = header.size();
     file.write(&length, sizeof length);
     file.write(header);
-    std::vector<char> bytes;
     for (Item item : items) {
-      const Tensor tensor = contiguous(item->second);
-      bytes.resize(bytes_of(tensor));
-      if (!bytes.empty()) device::download(bytes.data(), tensor.raw(), bytes.size());
+      const std::vector<char> bytes = item->second.to_bytes();
       file.write(bytes.data(), bytes.size());
     }
   });

@@ -144,6 +144,19 @@ std::vector<T> Tensor::to_vector() const {
   return values;
 }
 
+std::vector<char> Tensor::to_bytes() const {
+  const Tensor source = row_major(*this);
+  std::vector<char> bytes(static_cast<size_t>(numel()) * size_of(dtype_));
+  if (!bytes.empty()) device::download(bytes.data(), source.raw(), bytes.size());
+  return bytes;
+}
+
+Tensor Tensor::from_bytes(const void* bytes, const Shape& shape, DType dtype) {
+  Tensor out = empty(shape, dtype);
+  if (out.numel() > 0) device::upload(out.raw(), bytes, static_cast<size_t>(out.numel()) * size_of(dtype));
+  return out;
+}
+
 double Tensor::item() const {
   if (!defined() || numel() != 1)
     fail(ErrorKind::shape, "item", "needs a tensor of one element, but the shape is ", shape_);

@@ -74,6 +74,9 @@ class Tensor {
   /// Row-major copy on the host.
   template <class T>
   std::vector<T> to_vector() const;
+  /// Row-major copy of the elements' bytes on the host, and the inverse, which reads numel(shape) elements.
+  std::vector<char> to_bytes() const;
+  static Tensor from_bytes(const void* bytes, const Shape& shape, DType dtype);
   /// The value of a one-element tensor of any dtype.
   double item() const;
 

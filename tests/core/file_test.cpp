@@ -24,6 +24,17 @@ TEST_CASE("what is written is read back, zeros and line ends included") {
   CHECK(read_file(path).empty());
 }
 
+TEST_CASE("an appended record is in the file at once, and another file of the name is not touched") {
+  const TemporaryFolder folder;
+  FileAppender file(folder / "x");
+  file.append("one");
+  CHECK(read_file(folder / "x") == "one");
+  file.append("two");
+  CHECK(read_file(folder / "x") == "onetwo");
+  CHECK(contains(error_of([&] { FileAppender(folder / "x"); }), "cannot create " + folder / "x" + ": File exists"));
+  CHECK(read_file(folder / "x") == "onetwo");
+}
+
 TEST_CASE("a write that throws half-way leaves the old content and no temporary file") {
   const TemporaryFolder folder;
   const std::string path = folder / "x";

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/ops.h"
 
 using namespace gradus;
 
@@ -88,4 +89,12 @@ TEST_CASE("printing shows dtype, shape and values") {
   std::ostringstream out;
   out << Tensor::from<int64_t>({1, 2, 3, 4}, {2, 2});
   CHECK(out.str() == "int64 [2,2]\n  1 2\n  3 4");
+}
+
+TEST_CASE("bytes are row-major whatever the layout, and come back by shape and dtype") {
+  const Tensor x = transpose(Tensor::from<uint8_t>({1, 2, 3, 4, 5, 6}, {2, 3}), 0, 1);
+  const std::vector<char> bytes = x.to_bytes();
+  CHECK(bytes == std::vector<char>{1, 4, 2, 5, 3, 6});
+  CHECK(Tensor::from_bytes(bytes.data(), {3, 2}, DType::uint8).to_vector<uint8_t>() == x.to_vector<uint8_t>());
+  CHECK(Tensor::from_bytes(nullptr, {0, 2}, DType::float32).shape() == Shape{0, 2});
 }
