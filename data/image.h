@@ -1,4 +1,4 @@
-// Pictures: decoding files into bytes, and resizing.
+// Pictures: decoding files into bytes, resizing, and PNG files of them.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,9 @@ struct Image {
 /// luminance, grey to RGB by repetition, alpha dropped); 0 keeps what the file has. Throws ErrorKind::io.
 Image decode_image(std::span<const uint8_t> bytes, std::string_view name, int64_t channels = 0);
 Image read_image(const std::string& path, int64_t channels = 0);
+
+/// A PNG file. Throws ErrorKind::value where the bytes are not those of an image.
+std::string encode_png(const Image& image);
 
 /// Bilinear with antialiasing, as resample() does it, rounded to bytes. Throws ErrorKind::value for an extent below 1.
 Image resize_image(const Image& image, int64_t height, int64_t width);
