@@ -15,7 +15,8 @@ ORDER = {
     "models": {"layers", "autograd", "core"},
     "optim": {"autograd", "core"},
     "data": {"core"},
-    "apps": {"core", "autograd", "layers", "models", "optim", "data"},
+    "interchange": {"layers", "autograd", "data", "core"},
+    "apps": {"core", "autograd", "layers", "models", "optim", "data", "interchange"},
 }
 KERNEL_FOLDERS = ("core/ref/", "core/cpu/", "core/cuda/")
 KERNELS = KERNEL_FOLDERS + ("core/kernels.h", "core/kernels.inc")

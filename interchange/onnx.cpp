@@ -1,0 +1,51 @@
+// From a trace to a file: names for the values, a form for each operation.
+#include "interchange/onnx.h"
+
+#include "core/file.h"
+#include "interchange/onnx_forms.h"
+#include "interchange/onnx_graph.h"
+#include "interchange/onnx_trace.h"
+
+namespace gradus {
+
+void export_onnx(const std::string& path, Module& model, const Shape& input, const OnnxOptions& options) {
+  const onnx::Trace trace = onnx::trace_model(model, input);
+  onnx::Graph graph;
+  std::map<const void*, std::pair<std::string, Shape>> state;
+  for (const auto& [name, tensor] : model.state()) {
+    state[tensor.raw()] = {name, tensor.shape()};
+    graph.reserve(name);
+  }
+  graph.reserve(options.input);
+  graph.reserve(options.output);
+  const std::function<std::string(const Tensor&)> named = [&](const Tensor& tensor) {
+    const auto found = state.find(tensor.raw());
+    const bool whole = found != state.end() && found->second.second == tensor.shape();
+    return whole ? graph.initializer(found->second.first, tensor) : graph.constant(tensor);
+  };
+
+  std::vector<std::string> names(trace.values.size());
+  names[static_cast<size_t>(trace.input)] = options.input;
+  const auto name_of = [&](int value) {
+    if (value < 0) return std::string();
+    std::string& name = names[static_cast<size_t>(value)];
+    if (name.empty()) name = named(trace.values[static_cast<size_t>(value)].var.value());
+    return name;
+  };
+  for (const onnx::Operation& operation : trace.operations) {
+    std::vector<std::string> inputs;
+    for (int value : operation.inputs) inputs.push_back(name_of(value));
+    names[static_cast<size_t>(operation.output)] =
+        onnx::Translation(graph, trace, operation, std::move(inputs), named).translate();
+  }
+  graph.output(name_of(trace.output), options.output);
+
+  const auto port = [&](const std::string& name, int value) {
+    const onnx::Value& v = trace.values[static_cast<size_t>(value)];
+    return onnx::Graph::Port{name, v.var.dtype(), v.shape};
+  };
+  write_file_atomically(
+      path, graph.model(port(options.input, trace.input), port(options.output, trace.output), options.metadata));
+}
+
+}  // namespace gradus

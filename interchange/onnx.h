@@ -1,0 +1,24 @@
+// Models as ONNX files, which other runtimes execute without gradus.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "layers/module.h"
+
+namespace gradus {
+
+struct OnnxOptions {
+  std::string input = "input", output = "output";
+  std::map<std::string, std::string> metadata = {};  ///< what a user of the file must know: how to scale its input
+};
+
+/// Replaces `path` atomically by the model in evaluation mode: opset 17, weights inside under their names in state().
+/// `input` is the shape of a float32 input as in summary(), [1, 3, 32, 32]; its first extent is a batch, which stays
+/// free in the file. The graph is what the tape sees in two runs on random inputs of different batch sizes, so any
+/// model that computes with operations on variables can be exported, and one whose course or constants depend on its
+/// input cannot. Throws ErrorKind::value naming the operation that has no ONNX form or that differs between the runs;
+/// ErrorKind::io where writing fails.
+void export_onnx(const std::string& path, Module& model, const Shape& input, const OnnxOptions& options = {});
+
+}  // namespace gradus

@@ -1,0 +1,108 @@
+#include "interchange/onnx_trace.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "core/error.h"
+#include "core/random.h"
+
+namespace gradus::onnx {
+namespace {
+
+Trace run(Module& model, Shape shape, int64_t batch) {
+  shape[0] = batch;
+  Trace trace;
+  std::map<const Node*, int> numbers;  // nodes live as long as trace.values does
+  const auto number = [&](const Var& var) {
+    if (!var.defined()) return -1;
+    const int next = static_cast<int>(trace.values.size());
+    if (var.requires_grad()) {
+      const auto [found, fresh] = numbers.emplace(var.node().get(), next);
+      if (!fresh) return found->second;
+    }
+    trace.values.push_back({var, var.shape()});
+    return next;
+  };
+  const RandomKey key{.seed = 1, .stream = static_cast<uint64_t>(batch)};
+  const Var input = Var::leaf(random_uniform(shape, 0, 1, key));
+  trace.input = number(input);
+  const Tracer tracer([&](const TracedOperation& operation) {
+    Operation traced{operation.name, {}, 0, operation.attributes};
+    for (const Var& var : operation.inputs) traced.inputs.push_back(number(var));
+    traced.output = number(operation.output);
+    trace.operations.push_back(std::move(traced));
+  });
+  trace.output = number(model(input));
+  return trace;
+}
+
+bool same(const Tensor& a, const Tensor& b) {
+  if (!(a.shape() == b.shape()) || a.dtype() != b.dtype()) return false;
+  return a.raw() == b.raw() || a.to_bytes() == b.to_bytes();
+}
+
+bool same(const Attribute& a, const Attribute& b) {
+  if (std::strcmp(a.name, b.name) != 0 || a.value.index() != b.value.index()) return false;
+  if (const Tensor* tensor = std::get_if<Tensor>(&a.value)) return same(*tensor, std::get<Tensor>(b.value));
+  if (const Dims* dims = std::get_if<Dims>(&a.value)) return *dims == std::get<Dims>(b.value);
+  if (const double* number = std::get_if<double>(&a.value)) return *number == std::get<double>(b.value);
+  return std::get<int64_t>(a.value) == std::get<int64_t>(b.value);
+}
+
+bool same(const Operation& a, const Operation& b) {
+  return std::strcmp(a.name, b.name) == 0 && a.inputs == b.inputs && a.output == b.output &&
+         std::equal(a.attributes.begin(), a.attributes.end(), b.attributes.begin(), b.attributes.end(),
+                    [](const Attribute& x, const Attribute& y) { return same(x, y); });
+}
+
+[[noreturn]] void differs(size_t position, const char* name) {
+  fail(ErrorKind::value, "export_onnx", "operation ", position + 1, " of the model, '", name,
+       "', differs between two inputs of batch sizes 2 and 3: a graph is fixed, so its course and its constants may "
+       "depend neither on the input's values nor on the batch size");
+}
+
+}  // namespace
+
+Trace trace_model(Module& model, const Shape& input) {
+  if (input.empty() || numel(input) < 1)
+    fail(ErrorKind::value, "export_onnx", "the input's shape has a batch extent first and no extent of 0, but it is ",
+         input);
+  if (!recording()) fail(ErrorKind::value, "export_onnx", "needs the tape, but a NoGrad is alive on this thread");
+  const EvalScope evaluation(model);
+  Trace trace = run(model, input, 2);
+  const Trace other = run(model, input, 3);
+
+  for (size_t i = 0; i < trace.operations.size(); ++i) {
+    const Operation& operation = trace.operations[i];
+    bool equal = i < other.operations.size() && same(operation, other.operations[i]);
+    for (int value : operation.inputs) {
+      if (!equal || value < 0) continue;
+      const Var& var = trace.values[static_cast<size_t>(value)].var;
+      if (!var.requires_grad()) equal = same(var.value(), other.values[static_cast<size_t>(value)].var.value());
+    }
+    if (!equal) differs(i, operation.name);
+  }
+  if (other.operations.size() > trace.operations.size())
+    differs(trace.operations.size(), other.operations[trace.operations.size()].name);
+
+  for (size_t i = 0; i < trace.values.size(); ++i) {
+    Shape& shape = trace.values[i].shape;
+    const Shape& second = other.values[i].shape;
+    for (int d = 0; d < shape.rank() && d < second.rank(); ++d)
+      if (shape[d] != second[d]) shape[d] = -1;
+  }
+  // What reaches the output, backwards from it.
+  std::vector<bool> reaches(trace.values.size());
+  reaches[static_cast<size_t>(trace.output)] = true;
+  for (auto op = trace.operations.rbegin(); op != trace.operations.rend(); ++op)
+    for (int value : op->inputs)
+      if (value >= 0 && reaches[static_cast<size_t>(op->output)]) reaches[static_cast<size_t>(value)] = true;
+  if (!reaches[static_cast<size_t>(trace.input)])
+    fail(ErrorKind::value, "export_onnx", "the output of ", model.describe(),
+         " does not come from its input by operations on variables; value() and detach() end the trace");
+  std::erase_if(trace.operations, [&](const Operation& op) { return !reaches[static_cast<size_t>(op.output)]; });
+  return trace;
+}
+
+}  // namespace gradus::onnx

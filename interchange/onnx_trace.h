@@ -1,0 +1,33 @@
+// What a model computes, as a list of operations on numbered values that does not depend on the input.
+#pragma once
+
+#include <vector>
+
+#include "autograd/trace.h"
+#include "layers/module.h"
+
+namespace gradus::onnx {
+
+struct Operation {
+  const char* name;
+  std::vector<int> inputs;  ///< values; -1 where an optional one was not given
+  int output;
+  Attributes attributes;
+};
+
+struct Value {
+  Var var;      ///< in the first run
+  Shape shape;  ///< -1 where the extent depends on the batch size
+};
+
+struct Trace {
+  std::vector<Operation> operations;
+  std::vector<Value> values;
+  int input = 0, output = 0;
+};
+
+/// Runs the model twice in evaluation mode, on random inputs of two batch sizes. Throws ErrorKind::value where the runs
+/// differ in more than extents, or where the output does not come from the input by operations on variables.
+Trace trace_model(Module& model, const Shape& input);
+
+}  // namespace gradus::onnx

@@ -1,0 +1,224 @@
+// Exported models are executed by onnxruntime, or onnx's reference evaluator, and agree with gradus.
+#include "interchange/onnx.h"
+
+#include <map>
+
+#include "core/ops.h"
+#include "core/random.h"
+#include "interchange/npy.h"
+#include "layers/container.h"
+#include "layers/conv.h"
+#include "layers/dropout.h"
+#include "layers/init.h"
+#include "layers/linear.h"
+#include "layers/norm.h"
+#include "layers/pool.h"
+#include "models/all_cnn.h"
+#include "models/mlp.h"
+#include "tests/data/temporary_folder.h"
+#include "tests/interchange/formula.h"
+#include "tests/interchange/read_back.h"
+
+using namespace gradus;
+
+namespace {
+
+/// Models under names, exported with an input of another batch size than those of the trace and the result for it.
+class Exported {
+ public:
+  void add(const std::string& name, Module& model, const Shape& input, double low = -1, double high = 1) {
+    export_onnx(folder_ / (name + ".onnx"), model, input);
+    Shape shape = input;
+    shape[0] = 5;
+    const Tensor x = random_uniform(shape, low, high, {.seed = 4});
+    const EvalScope evaluation(model);
+    save_npy(folder_ / (name + ".input.npy"), x);
+    save_npy(folder_ / (name + ".output.npy"), model(x).value());
+    ++count_;
+  }
+  void add(const std::string& name, std::function<Var(const Var&)> forward, const Shape& input, double low = -1,
+           double high = 1) {
+    Formula model(std::move(forward));
+    add(name, model, input, low, high);
+  }
+
+  /// Every model's result within the tolerance, relative to 1 or the value.
+  void check(double tolerance) {
+    const std::string python = python_with("numpy, onnx");
+    if (python.empty()) return;
+    const nlohmann::json differences = read_back(python, "onnx " + folder_.path().string());
+    CHECK(differences.size() == count_);
+    for (const auto& [name, difference] : differences.items()) {
+      CAPTURE(name);
+      CHECK(difference.get<double>() <= tolerance);
+    }
+  }
+  std::string file(const std::string& name) const { return folder_ / (name + ".onnx"); }
+
+ private:
+  TemporaryFolder folder_;
+  size_t count_ = 0;
+};
+
+/// Running averages other than 0 and 1, as after training.
+void warm_up(Module& model, const Shape& input) {
+  model.train();
+  Shape shape = input;
+  shape[0] = 4;
+  model(random_normal(shape, 0.5, 2, {.seed = 9}));
+}
+
+}  // namespace
+
+TEST_CASE("All-CNN-C and perceptrons agree with onnxruntime to 1e-4") {
+  manual_seed(1);
+  Exported models;
+  for (AllCnnPadding padding : {AllCnnPadding::same, AllCnnPadding::one}) {
+    AllCnn net({.padding = padding});
+    models.add(padding == AllCnnPadding::same ? "all_cnn" : "all_cnn_one", net, {1, 3, 32, 32});
+  }
+  for (Activation activation : {Activation::relu, Activation::leaky_relu, Activation::gelu, Activation::softplus,
+                                Activation::tanh, Activation::sigmoid}) {
+    Mlp net(48, 10, {.hidden = {20, 20}, .activation = activation, .dropout = 0.5});
+    models.add(std::string("mlp_") + name(activation), net, {1, 3, 4, 4});
+  }
+  models.check(1e-4);
+}
+
+TEST_CASE("every layer agrees with onnxruntime") {
+  manual_seed(2);
+  Exported models;
+  const Shape image = {1, 4, 9, 8};
+  const auto add = [&](const std::string& name, auto layer, const Shape& input) {
+    warm_up(layer, input);
+    models.add(name, layer, input);
+  };
+  add("conv", Sequential(Conv2d(4, 6, {.kernel = {3, 2}, .stride = {2, 1}, .padding = {1, 0}, .dilation = {1, 2}})),
+      image);
+  add("conv_groups", Sequential(Conv2d(4, 6, {.kernel = 3, .padding = 1, .groups = 2, .bias = false})), image);
+  add("conv_same",
+      Sequential(Conv2d(4, 6, {.kernel = 3, .stride = 2, .padding = Padding::same, .activation = Activation::gelu})),
+      image);
+  add("pools",
+      Sequential(MaxPool2d({.kernel = 3, .stride = 2, .padding = 1}),
+                 AvgPool2d({.kernel = 2, .stride = 1, .padding = 1}),
+                 AvgPool2d({.kernel = 3, .padding = Padding::same, .count_padding = false})),
+      image);
+  add("norms", Sequential(BatchNorm2d(4), GroupNorm(2, 4), LayerNorm(Shape{4, 9, 8})), image);
+  add("plain norms",
+      Sequential(BatchNorm2d(4, {.affine = false}), GroupNorm(4, 4, {.affine = false}),
+                 LayerNorm(8, {.affine = false})),
+      image);
+  add("dense", Sequential(Flatten(), Linear(288, 7, {.bias = false}), BatchNorm1d(7), Tanh(), Dropout(), Linear(7, 3)),
+      image);
+  add("rows", Sequential(Linear(8, 5), ReLU()), image);
+  add("residual",
+      Sequential(Residual(Sequential(Conv2d(4, 4, {.kernel = 3, .padding = 1}), BatchNorm2d(4)), Activation::relu),
+                 Residual(Sequential(Conv2d(4, 6, {.kernel = 1, .stride = 2})),
+                          Sequential(Conv2d(4, 6, {.kernel = 1, .stride = 2, .bias = false}))),
+                 GlobalAvgPool2d(), Linear(6, 3)),
+      image);
+  models.check(1e-5);
+}
+
+TEST_CASE("every operation that has a form agrees with onnxruntime") {
+  Exported models;
+  const Shape shape = {1, 6};
+  const std::map<std::string, Var (*)(const Var&)> unary = {
+      {"neg", neg},         {"abs", abs},           {"exp", exp},       {"log", log},
+      {"sqrt", sqrt},       {"rsqrt", rsqrt},       {"square", square}, {"reciprocal", reciprocal},
+      {"sin", sin},         {"cos", cos},           {"erf", erf},       {"tanh", tanh},
+      {"sigmoid", sigmoid}, {"softplus", softplus}, {"relu", relu},     {"gelu", gelu},
+      {"silu", silu}};
+  for (const auto& [name, function] : unary) models.add(name, function, shape, 0.5, 2);
+  for (const char* name : {"neg", "abs", "relu", "gelu", "silu", "softplus"})
+    models.add(std::string(name) + "_negative", unary.at(name), shape, -3, 1);
+  models.add(
+      "leaky_relu", [](const Var& x) { return leaky_relu(x, 0.3); }, shape);
+  models.add(
+      "clamp", [](const Var& x) { return clamp(x, -0.5, 0.25); }, shape);
+  const Var row = Tensor::from<float>({1, -2, 3, 0.5f, -1, 2}, {6});
+  models.add(
+      "binary", [=](const Var& x) { return (x + row) * (x - row) / (row + 5.0) + maximum(x, row) - minimum(x, row); },
+      shape);
+  models.add(
+      "numbers", [](const Var& x) { return 2.0 - (3.0 * x + 1.0) / 4.0 - 1.0 / (x - 7.0); }, shape);
+  models.add(
+      "pow", [](const Var& x) { return pow(x, 1.5) + pow(x, x); }, shape, 0.5, 2);
+  const Shape image = {1, 3, 4, 5};
+  models.add(
+      "views",
+      [](const Var& x) {
+        const Var y = permute(transpose(x, 1, -1), {0, -1, 1, 2});
+        return concat({slice(y, 1, 0, 2), slice(y, 1, -1, 100), slice(y, 1, 0, 3, 2)}, 1);
+      },
+      image);
+  models.add(
+      "select", [](const Var& x) { return unsqueeze(squeeze(unsqueeze(select(x, 2, -1), 1), 1), 3); }, image);
+  models.add(
+      "pad",
+      [](const Var& x) {
+        return pad(x, {0, 0, 1, 2}, {0, 1, 0, 3}, 0.5);
+      },
+      image);
+  models.add(
+      "layout", [](const Var& x) { return contiguous(x, Layout::channels_last) * 2.0; }, image);
+  models.add(
+      "reshape",
+      [](const Var& x) {
+        return reshape(x, {x.size(0) * 4, 15});
+      },
+      image);
+  models.add(
+      "flatten", [](const Var& x) { return flatten(x, 2); }, image);
+  models.add(
+      "cast", [](const Var& x) { return cast(x, DType::float64) * 3.0; }, image);
+  models.add(
+      "sums", [](const Var& x) { return sum(x, {2}) + mean(x, {2}) * max(x, {2}) - min(x, {2}); }, image);
+  models.add(
+      "kept",
+      [](const Var& x) {
+        return sum(x, {1, -1}, true) + mean(x, {1, -1}, true);
+      },
+      image);
+  models.add(
+      "all", [](const Var& x) { return max(x) + min(x); }, image);
+  models.add(
+      "softmax", [](const Var& x) { return softmax(x, 1) + log_softmax(x, -1); }, image);
+  const Var matrix = random_uniform({5, 2}, -1, 1, {.seed = 8});
+  models.add(
+      "matmul", [=](const Var& x) { return matmul(x, matrix); }, image);
+  models.add(
+      "input itself", [](const Var& x) { return x; }, image);
+  models.check(1e-5);
+}
+
+TEST_CASE("a file has the model's names, a free batch, and the metadata that it was given") {
+  const std::string python = python_with("onnx");
+  if (python.empty()) return;
+  const TemporaryFolder folder;
+  Sequential net(Conv2d(3, 4, {.kernel = 3}), BatchNorm2d(4), GlobalAvgPool2d(), Linear(4, 2));
+  export_onnx(folder / "x.onnx", net, {1, 3, 8, 8},
+              {.input = "image", .output = "logits", .metadata = {{"std", "0.5"}}});
+  const nlohmann::json info = read_back(python, "onnx-info " + folder / "x.onnx");
+  CHECK(info.at("input") == nlohmann::json::parse(R"(["image",["batch",3,8,8]])"));
+  CHECK(info.at("output") == nlohmann::json::parse(R"(["logits",["batch",2]])"));
+  CHECK(info.at("opset") == 17);
+  CHECK(info.at("metadata").at("std") == "0.5");
+  for (const auto& [name, tensor] : net.state()) {
+    if (name == "1.num_batches_tracked") continue;
+    CAPTURE(name);
+    CHECK(info.at("initializers").contains(name));
+  }
+  CHECK(info.at("initializers").size() == 8);
+}
+
+TEST_CASE("equal models give equal bytes") {
+  const TemporaryFolder folder;
+  for (const char* name : {"a", "b"}) {
+    manual_seed(4);
+    Mlp net(6, 2, {.hidden = {3}});
+    export_onnx(folder / name, net, {1, 6});
+  }
+  CHECK(read_file(folder / "a") == read_file(folder / "b"));
+}

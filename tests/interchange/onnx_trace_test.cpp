@@ -1,0 +1,91 @@
+// What can be traced, what cannot, and what the messages say.
+#include "interchange/onnx_trace.h"
+
+#include <functional>
+
+#include "interchange/onnx.h"
+#include "interchange/onnx_graph.h"
+#include "models/mlp.h"
+#include "tests/data/temporary_folder.h"
+#include "tests/interchange/formula.h"
+
+using namespace gradus;
+
+namespace {
+
+std::string refusal(std::function<Var(const Var&)> forward, const Shape& input = {1, 6}) {
+  const TemporaryFolder folder;
+  Formula model(std::move(forward));
+  const std::string message = error_of([&] { export_onnx(folder / "x.onnx", model, input); });
+  CHECK(contains(message, "[export_onnx] "));
+  CHECK(!std::filesystem::exists(folder / "x.onnx"));
+  return message;
+}
+
+}  // namespace
+
+TEST_CASE("a trace is the operations that reach the output, with the batch free in every shape") {
+  Formula model([](const Var& x) {
+    const Var unused = exp(x);
+    return reshape(relu(x), {x.size(0) * 2, 3});
+  });
+  const onnx::Trace trace = onnx::trace_model(model, {1, 6});
+  REQUIRE(trace.operations.size() == 2);
+  CHECK(std::string(trace.operations[0].name) == "relu");
+  CHECK(std::string(trace.operations[1].name) == "reshape");
+  CHECK(trace.values[static_cast<size_t>(trace.input)].shape == Shape{-1, 6});
+  CHECK(trace.values[static_cast<size_t>(trace.output)].shape == Shape{-1, 3});
+}
+
+TEST_CASE("tracers nest, and the innermost sees") {
+  std::vector<std::string> outer, inner;
+  const Var x = Var::leaf(Tensor::ones({2}));
+  const Tracer first([&](const TracedOperation& op) { outer.emplace_back(op.name); });
+  {
+    const Tracer second([&](const TracedOperation& op) { inner.emplace_back(op.name); });
+    exp(x);
+  }
+  leaky_relu(x, 0.25);
+  CHECK(inner == std::vector<std::string>{"exp"});
+  CHECK(outer == std::vector<std::string>{"leaky_relu"});
+}
+
+TEST_CASE("the model returns to the mode it was in") {
+  const TemporaryFolder folder;
+  Mlp model(6, 2, {.hidden = {3}, .dropout = 0.5});
+  export_onnx(folder / "x.onnx", model, {1, 6});
+  CHECK(model.training());
+}
+
+TEST_CASE("an operation without a form is named") {
+  CHECK(contains(refusal([](const Var& x) {
+                   return gather(x, 0, Tensor::zeros({1, 6}, DType::int64));
+                 }),
+                 "the operation 'gather' has no ONNX form"));
+}
+
+TEST_CASE("a model whose constants or course depend on the input or its batch size is refused") {
+  CHECK(contains(refusal([](const Var& x) { return x * sign(x.value()); }),
+                 "operation 1 of the model, 'mul', differs between two inputs of batch sizes 2 and 3"));
+  CHECK(contains(refusal([](const Var& x) { return x * (1.0 / static_cast<double>(x.size(0))); }), "'mul', differs"));
+  CHECK(contains(refusal([](const Var& x) { return x.size(0) == 3 ? exp(relu(x)) : relu(x); }),
+                 "operation 2 of the model, 'exp', differs"));
+  CHECK(contains(refusal([](const Var& x) { return x.size(0) == 2 ? exp(x) : relu(x); }), "operation 1"));
+  CHECK(contains(refusal([](const Var& x) {
+                   return reshape(matmul(x, transpose(x, 0, 1)), {x.size(0), 1, x.size(0)});
+                 }),
+                 "two extents that depend on the batch size"));
+}
+
+TEST_CASE("a model that leaves the tape is refused") {
+  CHECK(contains(refusal([](const Var& x) { return Var(relu(x.value())); }), "does not come from its input"));
+  CHECK(contains(refusal([](const Var& x) { return x; }, {0, 6}), "no extent of 0, but it is [0,6]"));
+  const NoGrad none;
+  CHECK(contains(refusal([](const Var& x) { return relu(x); }), "a NoGrad is alive"));
+}
+
+TEST_CASE("weights beyond 2 GiB are refused before they are copied") {
+  onnx::Graph graph;
+  const Tensor large = expand(Tensor::zeros({1}), {int64_t{1} << 29});
+  CHECK(contains(error_of([&] { graph.initializer("w", large); }), "2 GiB"));
+}
