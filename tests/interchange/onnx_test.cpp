@@ -15,6 +15,7 @@
 #include "layers/pool.h"
 #include "models/all_cnn.h"
 #include "models/mlp.h"
+#include "models/resnet.h"
 #include "tests/data/temporary_folder.h"
 #include "tests/interchange/formula.h"
 #include "tests/interchange/read_back.h"
@@ -82,6 +83,20 @@ TEST_CASE("All-CNN-C and perceptrons agree with onnxruntime to 1e-4") {
     Mlp net(48, 10, {.hidden = {20, 20}, .activation = activation, .dropout = 0.5});
     models.add(std::string("mlp_") + name(activation), net, {1, 3, 4, 4});
   }
+  models.check(1e-4);
+}
+
+TEST_CASE("ResNet-18 and a bottleneck network agree with onnxruntime to 1e-4") {
+  manual_seed(3);
+  Exported models;
+  const auto add = [&](const char* name, ResNet net, const Shape& input) {
+    warm_up(net, input);
+    models.add(name, net, input);
+  };
+  add("resnet18", resnet18(), {1, 3, 64, 64});
+  add("resnet18_cifar", resnet18(10, {.stem = ResNetStem::cifar, .shortcut = ResNetShortcut::every_stage}),
+      {1, 3, 16, 16});
+  add("bottleneck", ResNet("bottleneck", ResNet::Block::bottleneck, {1, 1, 1, 1}, 5, {}), {1, 3, 32, 32});
   models.check(1e-4);
 }
 
