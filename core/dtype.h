@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <iosfwd>
 
+#include "core/anywhere.h"
+
 namespace gradus {
 
 enum class DType : uint8_t { float32, float64, int32, int64, uint8, boolean, bfloat16 };
@@ -15,12 +17,12 @@ struct bfloat16 {
   uint16_t bits = 0;
 
   bfloat16() = default;
-  explicit bfloat16(float value) {
+  GRADUS_ANYWHERE constexpr explicit bfloat16(float value) {
     const uint32_t u = std::bit_cast<uint32_t>(value);
     const bool is_nan = (u & 0x7fffffffu) > 0x7f800000u;
     bits = is_nan ? static_cast<uint16_t>((u >> 16) | 0x40u) : static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   }
-  explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+  GRADUS_ANYWHERE constexpr explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 };
 
 /// Bytes per element.

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <numbers>
 
+#include "core/anywhere.h"
 #include "core/tensor.h"
 
 namespace gradus {
@@ -19,7 +20,7 @@ struct RandomKey {
 };
 
 /// One Philox block: counter {offset, stream}, key {seed}.
-inline std::array<uint32_t, 4> philox(const RandomKey& key) {
+GRADUS_ANYWHERE inline std::array<uint32_t, 4> philox(const RandomKey& key) {
   uint32_t c0 = static_cast<uint32_t>(key.offset), c1 = static_cast<uint32_t>(key.offset >> 32);
   uint32_t c2 = static_cast<uint32_t>(key.stream), c3 = static_cast<uint32_t>(key.stream >> 32);
   uint32_t k0 = static_cast<uint32_t>(key.seed), k1 = static_cast<uint32_t>(key.seed >> 32);
@@ -37,19 +38,19 @@ inline std::array<uint32_t, 4> philox(const RandomKey& key) {
 }
 
 /// Upper 24 bits as a float in [0, 1).
-inline float to_unit_float(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
+GRADUS_ANYWHERE inline float to_unit_float(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
 
 // From a word to an element: every device uses these functions. They compute in double, with the multiply-add spelled
 // out, so that neither the compiler's contraction nor a vector unit changes the float that the result is rounded to.
 
 /// low + (high - low) * u for u in [0, 1); the caller rounds to the element type.
-inline double to_uniform(uint32_t word, double low, double high) {
+GRADUS_ANYWHERE inline double to_uniform(uint32_t word, double low, double high) {
   return std::fma(high - low, static_cast<double>(to_unit_float(word)), low);
 }
 
 /// Standard normal number of element `lane` (0 to 3) of a block, by Box-Muller: words 0 and 1 make elements 0 (cosine)
 /// and 1 (sine), words 2 and 3 make elements 2 and 3. The first word's uniform lies in (0, 1], the second's in [0, 1).
-inline double to_normal(const std::array<uint32_t, 4>& block, int lane) {
+GRADUS_ANYWHERE inline double to_normal(const std::array<uint32_t, 4>& block, int lane) {
   const uint32_t first = block[lane & ~1], second = block[lane | 1];
   const double radius = std::sqrt(-2 * std::log(static_cast<double>((first >> 8) + 1) * 0x1p-24));
   const double angle = 2 * std::numbers::pi * static_cast<double>(to_unit_float(second));

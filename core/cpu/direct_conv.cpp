@@ -5,48 +5,13 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "core/conv_key.h"
 #include "core/cpu/onednn.h"
+#include "core/parallel.h"
 
 namespace gradus::cpu {
 
 namespace {
-
-enum class Pass : uint8_t { forward, grad_input, grad_weight };
-
-constexpr const char* op_name(Pass pass) {
-  switch (pass) {
-    case Pass::forward: return "conv2d";
-    case Pass::grad_input: return "conv2d_grad_input";
-    case Pass::grad_weight: break;
-  }
-  return "conv2d_grad_weight";
-}
-
-/// All that a plan depends on.
-struct Key {
-  Pass pass;
-  bool bias = false, relu = false;
-  int threads;
-  Shape x, w, y;
-  Conv2dSpec spec;
-  friend bool operator==(const Key&, const Key&) = default;
-};
-
-struct KeyHash {
-  size_t operator()(const Key& key) const {
-    uint64_t hash = 0xcbf29ce484222325;  // FNV-1a over 64-bit words
-    const auto mix = [&](int64_t value) { hash = (hash ^ static_cast<uint64_t>(value)) * 0x100000001b3; };
-    mix(static_cast<int64_t>(key.pass) * 4 + key.bias * 2 + key.relu);
-    mix(key.threads);
-    for (const Shape* shape : {&key.x, &key.w, &key.y})
-      for (int64_t extent : *shape) mix(extent);
-    for (int64_t v : key.spec.stride) mix(v);
-    for (int64_t v : key.spec.padding) mix(v);
-    for (int64_t v : key.spec.dilation) mix(v);
-    mix(key.spec.groups);
-    return hash ^ (hash >> 32);
-  }
-};
 
 /// The primitive, the layout of weights that it chose, and the reorder between that layout and ours (to it before the
 /// convolution, from it after grad_weight; none where the layouts are one). Scratch memory comes from the caching
@@ -57,7 +22,7 @@ struct Plan {
   bool reorders = false;
 };
 
-Plan make_plan(const Key& key) {
+Plan make_plan(const ConvKey& key) {
   using namespace onednn;
   const int64_t groups = key.spec.groups;
   const ConvolutionGeometry geometry(key.spec);
@@ -74,17 +39,17 @@ Plan make_plan(const Key& key) {
     plan.scratchpad = description.scratchpad_desc();
   };
   switch (key.pass) {
-    case Pass::forward:
+    case ConvPass::forward:
       adopt(forward, forward.weights_desc());
       plan.convolution = dnnl::convolution_forward(forward);
       break;
-    case Pass::grad_input: {
+    case ConvPass::grad_input: {
       const auto backward = convolution_grad_input(plan.x, any, plan.y, geometry, forward);
       adopt(backward, backward.weights_desc());
       plan.convolution = dnnl::convolution_backward_data(backward);
       break;
     }
-    case Pass::grad_weight: {
+    case ConvPass::grad_weight: {
       const auto backward = convolution_grad_weight(plan.x, any, plan.y, geometry, forward);
       adopt(backward, backward.diff_weights_desc());
       plan.convolution = dnnl::convolution_backward_weights(backward);
@@ -93,7 +58,7 @@ Plan make_plan(const Key& key) {
   }
   plan.reorders = plan.weight != plan.weight_row_major;
   if (plan.reorders) {
-    const bool after = key.pass == Pass::grad_weight;
+    const bool after = key.pass == ConvPass::grad_weight;
     const auto description = after ? onednn::reorder(plan.weight, plan.weight_row_major)
                                    : onednn::reorder(plan.weight_row_major, plan.weight);
     plan.reorder_scratchpad = description.scratchpad_desc();
@@ -103,9 +68,9 @@ Plan make_plan(const Key& key) {
 }
 
 /// Plans of the whole process. A plan is not changed by running it, so threads may share one.
-std::shared_ptr<const Plan> plan_for(const Key& key) {
+std::shared_ptr<const Plan> plan_for(const ConvKey& key) {
   static std::mutex mutex;
-  static std::unordered_map<Key, std::shared_ptr<const Plan>, KeyHash> plans;
+  static std::unordered_map<ConvKey, std::shared_ptr<const Plan>, ConvKeyHash> plans;
   constexpr size_t most = 4096;  // a program with ever new shapes must not grow for ever
   const std::lock_guard lock(mutex);
   if (const auto found = plans.find(key); found != plans.end()) return found->second;
@@ -151,12 +116,24 @@ void run(const Plan& plan, int weight_argument, const Tensor& w, onednn::Argumen
   onednn::stream().wait();
 }
 
+ConvKey key_of(ConvPass pass, const Tensor& x, const Tensor& w, const Tensor& y, const Conv2dSpec& spec,
+               bool bias = false, bool relu = false) {
+  return {.pass = pass,
+          .bias = bias,
+          .relu = relu,
+          .variant = num_threads(),
+          .x = x.shape(),
+          .w = w.shape(),
+          .y = y.shape(),
+          .spec = spec};
+}
+
 }  // namespace
 
 void direct_conv_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool relu, const Conv2dSpec& spec,
                          Tensor& y) {
-  const Key key{Pass::forward, bias.defined(), relu, num_threads(), x.shape(), w.shape(), y.shape(), spec};
-  onednn::guarded(op_name(key.pass), [&] {
+  const ConvKey key = key_of(ConvPass::forward, x, w, y, spec, bias.defined(), relu);
+  onednn::guarded(name(key.pass), [&] {
     const auto plan = plan_for(key);
     onednn::Arguments arguments{{DNNL_ARG_SRC, onednn::memory(plan->x, x.raw())},
                                 {DNNL_ARG_DST, onednn::memory(plan->y, y.raw())}};
@@ -166,8 +143,8 @@ void direct_conv_forward(const Tensor& x, const Tensor& w, const Tensor& bias, b
 }
 
 void direct_conv_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, Tensor& gx) {
-  const Key key{Pass::grad_input, false, false, num_threads(), gx.shape(), w.shape(), gy.shape(), spec};
-  onednn::guarded(op_name(key.pass), [&] {
+  const ConvKey key = key_of(ConvPass::grad_input, gx, w, gy, spec);
+  onednn::guarded(name(key.pass), [&] {
     const auto plan = plan_for(key);
     run(*plan, DNNL_ARG_WEIGHTS, w,
         {{DNNL_ARG_DIFF_SRC, onednn::memory(plan->x, gx.raw())},
@@ -176,8 +153,8 @@ void direct_conv_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec&
 }
 
 void direct_conv_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, Tensor& gw) {
-  const Key key{Pass::grad_weight, false, false, num_threads(), x.shape(), gw.shape(), gy.shape(), spec};
-  onednn::guarded(op_name(key.pass), [&] {
+  const ConvKey key = key_of(ConvPass::grad_weight, x, gw, gy, spec);
+  onednn::guarded(name(key.pass), [&] {
     const auto plan = plan_for(key);
     run(*plan, DNNL_ARG_DIFF_WEIGHTS, gw,
         {{DNNL_ARG_SRC, onednn::memory(plan->x, x.raw())}, {DNNL_ARG_DIFF_DST, onednn::memory(plan->y, gy.raw())}});

@@ -20,7 +20,7 @@ template <class T>
 using Wide = std::conditional_t<is_floating(dtype_of<T>), double, int64_t>;
 
 template <class T>
-Wide<T> widen(T value) {
+GRADUS_ANYWHERE Wide<T> widen(T value) {
   if constexpr (std::is_same_v<T, bfloat16>)
     return static_cast<float>(value);
   else
@@ -30,13 +30,13 @@ Wide<T> widen(T value) {
 /// Conversion to any element type: floating to integer truncates and saturates, with NaN as 0; integer to a narrower
 /// integer wraps; anything to bool is `!= 0`.
 template <class T, class W>
-T narrow(W value) {
+GRADUS_ANYWHERE T narrow(W value) {
   if constexpr (std::is_same_v<T, bool>) {
     return value != 0;
   } else if constexpr (std::is_same_v<T, bfloat16>) {
     return bfloat16(static_cast<float>(value));
   } else if constexpr (std::is_integral_v<T> && std::is_floating_point_v<W>) {
-    if (std::isnan(value)) return 0;
+    if (value != value) return 0;
     if (value <= static_cast<W>(std::numeric_limits<T>::min())) return std::numeric_limits<T>::min();
     if (value >= static_cast<W>(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
     return static_cast<T>(value);

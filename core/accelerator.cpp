@@ -1,0 +1,29 @@
+#include "core/accelerator.h"
+
+#include <mutex>
+#include <utility>
+
+namespace gradus {
+namespace {
+
+AcceleratorSettings settings;
+
+std::mutex mutex;
+std::function<void(const std::string&)> warning_handler;
+
+}  // namespace
+
+void set_accelerator(AcceleratorSettings chosen) { settings = std::move(chosen); }
+const AcceleratorSettings& accelerator() { return settings; }
+
+void set_warning_handler(std::function<void(const std::string&)> handler) {
+  const std::lock_guard lock(mutex);
+  warning_handler = std::move(handler);
+}
+
+void warn(const std::string& line) {
+  const std::lock_guard lock(mutex);
+  if (warning_handler) warning_handler(line);
+}
+
+}  // namespace gradus

@@ -1,0 +1,28 @@
+// How a GPU may compute: one setting for the whole process. The CPU has no such choices; see core/convolution.h for its.
+#pragma once
+
+#include <functional>
+#include <string>
+
+namespace gradus {
+
+struct AcceleratorSettings {
+  /// float32 matrix products and convolutions on the tensor cores, which round their operands to 10 bits of mantissa.
+  bool tf32 = false;
+  /// Algorithms that may give other bits in an equal run.
+  bool fast = false;
+  /// Where convolutions' plans come from. "": the library's rule, equal in equal runs. "measure": the fastest of its
+  /// proposals, timed at the first sight of a shape. Otherwise the name of a file of plans: those that it holds are
+  /// used, others are measured and added to it.
+  std::string plans = {};
+};
+
+void set_accelerator(AcceleratorSettings settings);
+/// Do not change the settings while another thread computes.
+const AcceleratorSettings& accelerator();
+
+/// Called with a line about something that the user should know and that is no error: by default nothing happens.
+void set_warning_handler(std::function<void(const std::string&)> handler);
+void warn(const std::string& line);
+
+}  // namespace gradus

@@ -1,0 +1,108 @@
+#include "core/cuda/context.h"
+
+#include <mutex>
+
+#include "core/cuda/launch.h"
+#include "core/error.h"
+
+namespace gradus::cuda {
+namespace {
+
+std::string version(int number) { return text(number / 1000, ".", number % 1000 / 10); }
+
+int driver_version() {
+  int number = 0;
+  cudaDriverGetVersion(&number);  // 0 where there is none
+  return number;
+}
+
+}  // namespace
+
+std::string explain(cudaError_t status, const char* what, int built, int driver) {
+  switch (status) {
+    case cudaErrorNoDevice:
+    case cudaErrorInitializationError:
+    case cudaErrorStubLibrary:
+      return "no NVIDIA GPU is visible; see nvidia-smi and CUDA_VISIBLE_DEVICES, or use a build with -Ddevice=cpu";
+    case cudaErrorInsufficientDriver:
+      if (driver == 0)
+        return "no NVIDIA driver is installed, so no GPU is visible; see nvidia-smi, or use a build with -Ddevice=cpu";
+      return text("the NVIDIA driver supports CUDA ", version(driver), ", but this build needs ", version(built),
+                  "; update the driver");
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorUnsupportedPtxVersion:
+      return "this build has no code for this GPU; configure with -Dgpu_archs set to its compute capability, such as 9.0";
+    case cudaErrorMemoryAllocation: return text(what, ": the GPU has no memory left; use a smaller batch or model");
+    default: return text(what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
+  }
+}
+
+void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // forgets an error that a later call could recover from
+  throw Error(ErrorKind::device, "[cuda] " + explain(status, what, CUDART_VERSION, driver_version()));
+}
+
+void check(cublasStatus_t status, const char* what) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  fail(ErrorKind::backend, what, "cuBLAS: ", cublasGetStatusString(status));
+}
+
+void check(cudnnStatus_t status, const char* what) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  char detail[512] = {};
+  cudnnGetLastErrorString(detail, sizeof detail);
+  fail(ErrorKind::backend, what, "cuDNN: ", cudnnGetErrorString(status), detail[0] ? "; " : "", detail);
+}
+
+void check_launch() { check(cudaGetLastError(), "starting a kernel"); }
+
+cudaStream_t current_stream() { return Context::get().stream(); }
+
+Context& Context::get() {
+  static Context* context = new Context;
+  return *context;
+}
+
+Context::Context() {
+  int count = 0;
+  check(cudaGetDeviceCount(&count), "looking for a GPU");
+  if (count == 0) check(cudaErrorNoDevice, "looking for a GPU");
+  check(cudaSetDevice(0), "choosing the GPU");
+  check(cudaGetDeviceProperties(&properties_, 0), "asking the GPU what it is");
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+}
+
+namespace {
+std::mutex handles;
+}
+
+cublasHandle_t Context::cublas() {
+  const std::lock_guard lock(handles);
+  if (!cublas_) {
+    cublasHandle_t handle = nullptr;
+    check(cublasCreate(&handle), "matmul");
+    Owned<cublasHandle_t, cublasDestroy> made(handle);
+    check(cublasSetStream(handle, stream_), "matmul");
+    // A workspace of ours makes results repeatable, and keeps cuBLAS from allocating while a graph is captured.
+    constexpr size_t workspace = size_t{32} << 20;
+    check(cudaMalloc(&cublas_workspace_, workspace), "memory for matmul");
+    check(cublasSetWorkspace(handle, cublas_workspace_, workspace), "matmul");
+    cublas_ = std::move(made);
+  }
+  return cublas_.get();
+}
+
+cudnnHandle_t Context::cudnn() {
+  const std::lock_guard lock(handles);
+  if (!cudnn_) {
+    cudnnHandle_t handle = nullptr;
+    check(cudnnCreate(&handle), "convolution");
+    Owned<cudnnHandle_t, cudnnDestroy> made(handle);
+    check(cudnnSetStream(handle, stream_), "convolution");
+    cudnn_ = std::move(made);
+  }
+  return cudnn_.get();
+}
+
+}  // namespace gradus::cuda

@@ -1,0 +1,114 @@
+// Convolution on the GPU: operands in the form that cuDNN takes, and plain kernels where it takes none.
+#include <algorithm>
+#include <cstdint>
+
+#include "core/accelerator.h"
+#include "core/as_layout.h"
+#include "core/cuda/conv_plan.h"
+#include "core/error.h"
+#include "core/kernels.h"
+
+namespace gradus::kernels {
+namespace {
+
+using cuda::ConvOperands;
+using cuda::library_conv;
+
+int64_t rounded_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+/// The corner of a larger tensor: a view with these extents that begins at `at`.
+Tensor window(const Tensor& x, const Dims& at, const Shape& shape) {
+  int64_t offset = x.offset();
+  for (int d = 0; d < x.rank(); ++d) offset += at[d] * x.strides()[d];
+  return Tensor(x.storage(), offset, shape, x.strides(), x.dtype());
+}
+
+bool is_ready(const Tensor& x) {
+  return (x.rank() == 4 ? x.is_channels_last() : x.is_contiguous()) && reinterpret_cast<uintptr_t>(x.raw()) % 16 == 0;
+}
+
+/// x inside a channels-last (or flat) tensor of this shape, at this place; x itself where that is no other. Around x the
+/// larger tensor is zero. An output's elements are not copied.
+Tensor inside(const Tensor& x, const Shape& shape, const Dims& at, bool is_output) {
+  if (!x.defined() || (x.shape() == shape && is_ready(x))) return x;
+  Tensor larger = x.rank() == 4 ? Tensor::empty(shape, x.dtype(), Layout::channels_last) : Tensor::empty(shape, x.dtype());
+  if (is_output) return larger;
+  if (!(shape == x.shape())) kernels::fill(0, larger);
+  Tensor target = window(larger, at, x.shape());
+  kernels::copy(x, target);
+  return larger;
+}
+
+const Tensor& output_of(ConvPass pass, const ConvOperands& o) {
+  return pass == ConvPass::forward ? o.y : pass == ConvPass::grad_input ? o.x : o.w;
+}
+
+/// Runs the pass with x, w and y inside tensors of these shapes, x at (0, 0, top, left).
+bool library_conv_inside(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec, const Shape& x, const Shape& w,
+                         const Shape& y, int64_t top, int64_t left) {
+  const Dims corner = {0, 0, 0, 0}, x_at = {0, 0, top, left};
+  const ConvOperands larger = {inside(o.x, x, x_at, pass == ConvPass::grad_input),
+                               inside(o.w, w, corner, pass == ConvPass::grad_weight),
+                               inside(o.y, y, corner, pass == ConvPass::forward), inside(o.bias, {w[0]}, {0}, false),
+                               o.relu};
+  if (!library_conv(pass, larger, spec)) return false;
+  const Tensor &from = output_of(pass, larger), &to = output_of(pass, o);
+  if (from.storage() == to.storage()) return true;
+  Tensor target = to;
+  kernels::copy(window(from, pass == ConvPass::grad_input ? x_at : corner, to.shape()), target);
+  return true;
+}
+
+/// Whether cuDNN's tensor cores need channels in multiples: of 16 bytes.
+int64_t channel_multiple(DType dtype, int64_t groups) {
+  if (groups != 1) return 1;
+  return dtype == DType::bfloat16 ? 8 : accelerator().tf32 ? 4 : 1;
+}
+
+/// By cuDNN; false where it has no engine for this problem.
+bool library_conv_of(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
+  const int64_t multiple = channel_multiple(o.x.dtype(), spec.groups);
+  Shape x = o.x.shape(), w = o.w.shape(), y = o.y.shape();
+  x[1] = rounded_up(x[1], multiple);
+  w[0] = y[1] = rounded_up(w[0], multiple);
+  if (spec.groups == 1) w[1] = x[1];
+  if (library_conv_inside(pass, o, spec, x, w, y, 0, 0)) return true;
+
+  const auto& p = spec.padding;
+  if (p[0] == p[2] && p[1] == p[3]) return false;
+  Conv2dSpec unpadded = spec;  // padded by hand instead: few engines know unequal paddings
+  std::fill(std::begin(unpadded.padding), std::end(unpadded.padding), 0);
+  x[2] += p[0] + p[2];
+  x[3] += p[1] + p[3];
+  return library_conv_inside(pass, o, unpadded, x, w, y, p[0], p[1]);
+}
+
+void conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
+  if (o.x.dtype() == DType::float64 || o.x.numel() == 0 || o.w.numel() == 0 || o.y.numel() == 0)
+    return cuda::plain_conv(pass, o, spec);
+  if (library_conv_of(pass, o, spec)) return;
+  if (o.bias.defined() || o.relu) {  // no engine does all at once
+    Tensor y = o.y;
+    if (library_conv_of(pass, {o.x, o.w, o.y}, spec)) return cuda::add_bias_relu(o.bias, o.relu, y);
+  }
+  warn(text("[", name(pass), "] cuDNN has no engine for x ", o.x.shape(), ", w ", o.w.shape(), " in ", o.x.dtype(),
+            " that the settings allow; a plain and slow kernel takes its place"));
+  cuda::plain_conv(pass, o, spec);
+}
+
+}  // namespace
+
+void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool relu, const Conv2dSpec& spec,
+                    Tensor& y) {
+  conv(ConvPass::forward, {x, w, y, bias, relu}, spec);
+}
+
+void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, Tensor& gx) {
+  conv(ConvPass::grad_input, {gx, w, gy}, spec);
+}
+
+void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, Tensor& gw) {
+  conv(ConvPass::grad_weight, {x, gw, gy}, spec);
+}
+
+}  // namespace gradus::kernels

@@ -1,0 +1,238 @@
+#include "core/cuda/conv_plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "core/accelerator.h"
+#include "core/cuda/context.h"
+#include "core/cuda/conv_graph.h"
+#include "core/error.h"
+#include "core/file.h"
+
+namespace gradus::cuda {
+namespace {
+
+// ---- Plans ----------------------------------------------------------------------------------------------------------
+
+/// An engine made ready. Running it changes nothing in it.
+class Plan {
+ public:
+  /// Nothing where the engine turns out not to support the graph after all.
+  static std::unique_ptr<Plan> make(cudnnHandle_t handle, const Proposal& proposal) {
+    Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+    plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
+    plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, *proposal.config);
+    if (!plan.try_finalize()) return nullptr;
+    int64_t workspace = 0;
+    plan.get(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &workspace);
+    return std::unique_ptr<Plan>(new Plan(std::move(plan), workspace, proposal.name));
+  }
+
+  int64_t workspace() const { return workspace_; }
+  const std::string& name() const { return name_; }
+
+  cudnnStatus_t run(cudnnHandle_t handle, const ConvOperands& o) const {
+    const Storage scratch = Storage::allocate(static_cast<size_t>(workspace_));
+    int64_t ids[] = {id_x, id_w, id_y, id_bias};
+    void* pointers[] = {o.x.raw(), o.w.raw(), o.y.raw(), o.bias.defined() ? o.bias.raw() : nullptr};
+    const int64_t count = o.bias.defined() ? 4 : 3;
+    void* workspace = scratch.data();
+    Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+    pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, ids);
+    pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, count, pointers);
+    pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
+    pack.finalize();
+    return cudnnBackendExecute(handle, plan_.raw(), pack.raw());
+  }
+
+ private:
+  Plan(Descriptor plan, int64_t workspace, std::string name)
+      : plan_(std::move(plan)), workspace_(workspace), name_(std::move(name)) {}
+
+  Descriptor plan_;
+  int64_t workspace_;
+  std::string name_;
+};
+
+bool allowed(const Proposal& proposal, const ConvKey& key) {
+  const AcceleratorSettings& settings = accelerator();
+  if (!proposal.deterministic && !settings.fast) return false;
+  const bool strict = key.dtype == DType::float32 && !settings.tf32;
+  return !strict || (!proposal.tensor_cores && !proposal.converts_down);
+}
+
+// ---- Trials ---------------------------------------------------------------------------------------------------------
+
+/// Operands of the problem's shapes, of random numbers but for the output.
+ConvOperands random_operands(const ConvKey& key) {
+  uint64_t stream = 0;
+  const auto random = [&](const Shape& shape) {
+    Tensor x = shape.rank() == 4 ? Tensor::empty(shape, key.dtype, Layout::channels_last)
+                                 : Tensor::empty(shape, key.dtype);
+    kernels::random_uniform({.seed = 0xc0, .stream = stream++}, -1, 1, x);
+    return x;
+  };
+  return {random(key.x), random(key.w), random(key.y), key.bias ? random({key.w[0]}) : Tensor(), key.relu};
+}
+
+Tensor& output_of(ConvPass pass, ConvOperands& o) {
+  return pass == ConvPass::forward ? o.y : pass == ConvPass::grad_input ? o.x : o.w;
+}
+
+/// Whether the plan computes the convolution. A plan that does not is named in a warning.
+bool passes_check(cudnnHandle_t handle, const Plan& plan, const ConvKey& key, ConvOperands& operands) {
+  kernels::fill(std::nan(""), output_of(key.pass, operands));  // what is left unwritten shows
+  const cudnnStatus_t status = plan.run(handle, operands);
+  const double most = tolerated_error(key.dtype, accelerator().tf32);
+  if (status != CUDNN_STATUS_SUCCESS) {
+    warn(text("[", name(key.pass), "] cuDNN's ", plan.name(), " is not used for ", describe(key),
+              ": it fails to run, ", cudnnGetErrorString(status)));
+    return false;
+  }
+  const double error = relative_error(key.pass, operands, key.spec);
+  if (error <= most) return true;
+  warn(text("[", name(key.pass), "] cuDNN's ", plan.name(), " is not used for ", describe(key),
+            ": its result is off by ", error, " of its size, at most ", most, " is rounding"));
+  return false;
+}
+
+/// Milliseconds of a run, the best of several; infinite where it fails.
+double milliseconds(cudnnHandle_t handle, const Plan& plan, const ConvOperands& operands) {
+  const cudaStream_t stream = Context::get().stream();
+  const auto make_event = [] {
+    cudaEvent_t event = nullptr;
+    check(cudaEventCreate(&event), "making an event");
+    return std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, decltype(&cudaEventDestroy)>(event, &cudaEventDestroy);
+  };
+  const auto begin = make_event(), end = make_event();
+  float best = INFINITY;
+  for (int repeat = 0; repeat < 6; ++repeat) {  // the first one also loads code
+    check(cudaEventRecord(begin.get(), stream), "timing a convolution");
+    if (plan.run(handle, operands) != CUDNN_STATUS_SUCCESS) return INFINITY;
+    check(cudaEventRecord(end.get(), stream), "timing a convolution");
+    check(cudaEventSynchronize(end.get()), "timing a convolution");
+    float time = 0;
+    check(cudaEventElapsedTime(&time, begin.get(), end.get()), "timing a convolution");
+    best = std::min(best, time);
+  }
+  return best;
+}
+
+// ---- The file of plans ----------------------------------------------------------------------------------------------
+
+/// A JSON object from problems (with GPU and library) to engines.
+class PlanFile {
+ public:
+  explicit PlanFile(std::string path) : path_(std::move(path)) {
+    if (!std::filesystem::exists(path_)) return;
+    plans_ = nlohmann::json::parse(read_file(path_), nullptr, false);
+    if (!plans_.is_object())
+      fail(ErrorKind::io, "plans", path_, " is no file of convolution plans; name another file, which may be new");
+  }
+  std::string find(const std::string& problem) const {
+    const auto found = plans_.find(problem);
+    return found != plans_.end() && found->is_string() ? found->get<std::string>() : "";
+  }
+  void add(const std::string& problem, const std::string& engine) {
+    plans_[problem] = engine;
+    write_file_atomically(path_, plans_.dump(2) + "\n");
+  }
+
+ private:
+  std::string path_;
+  nlohmann::json plans_ = nlohmann::json::object();
+};
+
+// ---- The choice -----------------------------------------------------------------------------------------------------
+
+std::unique_ptr<Plan> choose(cudnnHandle_t handle, const ConvKey& key) {
+  const auto graph = ConvGraph(key).bind(handle);
+  if (!graph) return nullptr;
+  std::vector<Proposal> list = proposals(*graph);
+  std::erase_if(list, [&](const Proposal& proposal) { return !allowed(proposal, key); });
+
+  const cudaDeviceProp& gpu = Context::get().properties();
+  const auto most_workspace = static_cast<int64_t>(gpu.totalGlobalMem / 8);
+  const auto make = [&](const Proposal& proposal) {
+    auto plan = Plan::make(handle, proposal);
+    return plan && plan->workspace() <= most_workspace ? std::move(plan) : nullptr;
+  };
+  ConvOperands operands = random_operands(key);
+  const std::string& source = accelerator().plans;
+  if (source.empty()) {
+    for (const Proposal& proposal : list)
+      if (auto plan = make(proposal); plan && passes_check(handle, *plan, key, operands)) return plan;
+    return nullptr;
+  }
+
+  std::optional<PlanFile> file;
+  if (source != "measure") file.emplace(source);
+  const std::string problem = text(gpu.name, ", cuDNN ", cudnnGetVersion(), ", ", describe(key));
+  if (file)
+    for (const Proposal& proposal : list)
+      if (proposal.name == file->find(problem))
+        if (auto plan = make(proposal); plan && passes_check(handle, *plan, key, operands)) return plan;
+  struct Timed {
+    double time;
+    std::unique_ptr<Plan> plan;
+  };
+  std::vector<Timed> timed;
+  for (const Proposal& proposal : list)
+    if (auto plan = make(proposal)) {
+      const double time = milliseconds(handle, *plan, operands);
+      timed.push_back({time, std::move(plan)});
+    }
+  std::stable_sort(timed.begin(), timed.end(), [](const Timed& a, const Timed& b) { return a.time < b.time; });
+  for (Timed& t : timed)
+    if (passes_check(handle, *t.plan, key, operands)) {
+      if (file) file->add(problem, t.plan->name());
+      return std::move(t.plan);
+    }
+  return nullptr;
+}
+
+}  // namespace
+
+double tolerated_error(DType dtype, bool tf32) { return dtype == DType::bfloat16 ? 1e-2 : tf32 ? 2e-3 : 1e-4; }
+
+std::string describe(const ConvKey& key) {
+  const auto list = [](std::span<const int64_t> values) { return text(Dims(values)); };
+  return text(name(key.pass), " ", key.dtype, " x ", key.x, " w ", key.w, " stride ", list(key.spec.stride), " padding ",
+              list(key.spec.padding), " dilation ", list(key.spec.dilation), " groups ", key.spec.groups,
+              key.bias ? " bias" : "", key.relu ? " relu" : "", key.variant & 1 ? " tf32" : "",
+              key.variant & 2 ? " fast" : "");
+}
+
+bool library_conv(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec) {
+  static std::mutex mutex;  // also of the handle, which serves one thread at a time
+  static std::unordered_map<ConvKey, std::unique_ptr<Plan>, ConvKeyHash> plans;
+  constexpr size_t most = 4096;  // a program with ever new shapes must not grow for ever
+  const ConvKey key = {.pass = pass,
+                       .bias = operands.bias.defined(),
+                       .relu = operands.relu,
+                       .dtype = operands.x.dtype(),
+                       .variant = accelerator().tf32 + 2 * accelerator().fast,
+                       .x = operands.x.shape(),
+                       .w = operands.w.shape(),
+                       .y = operands.y.shape(),
+                       .spec = spec};
+  const cudnnHandle_t handle = Context::get().cudnn();
+  const std::lock_guard lock(mutex);
+  auto found = plans.find(key);
+  if (found == plans.end()) {
+    if (plans.size() >= most) plans.clear();
+    found = plans.emplace(key, choose(handle, key)).first;
+  }
+  if (!found->second) return false;
+  check(found->second->run(handle, operands), name(pass));
+  return true;
+}
+
+}  // namespace gradus::cuda

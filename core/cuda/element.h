@@ -1,0 +1,64 @@
+// Elements of any dtype as the number that a kernel computes with: float for float32 and bfloat16, double for float64,
+// int64 for all others. The dtype is known at run time only; every thread takes the same branch.
+#pragma once
+
+#include "core/cuda/launch.h"
+#include "core/kernels.h"
+#include "core/ref/loops.h"
+
+namespace gradus::cuda {
+
+/// A tensor's memory, read as W.
+template <class W>
+GRADUS_ANYWHERE inline W load(const void* data, DType dtype, int64_t i) {
+  switch (dtype) {
+    case DType::float32: return static_cast<W>(static_cast<const float*>(data)[i]);
+    case DType::float64: return static_cast<W>(static_cast<const double*>(data)[i]);
+    case DType::int32: return static_cast<W>(static_cast<const int32_t*>(data)[i]);
+    case DType::int64: return static_cast<W>(static_cast<const int64_t*>(data)[i]);
+    case DType::uint8: return static_cast<W>(static_cast<const uint8_t*>(data)[i]);
+    case DType::boolean: return static_cast<W>(static_cast<const bool*>(data)[i]);
+    case DType::bfloat16: return static_cast<W>(static_cast<float>(static_cast<const bfloat16*>(data)[i]));
+  }
+  return W{};
+}
+
+/// The same for writing; conversions are those of core/ref.
+template <class W>
+GRADUS_ANYWHERE inline void store(void* data, DType dtype, int64_t i, W value) {
+  switch (dtype) {
+    case DType::float32: static_cast<float*>(data)[i] = ref::narrow<float>(value); break;
+    case DType::float64: static_cast<double*>(data)[i] = ref::narrow<double>(value); break;
+    case DType::int32: static_cast<int32_t*>(data)[i] = ref::narrow<int32_t>(value); break;
+    case DType::int64: static_cast<int64_t*>(data)[i] = ref::narrow<int64_t>(value); break;
+    case DType::uint8: static_cast<uint8_t*>(data)[i] = ref::narrow<uint8_t>(value); break;
+    case DType::boolean: static_cast<bool*>(data)[i] = ref::narrow<bool>(value); break;
+    case DType::bfloat16: static_cast<bfloat16*>(data)[i] = ref::narrow<bfloat16>(value); break;
+  }
+}
+
+/// Calls body(W()) with the type that a kernel on this dtype computes in.
+template <class Body>
+void visit_number(DType dtype, Body&& body) {
+  if (dtype == DType::float32 || dtype == DType::bfloat16) return body(float());
+  if (dtype == DType::float64) return body(double());
+  return body(int64_t());
+}
+
+/// A tensor of one dimension, or none: an undefined one reads as `otherwise` everywhere.
+struct Vector {
+  Vector(const Tensor& x, double value_of_none)
+      : data(x.defined() ? x.raw() : nullptr),
+        stride(x.defined() ? x.strides()[0] : 0),
+        dtype(x.defined() ? x.dtype() : DType::float32),
+        otherwise(value_of_none) {}
+  GRADUS_ANYWHERE double operator[](int64_t i) const { return data ? load<double>(data, dtype, i * stride) : otherwise; }
+  GRADUS_ANYWHERE void set(int64_t i, double value) const { store<double>(data, dtype, i * stride, value); }
+
+  void* data;
+  int64_t stride;
+  DType dtype;
+  double otherwise;
+};
+
+}  // namespace gradus::cuda

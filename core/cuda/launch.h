@@ -1,0 +1,98 @@
+// How kernels are written and started here. A kernel is a plain struct that is copied to the device; its call operator
+// does the work of one index, or of one thread of a block in one phase. nvcc makes device kernels of the launchers below.
+// Any other compiler makes loops of them that run the very same structs on the host: so they are tested where there is no
+// GPU (tests/cuda).
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+#include "core/anywhere.h"
+
+namespace gradus::cuda {
+
+inline constexpr int threads_per_block = 256;
+
+#ifdef __CUDACC__
+
+/// Throws if the launch before it failed.
+void check_launch();
+/// The library's one stream, as the runtime's handle.
+cudaStream_t current_stream();
+
+template <class Body>
+__global__ void __launch_bounds__(threads_per_block) run_each(const Body body, int64_t count) {
+  const int64_t step = static_cast<int64_t>(gridDim.x) * threads_per_block;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * threads_per_block + threadIdx.x; i < count; i += step) body(i);
+}
+
+template <class Body>
+__global__ void __launch_bounds__(threads_per_block) run_blocks(const Body body, int64_t blocks) {
+  __shared__ typename Body::Shared shared;
+  const int phases = body.phases();
+  for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x)
+    for (int phase = 0; phase < phases; ++phase) {
+      body(phase, block, static_cast<int>(threadIdx.x), shared);
+      __syncthreads();  // also between the last phase and the next block, which uses the same memory
+    }
+}
+
+inline constexpr int64_t most_blocks = int64_t{1} << 20;
+
+/// body(i) for every i of [0, count), in any order and at the same time.
+template <class Body>
+void for_each(int64_t count, const Body& body) {
+  if (count <= 0) return;
+  const int64_t blocks = std::min(most_blocks, (count + threads_per_block - 1) / threads_per_block);
+  run_each<<<static_cast<unsigned>(blocks), threads_per_block, 0, current_stream()>>>(body, count);
+  check_launch();
+}
+
+/// For every block: body(phase, block, thread, shared) for each phase in turn, all threads of the block at the same time.
+/// Body::Shared is uninitialised memory that the threads of a block share; nothing else outlives a phase.
+template <class Body>
+void for_each_block(int64_t blocks, const Body& body) {
+  if (blocks <= 0) return;
+  run_blocks<<<static_cast<unsigned>(std::min(most_blocks, blocks)), threads_per_block, 0, current_stream()>>>(body,
+                                                                                                             blocks);
+  check_launch();
+}
+
+#else
+
+/// The order of indices, blocks and threads on the host. A kernel whose result depends on it has a race.
+enum class Order : uint8_t { forward, backward };
+inline Order order = Order::forward;
+inline int64_t launches = 0;
+
+template <class Body>
+void in_order(int64_t count, const Body& body) {
+  for (int64_t i = 0; i < count; ++i) body(order == Order::forward ? i : count - 1 - i);
+}
+
+template <class Body>
+void for_each(int64_t count, const Body& body) {
+  ++launches;
+  in_order(count, body);
+}
+
+template <class Body>
+void for_each_block(int64_t blocks, const Body& body) {
+  ++launches;
+  const auto shared = std::make_unique<typename Body::Shared>();
+  in_order(blocks, [&](int64_t block) {
+    std::memset(shared.get(), 0xff, sizeof *shared);  // NaN
+    for (int phase = 0; phase < body.phases(); ++phase)
+      in_order(threads_per_block, [&](int64_t thread) { body(phase, block, static_cast<int>(thread), *shared); });
+  });
+}
+
+#endif
+
+/// Sets bytes of device memory to zero, or copies between disjoint places in it.
+void zero_bytes(void* to, size_t bytes);
+void copy_bytes(void* to, const void* from, size_t bytes);
+
+}  // namespace gradus::cuda

@@ -1,0 +1,196 @@
+#include "core/cuda/plain_conv.h"
+
+#include <cmath>
+
+#include "core/cuda/element.h"
+#include "core/cuda/reduction.h"
+#include "core/cuda/walk.h"
+#include "core/ops.h"
+
+namespace gradus::cuda {
+namespace {
+
+/// A tensor of four dimensions.
+struct Places {
+  explicit Places(const Tensor& t) : data(t.raw()), type(t.dtype()) {
+    for (int d = 0; d < 4; ++d) stride[d] = t.strides()[d], extent[d] = t.shape()[d];
+  }
+  GRADUS_ANYWHERE int64_t place(int64_t a, int64_t b, int64_t c, int64_t d) const {
+    return a * stride[0] + b * stride[1] + c * stride[2] + d * stride[3];
+  }
+  GRADUS_ANYWHERE double at(int64_t a, int64_t b, int64_t c, int64_t d) const {
+    return load<double>(data, type, place(a, b, c, d));
+  }
+  void* data;
+  DType type;
+  int64_t stride[4], extent[4];
+};
+
+struct PlainConv {
+  ConvPass pass;
+  Places x, w, y;
+  Vector bias;
+  bool relu;
+  Conv2dSpec spec;
+
+  GRADUS_ANYWHERE const Places& output() const {
+    return pass == ConvPass::forward ? y : pass == ConvPass::grad_input ? x : w;
+  }
+
+  /// Where output pixel o's window has tap k; may lie outside.
+  GRADUS_ANYWHERE int64_t input_of(int64_t o, int64_t k, int d) const {
+    return o * spec.stride[d] - spec.padding[d] + k * spec.dilation[d];
+  }
+  /// The output pixel whose window has input pixel i at tap k, or -1.
+  GRADUS_ANYWHERE int64_t output_of(int64_t i, int64_t k, int d) const {
+    const int64_t from = i + spec.padding[d] - k * spec.dilation[d];
+    const int64_t o = from / spec.stride[d];
+    return from >= 0 && o * spec.stride[d] == from && o < y.extent[2 + d] ? o : -1;
+  }
+
+  GRADUS_ANYWHERE double forward(int64_t n, int64_t o, int64_t oh, int64_t ow) const {
+    const int64_t group_in = w.extent[1], first = o / (w.extent[0] / spec.groups) * group_in;
+    double sum = 0;
+    for (int64_t kh = 0; kh < w.extent[2]; ++kh) {
+      const int64_t h = input_of(oh, kh, 0);
+      if (h < 0 || h >= x.extent[2]) continue;
+      for (int64_t kw = 0; kw < w.extent[3]; ++kw) {
+        const int64_t v = input_of(ow, kw, 1);
+        if (v < 0 || v >= x.extent[3]) continue;
+        for (int64_t i = 0; i < group_in; ++i) sum += x.at(n, first + i, h, v) * w.at(o, i, kh, kw);
+      }
+    }
+    sum += bias[o];
+    return relu && sum < 0 ? 0 : sum;
+  }
+
+  GRADUS_ANYWHERE double grad_input(int64_t n, int64_t c, int64_t h, int64_t v) const {
+    const int64_t group_out = w.extent[0] / spec.groups, first = c / w.extent[1] * group_out, i = c % w.extent[1];
+    double sum = 0;
+    for (int64_t kh = 0; kh < w.extent[2]; ++kh) {
+      const int64_t oh = output_of(h, kh, 0);
+      if (oh < 0) continue;
+      for (int64_t kw = 0; kw < w.extent[3]; ++kw) {
+        const int64_t ow = output_of(v, kw, 1);
+        if (ow < 0) continue;
+        for (int64_t o = first; o < first + group_out; ++o) sum += y.at(n, o, oh, ow) * w.at(o, i, kh, kw);
+      }
+    }
+    return sum;
+  }
+
+  GRADUS_ANYWHERE double grad_weight(int64_t o, int64_t i, int64_t kh, int64_t kw) const {
+    const int64_t c = o / (w.extent[0] / spec.groups) * w.extent[1] + i;
+    double sum = 0;
+    for (int64_t n = 0; n < y.extent[0]; ++n)
+      for (int64_t oh = 0; oh < y.extent[2]; ++oh) {
+        const int64_t h = input_of(oh, kh, 0);
+        if (h < 0 || h >= x.extent[2]) continue;
+        for (int64_t ow = 0; ow < y.extent[3]; ++ow) {
+          const int64_t v = input_of(ow, kw, 1);
+          if (v >= 0 && v < x.extent[3]) sum += y.at(n, o, oh, ow) * x.at(n, c, h, v);
+        }
+      }
+    return sum;
+  }
+
+  /// The element with this number, and its place in the output.
+  GRADUS_ANYWHERE double value(int64_t number, int64_t& place) const {
+    const Places& out = output();
+    const int64_t b = number % out.extent[1], rest = number / out.extent[1];  // channels first: neighbours in memory
+    const int64_t d = rest % out.extent[3], c = rest / out.extent[3] % out.extent[2];
+    const int64_t a = rest / out.extent[3] / out.extent[2];
+    place = out.place(a, b, c, d);
+    switch (pass) {
+      case ConvPass::forward: return forward(a, b, c, d);
+      case ConvPass::grad_input: return grad_input(a, b, c, d);
+      case ConvPass::grad_weight: break;
+    }
+    return grad_weight(a, b, c, d);
+  }
+
+  GRADUS_ANYWHERE void operator()(int64_t number) const {
+    int64_t place = 0;
+    const double sum = value(number, place);
+    store<double>(output().data, output().type, place, sum);
+  }
+};
+
+PlainConv make_plain(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
+  return {pass, Places(o.x), Places(o.w), Places(o.y), Vector(o.bias, 0), o.relu, spec};
+}
+
+const Tensor& output_of(ConvPass pass, const ConvOperands& o) {
+  return pass == ConvPass::forward ? o.y : pass == ConvPass::grad_input ? o.x : o.w;
+}
+
+struct AddBiasRelu {
+  Walk<2> walk;  // y, channel
+  void* y;
+  DType type;
+  Vector bias;
+  bool relu;
+  GRADUS_ANYWHERE void operator()(int64_t i) const {
+    int64_t at[2];
+    walk.places(i, at);
+    const float sum = load<float>(y, type, at[0]) + static_cast<float>(bias[at[1]]);
+    store<float>(y, type, at[0], relu && sum < 0 ? 0.0f : sum);
+  }
+};
+
+/// Squares of the distances from the plain sums, and of those themselves, at every step-th element.
+struct Distances {
+  PlainConv conv;
+  int64_t step;
+  Pair* squares;
+  GRADUS_ANYWHERE void operator()(int64_t i) const {
+    int64_t place = 0;
+    const double expected = conv.value(i * step, place);
+    const double d = load<double>(conv.output().data, conv.output().type, place) - expected;
+    squares[i] = {d * d, expected * expected};
+  }
+};
+
+struct SumOfPairs {
+  using Value = Pair;
+  const Pair* pairs;
+  Pair* total;
+  GRADUS_ANYWHERE Pair none() const { return {0, 0}; }
+  GRADUS_ANYWHERE Pair at(int64_t, int64_t i) const { return pairs[i]; }
+  GRADUS_ANYWHERE Pair combine(const Pair& a, const Pair& b) const { return a + b; }
+  GRADUS_ANYWHERE void finish(int64_t, const Pair& value) const { *total = value; }
+};
+
+}  // namespace
+
+void plain_conv(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec) {
+  for_each(output_of(pass, operands).numel(), make_plain(pass, operands, spec));
+}
+
+void add_bias_relu(const Tensor& bias, bool relu, Tensor& y) {
+  const Walk<2> walk = make_walk<2>(y.shape(), {y.strides(), Strides{0, 1, 0, 0}});
+  for_each(walk.count, AddBiasRelu{walk, y.raw(), y.dtype(), Vector(bias, 0), relu});
+}
+
+double relative_error(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec) {
+  constexpr int64_t most_products = int64_t{1} << 31, most_elements = int64_t{1} << 16;
+  const Tensor& out = output_of(pass, operands);
+  if (out.numel() == 0) return 0;
+  if (!all_finite(out)) return std::nan("");
+  const Shape &w = operands.w.shape(), &y = operands.y.shape();
+  const int64_t terms = pass == ConvPass::grad_weight  ? y[0] * y[2] * y[3]
+                        : pass == ConvPass::grad_input ? w[0] / spec.groups * w[2] * w[3]
+                                                       : w[1] * w[2] * w[3];
+  const int64_t wanted = std::max<int64_t>(1, std::min(most_elements, most_products / std::max<int64_t>(terms, 1)));
+  // An odd step meets every residue of the extents' powers of two.
+  const int64_t step = (out.numel() + wanted - 1) / wanted | 1, count = (out.numel() + step - 1) / step;
+  const Storage scratch = Storage::allocate(static_cast<size_t>(count + 1) * sizeof(Pair));
+  auto* pairs = static_cast<Pair*>(scratch.data());
+  for_each(count, Distances{make_plain(pass, operands, spec), step, pairs + 1});
+  reduce_terms(1, count, true, SumOfPairs{pairs + 1, pairs});
+  Pair total{};
+  device::download(&total, pairs, sizeof total);
+  return total.second > 0 ? std::sqrt(total.first / total.second) : std::sqrt(total.first);
+}
+
+}  // namespace gradus::cuda

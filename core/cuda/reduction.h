@@ -1,0 +1,122 @@
+// Many terms combined into each of some outputs: by the threads of a block, in a tree whose shape depends on the numbers
+// of outputs and terms alone, so that equal inputs give equal bits on every GPU. There are no atomic operations.
+#pragma once
+
+#include <bit>
+
+#include "core/allocator.h"
+#include "core/cuda/launch.h"
+
+namespace gradus::cuda {
+
+/// Two sums that are made together.
+struct Pair {
+  double first, second;
+};
+GRADUS_ANYWHERE inline Pair operator+(const Pair& a, const Pair& b) {
+  return {a.first + b.first, a.second + b.second};
+}
+
+/// How the work is cut: a block has `lanes` threads for each of `width` outputs, and an output's terms are cut into
+/// pieces for several blocks where there are few outputs.
+struct Cut {
+  int64_t outputs, terms;
+  int lanes, width;
+  int64_t tiles, pieces, piece;
+  bool along_terms;  ///< neighbours in memory are terms of one output, not the same term of neighbouring outputs
+};
+
+inline Cut make_cut(int64_t outputs, int64_t terms, bool along_terms) {
+  constexpr int64_t terms_per_lane = 4, terms_per_piece_and_lane = 16, enough_blocks = 1024;
+  const auto power = [](int64_t n) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))); };
+  const int64_t most_lanes =
+      along_terms ? threads_per_block : threads_per_block / std::min<int64_t>(32, power(std::max<int64_t>(outputs, 1)));
+  Cut cut{};
+  cut.outputs = outputs;
+  cut.terms = terms;
+  cut.along_terms = along_terms;
+  cut.lanes = static_cast<int>(
+      std::min(most_lanes, power(std::max<int64_t>(1, (terms + terms_per_lane - 1) / terms_per_lane))));
+  cut.width = threads_per_block / cut.lanes;
+  cut.tiles = (outputs + cut.width - 1) / cut.width;
+  const int64_t per_piece = cut.lanes * terms_per_piece_and_lane;
+  const int64_t pieces = std::min((terms + per_piece - 1) / per_piece,
+                                  std::max<int64_t>(1, enough_blocks / std::max<int64_t>(cut.tiles, 1)));
+  cut.piece = pieces > 1 ? (terms + pieces - 1) / pieces : std::max<int64_t>(terms, 1);
+  cut.pieces = std::max<int64_t>(1, (terms + cut.piece - 1) / cut.piece);
+  return cut;
+}
+
+/// The kernel. A Term has
+///   Value                          a plain struct or number
+///   Value none()                   the value of no terms
+///   Value at(output, i)            term i; called once for each, so it may also write what belongs to it
+///   Value combine(Value, Value)    associative but for rounding
+///   void finish(output, Value)     takes the total
+template <class Term>
+struct ReduceBlocks {
+  using Value = typename Term::Value;
+  struct Shared {
+    Value at[threads_per_block];
+  };
+  Term term;
+  Cut cut;
+  Value* partial;  // [pieces, outputs]; null where there is one piece
+
+  GRADUS_ANYWHERE int phases() const {
+    int levels = 0;
+    while (1 << levels < cut.lanes) ++levels;
+    return levels + 2;
+  }
+  GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
+    const int lane = cut.along_terms ? thread % cut.lanes : thread / cut.width;
+    const int column = cut.along_terms ? thread / cut.lanes : thread % cut.width;
+    const int64_t output = block % cut.tiles * cut.width + column, piece = block / cut.tiles;
+    const int slot = lane * cut.width + column;
+    const int half = cut.lanes >> phase;
+    if (phase == 0) {
+      Value total = term.none();
+      const int64_t begin = piece * cut.piece, end = begin + cut.piece < cut.terms ? begin + cut.piece : cut.terms;
+      if (output < cut.outputs)
+        for (int64_t i = begin + lane; i < end; i += cut.lanes) total = term.combine(total, term.at(output, i));
+      shared.at[slot] = total;
+    } else if (half > 0) {
+      if (lane < half) shared.at[slot] = term.combine(shared.at[slot], shared.at[slot + half * cut.width]);
+    } else if (lane == 0 && output < cut.outputs) {
+      if (partial)
+        partial[piece * cut.outputs + output] = shared.at[slot];
+      else
+        term.finish(output, shared.at[slot]);
+    }
+  }
+};
+
+/// The terms of the second launch: the pieces' results.
+template <class Term>
+struct Pieces {
+  using Value = typename Term::Value;
+  Term term;
+  const Value* partial;
+  int64_t outputs;
+  GRADUS_ANYWHERE Value none() const { return term.none(); }
+  GRADUS_ANYWHERE Value at(int64_t output, int64_t i) const { return partial[i * outputs + output]; }
+  GRADUS_ANYWHERE Value combine(const Value& a, const Value& b) const { return term.combine(a, b); }
+  GRADUS_ANYWHERE void finish(int64_t output, const Value& value) const { term.finish(output, value); }
+};
+
+template <class Term>
+void reduce_terms(int64_t outputs, int64_t terms, bool along_terms, const Term& term) {
+  using Value = typename Term::Value;
+  if (outputs == 0) return;
+  const Cut cut = make_cut(outputs, terms, along_terms);
+  if (cut.pieces == 1) return for_each_block(cut.tiles, ReduceBlocks<Term>{term, cut, nullptr});
+  const Storage scratch = Storage::allocate(static_cast<size_t>(cut.pieces * outputs) * sizeof(Value));
+  auto* partial = static_cast<Value*>(scratch.data());
+  for_each_block(cut.tiles * cut.pieces, ReduceBlocks<Term>{term, cut, partial});
+  Cut rest = make_cut(outputs, cut.pieces, false);
+  rest.piece = cut.pieces;  // one piece: the pieces are few
+  rest.pieces = 1;
+  for_each_block(rest.tiles, ReduceBlocks<Pieces<Term>>{{term, partial, outputs}, rest, nullptr});
+}
+
+}  // namespace gradus::cuda

@@ -1,0 +1,63 @@
+// What core/cuda asks of cuBLAS, cuDNN and the runtime, by plain loops on the host. With it the GPU's kernels, compiled
+// as C++, run the library's tests where there is no GPU: this library is loaded before gradus, whose kernels it replaces.
+#include <cstring>
+
+#include "core/cuda/conv_plan.h"
+#include "core/cuda/gemm.h"
+#include "core/cuda/launch.h"
+#include "core/error.h"
+
+namespace gradus::cuda {
+
+void zero_bytes(void* to, size_t bytes) { std::memset(to, 0, bytes); }
+void copy_bytes(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
+
+namespace {
+
+/// BLAS's convention: element (i, j) of a column-major matrix, transposed or not.
+template <class T>
+double at(const T* data, int64_t leading, bool transposed, int64_t i, int64_t j) {
+  return data[transposed ? j + i * leading : i + j * leading];
+}
+
+template <class T>
+void multiply(const Gemm& p) {
+  // As gemm.cpp asks cuBLAS: c^T = b^T a^T, an n x m matrix by columns.
+  for (int64_t batch = 0; batch < p.batch; ++batch) {
+    const T* first = static_cast<const T*>(p.b.data) + batch * p.b.batch_stride;
+    const T* second = static_cast<const T*>(p.a.data) + batch * p.a.batch_stride;
+    T* result = static_cast<T*>(p.c.data) + batch * p.c.batch_stride;
+    for (int64_t j = 0; j < p.m; ++j)
+      for (int64_t i = 0; i < p.n; ++i) {
+        double sum = 0;
+        for (int64_t k = 0; k < p.k; ++k)
+          sum += at(first, p.b.leading, p.b.transposed, i, k) * at(second, p.a.leading, p.a.transposed, k, j);
+        T& target = result[i + j * p.c.leading];
+        target = static_cast<T>(p.beta == 0 ? p.alpha * sum : p.alpha * sum + p.beta * target);
+      }
+  }
+}
+
+}  // namespace
+
+void gemm(const Gemm& product) { product.dtype == DType::float64 ? multiply<double>(product) : multiply<float>(product); }
+
+/// Refuses what cuDNN may refuse too, so that every way around is taken: a bias or ReLU with an odd number of outputs,
+/// unequal paddings, and several groups.
+bool library_conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
+  for (const Tensor* x : {&o.x, &o.w, &o.y})
+    if (!x->is_channels_last() || reinterpret_cast<uintptr_t>(x->raw()) % 16 != 0)
+      fail(ErrorKind::backend, name(pass), "cuDNN's operands are channels-last and aligned");
+  const bool unequal = spec.padding[0] != spec.padding[2] || spec.padding[1] != spec.padding[3];
+  if (spec.groups > 1 || unequal || ((o.bias.defined() || o.relu) && o.w.shape()[0] % 2 != 0)) return false;
+  plain_conv(pass, o, spec);
+  return true;
+}
+
+}  // namespace gradus::cuda
+
+/// How many kernels were started: shows that these kernels are the ones in use.
+extern "C" int64_t gradus_cuda_on_host_launches() { return gradus::cuda::launches; }
+extern "C" void gradus_cuda_on_host_reverse(bool reversed) {
+  gradus::cuda::order = reversed ? gradus::cuda::Order::backward : gradus::cuda::Order::forward;
+}

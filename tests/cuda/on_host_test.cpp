@@ -1,0 +1,168 @@
+// The GPU's kernels by loops on the host: that they are the ones in use, that no result depends on the order in which
+// threads run, and what only they do.
+#include <doctest/doctest.h>
+
+#include <bit>
+#include <cmath>
+
+#include "core/accelerator.h"
+#include "core/cuda/launch.h"
+#include "core/cuda/plain_conv.h"
+#include "core/cuda/reduction.h"
+#include "core/ops.h"
+#include "tests/core/cpu_compare.h"
+
+using namespace gradus;
+using namespace gradus::testing;
+
+extern "C" int64_t gradus_cuda_on_host_launches();
+extern "C" void gradus_cuda_on_host_reverse(bool reversed);
+
+TEST_CASE("operations run the GPU's kernels here") {
+  const int64_t before = gradus_cuda_on_host_launches();
+  const Tensor sum = random({100}, 1) + random({100}, 2);
+  CHECK(gradus_cuda_on_host_launches() == before + 1);
+  CHECK(sum.numel() == 100);
+}
+
+namespace {
+
+std::vector<Tensor> results_of_every_kernel() {
+  const Tensor x = contiguous(random({4, 24, 9, 10}, 1), Layout::channels_last), tall = random({3000, 40}, 2);
+  const Tensor w = random({16, 24, 3, 3}, 3), bias = random({16}, 4), weight = random({24}, 5), gain = random({40}, 6);
+  const Conv2dSpec spec{.padding = {1, 1, 1, 1}};
+  const Tensor y = conv2d(x, w, bias, spec, true), gy = random(y.shape(), 7);
+  std::vector<Tensor> all = {y, conv2d_grad_input(gy, w, spec, x.shape()), conv2d_grad_weight(gy, x, spec, w.shape())};
+  const BiasReluGradients masked = bias_relu_backward(gy, y);
+  all.insert(all.end(), {masked.gz, masked.gbias, sum(x), sum(x, {0, 2, 3}), sum(tall, {0}), sum(tall, {1}), max(tall),
+                         cast(argmax(tall, 0), DType::float32), cast(argmax(tall, 1), DType::float32),
+                         softmax(tall, 1), softmax(tall, 0), log_softmax(x, 1), contiguous(x), transpose(tall, 0, 1),
+                         clone(transpose(tall, 0, 1)), dropout(x, 0.3, {1, 2, 3})});
+  const Normalized batch = batch_norm(x, weight, weight, 1e-5), layer = layer_norm(tall, gain, gain, 1e-5);
+  const NormGradients back = batch_norm_backward(x, x, weight, batch.mean, batch.rstd);
+  const NormGradients rows = layer_norm_backward(tall, tall, gain, layer.mean, layer.rstd);
+  all.insert(all.end(), {batch.values, batch.mean, batch.rstd, layer.values, layer.mean, layer.rstd, back.input,
+                         back.weight, back.bias, rows.input, rows.weight, rows.bias});
+  const MaxPooled pooled = max_pool2d(x, {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1, 1, 1}});
+  all.insert(all.end(), {pooled.values, max_pool2d_scatter(pooled.values, pooled.index, x.shape()),
+                         max_pool2d_gather(x, pooled.index), avg_pool2d(x, {.kernel = {2, 2}, .stride = {2, 2}}),
+                         matmul(tall, transpose(tall, 0, 1))});
+  const Tensor index = Tensor::from<int64_t>({2, 0, 2}, {3, 1});
+  const Tensor lines = expand(index, {3, 40});
+  all.push_back(scatter_add(slice(tall, 0, 0, 5), 0, contiguous(lines), slice(tall, 0, 5, 8)));
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("no kernel's result depends on the order of threads and blocks: there are no races") {
+  const std::vector<Tensor> forward = results_of_every_kernel();
+  gradus_cuda_on_host_reverse(true);
+  const std::vector<Tensor> backward = results_of_every_kernel();
+  gradus_cuda_on_host_reverse(false);
+  REQUIRE(forward.size() == backward.size());
+  for (size_t i = 0; i < forward.size(); ++i) {
+    CAPTURE(i);
+    CHECK(contiguous(forward[i]).to_vector<float>() == contiguous(backward[i]).to_vector<float>());
+  }
+}
+
+TEST_CASE("random numbers are the CPU's to the bit in every memory order") {
+  const Shape shape{3, 5, 6, 7};
+  const RandomKey key{11, 12, 13};
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    for (const Memory memory : every_memory) {
+      Tensor out = empty_in(memory, shape, dtype), expected = Tensor::empty(shape, dtype);
+      kernels::random_uniform(key, -2, 3, out);
+      ref::random_uniform(key, -2, 3, expected);
+      check_equal(out, expected);
+      kernels::random_normal(key, 1, 2, out);
+      ref::random_normal(key, 1, 2, expected);
+      check_equal(out, expected);
+      Tensor dropped = empty_in(memory, shape, dtype);
+      const Tensor x = in(memory, expected);
+      kernels::dropout(key, 0.4, x, dropped);
+      Tensor expected_drop = Tensor::empty(shape, dtype);
+      ref::dropout(key, 0.4, expected, expected_drop);
+      check_equal(dropped, expected_drop);
+    }
+  }
+}
+
+TEST_CASE("a cut covers every term once, whatever the numbers of outputs and terms") {
+  for (const int64_t outputs : {1, 2, 7, 31, 96, 1000, 70000}) {
+    for (const int64_t terms : {0, 1, 3, 64, 1000, 4096, 1000000}) {
+      for (const bool along_terms : {false, true}) {
+        const cuda::Cut cut = cuda::make_cut(outputs, terms, along_terms);
+        CAPTURE(outputs);
+        CAPTURE(terms);
+        CHECK(cut.lanes * cut.width == cuda::threads_per_block);
+        CHECK(std::has_single_bit(static_cast<unsigned>(cut.lanes)));
+        CHECK(cut.tiles * cut.width >= outputs);
+        CHECK(cut.pieces >= 1);
+        CHECK(cut.pieces * cut.piece >= terms);
+        CHECK((cut.pieces - 1) * cut.piece <= terms);
+        CHECK(cut.tiles * cut.pieces <= std::max<int64_t>(cut.tiles, 2048));
+      }
+    }
+  }
+}
+
+TEST_CASE("integers beyond the doubles are reduced exactly") {
+  const int64_t big = (int64_t{1} << 60) + 1;
+  const Tensor x = Tensor::from<int64_t>({big, 2, big + 1, 5}, {4});
+  CHECK(max(x).to_vector<int64_t>()[0] == big + 1);
+  CHECK(sum(x).to_vector<int64_t>()[0] == 2 * big + 8);
+  CHECK(argmax(x, 0).to_vector<int64_t>()[0] == 2);
+}
+
+TEST_CASE("the plain sums measure how far an output is off, and see what was not written") {
+  const Conv2dSpec spec{.stride = {2, 2}, .padding = {0, 0, 1, 1}};
+  const auto images = [](const Shape& shape, uint64_t seed) {
+    return contiguous(random(shape, seed), Layout::channels_last);
+  };
+  const Tensor x = images({2, 6, 8, 8}, 1), w = images({10, 6, 3, 3}, 2);
+  for (const ConvPass pass : {ConvPass::forward, ConvPass::grad_input, ConvPass::grad_weight}) {
+    const Tensor y = images(conv2d_shape(x.shape(), w.shape(), spec), 3);
+    const cuda::ConvOperands operands = {clone(x), clone(w), y};
+    cuda::plain_conv(pass, operands, spec);
+    CHECK(cuda::relative_error(pass, operands, spec) < 1e-6);
+    Tensor out = pass == ConvPass::forward ? operands.y : pass == ConvPass::grad_input ? operands.x : operands.w;
+    scale_(out, 1.01);
+    CHECK(cuda::relative_error(pass, operands, spec) == doctest::Approx(0.01).epsilon(0.01));
+    Tensor last = slice(out, 0, -1, out.size(0));
+    fill_(last, NAN);
+    CHECK(std::isnan(cuda::relative_error(pass, operands, spec)));
+  }
+}
+
+TEST_CASE("convolutions go around what the library lacks and say when they end in the plain kernel") {
+  // The stand-in for cuDNN refuses an odd number of outputs with a bias, unequal paddings, and groups.
+  std::vector<std::string> warnings;
+  set_warning_handler([&](const std::string& line) { warnings.push_back(line); });
+  for (const bool tf32 : {false, true}) {
+    set_accelerator({.tf32 = tf32});
+    for (const int64_t outputs : {4, 5}) {
+      const Conv2dSpec spec{.stride = {2, 2}, .padding = {0, 1, 1, 0}};
+      const Tensor x = random({2, 3, 9, 8}, 1), w = random({outputs, 3, 3, 3}, 2), bias = random({outputs}, 3);
+      const Tensor y = conv2d(x, w, bias, spec, true), gy = random(y.shape(), 4);
+      Tensor expected = Tensor::empty(y.shape()), gx = Tensor::empty(x.shape()), gw = Tensor::empty(w.shape());
+      ref::conv2d_forward(x, w, bias, true, spec, expected);
+      ref::conv2d_grad_input(gy, w, spec, gx);
+      ref::conv2d_grad_weight(gy, x, spec, gw);
+      const auto bound = [](size_t) { return 1e-5; };  // of sums of at most 50 products below 1
+      check_within(y, expected, bound);
+      check_within(conv2d_grad_input(gy, w, spec, x.shape()), gx, bound);
+      check_within(conv2d_grad_weight(gy, x, spec, w.shape()), gw, bound);
+    }
+  }
+  set_accelerator({});
+  CHECK(warnings.empty());
+  const Tensor grouped = conv2d(random({1, 4, 5, 5}, 5), random({6, 2, 3, 3}, 6), Tensor(), {.groups = 2});
+  CHECK(grouped.shape() == Shape{1, 6, 3, 3});
+  REQUIRE(warnings.size() == 1);
+  CHECK(warnings[0] ==
+        "[conv2d] cuDNN has no engine for x [1,4,5,5], w [6,2,3,3] in float32 that the settings allow; a plain and slow "
+        "kernel takes its place");
+  set_warning_handler(nullptr);
+}

@@ -1,0 +1,112 @@
+// What a build for the GPU does where there is none: convolutions are described to cuDNN, and messages are clear.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
+#include "core/cuda/context.h"
+#include "core/cuda/conv_graph.h"
+#include "core/cuda/conv_plan.h"
+#include "core/error.h"
+#include "core/tensor.h"
+
+using namespace gradus;
+using namespace gradus::cuda;
+
+namespace {
+
+ConvKey key_of(ConvPass pass, bool bias, bool relu, DType dtype) {
+  return {.pass = pass,
+          .bias = bias,
+          .relu = relu,
+          .dtype = dtype,
+          .x = {128, 96, 32, 32},
+          .w = {192, 96, 3, 3},
+          .y = {128, 192, 16, 16},
+          .spec = {.stride = {2, 2}, .padding = {0, 0, 1, 1}}};
+}
+
+std::vector<int64_t> integers(const Descriptor& descriptor, cudnnBackendAttributeName_t name, int64_t count) {
+  std::vector<int64_t> values(static_cast<size_t>(count));
+  REQUIRE(descriptor.get(name, CUDNN_TYPE_INT64, count, values.data()) == count);
+  return values;
+}
+
+bool gpu_is_there() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+}
+
+}  // namespace
+
+TEST_CASE("every pass is a graph that cuDNN accepts, of one operation or of what follows the convolution too") {
+  for (const DType dtype : {DType::float32, DType::bfloat16}) {
+    CHECK(ConvGraph(key_of(ConvPass::forward, false, false, dtype)).operations().size() == 1);
+    CHECK(ConvGraph(key_of(ConvPass::forward, true, false, dtype)).operations().size() == 2);
+    CHECK(ConvGraph(key_of(ConvPass::forward, true, true, dtype)).operations().size() == 3);
+    CHECK(ConvGraph(key_of(ConvPass::forward, false, true, dtype)).operations().size() == 2);
+    CHECK(ConvGraph(key_of(ConvPass::grad_input, false, false, dtype)).operations().size() == 1);
+    CHECK(ConvGraph(key_of(ConvPass::grad_weight, false, false, dtype)).operations().size() == 1);
+  }
+}
+
+TEST_CASE("a graph's convolution has the geometry of the spec, and its tensors are channels-last") {
+  const ConvGraph graph(key_of(ConvPass::forward, false, false, DType::float32));
+  const Descriptor& operation = graph.operations().front();
+  Descriptor convolution(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR), w(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
+  cudnnBackendDescriptor_t raw = convolution.raw();
+  operation.get(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &raw);
+  CHECK(integers(convolution, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, 2) == std::vector<int64_t>{0, 0});
+  CHECK(integers(convolution, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, 2) == std::vector<int64_t>{1, 1});
+  CHECK(integers(convolution, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, 2) == std::vector<int64_t>{2, 2});
+  raw = w.raw();
+  operation.get(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &raw);
+  CHECK(integers(w, CUDNN_ATTR_TENSOR_DIMENSIONS, 4) == std::vector<int64_t>{192, 96, 3, 3});
+  CHECK(integers(w, CUDNN_ATTR_TENSOR_STRIDES, 4) == std::vector<int64_t>{864, 1, 288, 96});
+  CHECK(integers(w, CUDNN_ATTR_TENSOR_UNIQUE_ID, 1) == std::vector<int64_t>{id_w});
+}
+
+TEST_CASE("a shape that no convolution has is an error of the backend") {
+  ConvKey key = key_of(ConvPass::forward, false, false, DType::float32);
+  key.y = {128, 192, 17, 16};
+  CHECK_THROWS_AS(ConvGraph{key}, Error);
+}
+
+TEST_CASE("a problem's name tells all that its plan depends on") {
+  ConvKey key = key_of(ConvPass::forward, true, true, DType::bfloat16);
+  key.variant = 3;
+  CHECK(describe(key) ==
+        "conv2d bfloat16 x [128,96,32,32] w [192,96,3,3] stride [2,2] padding [0,0,1,1] dilation [1,1] groups 1 bias relu "
+        "tf32 fast");
+}
+
+TEST_CASE("the runtime's errors say what to do") {
+  CHECK(explain(cudaErrorNoDevice, "", 13000, 13000) ==
+        "no NVIDIA GPU is visible; see nvidia-smi and CUDA_VISIBLE_DEVICES, or use a build with -Ddevice=cpu");
+  CHECK(explain(cudaErrorInsufficientDriver, "", 13000, 12040) ==
+        "the NVIDIA driver supports CUDA 12.4, but this build needs 13.0; update the driver");
+  CHECK(explain(cudaErrorInsufficientDriver, "", 13000, 0) ==
+        "no NVIDIA driver is installed, so no GPU is visible; see nvidia-smi, or use a build with -Ddevice=cpu");
+  CHECK(explain(cudaErrorNoKernelImageForDevice, "", 13000, 13000) ==
+        "this build has no code for this GPU; configure with -Dgpu_archs set to its compute capability, such as 9.0");
+  CHECK(explain(cudaErrorMemoryAllocation, "a stream", 13000, 13000) ==
+        "a stream: the GPU has no memory left; use a smaller batch or model");
+  CHECK(explain(cudaErrorIllegalAddress, "starting a kernel", 13000, 13000) ==
+        "starting a kernel: an illegal memory access was encountered (cudaErrorIllegalAddress)");
+}
+
+TEST_CASE("without a GPU the first use of the device is one clear error, and so is every later one") {
+  if (gpu_is_there()) {
+    MESSAGE("skipped: there is a GPU");
+    return;
+  }
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    try {
+      Tensor::zeros({2});
+      FAIL("a tensor was made on no device");
+    } catch (const Error& error) {
+      CHECK(error.kind() == ErrorKind::device);
+      const std::string line = error.what();
+      CHECK(line.starts_with("[cuda] no NVIDIA "));
+      CHECK(line.find('\n') == std::string::npos);
+    }
+  }
+}
