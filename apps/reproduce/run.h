@@ -21,9 +21,9 @@ struct Supervision;
 struct Run {
   std::string name;  ///< for people: "fop, seed 2"
   Images images = Images::none;
-  apps::TrainingFlags flags;    ///< rule, preconditioner, batch, seed; epochs count for nothing, steps do
-  std::vector<int64_t> hidden;  ///< of a perceptron; empty for All-CNN-C
-  bool dropout = true;          ///< All-CNN-C
+  apps::TrainingFlags flags = {};    ///< rule, preconditioner, batch, seed; epochs count for nothing, steps do
+  std::vector<int64_t> hidden = {};  ///< of a perceptron; empty for All-CNN-C
+  bool dropout = true;               ///< All-CNN-C
   int64_t train_samples = 0, test_samples = 0;
   int64_t steps = 0;
   int64_t evaluate_every = 0;  ///< steps between two looks at the test images; the last step is always followed by one
@@ -32,7 +32,8 @@ struct Run {
   /// M of P = I + M M^T starts with standard deviation dense_gain / sqrt(inputs), whatever its rank; 0 leaves FOP's
   /// own.
   double dense_gain = 0;
-  std::vector<std::pair<std::string, double>> lr_factors;  ///< layers with a learning rate of their own: "fc1", 2.5
+  std::vector<std::pair<std::string, double>> lr_factors =
+      {};  ///< layers with a learning rate of their own: "fc1", 2.5
 
   /// Where there is one, the training is of another kind than a classifier's: this is its routine, as train() is for
   /// those, and `other` says all that decides its result. Of the fields above only name, flags.seed and steps count.
