@@ -1,6 +1,7 @@
 // Everything a user of gradus needs, in one include: tensors, autograd, layers, optimizers, data, models.
 #pragma once
 
+#include "autograd/autocast.h"
 #include "autograd/function.h"
 #include "autograd/gradcheck.h"
 #include "autograd/ops.h"

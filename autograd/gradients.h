@@ -18,6 +18,9 @@ void elementwise(const Var& gy, Inputs in, Curvature h, const Slope& slope, cons
 /// gy where the result y of a relu is positive, else 0. Linear in gy, and so its own gradient; y counts as a constant.
 Var relu_grad(const Var& gy, const Var& y);
 
+/// matmul() of operands that may be float32 and bfloat16, with the result in `dtype`: see core/ops.h.
+Var product(const Var& a, const Var& b, DType dtype);
+
 /// Gradient of slice(): a tensor of `shape` that holds gy at begin, begin + step, ... before end along dim and zeros
 /// elsewhere. Its own gradient is the slice.
 Var slice_grad(const Var& gy, const Shape& shape, int64_t dim, int64_t begin, int64_t end, int64_t step);

@@ -1,9 +1,13 @@
 // Arithmetic on two operands. Each gradient is summed down to the shape of an operand that was broadcast.
+#include "autograd/autocast.h"
 #include "autograd/gradients.h"
 #include "autograd/record.h"
 
 namespace gradus {
 namespace {
+
+/// For mixed operands under Autocast.
+Var wide(const Var& x) { return cast(x, DType::float32); }
 
 /// gy where the condition holds (or, for pass_where(!condition), does not) and 0 elsewhere, for operand i.
 Var choose(const Tensor& condition, const Var& gy, Inputs in, size_t i, bool where_true) {
@@ -31,6 +35,7 @@ auto number(const char* place, double value) {
 Var operator-(const Var& x) { return neg(x); }
 
 Var operator+(const Var& a, const Var& b) {
+  if (mixed(a, b)) return wide(a) + wide(b);
   return record("add", a.value() + b.value(), {a, b}, selects([](const Var& gy, Inputs in) {
                   if (in.needs(0)) in[0] = sum_to(gy, in.shape(0));
                   if (in.needs(1)) in[1] = sum_to(gy, in.shape(1));
@@ -38,6 +43,7 @@ Var operator+(const Var& a, const Var& b) {
 }
 
 Var operator-(const Var& a, const Var& b) {
+  if (mixed(a, b)) return wide(a) - wide(b);
   return record("sub", a.value() - b.value(), {a, b}, [](const Var& gy, Inputs in, Curvature h) {
     if (in.needs(0)) in[0] = sum_to(gy, in.shape(0));
     if (in.needs(1)) in[1] = neg(sum_to(gy, in.shape(1)));
@@ -48,6 +54,7 @@ Var operator-(const Var& a, const Var& b) {
 }
 
 Var operator*(const Var& a, const Var& b) {
+  if (mixed(a, b)) return wide(a) * wide(b);
   return record(
       "mul", a.value() * b.value(), {a, b},
       multilinear([a = Saved(a, b.requires_grad()), b = Saved(b, a.requires_grad())](const Var& gy, Inputs in) {
@@ -57,6 +64,7 @@ Var operator*(const Var& a, const Var& b) {
 }
 
 Var operator/(const Var& a, const Var& b) {
+  if (mixed(a, b)) return wide(a) / wide(b);
   Tensor y = a.value() / b.value();
   return record("div", y, {a, b},
                 [b = Saved(b), y = SavedOutput(y, b.requires_grad())](const Var& gy, Inputs in, Curvature h) {
@@ -129,6 +137,7 @@ Var pow(const Var& a, double exponent) {
 }
 
 Var pow(const Var& a, const Var& b) {
+  if (mixed(a, b)) return pow(wide(a), wide(b));
   Tensor y = pow(a.value(), b.value());
   return record(
       "pow", y, {a, b},
@@ -146,11 +155,13 @@ Var pow(const Var& a, const Var& b) {
 }
 
 Var maximum(const Var& a, const Var& b) {
+  if (mixed(a, b)) return maximum(wide(a), wide(b));
   return extremum("maximum", maximum(a.value(), b.value()), a, b,
                   [](const Tensor& x, const Tensor& y) { return greater_equal(x, y); });
 }
 
 Var minimum(const Var& a, const Var& b) {
+  if (mixed(a, b)) return minimum(wide(a), wide(b));
   return extremum("minimum", minimum(a.value(), b.value()), a, b,
                   [](const Tensor& x, const Tensor& y) { return less_equal(x, y); });
 }
@@ -167,6 +178,7 @@ Var clamp(const Var& x, double low, double high) {
 }
 
 Var where(const Tensor& condition, const Var& a, const Var& b) {
+  if (mixed(a, b)) return where(condition, wide(a), wide(b));
   return record("where", where(condition, a.value(), b.value()), {a, b},
                 selects([condition = Saved(condition)](const Var& gy, Inputs in) {
                   const Tensor& c = condition.get(in).value();

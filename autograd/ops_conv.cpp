@@ -1,6 +1,7 @@
 // Convolution and pooling. Convolution is closed under differentiation: conv2d and its two gradients are each linear in
 // both operands, and the gradients of any of the three are the other two; so every order needs no further kernel. The
 // same holds for the pairs pooling and its gradient.
+#include "autograd/autocast.h"
 #include "autograd/gradients.h"
 #include "autograd/record.h"
 #include "core/error.h"
@@ -8,18 +9,20 @@
 namespace gradus {
 namespace {
 
-Var grad_weight(const Var& gy, const Var& x, const Conv2dSpec& spec, const Shape& w_shape);
+/// Of bfloat16 activations it is summed in float32; `dtype` is that of the weight.
+Var grad_weight(const Var& gy, const Var& x, const Conv2dSpec& spec, const Shape& w_shape, DType dtype);
 
 Var grad_input(const Var& gy, const Var& w, const Conv2dSpec& spec, const Shape& x_shape) {
   return record("conv2d_grad_input", conv2d_grad_input(gy.value(), w.value(), spec, x_shape), {gy, w},
                 [gy = Saved(gy, w.requires_grad()), w = Saved(w, gy.requires_grad()), spec](const Var& ggx, Inputs in) {
                   if (in.needs(0)) in[0] = conv2d(ggx, w.get(in), {}, spec);
-                  if (in.needs(1)) in[1] = grad_weight(gy.get(in), ggx, spec, in.shape(1));
+                  if (in.needs(1)) in[1] = grad_weight(gy.get(in), ggx, spec, in.shape(1), in.dtype(1));
                 });
 }
 
-Var grad_weight(const Var& gy, const Var& x, const Conv2dSpec& spec, const Shape& w_shape) {
-  return record("conv2d_grad_weight", conv2d_grad_weight(gy.value(), x.value(), spec, w_shape), {gy, x},
+Var grad_weight(const Var& gy, const Var& x, const Conv2dSpec& spec, const Shape& w_shape, DType dtype) {
+  Tensor gw = cast(conv2d_grad_weight(gy.value(), x.value(), spec, w_shape), dtype);
+  return record("conv2d_grad_weight", std::move(gw), {gy, x},
                 [gy = Saved(gy, x.requires_grad()), x = Saved(x, gy.requires_grad()), spec](const Var& ggw, Inputs in) {
                   if (in.needs(0)) in[0] = conv2d(x.get(in), ggw, {}, spec);
                   if (in.needs(1)) in[1] = grad_input(gy.get(in), ggw, spec, in.shape(1));
@@ -63,6 +66,7 @@ auto window(const Pool2dSpec& spec) {
 }  // namespace
 
 Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& spec, bool relu) {
+  if (rounds(x)) return conv2d(cast(x, DType::bfloat16), weight, bias, spec, relu);
   Tensor y = conv2d(x.value(), weight.value(), bias.value(), spec, relu);
   return record("conv2d", y, {x, weight, bias},
                 multilinear([x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad()),
@@ -73,10 +77,10 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& s
                     g = both.gz, in[2] = both.gbias;
                   } else {
                     if (relu) g = relu_grad(gy, y.get(in));
-                    if (in.needs(2)) in[2] = sum(g, {0, 2, 3});
+                    if (in.needs(2)) in[2] = sum(cast(g, in.dtype(2)), {0, 2, 3});
                   }
                   if (in.needs(0)) in[0] = grad_input(g, w.get(in), spec, in.shape(0));
-                  if (in.needs(1)) in[1] = grad_weight(g, x.get(in), spec, in.shape(1));
+                  if (in.needs(1)) in[1] = grad_weight(g, x.get(in), spec, in.shape(1), in.dtype(1));
                 }),
                 [&] {
                   return Attributes{{"stride", Dims(spec.stride)},

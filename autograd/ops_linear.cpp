@@ -1,5 +1,6 @@
 // Matrix products and indexing.
-#include "autograd/ops.h"
+#include "autograd/autocast.h"
+#include "autograd/gradients.h"
 #include "autograd/record.h"
 #include "core/error.h"
 
@@ -23,8 +24,11 @@ Tensor linear_value(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (bias.defined() && !(bias.shape() == Shape{weight.size(0)}))
     fail(ErrorKind::shape, "linear", "weight ", weight.shape(), " expects a bias [", weight.size(0), "], but it is ",
          bias.shape());
-  Tensor y = matmul(x.rank() == 2 ? x : reshape(x, matrix_shape(x.shape())), transpose(weight, 0, 1));
+  const Tensor rows = x.rank() == 2 ? x : reshape(x, matrix_shape(x.shape())), columns = transpose(weight, 0, 1);
+  const bool narrow = x.dtype() == DType::bfloat16;  // summed in float32 with the bias, then rounded
+  Tensor y = narrow ? matmul(rows, columns, DType::float32) : matmul(rows, columns);
   if (bias.defined()) axpby_(1, expand(bias, y.shape()), 1, y);
+  y = cast(y, x.dtype());
   if (x.rank() == 2) return y;
   Shape shape = x.shape();
   shape[x.rank() - 1] = weight.size(0);
@@ -36,26 +40,43 @@ Var as_matrix(const Var& x) { return x.rank() == 2 ? x : reshape(x, matrix_shape
 }  // namespace
 
 Var linear(const Var& x, const Var& weight, const Var& bias) {
+  if (rounds(x)) return linear(cast(x, DType::bfloat16), weight, bias);
   return record("linear", linear_value(x.value(), weight.value(), bias.value()), {x, weight, bias},
                 multilinear([x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad())](const Var& gy,
                                                                                                          Inputs in) {
                   const Var g = as_matrix(gy);
                   if (in.needs(0)) {
-                    in[0] = matmul(g, w.get(in));
+                    in[0] = product(g, w.get(in), in.dtype(0));
                     if (gy.rank() != 2) in[0] = reshape(in[0], in.shape(0));
                   }
-                  if (in.needs(1)) in[1] = matmul(transpose(g, 0, 1), as_matrix(x.get(in)));
-                  if (in.needs(2)) in[2] = sum(g, {0});
+                  if (in.needs(1)) in[1] = product(transpose(g, 0, 1), as_matrix(x.get(in)), in.dtype(1));
+                  if (in.needs(2)) in[2] = sum(cast(g, in.dtype(2)), {0});
                 }));
 }
 
-Var matmul(const Var& a, const Var& b) {
+namespace {
+
+Var record_product(Tensor y, const Var& a, const Var& b) {
   return record(
-      "matmul", matmul(a.value(), b.value()), {a, b},
+      "matmul", std::move(y), {a, b},
       multilinear([a = Saved(a, b.requires_grad()), b = Saved(b, a.requires_grad())](const Var& gy, Inputs in) {
-        if (in.needs(0)) in[0] = sum_to(matmul(gy, transpose(b.get(in), -1, -2)), in.shape(0));
-        if (in.needs(1)) in[1] = sum_to(matmul(transpose(a.get(in), -1, -2), gy), in.shape(1));
+        const auto gradient = [&](size_t i, const Var& left, const Var& right) {
+          return sum_to(product(left, right, in.dtype(i)), in.shape(i));
+        };
+        if (in.needs(0)) in[0] = gradient(0, gy, transpose(b.get(in), -1, -2));
+        if (in.needs(1)) in[1] = gradient(1, transpose(a.get(in), -1, -2), gy);
       }));
+}
+
+}  // namespace
+
+Var product(const Var& a, const Var& b, DType dtype) {
+  return record_product(matmul(a.value(), b.value(), dtype), a, b);
+}
+
+Var matmul(const Var& a, const Var& b) {
+  if (rounds(a) || rounds(b)) return matmul(cast(a, DType::bfloat16), cast(b, DType::bfloat16));
+  return record_product(matmul(a.value(), b.value()), a, b);
 }
 
 Var gather(const Var& x, int64_t dim, const Tensor& index) {
@@ -66,6 +87,7 @@ Var gather(const Var& x, int64_t dim, const Tensor& index) {
 }
 
 Var scatter_add(const Var& x, int64_t dim, const Tensor& index, const Var& source) {
+  if (mixed(x, source)) return scatter_add(cast(x, DType::float32), dim, index, cast(source, DType::float32));
   return record("scatter_add", scatter_add(x.value(), dim, index, source.value()), {x, source},
                 selects([dim, index = Saved(index)](const Var& gy, Inputs in) {
                   if (in.needs(0)) in[0] = gy;

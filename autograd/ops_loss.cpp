@@ -1,4 +1,5 @@
 // Softmax, dropout and the losses.
+#include "autograd/autocast.h"
 #include "autograd/gradients.h"
 #include "core/error.h"
 
@@ -41,6 +42,7 @@ Tensor target_distribution(const Tensor& index, const Shape& logits, double smoo
 }  // namespace
 
 Var softmax(const Var& x, int64_t dim) {
+  if (widens(x)) return softmax(cast(x, DType::float32), dim);
   Tensor s = softmax(x.value(), dim);
   return record(
       "softmax", s, {x},
@@ -63,6 +65,7 @@ Var softmax(const Var& x, int64_t dim) {
 }
 
 Var log_softmax(const Var& x, int64_t dim) {
+  if (widens(x)) return log_softmax(cast(x, DType::float32), dim);
   Tensor s = log_softmax(x.value(), dim);
   return record(
       "log_softmax", s, {x},
@@ -89,6 +92,7 @@ Var dropout(const Var& x, double p, const RandomKey& key) {
 }
 
 Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options) {
+  if (widens(logits)) return cross_entropy(cast(logits, DType::float32), labels, options);
   check_labels("cross_entropy", logits, labels);
   const double smoothing = options.label_smoothing;
   if (!(smoothing >= 0 && smoothing <= 1))
@@ -112,6 +116,7 @@ Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOpt
 }
 
 Var mse_loss(const Var& x, const Var& target, Reduction reduction) {
+  if (widens(x) || widens(target)) return mse_loss(cast(x, DType::float32), cast(target, DType::float32), reduction);
   if (!(x.shape() == target.shape()))
     fail(ErrorKind::shape, "mse_loss", "input and target must have the same shape, but are ", x.shape(), " and ",
          target.shape(), ". Reshape one: a broadcast would compare every pair");

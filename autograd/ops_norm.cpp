@@ -2,6 +2,7 @@
 // recorded, the gradient is composed of operations on variables, statistics included.
 #include <limits>
 
+#include "autograd/autocast.h"
 #include "autograd/ops.h"
 #include "autograd/record.h"
 #include "core/error.h"
@@ -113,13 +114,14 @@ Var batch_norm(const Var& x, const Var& weight, const Var& bias, double eps, Bat
           return;
         }
         const Dims dims = around_channels(input.rank());
-        const Standardized s = standardize(input, dims, eps);
+        const Standardized s = standardize(cast(input, rstd.dtype()), dims, eps);
+        const Var wide = cast(gy, rstd.dtype());
         if (in.needs(0)) {
-          const Var g = weight.defined() ? gy * per(weight) : gy;
-          in[0] = standardize_grad(g, s, dims);
+          const Var g = weight.defined() ? wide * per(weight) : wide;
+          in[0] = cast(standardize_grad(g, s, dims), in.dtype(0));
         }
-        if (in.needs(1)) in[1] = sum(gy * s.values, dims);
-        if (in.needs(2)) in[2] = sum(gy, dims);
+        if (in.needs(1)) in[1] = sum(wide * s.values, dims);
+        if (in.needs(2)) in[2] = sum(wide, dims);
       });
 }
 
@@ -132,17 +134,17 @@ Var batch_norm_apply(const Var& x, const Var& weight, const Var& bias, const Ten
           const Var& gy, Inputs in, Curvature h) {
         const Dims dims = around_channels(gy.rank());
         const auto per = [&](const Var& parameter) { return per_channel("batch_norm_apply", parameter, gy); };
-        const Var scale = per(rstd);
+        const Var scale = per(rstd), wide = cast(gy, rstd.dtype());
         if (h) frozen_curvature(in, h, x.get(in), w.get(in), per(mean.get(in)), scale, per, dims);
         if (in.needs(0)) {
           const Var& weight = w.get(in);
-          in[0] = gy * (weight.defined() ? scale * per(weight) : scale);
+          in[0] = cast(wide * (weight.defined() ? scale * per(weight) : scale), in.dtype(0));
         }
         if (in.needs(1)) {
-          const Var centred = x.get(in) - per(mean.get(in));
-          in[1] = sum(gy * (centred * scale), dims);
+          const Var centred = cast(x.get(in), rstd.dtype()) - per(mean.get(in));
+          in[1] = sum(wide * (centred * scale), dims);
         }
-        if (in.needs(2)) in[2] = sum(gy, dims);
+        if (in.needs(2)) in[2] = sum(wide, dims);
       },
       [&] {
         return Attributes{{"mean", mean}, {"variance", variance}, {"eps", eps}};
@@ -150,6 +152,7 @@ Var batch_norm_apply(const Var& x, const Var& weight, const Var& bias, const Ten
 }
 
 Var layer_norm(const Var& x, const Shape& normalized, const Var& weight, const Var& bias, double eps) {
+  if (widens(x)) return layer_norm(cast(x, DType::float32), normalized, weight, bias, eps);
   const int leading = x.rank() - normalized.rank();
   bool trailing = leading >= 0 && !normalized.empty();
   for (int d = 0; trailing && d < normalized.rank(); ++d) trailing = x.shape()[leading + d] == normalized[d];
@@ -164,6 +167,7 @@ Var layer_norm(const Var& x, const Shape& normalized, const Var& weight, const V
 }
 
 Var group_norm(const Var& x, int64_t groups, const Var& weight, const Var& bias, double eps) {
+  if (widens(x)) return group_norm(cast(x, DType::float32), groups, weight, bias, eps);
   if (x.rank() < 2 || groups < 1 || x.shape()[1] % groups != 0)
     fail(ErrorKind::shape, "group_norm", "input [N, C, ...] needs a number of channels that ", groups,
          " groups divide, but is ", x.shape());

@@ -1,4 +1,5 @@
 // Sums, means and extrema over dimensions. A gradient of a reduction is a broadcast view, without a copy.
+#include "autograd/autocast.h"
 #include "autograd/gradients.h"
 #include "autograd/record.h"
 
@@ -31,12 +32,14 @@ Var expand_reduced(const Var& gy, const Shape& shape, const Dims& dims) {
 }
 
 Var sum(const Var& x, const Dims& dims, bool keep_dims) {
+  if (widens(x)) return sum(cast(x, DType::float32), dims, keep_dims);
   return record("sum", sum(x.value(), dims, keep_dims), {x},
                 selects([dims](const Var& gy, Inputs in) { in[0] = expand_reduced(gy, in.shape(0), dims); }),
                 reduction(dims, keep_dims));
 }
 
 Var mean(const Var& x, const Dims& dims, bool keep_dims) {
+  if (widens(x)) return mean(cast(x, DType::float32), dims, keep_dims);
   Tensor y = mean(x.value(), dims, keep_dims);
   const double share = static_cast<double>(y.numel()) / static_cast<double>(x.value().numel());
   return record(

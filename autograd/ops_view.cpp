@@ -1,4 +1,7 @@
 // Views and copies that move elements without computing: every gradient moves them back.
+#include <algorithm>
+
+#include "autograd/autocast.h"
 #include "autograd/gradients.h"
 #include "autograd/record.h"
 #include "core/error.h"
@@ -12,6 +15,15 @@ Dims swapped(int rank, int64_t a, int64_t b) {
   for (int d = 0; d < rank; ++d) order.push_back(d);
   std::swap(order[normalize_dim("transpose", a, rank)], order[normalize_dim("transpose", b, rank)]);
   return order;
+}
+
+/// The parts as they are, or all in float32 where Autocast meets both dtypes.
+std::vector<Var> in_one_dtype(std::span<const Var> parts) {
+  std::vector<Var> result(parts.begin(), parts.end());
+  const auto differs = [&](const Var& part) { return mixed(part, parts[0]); };
+  if (std::any_of(parts.begin(), parts.end(), differs))
+    for (Var& part : result) part = cast(part, DType::float32);
+  return result;
 }
 
 }  // namespace
@@ -89,13 +101,15 @@ Var expand(const Var& x, const Shape& shape) {
                 selects([](const Var& gy, Inputs in) { in[0] = sum_to(gy, in.shape(0)); }));
 }
 
-Var concat(std::span<const Var> parts, int64_t dim) {
+Var concat(std::span<const Var> given, int64_t dim) {
+  const std::vector<Var> parts = in_one_dtype(given);
   std::vector<Tensor> values;
   for (const Var& part : parts) values.push_back(part.value());
   Tensor y = concat(std::span<const Tensor>(values), dim);
   std::vector<int64_t> extents;
   for (const Tensor& value : values) extents.push_back(value.size(dim));
-  return record("concat", std::move(y), parts, selects([dim, extents = std::move(extents)](const Var& gy, Inputs in) {
+  return record("concat", std::move(y), std::span<const Var>(parts),
+                selects([dim, extents = std::move(extents)](const Var& gy, Inputs in) {
                   for (size_t i = 0, begin = 0; i < in.size(); begin += static_cast<size_t>(extents[i++]))
                     if (in.needs(i))
                       in[i] = slice(gy, dim, static_cast<int64_t>(begin), static_cast<int64_t>(begin) + extents[i]);
@@ -107,7 +121,8 @@ Var concat(std::span<const Var> parts, int64_t dim) {
 
 Var concat(const std::vector<Var>& parts, int64_t dim) { return concat(std::span<const Var>(parts), dim); }
 
-Var stack(const std::vector<Var>& parts, int64_t dim) {
+Var stack(const std::vector<Var>& given, int64_t dim) {
+  const std::vector<Var> parts = in_one_dtype(given);
   std::vector<Tensor> values;
   for (const Var& part : parts) values.push_back(part.value());
   return record("stack", stack(values, dim), std::span<const Var>(parts), selects([dim](const Var& gy, Inputs in) {

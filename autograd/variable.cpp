@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "autograd/autocast.h"
 #include "autograd/ops.h"
 #include "autograd/record.h"
 #include "autograd/sweep.h"
@@ -127,6 +128,7 @@ class Walk {
 
   void run(bool create_graph, bool release) {
     const RecordingScope scope(create_graph);
+    const Autocast as_forward(DType::float32);
     std::vector<Var> gradients, curvatures;
     for (Step& step : steps_) {
       if (!step.gradient.defined() || (selective_ && !step.useful)) continue;

@@ -15,7 +15,7 @@ size_t ConvKeyHash::operator()(const ConvKey& key) const {
   uint64_t hash = 0xcbf29ce484222325;  // FNV-1a over 64-bit words
   const auto mix = [&](int64_t value) { hash = (hash ^ static_cast<uint64_t>(value)) * 0x100000001b3; };
   mix(static_cast<int64_t>(key.pass) * 4 + key.bias * 2 + key.relu);
-  mix(static_cast<int64_t>(key.dtype));
+  mix(static_cast<int64_t>(key.dtype) * 256 + static_cast<int64_t>(key.weight));
   mix(key.variant);
   for (const Shape* shape : {&key.x, &key.w, &key.y})
     for (int64_t extent : *shape) mix(extent);

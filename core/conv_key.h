@@ -12,7 +12,8 @@ const char* name(ConvPass pass);
 struct ConvKey {
   ConvPass pass;
   bool bias = false, relu = false;
-  DType dtype = DType::float32;
+  DType dtype = DType::float32;   ///< of activations
+  DType weight = DType::float32;  ///< of the weight, or of its gradient
   int64_t variant = 0;  ///< threads, or whatever else the device's plans depend on
   Shape x, w, y;
   Conv2dSpec spec;

@@ -12,7 +12,7 @@ namespace gradus {
 
 enum class DType : uint8_t { float32, float64, int32, int64, uint8, boolean, bfloat16 };
 
-/// The upper half of an IEEE float32; conversion rounds to nearest even. Storage only: kernels compute in float32.
+/// The upper half of an IEEE float32; conversion rounds to nearest even. Kernels compute in float32 and round results.
 struct bfloat16 {
   uint16_t bits = 0;
 

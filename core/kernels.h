@@ -2,6 +2,9 @@
 // a missing kernel is a link error; core/ref defines the same functions in gradus::ref, plainly, for float32 and float64,
 // as the oracle and as the host's float64 path.
 //
+// bfloat16 is for activations and their gradients: kernels compute in float32 and round what they return. Parameters and
+// statistics beside them, and the gradients of parameters, are float32; a convolution rounds its weight as it reads it.
+//
 // Contract of every kernel: arguments are already checked, outputs already allocated with the right shape and dtype
 // (see core/ops_*.cpp), inputs and outputs may have any strides (inputs also stride 0, from broadcasting), and outputs
 // overlap no input unless they are the very same view. A kernel checks nothing, allocates no tensor that outlives it and
@@ -101,6 +104,8 @@ const char* name();       ///< "cpu" or "cuda"
 std::string describe();   ///< one line for logs: model, instruction set or driver, threads
 void* allocate(size_t bytes);  ///< aligned to 64 bytes; throws ErrorKind::device when there is no memory
 void release(void* data, size_t bytes) noexcept;
+/// Whether convolutions and products of this floating dtype have instructions of their own here.
+bool has_fast(DType dtype);
 void upload(void* to_device, const void* from_host, size_t bytes);
 void download(void* to_host, const void* from_device, size_t bytes);
 void synchronize();

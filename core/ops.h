@@ -125,8 +125,12 @@ Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tens
 // ---- Linear algebra ------------------------------------------------------------------------------------------------
 /// [..., m, k] x [..., k, n] -> [..., m, n]; leading dimensions broadcast.
 Tensor matmul(const Tensor& a, const Tensor& b);
+/// With the result in `dtype`. Operands may be float32 and bfloat16: beside bfloat16, float32 is rounded to it, and the
+/// result is summed in float32.
+Tensor matmul(const Tensor& a, const Tensor& b, DType dtype);
 
 // ---- Convolution and pooling: NCHW logical, channels-last in memory ------------------------------------------------
+// Activations may be bfloat16. Parameters are float32 then (a weight also bfloat16), and so are their gradients.
 /// The shape of the output; throws where geometry and shapes do not fit.
 Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dSpec& spec);
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec, bool relu = false);

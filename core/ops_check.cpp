@@ -75,7 +75,19 @@ void fail_rank(const char* op, const char* role, const Tensor& x, int rank, cons
 void optional_vector(const char* op, const char* role, const Tensor& vector, int64_t n, const Tensor& x) {
   if (!vector.defined()) return;
   shape(op, role, vector, {n});
-  same_dtype(op, x, vector);
+  parameter(op, role, vector, x);
+}
+
+void parameter(const char* op, const char* role, const Tensor& parameter, const Tensor& x) {
+  if (x.dtype() != DType::bfloat16) return same_dtype(op, x, parameter);
+  if (parameter.dtype() != DType::float32)
+    fail(ErrorKind::dtype, op, role, " beside bfloat16 activations needs float32, got ", parameter.dtype(), " ",
+         parameter.shape());
+}
+
+void weight(const char* op, const Tensor& weight, const Tensor& x) {
+  defined(op, weight, "the weight");
+  if (weight.dtype() != x.dtype()) parameter(op, "the weight", weight, x);
 }
 
 const char* name(UnaryOp op) { return rule(op).name; }

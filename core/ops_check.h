@@ -25,6 +25,17 @@ inline void floating(const char* op, const Tensor& x) {
     fail_floating(op, x);
 }
 
+/// float32, float64 or bfloat16: what activations consist of.
+inline void activation(const char* op, const Tensor& x) {
+  defined(op, x);
+  if (!is_floating(x.dtype())) [[unlikely]]
+    fail_floating(op, x);
+}
+/// That of parameters and statistics beside activations of a dtype.
+constexpr DType parameter_dtype(DType activations) {
+  return activations == DType::bfloat16 ? DType::float32 : activations;
+}
+
 inline void same_dtype(const char* op, const Tensor& a, const Tensor& b) {
   if (a.dtype() != b.dtype()) [[unlikely]]
     fail_same_dtype(op, a, b);
@@ -44,7 +55,11 @@ inline void rank(const char* op, const char* role, const Tensor& x, int rank, co
     fail_rank(op, role, x, rank, layout);
 }
 
-/// An optional one-dimensional tensor of n elements with x's dtype, such as the bias of a convolution.
+/// That a parameter or statistic has the dtype that belongs to activations x.
+void parameter(const char* op, const char* role, const Tensor& parameter, const Tensor& x);
+/// A weight beside activations x: of their dtype, or float32 beside bfloat16.
+void weight(const char* op, const Tensor& weight, const Tensor& x);
+/// An optional one-dimensional parameter of n elements, such as the bias of a convolution.
 void optional_vector(const char* op, const char* role, const Tensor& vector, int64_t n, const Tensor& x);
 
 const char* name(UnaryOp op);

@@ -74,9 +74,8 @@ void pool_index(const char* op, const Tensor& index) {
 Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dSpec& spec) { return conv_shape("conv2d", x, w, spec); }
 
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec, bool relu) {
-  check::floating("conv2d", x);
-  check::defined("conv2d", w, "the weight");
-  check::same_dtype("conv2d", x, w);
+  check::activation("conv2d", x);
+  check::weight("conv2d", w, x);
   const Shape shape = conv_shape("conv2d", x.shape(), w.shape(), spec);
   check::optional_vector("conv2d", "the bias", bias, w.shape()[0], x);
   Tensor y = channels_last(shape, x.dtype());
@@ -85,9 +84,8 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2d
 }
 
 Tensor conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, const Shape& x) {
-  check::floating("conv2d_grad_input", gy);
-  check::defined("conv2d_grad_input", w, "the weight");
-  check::same_dtype("conv2d_grad_input", gy, w);
+  check::activation("conv2d_grad_input", gy);
+  check::weight("conv2d_grad_input", w, gy);
   check::shape("conv2d_grad_input", "the gradient", gy, conv_shape("conv2d_grad_input", x, w.shape(), spec));
   Tensor gx = channels_last(x, gy.dtype());
   if (gy.numel() == 0)
@@ -98,11 +96,11 @@ Tensor conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& sp
 }
 
 Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, const Shape& w) {
-  check::floating("conv2d_grad_weight", gy);
+  check::activation("conv2d_grad_weight", gy);
   check::defined("conv2d_grad_weight", x);
   check::same_dtype("conv2d_grad_weight", gy, x);
   check::shape("conv2d_grad_weight", "the gradient", gy, conv_shape("conv2d_grad_weight", x.shape(), w, spec));
-  Tensor gw = Tensor::empty(w, gy.dtype());
+  Tensor gw = Tensor::empty(w, check::parameter_dtype(gy.dtype()));
   if (gy.numel() == 0)
     kernels::fill(0, gw);
   else
@@ -111,11 +109,12 @@ Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& s
 }
 
 BiasReluGradients bias_relu_backward(const Tensor& gy, const Tensor& y) {
-  check::floating("bias_relu_backward", gy);
+  check::activation("bias_relu_backward", gy);
   check::same_dtype("bias_relu_backward", gy, y);
   if (y.rank() != 4) fail(ErrorKind::shape, "bias_relu_backward", "y needs 4 dimensions [N,C,H,W], got ", y.shape());
   check::shape("bias_relu_backward", "the gradient", gy, y.shape());
-  BiasReluGradients out = {channels_last(y.shape(), y.dtype()), Tensor::empty({y.shape()[1]}, y.dtype())};
+  BiasReluGradients out = {channels_last(y.shape(), y.dtype()),
+                           Tensor::empty({y.shape()[1]}, check::parameter_dtype(y.dtype()))};
   kernels::bias_relu_backward(gy, y, out.gz, out.gbias);
   return out;
 }
@@ -123,7 +122,7 @@ BiasReluGradients bias_relu_backward(const Tensor& gy, const Tensor& y) {
 // ---- Pooling -------------------------------------------------------------------------------------------------------
 
 MaxPooled max_pool2d(const Tensor& x, const Pool2dSpec& spec) {
-  check::floating("max_pool2d", x);
+  check::activation("max_pool2d", x);
   const Shape shape = pool_shape("max_pool2d", x.shape(), spec);
   MaxPooled out = {channels_last(shape, x.dtype()), channels_last(shape, DType::int64)};
   if (out.values.numel() > 0) kernels::max_pool2d_forward(x, spec, out.values, out.index);
@@ -131,7 +130,7 @@ MaxPooled max_pool2d(const Tensor& x, const Pool2dSpec& spec) {
 }
 
 Tensor max_pool2d_scatter(const Tensor& gy, const Tensor& index, const Shape& x) {
-  check::floating("max_pool2d_scatter", gy);
+  check::activation("max_pool2d_scatter", gy);
   check::shape("max_pool2d_scatter", "the index", index, gy.shape());
   pool_index("max_pool2d_scatter", index);
   if (gy.rank() != 4 || x.rank() != 4 || gy.shape()[0] != x[0] || gy.shape()[1] != x[1])
@@ -143,7 +142,7 @@ Tensor max_pool2d_scatter(const Tensor& gy, const Tensor& index, const Shape& x)
 }
 
 Tensor max_pool2d_gather(const Tensor& x, const Tensor& index) {
-  check::floating("max_pool2d_gather", x);
+  check::activation("max_pool2d_gather", x);
   check::defined("max_pool2d_gather", index, "the index");
   if (x.rank() != 4 || index.rank() != 4 || index.shape()[0] != x.shape()[0] || index.shape()[1] != x.shape()[1])
     fail(ErrorKind::shape, "max_pool2d_gather", "input ", x.shape(), " and index ", index.shape(),
@@ -155,14 +154,14 @@ Tensor max_pool2d_gather(const Tensor& x, const Tensor& index) {
 }
 
 Tensor avg_pool2d(const Tensor& x, const Pool2dSpec& spec) {
-  check::floating("avg_pool2d", x);
+  check::activation("avg_pool2d", x);
   Tensor y = channels_last(pool_shape("avg_pool2d", x.shape(), spec), x.dtype());
   if (y.numel() > 0) kernels::avg_pool2d_forward(x, spec, y);
   return y;
 }
 
 Tensor avg_pool2d_backward(const Tensor& gy, const Pool2dSpec& spec, const Shape& x) {
-  check::floating("avg_pool2d_backward", gy);
+  check::activation("avg_pool2d_backward", gy);
   check::shape("avg_pool2d_backward", "the gradient", gy, pool_shape("avg_pool2d_backward", x, spec));
   Tensor gx = channels_last(x, gy.dtype());
   if (gx.numel() > 0) kernels::avg_pool2d_backward(gy, spec, gx);

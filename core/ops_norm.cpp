@@ -8,7 +8,7 @@ namespace {
 
 /// x [N, C, ...] with at least one element per channel, and vectors of C elements.
 int64_t batch_norm_channels(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check::floating(op, x);
+  check::activation(op, x);
   if (x.rank() < 2) fail(ErrorKind::shape, op, "input needs at least 2 dimensions [N,C,...], got ", x.shape());
   const int64_t channels = x.shape()[1];
   check::optional_vector(op, "the weight", weight, channels, x);
@@ -19,8 +19,8 @@ int64_t batch_norm_channels(const char* op, const Tensor& x, const Tensor& weigh
 void statistics(const char* op, const Tensor& mean, const Tensor& rstd, int64_t n, const Tensor& x) {
   check::shape(op, "the mean", mean, {n});
   check::shape(op, "the reciprocal standard deviation", rstd, {n});
-  check::same_dtype(op, x, mean);
-  check::same_dtype(op, x, rstd);
+  check::parameter(op, "the mean", mean, x);
+  check::parameter(op, "the reciprocal standard deviation", rstd, x);
 }
 
 void layer_norm_input(const char* op, const Tensor& x) {
@@ -47,7 +47,8 @@ Normalized batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
   const int64_t channels = batch_norm_channels("batch_norm", x, weight, bias);
   positive("batch_norm", eps);
   if (x.numel() == 0) fail(ErrorKind::shape, "batch_norm", "a batch of ", x.shape(), " has no statistics");
-  Normalized out = {Tensor::empty_like(x), Tensor::empty({channels}, x.dtype()), Tensor::empty({channels}, x.dtype())};
+  const DType dtype = check::parameter_dtype(x.dtype());
+  Normalized out = {Tensor::empty_like(x), Tensor::empty({channels}, dtype), Tensor::empty({channels}, dtype)};
   kernels::batch_norm_train(x, weight, bias, eps, out.values, out.mean, out.rstd);
   return out;
 }
@@ -69,8 +70,8 @@ NormGradients batch_norm_backward(const Tensor& gy, const Tensor& x, const Tenso
   check::same_dtype(op, x, gy);
   statistics(op, mean, rstd, channels, x);
   if (x.numel() == 0) fail(ErrorKind::shape, op, "a batch of ", x.shape(), " has no statistics");
-  NormGradients out = {Tensor::empty_like(x), Tensor::empty({channels}, x.dtype()),
-                       Tensor::empty({channels}, x.dtype())};
+  const DType dtype = check::parameter_dtype(x.dtype());
+  NormGradients out = {Tensor::empty_like(x), Tensor::empty({channels}, dtype), Tensor::empty({channels}, dtype)};
   kernels::batch_norm_backward(gy, x, weight, mean, rstd, out.input, out.weight, out.bias);
   return out;
 }
@@ -114,7 +115,7 @@ Tensor softmax_backward(const Tensor& gy, const Tensor& y, int64_t dim, bool log
 }
 
 Tensor dropout(const Tensor& x, double p, const RandomKey& key) {
-  check::floating("dropout", x);
+  check::activation("dropout", x);
   if (!(p >= 0 && p < 1)) fail(ErrorKind::value, "dropout", "the probability to drop must lie in [0, 1), got ", p);
   Tensor out = Tensor::empty_like(x);
   kernels::dropout(key, p, x, out);

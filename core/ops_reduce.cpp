@@ -160,9 +160,21 @@ Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tens
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
-  check::floating("matmul", a);
-  check::floating("matmul", b);
+  check::activation("matmul", a);
+  check::activation("matmul", b);
   check::same_dtype("matmul", a, b);
+  return matmul(a, b, a.dtype());
+}
+
+Tensor matmul(const Tensor& a, const Tensor& b, DType dtype) {
+  check::activation("matmul", a);
+  check::activation("matmul", b);
+  constexpr DType wide = DType::float32, narrow = DType::bfloat16;
+  if (a.dtype() == wide && b.dtype() == narrow) return matmul(cast(a, narrow), b, dtype);
+  if (a.dtype() == narrow && b.dtype() == wide) return matmul(a, cast(b, narrow), dtype);
+  check::same_dtype("matmul", a, b);
+  if (dtype != a.dtype() && !(a.dtype() == narrow && dtype == wide))
+    fail(ErrorKind::dtype, "matmul", "a product of ", a.dtype(), " cannot be ", dtype, "; cast the result");
   if (a.rank() < 2 || b.rank() < 2)
     fail(ErrorKind::shape, "matmul", "operands need at least 2 dimensions, got ", a.shape(), " and ", b.shape(),
          "; unsqueeze() makes a vector a matrix");
@@ -180,7 +192,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
     shape[a.rank() - 1] = n;
     Shape rows = a.shape();
     rows.pop_back();
-    return reshape(matmul(reshape(a, {numel(rows), inner}), b), shape);
+    return reshape(matmul(reshape(a, {numel(rows), inner}), b, dtype), shape);
   }
   Shape a_leading = a.shape(), b_leading = b.shape();
   for (int i = 0; i < 2; ++i) a_leading.pop_back(), b_leading.pop_back();
@@ -191,7 +203,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
     shape.push_back(columns);
     return shape;
   };
-  Tensor out = Tensor::empty(matrices(m, n), a.dtype());
+  Tensor out = Tensor::empty(matrices(m, n), dtype);
   if (inner == 0)
     kernels::fill(0, out);
   else if (out.numel() > 0)

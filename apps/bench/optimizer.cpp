@@ -32,7 +32,7 @@ struct Row {
 
 void run(const Flags& flags) {
   if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
-  TrainingSubject training(flags.model, flags.batch, "momentum", "none");
+  TrainingSubject training({.model = flags.model, .batch = flags.batch});
   const std::vector<Parameter> parameters = training.model().parameters();
   std::vector<Row> rows;
   for (const char* rule : {"momentum", "sgd", "nesterov", "adam", "adamw", "rmsprop", "adagrad"})

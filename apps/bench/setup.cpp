@@ -2,6 +2,7 @@
 
 #include "apps/common/command_line.h"
 #include "apps/common/training_flags.h"
+#include "autograd/autocast.h"
 #include "core/ops.h"
 #include "core/random.h"
 #include "models/registry.h"
@@ -9,12 +10,17 @@
 namespace gradus::apps::bench {
 namespace {
 
-constexpr int64_t side = 32, classes = 10;
+SubjectOptions resolved(SubjectOptions options) {
+  const bool photographs = options.model.starts_with("resnet");
+  if (options.side == 0) options.side = photographs ? 224 : 32;
+  if (options.classes == 0) options.classes = photographs ? 1000 : 10;
+  return options;
+}
 
-Tensor random_labels(int64_t count) {
+Tensor random_labels(int64_t count, int64_t classes) {
   Generator draw(1);
   std::vector<int64_t> labels(static_cast<size_t>(count));
-  for (int64_t& label : labels) label = static_cast<int64_t>(draw.below(classes));
+  for (int64_t& label : labels) label = static_cast<int64_t>(draw.below(static_cast<uint64_t>(classes)));
   return Tensor::from(labels, {count});
 }
 
@@ -38,14 +44,19 @@ optim::Optimizer make_optimizer(const std::vector<Parameter>& parameters, const 
   return flags.make_optimizer(parameters, 1);
 }
 
-TrainingSubject::TrainingSubject(const std::string& model, int64_t batch, const std::string& rule,
-                                 const std::string& preconditioner)
-    : model_(make_model(model, {.classes = classes, .dropout = false, .padding = AllCnnPadding::every})),
-      images_(contiguous(random_normal({batch, 3, side, side}, 0, 1, {}), Layout::channels_last)),
-      labels_(random_labels(batch)),
-      optimizer_(make_optimizer(model_->parameters(), rule, preconditioner)) {}
+TrainingSubject::TrainingSubject(const SubjectOptions& options)
+    : options_(resolved(options)),
+      model_(make_model(options_.model, {.image = {3, options_.side, options_.side},
+                                         .classes = options_.classes,
+                                         .dropout = false,
+                                         .padding = AllCnnPadding::every})),
+      images_(contiguous(random_normal({options_.batch, 3, options_.side, options_.side}, 0, 1, {}),
+                         Layout::channels_last)),
+      labels_(random_labels(options_.batch, options_.classes)),
+      optimizer_(make_optimizer(model_->parameters(), options_.rule, options_.preconditioner)) {}
 
 void TrainingSubject::gradients() {
+  const Autocast scope(options_.dtype);
   optimizer_.zero_grad();
   cross_entropy((*model_)(images_), labels_).backward();
 }

@@ -22,10 +22,18 @@ void add_optimizer_flags(CLI::App& app, std::string& rule, std::string& precondi
 optim::Optimizer make_optimizer(const std::vector<Parameter>& parameters, const std::string& rule,
                                 const std::string& preconditioner);
 
-/// A model by name with one random batch and an optimizer with the given names, weight decay off.
+struct SubjectOptions {
+  std::string model = "all_cnn";  ///< by name
+  int64_t batch = 128;
+  int64_t side = 0, classes = 0;  ///< of the images; 0: 224 and 1000 for ResNets, 32 and 10 for others
+  std::string rule = "momentum", preconditioner = "none";
+  DType dtype = DType::float32;  ///< Autocast's
+};
+
+/// A model with one random batch and an optimizer, weight decay off.
 class TrainingSubject {
  public:
-  TrainingSubject(const std::string& model, int64_t batch, const std::string& rule, const std::string& preconditioner);
+  explicit TrainingSubject(const SubjectOptions& options);
   /// Drops the gradients, forward, loss, backward.
   void gradients();
   void update() { optimizer_.step(); }
@@ -35,8 +43,11 @@ class TrainingSubject {
   }
   optim::Optimizer& optimizer() { return optimizer_; }
   const Module& model() const { return *model_; }
+  /// With what stood for 0 filled in.
+  const SubjectOptions& options() const { return options_; }
 
  private:
+  SubjectOptions options_;
   std::unique_ptr<Module> model_;
   Tensor images_, labels_;
   optim::Optimizer optimizer_;

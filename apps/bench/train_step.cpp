@@ -5,6 +5,7 @@
 #include "apps/bench/measure.h"
 #include "apps/bench/setup.h"
 #include "apps/common/command_line.h"
+#include "autograd/autocast.h"
 #include "core/convolution.h"
 #include "core/parallel.h"
 
@@ -12,14 +13,20 @@ namespace gradus::apps::bench {
 namespace {
 
 struct Flags : MeasureFlags {
-  std::string model = "all_cnn", rule = "momentum", preconditioner = "none", conv = "auto";
-  int64_t batch = 128, steps = 3;
+  std::string model = "all_cnn", rule = "momentum", preconditioner = "none", conv = "auto", amp = "none";
+  int64_t batch = 128, steps = 3, side = 0, classes = 0;
 };
 
 void run(const Flags& flags) {
   set_conv_algorithm(parse_conv_algorithm(flags.conv));
   if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
-  TrainingSubject training(flags.model, flags.batch, flags.rule, flags.preconditioner);
+  TrainingSubject training({.model = flags.model,
+                            .batch = flags.batch,
+                            .side = flags.side,
+                            .classes = flags.classes,
+                            .rule = flags.rule,
+                            .preconditioner = flags.preconditioner,
+                            .dtype = parse_amp(flags.amp)});
   training.step();  // makes plans, touches memory
   training.step();
   const double images = static_cast<double>(flags.steps * flags.batch);
@@ -34,7 +41,9 @@ void run(const Flags& flags) {
                           flags);
   record.add({{"model", flags.model},
               {"batch", flags.batch},
-              {"dtype", std::string("float32")},
+              {"side", training.options().side},
+              {"classes", training.options().classes},
+              {"dtype", std::string(name(parse_amp(flags.amp)))},
               {"rule", flags.rule},
               {"preconditioner", flags.preconditioner},
               {"conv", flags.conv}});
@@ -47,10 +56,15 @@ std::function<void()> add_train_step(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("--model", flags->model, "all_cnn (every 3x3 padded by 1, no dropout) or another model by name");
   app.add_option("--batch", flags->batch, "images per step")->check(at_least(1));
+  app.add_option("--side", flags->side, "height and width of the images; 0: 224 for ResNets, 32 for others")
+      ->check(at_least(0));
+  app.add_option("--classes", flags->classes, "0: 1000 for ResNets, 10 for others")->check(at_least(0));
   app.add_option("--steps", flags->steps, "training steps per round")->check(at_least(1));
   add_optimizer_flags(app, flags->rule, flags->preconditioner);
   app.add_option("--conv", flags->conv, "convolution algorithm")
       ->check(CLI::IsMember({"direct", "winograd", "auto", "measure"}));
+  app.add_option("--amp", flags->amp, "mixed precision: bf16 computes in bfloat16 with float32 parameters")
+      ->check(CLI::IsMember({"none", "bf16"}));
   flags->add_to(app);
   return [flags] { run(*flags); };
 }

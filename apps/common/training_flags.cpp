@@ -5,6 +5,7 @@
 
 #include "apps/common/command_line.h"
 #include "apps/common/resume.h"
+#include "autograd/autocast.h"
 #include "core/convolution.h"
 #include "core/parallel.h"
 
@@ -103,6 +104,9 @@ void TrainingFlags::add_to(CLI::App& app) {
                  "equal runs may differ in the last bits")
       ->check(one_of({"auto", "direct", "winograd", "measure"}))
       ->group(group);
+  app.add_option("--amp", amp, "mixed precision. bf16: activations and products in bfloat16, parameters in float32")
+      ->check(one_of({"none", "bf16"}))
+      ->group(group);
   app.add_option("--workers", workers, "threads that prepare batches; results do not depend on them")
       ->check(at_least(0))
       ->group(group);
@@ -135,6 +139,7 @@ void TrainingFlags::resolve() {
   if (threads > 0) set_num_threads(static_cast<int>(threads));
   threads = num_threads();
   set_conv_algorithm(parse_conv_algorithm(conv));
+  const Autocast possible(parse_amp(amp));  // throws here and now where this processor cannot
 }
 
 std::vector<std::string> TrainingFlags::without_effect(const CLI::App& app) const {
@@ -182,6 +187,7 @@ Record TrainingFlags::record() const {
           {"seed", seed},
           {"threads", threads},
           {"conv", conv},
+          {"amp", amp},
           {"workers", workers}};
 }
 

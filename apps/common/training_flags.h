@@ -34,6 +34,7 @@ struct TrainingFlags {
   int64_t threads = 0;  ///< 0 stands for all cores until resolve()
   int64_t workers = 1;
   std::string conv = "auto";     ///< algorithm of convolutions, as parse_conv_algorithm reads it
+  std::string amp = "none";      ///< mixed precision, as parse_amp reads it
   std::string weights, out;      ///< none where empty
   std::string resume;            ///< folder of the run that goes on; the other flags are that run's then
   int64_t checkpoint_every = 0;  ///< steps; 0: an epoch

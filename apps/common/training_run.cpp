@@ -12,6 +12,7 @@
 #include "apps/common/interrupt.h"
 #include "apps/common/memory.h"
 #include "apps/common/progress.h"
+#include "autograd/autocast.h"
 #include "data/cache.h"
 
 namespace gradus::apps {
@@ -40,6 +41,7 @@ class Session {
   int train() {
     start();
     const DeferInterrupts deferred;
+    const Autocast precision(parse_amp(flags_.amp));
     std::optional<Results> results;
     while (state_.epoch < flags_.epochs) {
       if (state_.batch == 0) lr_ = optimizer_.lr();

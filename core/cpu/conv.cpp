@@ -8,6 +8,7 @@
 #include "core/convolution.h"
 #include "core/cpu/direct_conv.h"
 #include "core/cpu/layout.h"
+#include "core/cpu/stretch.h"
 #include "core/cpu/winograd/winograd.h"
 #include "core/kernels.h"
 #include "core/parallel.h"
@@ -25,13 +26,13 @@ winograd::Problem winograd_problem(const Shape& x, const Shape& w, const Shape& 
   return {x[0], x[2], x[3], y[2], y[3], x[1], w[0], spec.padding[0], spec.padding[1], spec.stride[0]};
 }
 
-bool winograd_fits(const Shape& w, const Conv2dSpec& spec) {
+bool winograd_fits(DType dtype, const Shape& w, const Conv2dSpec& spec) {
   const bool small_padding =
       std::all_of(std::begin(spec.padding), std::end(spec.padding), [](int64_t p) { return p >= 0 && p <= 2; });
   const int64_t stride = spec.stride[0];
   const bool regular = stride == 1 || (stride == 2 && (spec.padding[0] - spec.padding[1]) % 2 == 0);
-  return w[2] == 3 && w[3] == 3 && regular && spec.stride[1] == stride && spec.dilation[0] == 1 &&
-         spec.dilation[1] == 1 && spec.groups == 1 && small_padding && winograd::available() &&
+  return dtype == DType::float32 && w[2] == 3 && w[3] == 3 && regular && spec.stride[1] == stride &&
+         spec.dilation[0] == 1 && spec.dilation[1] == 1 && spec.groups == 1 && small_padding && winograd::available() &&
          winograd::supports(w[1], w[0]);
 }
 
@@ -71,9 +72,9 @@ void run_faster(Pass pass, const winograd::Problem& p, const auto& direct, const
     direct();
 }
 
-void choose(Pass pass, const Shape& x, const Shape& w, const Shape& y, const Conv2dSpec& spec, const auto& direct,
-            const auto& fast) {
-  if (!winograd_fits(w, spec)) return direct();
+void choose(Pass pass, DType dtype, const Shape& x, const Shape& w, const Shape& y, const Conv2dSpec& spec,
+            const auto& direct, const auto& fast) {
+  if (!winograd_fits(dtype, w, spec)) return direct();
   const winograd::Problem problem = winograd_problem(x, w, y, spec);
   switch (conv_algorithm()) {
     case ConvAlgorithm::direct: return direct();
@@ -91,12 +92,12 @@ void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool r
                     Tensor& y) {
   if (y.numel() == 0) return;
   // An empty sum (no input channels) is no convolution for oneDNN.
-  if (y.dtype() != DType::float32 || w.numel() == 0) return ref::conv2d_forward(x, w, bias, relu, spec, y);
+  if (!cpu::in_floats(y) || w.numel() == 0) return ref::conv2d_forward(x, w, bias, relu, spec, y);
   const Tensor input = as_layout(x, Layout::channels_last), weight = as_layout(w, Layout::contiguous);
   const Tensor shift = as_layout(bias, Layout::contiguous);
   write_as_layout(y, Layout::channels_last, [&](Tensor& out) {
     choose(
-        Pass::forward, x.shape(), w.shape(), y.shape(), spec,
+        Pass::forward, x.dtype(), x.shape(), w.shape(), y.shape(), spec,
         [&] { cpu::direct_conv_forward(input, weight, shift, relu, spec, out); },
         [&](const winograd::Problem& p) {
           winograd::forward(p, floats(input), floats(weight), floats(shift), relu, floats(out));
@@ -106,11 +107,11 @@ void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool r
 
 void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, Tensor& gx) {
   if (gx.numel() == 0) return;
-  if (gx.dtype() != DType::float32 || gy.numel() == 0) return ref::conv2d_grad_input(gy, w, spec, gx);
+  if (!cpu::in_floats(gx) || gy.numel() == 0) return ref::conv2d_grad_input(gy, w, spec, gx);
   const Tensor gradient = as_layout(gy, Layout::channels_last), weight = as_layout(w, Layout::contiguous);
   write_as_layout(gx, Layout::channels_last, [&](Tensor& out) {
     choose(
-        Pass::grad_input, gx.shape(), w.shape(), gy.shape(), spec,
+        Pass::grad_input, gx.dtype(), gx.shape(), w.shape(), gy.shape(), spec,
         [&] { cpu::direct_conv_grad_input(gradient, weight, spec, out); },
         [&](const winograd::Problem& p) { winograd::grad_input(p, floats(gradient), floats(weight), floats(out)); });
   });
@@ -118,11 +119,11 @@ void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec
 
 void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, Tensor& gw) {
   if (gw.numel() == 0) return;
-  if (gw.dtype() != DType::float32 || gy.numel() == 0) return ref::conv2d_grad_weight(gy, x, spec, gw);
+  if (!cpu::in_floats(gy) || gy.numel() == 0) return ref::conv2d_grad_weight(gy, x, spec, gw);
   const Tensor gradient = as_layout(gy, Layout::channels_last), input = as_layout(x, Layout::channels_last);
   write_as_layout(gw, Layout::contiguous, [&](Tensor& out) {
     choose(
-        Pass::grad_weight, x.shape(), gw.shape(), gy.shape(), spec,
+        Pass::grad_weight, x.dtype(), x.shape(), gw.shape(), gy.shape(), spec,
         [&] { cpu::direct_conv_grad_weight(gradient, input, spec, out); },
         [&](const winograd::Problem& p) { winograd::grad_weight(p, floats(input), floats(gradient), floats(out)); });
   });

@@ -1,8 +1,9 @@
-// Copies: flat, transposing, or converting bytes to float32.
+// Copies: flat, transposing, or converting between float32, bfloat16 and bytes.
 #include <algorithm>
 #include <cstring>
 
 #include "core/cpu/loops.h"
+#include "core/cpu/stretch.h"
 #include "core/cpu/vector/kernels.h"
 #include "core/kernels.h"
 #include "core/parallel.h"
@@ -65,15 +66,15 @@ void transpose(const float* from, float* to, const Transposition& t) {
 
 void copy(const Tensor& x, Tensor& out) {
   if (out.numel() == 0) return;
-  const bool to_float = out.dtype() == DType::float32;
-  if (to_float && x.dtype() == DType::float32) {
+  if (cpu::in_floats(out) && cpu::in_floats(x)) {
     Transposition t;
-    if (x.strides() != out.strides() && as_transposition(x, out, t))
+    const bool plain = x.dtype() == DType::float32 && out.dtype() == DType::float32;
+    if (plain && x.strides() != out.strides() && as_transposition(x, out, t))
       return transpose(static_cast<const float*>(x.raw()), static_cast<float*>(out.raw()), t);
     cpu::for_each_flat<2>({&out, &x}, 0, [](const auto& data, uint32_t, int64_t count) {
       std::memmove(data[0], data[1], static_cast<size_t>(count) * sizeof(float));
     });
-  } else if (to_float && x.dtype() == DType::uint8) {
+  } else if (cpu::in_floats(out) && x.dtype() == DType::uint8) {
     cpu::for_each_flat<2>({&out, &x}, 0, [](const auto& data, uint32_t, int64_t count) {
       cpu::vector::kernels().from_bytes(reinterpret_cast<const uint8_t*>(data[1]), reinterpret_cast<float*>(data[0]),
                                         count);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/cpu/isa.h"
+#include "core/cpu/onednn.h"
 #include "core/error.h"
 #include "core/kernels.h"
 #include "core/parallel.h"
@@ -32,6 +33,11 @@ std::string processor_model() {
 }  // namespace
 
 const char* name() { return "cpu"; }
+
+bool has_fast(DType dtype) {
+  if (dtype == DType::bfloat16) return cpu::isa() == cpu::Isa::v4 && cpu::onednn::has_bfloat16();
+  return dtype == DType::float32;
+}
 
 std::string describe() {
   return text("cpu: ", processor_model(), ", ", cpu::name(cpu::isa()), ", ", num_threads(),

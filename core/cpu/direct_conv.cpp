@@ -14,8 +14,9 @@ namespace gradus::cpu {
 namespace {
 
 /// The primitive, the layout of weights that it chose, and the reorder between that layout and ours (to it before the
-/// convolution, from it after grad_weight; none where the layouts are one). Scratch memory comes from the caching
-/// allocator for the time of a call: it is shared with all other work, and plans stay small.
+/// convolution, from it after grad_weight; none where the layouts are one). A bfloat16 convolution takes bfloat16
+/// weights, to which the reorder rounds float32 ones, and sums their gradient in float32. Scratch memory comes from the
+/// caching allocator for the time of a call: it is shared with all other work, and plans stay small.
 struct Plan {
   dnnl::primitive convolution, reorder;
   onednn::Descriptor x, y, bias, weight, weight_row_major, scratchpad, reorder_scratchpad;
@@ -27,11 +28,11 @@ Plan make_plan(const ConvKey& key) {
   const int64_t groups = key.spec.groups;
   const ConvolutionGeometry geometry(key.spec);
   Plan plan;
-  plan.x = channels_last(key.x);
-  plan.y = channels_last(key.y);
-  plan.weight_row_major = weight_row_major(key.w, groups);
+  plan.x = channels_last(key.x, key.dtype);
+  plan.y = channels_last(key.y, key.dtype);
+  plan.weight_row_major = weight_row_major(key.w, groups, key.weight);
   if (key.bias) plan.bias = onednn::vector(key.w[0]);
-  const Descriptor any = weight_any(key.w, groups);
+  const Descriptor any = weight_any(key.w, groups, key.dtype);
   const auto forward =
       convolution_forward(plan.x, any, plan.bias, plan.y, geometry, key.relu ? relu_attributes() : attributes());
   const auto adopt = [&](const auto& description, const Descriptor& weight) {
@@ -50,7 +51,8 @@ Plan make_plan(const ConvKey& key) {
       break;
     }
     case ConvPass::grad_weight: {
-      const auto backward = convolution_grad_weight(plan.x, any, plan.y, geometry, forward);
+      const auto backward =
+          convolution_grad_weight(plan.x, weight_any(key.w, groups, key.weight), plan.y, geometry, forward);
       adopt(backward, backward.diff_weights_desc());
       plan.convolution = dnnl::convolution_backward_weights(backward);
       break;
@@ -121,6 +123,8 @@ ConvKey key_of(ConvPass pass, const Tensor& x, const Tensor& w, const Tensor& y,
   return {.pass = pass,
           .bias = bias,
           .relu = relu,
+          .dtype = x.dtype(),
+          .weight = w.dtype(),
           .variant = num_threads(),
           .x = x.shape(),
           .w = w.shape(),

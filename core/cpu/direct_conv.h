@@ -1,5 +1,5 @@
-// Direct convolution in float32 by oneDNN, on channels-last activations and row-major OIHW weights without empty
-// extents. Private to core/cpu; core/cpu/conv.cpp brings operands into this form.
+// Direct convolution by oneDNN, on channels-last activations in float32 or bfloat16 and row-major OIHW weights without
+// empty extents. Private to core/cpu; core/cpu/conv.cpp brings operands into this form.
 #pragma once
 
 #include "core/kernels.h"

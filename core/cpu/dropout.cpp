@@ -1,4 +1,4 @@
-// Dropout in float32: draws belong to elements in logical order, whatever their order in memory.
+// Dropout of float32 and bfloat16: draws belong to elements in logical order, whatever their order in memory.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/cpu/layout.h"
-#include "core/cpu/vector/kernels.h"
+#include "core/cpu/stretch.h"
 #include "core/kernels.h"
 #include "core/parallel.h"
 
@@ -28,9 +28,16 @@ struct Draws {
     at.offset += static_cast<uint64_t>(begin / 4);
     cpu::vector::kernels().draw_keep(at, (count + 3) / 4, threshold, keep);
   }
+  /// Elements [begin, begin + count) in the order of memory.
+  void scale_kept(const uint8_t* keep, const Tensor& x, Tensor& out, int64_t begin, int64_t count) const {
+    const cpu::ReadFloats from(x, begin, count);
+    const cpu::WriteFloats to(out, begin, count);
+    cpu::vector::kernels().scale_kept(keep, scale, from, to, count);
+  }
 };
 
-void drop_row_major(const Draws& draws, const float* x, float* out, int64_t count) {
+void drop_row_major(const Draws& draws, const Tensor& x, Tensor& out) {
+  const int64_t count = x.numel();
   parallel_for((count + 3) / 4, grain_blocks, [&](int64_t begin, int64_t end) {
     constexpr int64_t batch = 4096;
     uint8_t keep[batch];
@@ -38,7 +45,7 @@ void drop_row_major(const Draws& draws, const float* x, float* out, int64_t coun
     for (int64_t at = 4 * begin; at < last; at += batch) {
       const int64_t length = std::min(batch, last - at);
       draws(at, length, keep);
-      cpu::vector::kernels().scale_kept(keep, draws.scale, x + at, out + at, length);
+      draws.scale_kept(keep, x, out, at, length);
     }
   });
 }
@@ -78,8 +85,6 @@ void transpose_flags(const uint8_t* from, int64_t from_stride, int64_t channels,
 /// Draws an image's flags in logical order, then turns them to pixels of channels, a few pixels at a time.
 void drop_channels_last(const Draws& draws, const Tensor& x, Tensor& out) {
   const int64_t channels = x.size(1), pixels = x.size(2) * x.size(3), image = channels * pixels;
-  const auto* from = static_cast<const float*>(x.raw());
-  auto* to = static_cast<float*>(out.raw());
   parallel_for(x.size(0), std::max<int64_t>(1, 4 * grain_blocks / image), [&](int64_t begin, int64_t end) {
     constexpr int64_t tile = 64;
     std::vector<uint8_t> keep(static_cast<size_t>(image + 8)), turned(static_cast<size_t>(tile * channels));
@@ -91,7 +96,7 @@ void drop_channels_last(const Draws& draws, const Tensor& x, Tensor& out) {
         const int64_t width = std::min(tile, pixels - pixel);
         transpose_flags(flags + pixel, pixels, channels, width, turned.data());
         const int64_t at = first + pixel * channels;
-        cpu::vector::kernels().scale_kept(turned.data(), draws.scale, from + at, to + at, width * channels);
+        draws.scale_kept(turned.data(), x, out, at, width * channels);
       }
     }
   });
@@ -100,15 +105,13 @@ void drop_channels_last(const Draws& draws, const Tensor& x, Tensor& out) {
 }  // namespace
 
 void dropout(const RandomKey& key, double p, const Tensor& x, Tensor& out) {
-  if (x.dtype() != DType::float32) return ref::dropout(key, p, x, out);
+  if (!cpu::in_floats(x)) return ref::dropout(key, p, x, out);
   if (x.numel() == 0) return;
   // A draw is k / 2^24 for an integer k: it is at least p where k is at least the threshold.
   const Draws draws{key, static_cast<uint32_t>(std::ceil(p * 0x1p24)), static_cast<float>(1 / (1 - p))};
   if (!x.is_contiguous() && x.is_channels_last() && out.is_channels_last()) return drop_channels_last(draws, x, out);
   const Tensor input = cpu::as_layout(x, Layout::contiguous);
-  cpu::write_as_layout(out, Layout::contiguous, [&](Tensor& row_major) {
-    drop_row_major(draws, static_cast<const float*>(input.raw()), static_cast<float*>(row_major.raw()), x.numel());
-  });
+  cpu::write_as_layout(out, Layout::contiguous, [&](Tensor& row_major) { drop_row_major(draws, input, row_major); });
 }
 
 }  // namespace gradus::kernels

@@ -1,7 +1,8 @@
-// Elementwise kernels in float32: every tensor as flat arrays, and the vector loop for the operation.
+// Elementwise kernels in float32, and of bfloat16: every tensor as flat arrays, and the vector loop for the operation.
 #include <algorithm>
 
 #include "core/cpu/loops.h"
+#include "core/cpu/stretch.h"
 #include "core/cpu/vector/kernels.h"
 #include "core/kernels.h"
 
@@ -10,6 +11,7 @@ namespace gradus::kernels {
 namespace {
 
 using cpu::for_each_flat;
+using cpu::in_floats;
 using cpu::vector::Form;
 
 float* floats(char* data) { return reinterpret_cast<float*>(data); }
@@ -17,14 +19,12 @@ float* floats(char* data) { return reinterpret_cast<float*>(data); }
 /// The form of a call from the scalar mask over (out, a, b).
 Form form_of(uint32_t scalars) { return scalars == 0 ? Form::both : scalars == 4 ? Form::left : Form::right; }
 
-bool is_float(const Tensor& x) { return x.dtype() == DType::float32; }
-
 /// The loops of one operation with these dtypes; neither where there is none.
 struct BinaryLoops {
   BinaryLoops(BinaryOp op, const Tensor& in, const Tensor& out) {
-    if (!is_float(in)) return;
+    if (!in_floats(in)) return;
     const auto& table = cpu::vector::kernels();
-    if (is_float(out)) arithmetic = table.binary[static_cast<int>(op)];
+    if (in_floats(out)) arithmetic = table.binary[static_cast<int>(op)];
     if (out.dtype() == DType::boolean) comparison = table.compare[static_cast<int>(op)];
   }
   explicit operator bool() const { return (arithmetic && arithmetic[0]) || (comparison && comparison[0]); }
@@ -43,7 +43,7 @@ struct BinaryLoops {
 
 void unary(UnaryOp op, const Tensor& x, Tensor& out, double param) {
   const auto loop = cpu::vector::kernels().unary[static_cast<int>(op)];
-  if (!is_float(x) || !is_float(out) || !loop) return ref::unary(op, x, out, param);
+  if (!in_floats(x) || !in_floats(out) || !loop) return ref::unary(op, x, out, param);
   for_each_flat<2>({&out, &x}, 0, [&](const auto& data, uint32_t, int64_t count) {
     loop(floats(data[1]), floats(data[0]), count, static_cast<float>(param));
   });
@@ -78,7 +78,7 @@ void scalar_binary(BinaryOp op, double a, const Tensor& b, Tensor& out) {
 }
 
 void where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& out) {
-  if (!is_float(out)) return ref::where(condition, a, b, out);
+  if (!in_floats(out)) return ref::where(condition, a, b, out);
   for_each_flat<4>({&out, &condition, &a, &b}, 0, [&](const auto& data, uint32_t, int64_t count) {
     cpu::vector::kernels().where(reinterpret_cast<const bool*>(data[1]), floats(data[2]), floats(data[3]),
                                  floats(data[0]), count);
@@ -86,7 +86,7 @@ void where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& ou
 }
 
 void axpby(double alpha, const Tensor& x, double beta, Tensor& y) {
-  if (!is_float(x) || !is_float(y)) return ref::axpby(alpha, x, beta, y);
+  if (!in_floats(x) || !in_floats(y)) return ref::axpby(alpha, x, beta, y);
   const auto& table = cpu::vector::kernels();
   const float a = static_cast<float>(alpha), b = static_cast<float>(beta);
   if (beta == 0) {
@@ -103,7 +103,7 @@ void axpby(double alpha, const Tensor& x, double beta, Tensor& y) {
 }
 
 void fill(double value, Tensor& out) {
-  if (!is_float(out)) return ref::fill(value, out);
+  if (!in_floats(out)) return ref::fill(value, out);
   for_each_flat<1>({&out}, 0, [&](const auto& data, uint32_t, int64_t count) {
     cpu::vector::kernels().fill(static_cast<float>(value), floats(data[0]), count);
   });

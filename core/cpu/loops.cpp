@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/cpu/vector/kernels.h"
 #include "core/parallel.h"
 
 namespace gradus::cpu::detail {
@@ -36,9 +37,27 @@ void copy_strided(size_t element, const char* from, int64_t from_stride, char* t
 
 struct Operand {
   char* data;
-  int64_t element;  // bytes
+  int64_t element;         // bytes
+  int64_t buffer_element;  // bytes in a buffer, where bfloat16 are floats
+  bool narrow;             // bfloat16
   int64_t strides[max_rank];
 };
+
+void fill_buffer(const Operand& operand, const char* memory, int64_t stride, char* buffer, int64_t count) {
+  if (!operand.narrow) return copy_strided(static_cast<size_t>(operand.element), memory, stride, buffer, 1, count);
+  const auto* from = reinterpret_cast<const bfloat16*>(memory);
+  auto* to = reinterpret_cast<float*>(buffer);
+  if (stride == 1) return vector::kernels().widen(from, to, count);
+  for (int64_t i = 0; i < count; ++i) to[i] = static_cast<float>(from[i * stride]);
+}
+
+void empty_buffer(const Operand& operand, const char* buffer, char* memory, int64_t stride, int64_t count) {
+  if (!operand.narrow) return copy_strided(static_cast<size_t>(operand.element), buffer, 1, memory, stride, count);
+  const auto* from = reinterpret_cast<const float*>(buffer);
+  auto* to = reinterpret_cast<bfloat16*>(memory);
+  if (stride == 1) return vector::kernels().narrow(from, to, count);
+  for (int64_t i = 0; i < count; ++i) to[i * stride] = bfloat16(from[i]);
+}
 
 /// The common iteration space: dimensions merged as far as every operand allows, outermost stride of the output first.
 struct Walk {
@@ -65,6 +84,8 @@ struct Walk {
     for (int k = 0; k < operand_count; ++k) {
       operands[k].data = static_cast<char*>(tensors[k]->raw());
       operands[k].element = static_cast<int64_t>(size_of(tensors[k]->dtype()));
+      operands[k].narrow = tensors[k]->dtype() == DType::bfloat16;
+      operands[k].buffer_element = operands[k].narrow ? 4 : operands[k].element;
     }
     for (int i = 0; i < used; ++i) {
       const int64_t extent = out.shape()[order[i]];
@@ -120,11 +141,11 @@ struct Walk {
       const int64_t run = std::min(inner() - position[rank - 1], length);
       char* memory = operand.data + offset * size;
       if (to_buffer) {
-        copy_strided(static_cast<size_t>(size), memory, stride, buffer, 1, run);
+        fill_buffer(operand, memory, stride, buffer, run);
       } else {
-        copy_strided(static_cast<size_t>(size), buffer, 1, memory, stride, run);
+        empty_buffer(operand, buffer, memory, stride, run);
       }
-      buffer += run * size;
+      buffer += run * operand.buffer_element;
       if ((length -= run) == 0) return;
       offset -= position[rank - 1] * stride;  // on to the start of the next row
       position[rank - 1] = 0;
@@ -142,7 +163,7 @@ struct Walk {
     transfer(operand, 0, inner(), buffer, true);
     for (int64_t filled = inner(); filled < elements;) {
       const int64_t more = std::min(filled, elements - filled);
-      std::memcpy(buffer + filled * operand.element, buffer, static_cast<size_t>(more * operand.element));
+      std::memcpy(buffer + filled * operand.buffer_element, buffer, static_cast<size_t>(more * operand.buffer_element));
       filled += more;
     }
   }
@@ -171,7 +192,7 @@ struct Walk {
     const uint32_t scalars = scalars_of_a_row();
     uint32_t buffered = 0;
     for (int k = 0; k < operand_count; ++k)
-      if (operands[k].strides[rank - 1] != 1 && !(scalars >> k & 1)) buffered |= 1u << k;
+      if (operands[k].narrow || (operands[k].strides[rank - 1] != 1 && !(scalars >> k & 1))) buffered |= 1u << k;
     const int64_t longest = buffered ? buffer_elements : inner();
     for (int64_t at = begin; at < end;) {
       const int64_t length = std::min({inner() - at % inner(), end - at, longest});
@@ -179,7 +200,8 @@ struct Walk {
       for (int k = 0; k < operand_count; ++k) {
         const bool through_buffer = buffered >> k & 1;
         data[static_cast<size_t>(k)] = through_buffer ? buffers[k] : address(operands[k], at);
-        if (through_buffer && k > 0) transfer(operands[k], at, length, buffers[k], true);
+        const int64_t elements = scalars >> k & 1 ? 1 : length;
+        if (through_buffer && k > 0) transfer(operands[k], at, elements, buffers[k], true);
       }
       body(context, data, scalars, length);
       if (buffered & 1) transfer(operands[0], at, length, buffers[0], false);
@@ -193,7 +215,7 @@ struct Walk {
     const int64_t block = buffer_elements / inner() * inner();
     uint32_t linear = 0, periodic = 0;
     for (int k = 0; k < operand_count; ++k) {
-      if (is_linear(operands[k])) {
+      if (is_linear(operands[k]) && !operands[k].narrow) {
         linear |= 1u << k;
       } else if (k > 0 && is_periodic(operands[k])) {
         periodic |= 1u << k;  // one filled buffer serves every block
@@ -209,7 +231,7 @@ struct Walk {
         if (linear >> k & 1) {
           pointer = operand.data + at * operand.element;
         } else if (periodic >> k & 1) {
-          pointer = buffers[k] + phase * operand.element;
+          pointer = buffers[k] + phase * operand.buffer_element;
         } else {
           pointer = buffers[k];
           if (k > 0) transfer(operand, at, length, buffers[k], true);
@@ -227,7 +249,8 @@ struct Walk {
 void run_flat(const Tensor* const* tensors, int operand_count, uint32_t may_be_scalar, FlatBody body, void* context) {
   const Tensor& out = *tensors[0];
   bool flat = true;
-  for (int k = 1; k < operand_count && flat; ++k) flat = tensors[k]->strides() == out.strides();
+  for (int k = 0; k < operand_count && flat; ++k)
+    flat = tensors[k]->strides() == out.strides() && tensors[k]->dtype() != DType::bfloat16;
   if (flat && out.is_dense()) {
     parallel_for(out.numel(), elementwise_grain, [&](int64_t begin, int64_t end) {
       Pointers data{};

@@ -24,10 +24,10 @@ void run_flat(const Tensor* const* operands, int operand_count, uint32_t may_be_
 }  // namespace detail
 
 /// Splits an elementwise operation on tensors of one shape (the first is the output, elements of at most 4 bytes) into
-/// calls body(data, scalars, count), on several threads where there is enough work. data[k] points at `count`
-/// consecutive elements of operand k, or at one element that stands for all where bit k of `scalars` is set. Only the
-/// operands in the mask `may_be_scalar` get that form, and never all inputs of a call at once. Operands that are
-/// neither consecutive nor scalar pass through a small buffer.
+/// calls body(data, scalars, count), on several threads where there is enough work. The body sees bfloat16 as floats.
+/// data[k] points at `count` consecutive elements of operand k, or at one element that stands for all where bit k of
+/// `scalars` is set. Only the operands in the mask `may_be_scalar` get that form, and never all inputs of a call at
+/// once. Operands that are neither consecutive nor scalar pass through a small buffer.
 template <size_t N, class Body>
 void for_each_flat(const std::array<const Tensor*, N>& operands, uint32_t may_be_scalar, Body&& body) {
   static_assert(N <= detail::max_operands);

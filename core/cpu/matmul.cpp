@@ -1,4 +1,4 @@
-// Matrix products in float32: small ones by a kernel without any set-up, larger ones by oneDNN, rows or columns of the
+// Matrix products: small ones in float32 by a kernel without any set-up, others by oneDNN, rows or columns of the
 // operands contiguous in memory as they come.
 #include <algorithm>
 #include <utility>
@@ -99,6 +99,34 @@ void multiply(const Tensor& a, const Tensor& b, float alpha, float beta, Tensor&
   });
 }
 
+/// A product of bfloat16 matrices, summed in float32; out has contiguous rows.
+void multiply_bfloat16(const Tensor& a, const Tensor& b, Tensor& out) {
+  using namespace cpu::onednn;
+  const Tensor left = operand(a), right = operand(b);
+  const Batch batch(left, right, out);
+  const auto describe = [](const Tensor& x) {
+    const Matrix m(x);
+    const bool row_major = m.is_row_major();
+    const int64_t stride = row_major ? std::max(m.row_stride, m.columns) : std::max(m.column_stride, m.rows);
+    return matrix(m.rows, m.columns, stride, !row_major, x.dtype());
+  };
+  guarded("matmul", [&] {
+    const auto description = product(describe(left), describe(right), describe(out));
+    const dnnl::matmul product(description);
+    const Storage scratchpad = Storage::allocate(description.scratchpad_desc().get_size());
+    const auto at = [&](int tensor, const Tensor& x, int64_t i) {
+      return static_cast<char*>(x.raw()) + batch.offset(tensor, i) * static_cast<int64_t>(size_of(x.dtype()));
+    };
+    for (int64_t i = 0; i < batch.count(); ++i)
+      product.execute(stream(),
+                      Arguments{{DNNL_ARG_SRC, memory(description.src_desc(), at(0, left, i))},
+                                {DNNL_ARG_WEIGHTS, memory(description.weights_desc(), at(1, right, i))},
+                                {DNNL_ARG_DST, memory(description.dst_desc(), at(2, out, i))},
+                                {DNNL_ARG_SCRATCHPAD, memory(description.scratchpad_desc(), scratchpad.data())}});
+    stream().wait();
+  });
+}
+
 Tensor transposed(const Tensor& x) {
   Shape shape = x.shape();
   Strides strides = x.strides();
@@ -111,6 +139,16 @@ Tensor transposed(const Tensor& x) {
 
 void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor& out) {
   if (out.numel() == 0) return;
+  if (a.dtype() == DType::bfloat16 && a.size(-1) > 0) {
+    const bool direct = alpha == 1 && beta == 0 && Matrix(out).is_row_major();
+    Tensor result = direct ? out : Tensor::empty(out.shape());
+    multiply_bfloat16(a, b, result);
+    if (direct) return;
+    if (result.dtype() == out.dtype()) return kernels::axpby(alpha, result, beta, out);
+    Tensor narrow = Tensor::empty(out.shape(), out.dtype());
+    kernels::copy(result, narrow);
+    return kernels::axpby(alpha, narrow, beta, out);
+  }
   if (out.dtype() != DType::float32 || a.size(-1) == 0) return ref::matmul(a, b, alpha, beta, out);
   const auto scale = static_cast<float>(alpha), keep = static_cast<float>(beta);
   if (Matrix(out).is_row_major()) {

@@ -1,9 +1,11 @@
-// Batch norm and layer norm in float32. Batch norm sees rows of channels: rank 2, or rank 4 channels-last.
+// Batch norm, also of bfloat16, and layer norm in float32. Batch norm sees rows of channels: rank 2, or rank 4
+// channels-last.
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "core/cpu/layout.h"
+#include "core/cpu/stretch.h"
 #include "core/cpu/vector/kernels.h"
 #include "core/kernels.h"
 #include "core/parallel.h"
@@ -13,14 +15,14 @@ namespace gradus::kernels {
 namespace {
 
 using cpu::as_layout;
+using cpu::ReadFloats;
 using cpu::write_as_layout;
+using cpu::WriteFloats;
 
 /// Elements of a piece of rows: its statistics take two passes, the second from the cache.
 constexpr int64_t piece_elements = 32768;
 
-bool is_ours(const Tensor& x) {
-  return x.dtype() == DType::float32 && (x.rank() == 2 || x.rank() == 4) && x.numel() > 0;
-}
+bool is_ours(const Tensor& x) { return cpu::in_floats(x) && (x.rank() == 2 || x.rank() == 4) && x.numel() > 0; }
 Layout rows_layout(const Tensor& x) { return x.rank() == 4 ? Layout::channels_last : Layout::contiguous; }
 
 const float* floats(const Tensor& x) { return static_cast<const float*>(x.raw()); }
@@ -84,7 +86,7 @@ void batch_norm_train(const Tensor& x, const Tensor& weight, const Tensor& bias,
   const auto& table = cpu::vector::kernels();
   Partial sums(pieces), squares(pieces);  // of each piece: its sum, and the squares around its own mean
   pieces.for_each([&](int64_t piece, int64_t row, int64_t rows) {
-    const float* from = floats(input) + row * channels;
+    const ReadFloats from(input, row * channels, rows * channels);
     double *sum = sums.row(piece), *square = squares.row(piece);
     table.reduce_columns[static_cast<int>(ReduceOp::sum)](from, rows, channels, channels, sum);
     std::vector<float> center(static_cast<size_t>(channels));
@@ -123,8 +125,9 @@ void batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias,
   for (size_t c = 0; c < scale.size(); ++c) scale[c] *= gain[c];
   write_as_layout(y, rows_layout(x), [&](Tensor& out) {
     Pieces(x.numel() / channels, channels).for_each([&](int64_t, int64_t row, int64_t rows) {
-      cpu::vector::kernels().normalize_columns(floats(input) + row * channels, center.data(), scale.data(),
-                                               shift.data(), rows, channels, mutable_floats(out) + row * channels);
+      const ReadFloats from(input, row * channels, rows * channels);
+      const WriteFloats to(out, row * channels, rows * channels);
+      cpu::vector::kernels().normalize_columns(from, center.data(), scale.data(), shift.data(), rows, channels, to);
     });
   });
 }
@@ -140,7 +143,7 @@ void batch_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight
   const auto weights = elements_or(weight, channels, 1);
   Partial sums(pieces), products(pieces);
   pieces.for_each([&](int64_t piece, int64_t row, int64_t rows) {
-    const float *g = floats(gradient) + row * channels, *from = floats(input) + row * channels;
+    const ReadFloats g(gradient, row * channels, rows * channels), from(input, row * channels, rows * channels);
     table.reduce_columns[static_cast<int>(ReduceOp::sum)](g, rows, channels, channels, sums.row(piece));
     table.centered_products(g, from, center.data(), rows, channels, products.row(piece));
   });
@@ -158,9 +161,9 @@ void batch_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight
   store(product, gweight);
   write_as_layout(gx, rows_layout(x), [&](Tensor& out) {
     pieces.for_each([&](int64_t, int64_t row, int64_t rows) {
-      table.batch_norm_gradient(floats(gradient) + row * channels, floats(input) + row * channels, center.data(),
-                                gain.data(), share.data(), slope.data(), rows, channels,
-                                mutable_floats(out) + row * channels);
+      const ReadFloats g(gradient, row * channels, rows * channels), from(input, row * channels, rows * channels);
+      const WriteFloats to(out, row * channels, rows * channels);
+      table.batch_norm_gradient(g, from, center.data(), gain.data(), share.data(), slope.data(), rows, channels, to);
     });
   });
 }

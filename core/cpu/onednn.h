@@ -46,17 +46,30 @@ auto guarded(std::string_view op, Body&& body) {
     match_threads();
     return body();
   } catch (const dnnl::error& error) {
+    if (error.status == dnnl_unimplemented)
+      fail(ErrorKind::backend, op, "oneDNN has no kernel for these dtypes and shapes on this processor (", error.what(),
+           "); compute in float32");
     fail(ErrorKind::backend, op, "oneDNN: ", error.what(), " (status ", static_cast<int>(error.status), ")");
   }
 }
 
-// ---- Descriptors of float32 memory ---------------------------------------------------------------------------------
+/// Whether oneDNN has bfloat16 products of this processor's own, not emulated in float32.
+inline bool has_bfloat16() {
+  constexpr auto wanted = static_cast<int>(dnnl::cpu_isa::avx512_core_bf16);
+  return (static_cast<int>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
+}
+
+// ---- Descriptors of memory: float32 and bfloat16 -------------------------------------------------------------------
+
+inline dnnl::memory::data_type type_of(DType dtype) {
+  return dtype == DType::bfloat16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
+}
 
 inline dnnl::memory::dims dims(const Dims& values) { return {values.begin(), values.end()}; }
 
 /// Logical NCHW in NHWC memory.
-inline Descriptor channels_last(const Shape& shape) {
-  return {dims(shape), dnnl::memory::data_type::f32, dnnl::memory::format_tag::nhwc};
+inline Descriptor channels_last(const Shape& shape, DType dtype) {
+  return {dims(shape), type_of(dtype), dnnl::memory::format_tag::nhwc};
 }
 
 /// OIHW, or GOIHW where there are groups.
@@ -64,13 +77,13 @@ inline dnnl::memory::dims weight_dims(const Shape& w, int64_t groups) {
   if (groups == 1) return {w[0], w[1], w[2], w[3]};
   return {groups, w[0] / groups, w[1], w[2], w[3]};
 }
-inline Descriptor weight_row_major(const Shape& w, int64_t groups) {
+inline Descriptor weight_row_major(const Shape& w, int64_t groups, DType dtype) {
   using tag = dnnl::memory::format_tag;
-  return {weight_dims(w, groups), dnnl::memory::data_type::f32, groups == 1 ? tag::oihw : tag::goihw};
+  return {weight_dims(w, groups), type_of(dtype), groups == 1 ? tag::oihw : tag::goihw};
 }
 /// The layout is left to the primitive.
-inline Descriptor weight_any(const Shape& w, int64_t groups) {
-  return {weight_dims(w, groups), dnnl::memory::data_type::f32, dnnl::memory::format_tag::any};
+inline Descriptor weight_any(const Shape& w, int64_t groups, DType dtype) {
+  return {weight_dims(w, groups), type_of(dtype), dnnl::memory::format_tag::any};
 }
 inline Descriptor vector(int64_t count) { return {{count}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::x}; }
 
@@ -146,6 +159,20 @@ inline dnnl::reorder::primitive_desc reorder(const Descriptor& from, const Descr
 }
 
 // ---- Matrix product ------------------------------------------------------------------------------------------------
+
+/// A row-major matrix of bfloat16 or float32, or (transposed) the transpose of one, `stride` elements from row to row.
+inline Descriptor matrix(int64_t rows, int64_t columns, int64_t stride, bool transposed, DType dtype) {
+  using Strides = dnnl::memory::dims;
+  return {Strides{rows, columns}, type_of(dtype), transposed ? Strides{1, stride} : Strides{stride, 1}};
+}
+
+inline dnnl::matmul::primitive_desc product(const Descriptor& a, const Descriptor& b, const Descriptor& c) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine(), a, b, c, attributes()};
+#else
+  return {{a, b, c}, attributes(), engine()};
+#endif
+}
 
 /// A row-major matrix, or (transposed) the transpose of one, `stride` elements from row to row in memory.
 struct MatrixOperand {

@@ -1,9 +1,10 @@
-// Pooling in float32: channels-last, so that each step of a window is a loop over channels.
+// Pooling of float32 and bfloat16: channels-last, so that each step of a window is a loop over channels.
 #include <algorithm>
 #include <limits>
 #include <vector>
 
 #include "core/cpu/layout.h"
+#include "core/cpu/stretch.h"
 #include "core/cpu/vector/kernels.h"
 #include "core/kernels.h"
 #include "core/parallel.h"
@@ -47,14 +48,18 @@ float share_of(const Pool2dSpec& spec, const Range& rows, const Range& columns) 
   return 1.0f / static_cast<float>(count);
 }
 
-template <class T>
-T* image_of(const Tensor& x, int64_t n) {
-  return static_cast<T*>(x.raw()) + n * x.size(1) * x.size(2) * x.size(3);
-}
+int64_t image_size(const Tensor& x) { return x.size(1) * x.size(2) * x.size(3); }
+int64_t* image_of(const Tensor& index, int64_t n) { return index.data<int64_t>() + n * image_size(index); }
+struct ReadImage : cpu::ReadFloats {
+  ReadImage(const Tensor& x, int64_t n) : ReadFloats(x, n * image_size(x), image_size(x)) {}
+};
+struct WriteImage : cpu::WriteFloats {
+  WriteImage(const Tensor& x, int64_t n) : WriteFloats(x, n * image_size(x), image_size(x)) {}
+};
 
-/// float32 images whose pixels are counted by an int32, and not empty.
+/// Images whose pixels are counted by an int32, and not empty.
 bool is_ours(const Tensor& x, const Tensor& y) {
-  return x.dtype() == DType::float32 && x.numel() > 0 && y.numel() > 0 &&
+  return cpu::in_floats(x) && x.numel() > 0 && y.numel() > 0 &&
          x.size(2) * x.size(3) <= std::numeric_limits<int32_t>::max();
 }
 
@@ -68,17 +73,18 @@ void max_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y, Tens
   write_as_layout(y, Layout::channels_last, [&](Tensor& values) {
     write_as_layout(index, Layout::channels_last, [&](Tensor& positions) {
       for_each_image(input.shape(), [&](int64_t n) {
-        const float* from = image_of<const float>(input, n);
+        const ReadImage from(input, n);
+        const WriteImage maxima(values, n);
         std::vector<int32_t> winner(static_cast<size_t>(channels));
         for_each_window(x.shape(), y.shape(), spec, [&](int64_t pixel, const Range& rows, const Range& columns) {
-          float* largest = image_of<float>(values, n) + pixel * channels;
+          float* largest = maxima + pixel * channels;
           const int64_t first = rows.begin * width + columns.begin;
           std::copy_n(from + first * channels, channels, largest);
           std::fill(winner.begin(), winner.end(), static_cast<int32_t>(first));
           for (int64_t h = rows.begin; h < rows.end; ++h)
             for (int64_t at = h * width + columns.begin; at < h * width + columns.end; ++at)
               raise(from + at * channels, static_cast<int32_t>(at), largest, winner.data(), channels);
-          std::copy(winner.begin(), winner.end(), image_of<int64_t>(positions, n) + pixel * channels);
+          std::copy(winner.begin(), winner.end(), image_of(positions, n) + pixel * channels);
         });
       });
     });
@@ -91,10 +97,11 @@ void max_pool2d_scatter(const Tensor& gy, const Tensor& index, Tensor& gx) {
   const int64_t channels = gx.size(1), pixels = gy.size(2) * gy.size(3), image = channels * gx.size(2) * gx.size(3);
   write_as_layout(gx, Layout::channels_last, [&](Tensor& out) {
     for_each_image(out.shape(), [&](int64_t n) {
-      const float* from = image_of<const float>(gradient, n);
-      const int64_t* at = image_of<const int64_t>(positions, n);
-      float* to = image_of<float>(out, n);
-      std::fill_n(to, image, 0.0f);
+      const ReadImage image_gradient(gradient, n);
+      const WriteImage to(out, n);
+      const float* from = image_gradient;
+      const int64_t* at = image_of(positions, n);
+      std::fill_n(+to, image, 0.0f);
       for (int64_t p = 0; p < pixels; ++p, from += channels, at += channels)
         for (int64_t c = 0; c < channels; ++c) to[at[c] * channels + c] += from[c];
     });
@@ -107,9 +114,10 @@ void max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor& y) {
   const int64_t channels = x.size(1), pixels = y.size(2) * y.size(3);
   write_as_layout(y, Layout::channels_last, [&](Tensor& out) {
     for_each_image(out.shape(), [&](int64_t n) {
-      const float* from = image_of<const float>(input, n);
-      const int64_t* at = image_of<const int64_t>(positions, n);
-      float* to = image_of<float>(out, n);
+      const ReadImage from(input, n);
+      const WriteImage image(out, n);
+      const int64_t* at = image_of(positions, n);
+      float* to = image;
       for (int64_t p = 0; p < pixels; ++p, to += channels, at += channels)
         for (int64_t c = 0; c < channels; ++c) to[c] = from[at[c] * channels + c];
     });
@@ -123,9 +131,10 @@ void avg_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y) {
   const auto& table = cpu::vector::kernels();
   write_as_layout(y, Layout::channels_last, [&](Tensor& out) {
     for_each_image(input.shape(), [&](int64_t n) {
-      const float* from = image_of<const float>(input, n);
+      const ReadImage from(input, n);
+      const WriteImage image(out, n);
       for_each_window(x.shape(), y.shape(), spec, [&](int64_t pixel, const Range& rows, const Range& columns) {
-        float* to = image_of<float>(out, n) + pixel * channels;
+        float* to = image + pixel * channels;
         std::fill_n(to, channels, 0.0f);
         for (int64_t h = rows.begin; h < rows.end; ++h)
           for (int64_t at = h * width + columns.begin; at < h * width + columns.end; ++at)
@@ -143,9 +152,9 @@ void avg_pool2d_backward(const Tensor& gy, const Pool2dSpec& spec, Tensor& gx) {
   const auto& table = cpu::vector::kernels();
   write_as_layout(gx, Layout::channels_last, [&](Tensor& out) {
     for_each_image(out.shape(), [&](int64_t n) {
-      const float* from = image_of<const float>(gradient, n);
-      float* to = image_of<float>(out, n);
-      std::fill_n(to, image, 0.0f);
+      const ReadImage from(gradient, n);
+      const WriteImage to(out, n);
+      std::fill_n(+to, image, 0.0f);
       for_each_window(gx.shape(), gy.shape(), spec, [&](int64_t pixel, const Range& rows, const Range& columns) {
         const float share = share_of(spec, rows, columns);
         for (int64_t h = rows.begin; h < rows.end; ++h)

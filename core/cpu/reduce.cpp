@@ -161,6 +161,12 @@ void reduce_columns(ReduceOp op, const float* x, const Dimensions& dims, double*
 }  // namespace
 
 void reduce(ReduceOp op, const Tensor& x, Tensor& out) {
+  if (x.dtype() == DType::bfloat16) {
+    Tensor wide = Tensor::empty_like(x, DType::float32), result = Tensor::empty(out.shape());
+    kernels::copy(x, wide);
+    kernels::reduce(op, wide, result);
+    return kernels::copy(result, out);
+  }
   if (x.dtype() != DType::float32 || x.numel() == 0) return ref::reduce(op, x, out);
   const Dimensions dims(x, out.shape());
   if (dims.count == 0) return kernels::copy(x, out);
@@ -180,20 +186,24 @@ void reduce(ReduceOp op, const Tensor& x, Tensor& out) {
 }
 
 void bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& gbias) {
-  if (y.dtype() != DType::float32 || y.numel() == 0) return ref::bias_relu_backward(gy, y, gz, gbias);
+  const bool narrow = y.dtype() == DType::bfloat16;
+  if ((y.dtype() != DType::float32 && !narrow) || y.numel() == 0) return ref::bias_relu_backward(gy, y, gz, gbias);
   const Tensor gradient = cpu::as_layout(gy, Layout::channels_last), result = cpu::as_layout(y, Layout::channels_last);
   const int64_t channels = y.shape()[1], rows = y.numel() / channels;
   const int64_t stretch = std::max<int64_t>(1, piece_elements / channels), stretches = pieces(rows, stretch);
   std::vector<double> partial(static_cast<size_t>(stretches * channels));
   cpu::write_as_layout(gz, Layout::channels_last, [&](Tensor& out) {
-    parallel_for(stretches, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t s = begin; s < end; ++s) {
-        const int64_t at = s * stretch * channels;
-        cpu::vector::kernels().mask_columns(gradient.data<float>() + at, result.data<float>() + at,
-                                            std::min(stretch, rows - s * stretch), channels, out.data<float>() + at,
-                                            &partial[static_cast<size_t>(s * channels)]);
-      }
-    });
+    const auto mask = [&]<class T>(void (*kernel)(const T*, const T*, int64_t, int64_t, T*, double*)) {
+      parallel_for(stretches, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t s = begin; s < end; ++s) {
+          const int64_t at = s * stretch * channels;
+          kernel(gradient.data<T>() + at, result.data<T>() + at, std::min(stretch, rows - s * stretch), channels,
+                 out.data<T>() + at, &partial[static_cast<size_t>(s * channels)]);
+        }
+      });
+    };
+    const auto& table = cpu::vector::kernels();
+    narrow ? mask(table.mask_columns_bfloat16) : mask(table.mask_columns);
   });
   cpu::write_as_layout(gbias, Layout::contiguous, [&](Tensor& out) {
     for (int64_t c = 0; c < channels; ++c) {

@@ -111,6 +111,9 @@ using cuda::Context;
 
 const char* name() { return "cuda"; }
 
+// Not bfloat16 before its convolutions take float32 weights beside it, as the seam wants.
+bool has_fast(DType dtype) { return dtype == DType::float32; }
+
 std::string describe() {
   const cudaDeviceProp& gpu = Context::get().properties();
   const auto version = [](int number) { return text(number / 1000, ".", number % 1000 / 10); };

@@ -5,6 +5,7 @@
 
 #include "core/kernels.h"
 #include "core/ref/loops.h"
+#include "core/ref/widened.h"
 
 namespace gradus::ref {
 namespace {
@@ -84,6 +85,7 @@ void add_scaled(double factor, const double* from, int64_t count, double* to) {
 
 void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool relu, const Conv2dSpec& spec,
                     Tensor& y) {
+  if (is_bfloat16(x)) return conv2d_forward(widened(x), widened(w), widened(bias), relu, spec, Narrowed(y));
   visit_floating("conv2d", x.dtype(), [&]<class T>(T) {
     const Geometry g(x.shape(), w.shape(), y.shape(), spec);
     const std::vector<double> images = pack<T>(x, image_order), weights = pack<T>(w, taps_in_out_order);
@@ -108,6 +110,7 @@ void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool r
 }
 
 void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, Tensor& gx) {
+  if (is_bfloat16(gy)) return conv2d_grad_input(widened(gy), widened(w), spec, Narrowed(gx));
   visit_floating("conv2d_grad_input", gy.dtype(), [&]<class T>(T) {
     const Geometry g(gx.shape(), w.shape(), gy.shape(), spec);
     const std::vector<double> outputs = pack<T>(gy, image_order), weights = pack<T>(w, taps_out_in_order);
@@ -125,6 +128,7 @@ void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec
 }
 
 void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, Tensor& gw) {
+  if (is_bfloat16(gy)) return conv2d_grad_weight(widened(gy), widened(x), spec, Narrowed(gw));
   visit_floating("conv2d_grad_weight", gy.dtype(), [&]<class T>(T) {
     const Geometry g(x.shape(), gw.shape(), gy.shape(), spec);
     const std::vector<double> outputs = pack<T>(gy, image_order), images = pack<T>(x, image_order);
@@ -142,6 +146,7 @@ void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spe
 }
 
 void bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& gbias) {
+  if (is_bfloat16(y)) return bias_relu_backward(widened(gy), widened(y), Narrowed(gz), Narrowed(gbias));
   visit_floating("bias_relu_backward", gy.dtype(), [&]<class T>(T) {
     const Strides per_channel = {0, 1, 0, 0};
     std::vector<double> sums(static_cast<size_t>(gbias.numel()));

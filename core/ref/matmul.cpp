@@ -3,10 +3,16 @@
 
 #include "core/kernels.h"
 #include "core/ref/loops.h"
+#include "core/ref/widened.h"
 
 namespace gradus::ref {
 
 void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor& out) {
+  if (is_bfloat16(a)) {
+    Narrowed result(out);
+    if (beta != 0) copy(out, result);
+    return matmul(widened(a), widened(b), alpha, beta, result);
+  }
   visit_floating("matmul", out.dtype(), [&]<class T>(T) {
     const int rank = out.rank();
     const int row = rank - 2, column = rank - 1;

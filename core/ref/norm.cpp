@@ -5,6 +5,7 @@
 
 #include "core/kernels.h"
 #include "core/ref/loops.h"
+#include "core/ref/widened.h"
 
 namespace gradus::ref {
 namespace {
@@ -41,6 +42,9 @@ Moments moments(const T* x, const Shape& shape, const Strides& strides) {
 
 void batch_norm_train(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean,
                       Tensor& rstd) {
+  if (is_bfloat16(x))
+    return batch_norm_train(widened(x), widened(weight), widened(bias), eps, Narrowed(y), Narrowed(mean),
+                            Narrowed(rstd));
   visit_floating("batch_norm", x.dtype(), [&]<class T>(T) {
     for (int64_t c = 0; c < x.shape()[1]; ++c) {
       const Moments m = moments(pointer<T>(x) + c * x.strides()[1], without(x.shape(), 1), without(x.strides(), 1));
@@ -53,6 +57,8 @@ void batch_norm_train(const Tensor& x, const Tensor& weight, const Tensor& bias,
 
 void batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& rstd,
                       Tensor& y) {
+  if (is_bfloat16(x))
+    return batch_norm_apply(widened(x), widened(weight), widened(bias), widened(mean), widened(rstd), Narrowed(y));
   visit_floating("batch_norm", x.dtype(), [&]<class T>(T) {
     for (int64_t c = 0; c < x.shape()[1]; ++c) {
       const T* from = pointer<T>(x) + c * x.strides()[1];
@@ -68,6 +74,9 @@ void batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias,
 
 void batch_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
                          const Tensor& rstd, Tensor& gx, Tensor& gweight, Tensor& gbias) {
+  if (is_bfloat16(x))
+    return batch_norm_backward(widened(gy), widened(x), widened(weight), widened(mean), widened(rstd), Narrowed(gx),
+                               Narrowed(gweight), Narrowed(gbias));
   visit_floating("batch_norm_backward", x.dtype(), [&]<class T>(T) {
     const Shape shape = without(x.shape(), 1);
     const std::array<Strides, 3> strides = {without(gy.strides(), 1), without(x.strides(), 1),

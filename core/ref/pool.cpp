@@ -4,6 +4,7 @@
 
 #include "core/kernels.h"
 #include "core/ref/loops.h"
+#include "core/ref/widened.h"
 
 namespace gradus::ref {
 namespace {
@@ -53,6 +54,7 @@ double divisor(const Pool2dSpec& spec, const Range& rows, const Range& columns) 
 }  // namespace
 
 void max_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y, Tensor& index) {
+  if (is_bfloat16(x)) return max_pool2d_forward(widened(x), spec, Narrowed(y), index);
   visit_floating("max_pool2d", x.dtype(), [&]<class T>(T) {
     const T* from = pointer<T>(x);
     for_each_window(x.shape(), y.shape(), spec,
@@ -72,6 +74,7 @@ void max_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y, Tens
 }
 
 void max_pool2d_scatter(const Tensor& gy, const Tensor& index, Tensor& gx) {
+  if (is_bfloat16(gy)) return max_pool2d_scatter(widened(gy), index, Narrowed(gx));
   visit_floating("max_pool2d_scatter", gy.dtype(), [&]<class T>(T) {
     Sums sums(gx.shape());
     Strides plane = sums.strides;
@@ -84,6 +87,7 @@ void max_pool2d_scatter(const Tensor& gy, const Tensor& index, Tensor& gx) {
 }
 
 void max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor& y) {
+  if (is_bfloat16(x)) return max_pool2d_gather(widened(x), index, Narrowed(y));
   visit_floating("max_pool2d_gather", x.dtype(), [&]<class T>(T) {
     const int64_t width = x.shape()[3];
     Strides base = x.strides();
@@ -96,6 +100,7 @@ void max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor& y) {
 }
 
 void avg_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y) {
+  if (is_bfloat16(x)) return avg_pool2d_forward(widened(x), spec, Narrowed(y));
   visit_floating("avg_pool2d", x.dtype(), [&]<class T>(T) {
     const T* from = pointer<T>(x);
     for_each_window(x.shape(), y.shape(), spec,
@@ -111,6 +116,7 @@ void avg_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y) {
 }
 
 void avg_pool2d_backward(const Tensor& gy, const Pool2dSpec& spec, Tensor& gx) {
+  if (is_bfloat16(gy)) return avg_pool2d_backward(widened(gy), spec, Narrowed(gx));
   visit_floating("avg_pool2d_backward", gy.dtype(), [&]<class T>(T) {
     Sums sums(gx.shape());
     for_each_window(gx.shape(), gy.shape(), spec,

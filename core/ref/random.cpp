@@ -1,6 +1,7 @@
 // Reference kernels of random numbers: the scalar functions of core/random.h applied element after element.
 #include "core/kernels.h"
 #include "core/ref/loops.h"
+#include "core/ref/widened.h"
 
 namespace gradus::ref {
 namespace {
@@ -41,6 +42,7 @@ void random_normal(const RandomKey& key, double mean, double std, Tensor& out) {
 }
 
 void dropout(const RandomKey& key, double p, const Tensor& x, Tensor& out) {
+  if (is_bfloat16(x)) return dropout(key, p, widened(x), Narrowed(out));
   visit_floating("dropout", x.dtype(), [&]<class T>(T) {
     const T* from = pointer<T>(x);
     T* to = pointer<T>(out);

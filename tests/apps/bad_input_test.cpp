@@ -121,6 +121,7 @@ TEST_CASE("values that a flag cannot take, and flags that contradict each other,
                                     {"--model", "resnet"},
                                     {"--padding", "2"},
                                     {"--conv", "fft"},
+                                    {"--amp", "fp16"},
                                     {"--augment"},
                                     {"--rule", "adamw", "--decay-mode", "coupled"}};
   for (const Words& words : table) {
@@ -130,6 +131,12 @@ TEST_CASE("values that a flag cannot take, and flags that contradict each other,
     all.insert(all.end(), words.begin(), words.end());
     expect_failure(all, 2, {words[0]});
   }
+}
+
+TEST_CASE("mixed precision on a processor without bfloat16 instructions names the remedy") {
+  setenv("GRADUS_MAX_ISA", "v3", 1);
+  expect_failure({"--data", "nowhere", "--amp", "bf16"}, 1, {"no fast bfloat16", "AVX2", "without --amp"});
+  unsetenv("GRADUS_MAX_ISA");
 }
 
 TEST_CASE("a subset larger than the data set is refused with both numbers") {

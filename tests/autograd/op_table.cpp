@@ -354,7 +354,7 @@ void add_convolutions(std::vector<OpRow>& table) {
 void add_normalizations(std::vector<OpRow>& table) {
   const auto fixed_statistics = [](Args x) {
     const int64_t channels = x[1].size(0);
-    const Tensor index = cast(Tensor::arange(channels), x[0].dtype());
+    const Tensor index = cast(Tensor::arange(channels), x[1].dtype());
     return batch_norm_apply(x[0], x[1], x[2], index * 0.3 - 0.2, index * 0.5 + 0.4, 0.1);
   };
   const auto groups_of_two = [](Args x) { return group_norm(x[0], x[0].size(1) / 2, x[1], x[2], 0.1); };

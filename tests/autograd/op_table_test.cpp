@@ -1,5 +1,5 @@
-// Three test cases for every row of the op table: the gradient against differences, the gradient of the gradient
-// against differences, and the device's float32 kernels, forward and backward, against the reference's float64.
+// Test cases for every row of the op table: the gradients of three orders against differences, and the device's kernels,
+// forward and backward, in float32 and in mixed precision, against the reference's float64.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -7,11 +7,14 @@
 #include <cstdlib>
 #include <deque>
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <regex>
 #include <set>
 
+#include "autograd/autocast.h"
 #include "autograd/ops.h"
+#include "core/error.h"
 #include "core/random.h"
 #include "tests/autograd/op_table.h"
 
@@ -128,12 +131,12 @@ void check_third_gradient(const OpRow& row) {
   CHECK_MESSAGE(result, result.message);
 }
 
-/// The result and the gradients of all inputs, in the dtype of `inputs`, for the output gradient drawn by `seed`.
+/// The result and the gradients of all inputs, in the dtypes of `inputs`, for an output gradient that bfloat16 can hold.
 std::vector<Tensor> results(const VarFunction& f, const std::vector<Tensor>& inputs, const RandomKey& seed) {
   std::vector<Var> leaves;
   for (const Tensor& input : inputs) leaves.push_back(Var::leaf(input));
   const Var y = f(leaves);
-  const Tensor gy = cast(random_uniform(y.shape(), -1, 1, seed), y.dtype());
+  const Tensor gy = cast(cast(random_uniform(y.shape(), -1, 1, seed), DType::bfloat16), y.dtype());
   std::vector<Tensor> all = {y.value()};
   for (const Var& g : grad(std::span(&y, 1), leaves, {.allow_unused = true, .seeds = {gy}}))
     all.push_back(g.defined() ? g.value() : Tensor());
@@ -157,19 +160,19 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
   return most;
 }
 
-/// A stable float32 kernel returns the exact result for inputs a few roundings away, itself rounded. How far one
-/// rounding of the inputs moves the result is measured on the reference; the number of roundings that add up in a sum
-/// of n terms is of the order of sqrt(n) (Higham & Mary 2019, theorem 3.1), and 8 more are left to functions like exp.
-void check_device(const OpRow& row) {
-  constexpr double rounding = std::numeric_limits<float>::epsilon();
+/// A stable kernel returns the exact result for inputs a few roundings away, itself rounded. How far one rounding of the
+/// inputs moves the result is measured on the reference; the number of roundings that add up in a sum of n terms is of
+/// the order of sqrt(n) (Higham & Mary 2019, theorem 3.1), and 8 more are left to functions like exp. `rounding` is that
+/// of the coarsest dtype among those that the inputs get, `dtypes(i)`.
+void check_against_reference(const OpRow& row, double rounding, const std::function<DType(size_t input)>& dtypes) {
   constexpr RandomKey seed = {.seed = 3};
   for (const Case& c : cases_of(row)) {
     INFO("inputs: ", c.label);
     std::vector<Tensor> exact, narrow;
     int64_t elements = 0;
     for (const Var& leaf : c.leaves) {
-      exact.push_back(leaf.value());
-      narrow.push_back(cast(leaf.value(), DType::float32));
+      narrow.push_back(cast(leaf.value(), dtypes(narrow.size())));
+      exact.push_back(cast(narrow.back(), DType::float64));
       elements += leaf.value().numel();
     }
     const double roundings = 8 + 4 * std::sqrt(static_cast<double>(elements));
@@ -189,11 +192,35 @@ void check_device(const OpRow& row) {
       INFO((r == 0 ? std::string("result") : "gradient of input " + std::to_string(r - 1)));
       REQUIRE(got[r].defined() == expected[r].defined());
       if (!expected[r].defined()) continue;
-      CHECK(got[r].dtype() == DType::float32);
+      if (r > 0) CHECK(got[r].dtype() == narrow[r - 1].dtype());
       REQUIRE(got[r].shape() == expected[r].shape());
       const std::vector<double> reference = host(expected[r]);
       CHECK(largest_difference(host(got[r]), reference) <= roundings * (moved[r] + rounding * largest(reference)));
     }
+  }
+}
+
+void check_device(const OpRow& row) {
+  check_against_reference(row, std::numeric_limits<float>::epsilon(), [](size_t) { return DType::float32; });
+}
+
+/// Activations (first inputs) in bfloat16 with float32 parameters, under Autocast; then all inputs in bfloat16, which
+/// only operations with parameters may refuse.
+void check_mixed_precision(const OpRow& row) {
+  if (!device::has_fast(DType::bfloat16)) {
+    MESSAGE("skipped: no bfloat16 instructions on ", device::describe());
+    return;
+  }
+  constexpr double rounding = 0x1p-7;
+  const Autocast scope(DType::bfloat16);
+  check_against_reference(row, rounding, [](size_t i) { return i == 0 ? DType::bfloat16 : DType::float32; });
+  try {
+    check_against_reference(row, rounding, [](size_t) { return DType::bfloat16; });
+  } catch (const Error& error) {
+    INFO(error.what());
+    CHECK(error.kind() == ErrorKind::dtype);
+    const std::string name = row.name.substr(0, row.name.find(' '));
+    CHECK((name == "conv2d" || name == "linear" || name.find("_norm") != std::string::npos));
   }
 }
 
@@ -216,6 +243,7 @@ void register_row() {
                 [] { check_second_gradient(op_table()[Row]); });
   register_case(name + ": the third gradient agrees with differences", [] { check_third_gradient(op_table()[Row]); });
   register_case(name + ": the device agrees with the reference", [] { check_device(op_table()[Row]); });
+  register_case(name + ": mixed precision agrees with the reference", [] { check_mixed_precision(op_table()[Row]); });
 }
 
 template <size_t... Rows>

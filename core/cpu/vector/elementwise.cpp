@@ -147,6 +147,20 @@ void from_bytes(const uint8_t* x, float* out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(x[i]);
 }
 
+void widen(const bfloat16* x, float* out, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) out[i] = from_bits(static_cast<uint32_t>(x[i].bits) << 16);
+}
+
+void narrow(const float* x, bfloat16* out, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const uint32_t u = bits(x[i]);
+    const uint32_t rounded = (u + 0x7fffu + (u >> 16 & 1u)) >> 16, quiet = u >> 16 | 0x40u;
+    out[i].bits = static_cast<uint16_t>(x[i] != x[i] ? quiet : rounded);
+  }
+}
+
 }  // namespace
 
 void add_elementwise(Kernels& table) {
@@ -213,6 +227,8 @@ void add_elementwise(Kernels& table) {
   table.scale = scale;
   table.fill = fill;
   table.from_bytes = from_bytes;
+  table.widen = widen;
+  table.narrow = narrow;
 }
 
 }  // namespace gradus::cpu::vector::GRADUS_ISA

@@ -64,6 +64,8 @@ struct Kernels {
   void (*scale)(float alpha, const float* x, float* y, int64_t n);
   void (*fill)(float value, float* out, int64_t n);
   void (*from_bytes)(const uint8_t* x, float* out, int64_t n);
+  void (*widen)(const bfloat16* x, float* out, int64_t n);
+  void (*narrow)(const float* x, bfloat16* out, int64_t n);  ///< to nearest even; keeps NaN
 
   /// c = alpha a b + beta c, a [m, k], b [k, n] of any strides, c [m, n] with contiguous rows; k <= small_matmul_depth.
   void (*small_matmul)(int64_t m, int64_t n, int64_t k, float alpha, const StridedMatrix& a, const StridedMatrix& b,
@@ -83,6 +85,8 @@ struct Kernels {
   void (*reduce_columns[3])(const float* x, int64_t rows, int64_t row_stride, int64_t n, double* totals);
   /// out = y > 0 ? gy : 0 in rows of n without gaps, and totals[j] the sums of its columns.
   void (*mask_columns)(const float* gy, const float* y, int64_t rows, int64_t n, float* out, double* totals);
+  void (*mask_columns_bfloat16)(const bfloat16* gy, const bfloat16* y, int64_t rows, int64_t n, bfloat16* out,
+                                double* totals);
 
   // Dropout. keep[4 i + lane] = whether the upper 24 bits of that word of block key.offset + i reach the threshold.
   void (*draw_keep)(const RandomKey& key, int64_t blocks, uint32_t threshold, uint8_t* keep);

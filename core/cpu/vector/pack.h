@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "core/dtype.h"
+
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
@@ -26,6 +28,21 @@ static inline Pack load(const float* from) {
   return p;
 }
 static inline void store(float* to, Pack p) { __builtin_memcpy(to, &p, sizeof p); }
+
+using HalfPack = uint16_t __attribute__((vector_size(width * sizeof(uint16_t))));
+using Bits = uint32_t __attribute__((vector_size(width * sizeof(float))));
+
+static inline Pack load(const bfloat16* from) {
+  HalfPack p;
+  __builtin_memcpy(&p, from, sizeof p);
+  return (Pack)(__builtin_convertvector(p, Bits) << 16);
+}
+/// Of elements that bfloat16 can hold: the lower halves of the floats are dropped.
+static inline HalfPack upper_halves(Pack p) { return __builtin_convertvector((Bits)p >> 16, HalfPack); }
+static inline void store(bfloat16* to, Pack p) {
+  const HalfPack upper = upper_halves(p);
+  __builtin_memcpy(static_cast<void*>(to), &upper, sizeof upper);
+}
 static inline Pack spread(float value) { return value - Pack{}; }
 
 /// a * b + c.
@@ -58,6 +75,16 @@ static inline Pack load_first(const float* from, int64_t count) {
   for (int64_t i = 0; i < count; ++i) all[i] = from[i];
   return load(all);
 #endif
+}
+
+static inline void store_first(bfloat16* to, Pack p, int64_t count) {
+  const HalfPack upper = upper_halves(p);
+  __builtin_memcpy(static_cast<void*>(to), &upper, static_cast<size_t>(count) * sizeof(bfloat16));
+}
+static inline Pack load_first(const bfloat16* from, int64_t count) {
+  HalfPack all = {};
+  __builtin_memcpy(&all, from, static_cast<size_t>(count) * sizeof(bfloat16));
+  return (Pack)(__builtin_convertvector(all, Bits) << 16);
 }
 
 /// Half as many 64-bit integers.

@@ -76,7 +76,8 @@ void reduce_columns(const float* x, int64_t rows, int64_t row_stride, int64_t n,
 }
 
 /// Rows are read from end to end, as memory likes it; the float sums of a stretch of rows stay in the nearest cache.
-void mask_columns(const float* gy, const float* y, int64_t rows, int64_t n, float* out, double* totals) {
+template <class T>
+void mask_columns(const T* gy, const T* y, int64_t rows, int64_t n, T* out, double* totals) {
   constexpr int64_t most = 64;  // packs side by side
   for (int64_t first = 0; first < n; first += most * width) {
     const int64_t columns = n - first < most * width ? n - first : most * width;
@@ -114,7 +115,8 @@ void add_reduce(Kernels& table) {
   set(ReduceOp::sum, Sum());
   set(ReduceOp::max, Max());
   set(ReduceOp::min, Min());
-  table.mask_columns = mask_columns;
+  table.mask_columns = mask_columns<float>;
+  table.mask_columns_bfloat16 = mask_columns<bfloat16>;
 }
 
 }  // namespace gradus::cpu::vector::GRADUS_ISA

@@ -1,0 +1,42 @@
+#include "autograd/autocast.h"
+
+#include <utility>
+
+#include "core/error.h"
+#include "core/kernels.h"
+
+namespace gradus {
+namespace {
+
+thread_local bool bfloat16_scope = false;
+
+bool checked(DType dtype) {
+  if (dtype == DType::float32) return false;
+  if (dtype != DType::bfloat16)
+    fail(ErrorKind::value, "autocast", "computes in bfloat16, or in float32 as without it, but ", dtype, " came");
+  if (!device::has_fast(DType::bfloat16))
+    fail(ErrorKind::device, "autocast", "no fast bfloat16 (of a processor: AVX-512 BF16 or AMX) on ", device::describe(),
+         "; compute in float32, in programs without --amp");
+  return true;
+}
+
+}  // namespace
+
+Autocast::Autocast(DType dtype) : before_(std::exchange(bfloat16_scope, checked(dtype))) {}
+Autocast::~Autocast() { bfloat16_scope = before_; }
+
+bool autocasting() { return bfloat16_scope; }
+
+DType parse_amp(std::string_view name) {
+  if (name == "none") return DType::float32;
+  if (name == "bf16") return DType::bfloat16;
+  fail(ErrorKind::value, "autocast", "mixed precision is none or bf16, but '", name, "' came");
+}
+
+bool rounds(const Var& x) { return bfloat16_scope && x.dtype() == DType::float32; }
+bool widens(const Var& x) { return bfloat16_scope && x.dtype() == DType::bfloat16; }
+bool mixed(const Var& a, const Var& b) {
+  return a.dtype() != b.dtype() && ((rounds(a) && widens(b)) || (widens(a) && rounds(b)));
+}
+
+}  // namespace gradus
