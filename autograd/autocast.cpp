@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/kernels.h"
+#include "core/ops.h"
 
 namespace gradus {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/dtype.h"
-#include "core/kernels.h"
+#include "core/ops.h"
 
 namespace gradus::apps::bench {
 

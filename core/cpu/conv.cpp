@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "core/convolution.h"
+#include "core/cpu/amx/grad_weight.h"
 #include "core/cpu/direct_conv.h"
 #include "core/cpu/layout.h"
 #include "core/cpu/stretch.h"
@@ -84,6 +85,12 @@ void choose(Pass pass, DType dtype, const Shape& x, const Shape& w, const Shape&
   }
 }
 
+/// Whether the gradient of the weight goes to the matrix unit: a fixed rule, as that for Winograd.
+bool tiles_fit(DType dtype, const Shape& w, const Conv2dSpec& spec) {
+  return dtype == DType::bfloat16 && conv_algorithm() != ConvAlgorithm::direct && w[0] % 32 == 0 && w[1] % 32 == 0 &&
+         spec.groups == 1 && spec.dilation[0] == 1 && spec.dilation[1] == 1 && cpu::amx::available();
+}
+
 float* floats(const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; }
 
 }  // namespace
@@ -122,6 +129,11 @@ void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spe
   if (!cpu::in_floats(gy) || gy.numel() == 0) return ref::conv2d_grad_weight(gy, x, spec, gw);
   const Tensor gradient = as_layout(gy, Layout::channels_last), input = as_layout(x, Layout::channels_last);
   write_as_layout(gw, Layout::contiguous, [&](Tensor& out) {
+    const Shape &in = x.shape(), &w = gw.shape(), &y = gy.shape();
+    if (tiles_fit(x.dtype(), w, spec))
+      return cpu::amx::grad_weight({in[0], in[2], in[3], y[2], y[3], w[1], w[0], w[2], w[3], spec.padding[0],
+                                    spec.padding[1], spec.stride[0], spec.stride[1]},
+                                   input.data<bfloat16>(), gradient.data<bfloat16>(), floats(out));
     choose(
         Pass::grad_weight, x.dtype(), x.shape(), gw.shape(), gy.shape(), spec,
         [&] { cpu::direct_conv_grad_weight(gradient, input, spec, out); },

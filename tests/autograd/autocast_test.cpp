@@ -67,6 +67,16 @@ std::vector<Tensor> in_float64(std::vector<Tensor> values) {
   return values;
 }
 
+/// Every value moved by at most one rounding to bfloat16, in float64: how far that moves a result, times the number of
+/// roundings on the way to it, bounds what mixed precision may.
+std::vector<Tensor> one_rounding_away(const std::vector<Tensor>& values, uint64_t trial) {
+  std::vector<Tensor> near = in_float64(values);
+  for (size_t i = 0; i < near.size(); ++i)
+    near[i] =
+        near[i] * random_uniform(near[i].shape(), 1 - 0x1p-8, 1 + 0x1p-8, {.seed = trial, .stream = i}, DType::float64);
+  return near;
+}
+
 }  // namespace
 
 TEST_CASE("under Autocast products return bfloat16, and what needs precision float32") {
@@ -152,15 +162,9 @@ TEST_CASE("gradients arrive in float32, near the exact ones, the same inside the
     CHECK(inside[i].dtype() == wide);
     CHECK(inside[i].to_vector<float>() == leaves[i + 1].grad().to_vector<float>());
   }
-  // How far one rounding of all values moves the exact gradients, times the roundings on the way.
   double moved = 0;
-  for (uint64_t trial = 0; trial < 4; ++trial) {
-    std::vector<Tensor> near = in_float64(values);
-    for (size_t i = 0; i < near.size(); ++i)
-      near[i] = near[i] *
-                random_uniform(near[i].shape(), 1 - 0x1p-8, 1 + 0x1p-8, {.seed = trial, .stream = i}, DType::float64);
-    moved = std::max(moved, distance(gradients(near), exact));
-  }
+  for (uint64_t trial = 0; trial < 4; ++trial)
+    moved = std::max(moved, distance(gradients(one_rounding_away(values, trial)), exact));
   CHECK(distance(inside, exact) <= static_cast<double>(net_roundings) * moved);
   CHECK(distance(inside, exact) > 0);
 }
@@ -180,12 +184,7 @@ TEST_CASE("the gradient of a gradient goes through mixed precision too") {
   CHECK(mixed_precision.first == wide);
   CHECK(mixed_precision.second[0].dtype() == wide);
   double moved = 0;
-  for (uint64_t trial = 0; trial < 4; ++trial) {
-    std::vector<Tensor> near = in_float64(values);
-    for (size_t i = 0; i < near.size(); ++i)
-      near[i] = near[i] *
-                random_uniform(near[i].shape(), 1 - 0x1p-8, 1 + 0x1p-8, {.seed = trial, .stream = i}, DType::float64);
-    moved = std::max(moved, distance(penalty(near).second, exact.second));
-  }
+  for (uint64_t trial = 0; trial < 4; ++trial)
+    moved = std::max(moved, distance(penalty(one_rounding_away(values, trial)).second, exact.second));
   CHECK(distance(mixed_precision.second, exact.second) <= 2.0 * static_cast<double>(net_roundings) * moved);
 }

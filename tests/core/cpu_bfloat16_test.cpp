@@ -133,6 +133,12 @@ TEST_CASE("convolutions of bfloat16 round a float32 weight, and sum its gradient
       {"depthwise", {2, 12, 7, 7}, {12, 1, 3, 3}, {.padding = {1, 1, 1, 1}, .groups = 12}},
       {"1x1", {2, 33, 5, 5}, {10, 33, 1, 1}, {}},
       {"7x7 stride 2", {1, 3, 15, 15}, {8, 3, 7, 7}, {.stride = {2, 2}, .padding = {3, 3, 3, 3}}},
+      {"tiles of a matrix unit", {3, 32, 9, 7}, {64, 32, 3, 3}, {.padding = {1, 1, 1, 1}}},
+      {"tiles, stride 2 and uneven padding",
+       {5, 64, 14, 13},
+       {32, 64, 3, 3},
+       {.stride = {2, 2}, .padding = {0, 1, 1, 1}}},
+      {"tiles, 1x1 stride 2", {40, 32, 8, 8}, {96, 32, 1, 1}, {.stride = {2, 2}}},
       {"1x1 stride 2", {2, 16, 8, 8}, {32, 16, 1, 1}, {.stride = {2, 2}}},
       {"one of everything", {1, 1, 1, 1}, {1, 1, 1, 1}, {}},
   };
