@@ -3,6 +3,8 @@
 #include <mutex>
 #include <utility>
 
+#include "core/kernels.h"
+
 namespace gradus {
 namespace {
 
@@ -12,6 +14,10 @@ std::mutex mutex;
 std::function<void(const std::string&)> warning_handler;
 
 }  // namespace
+
+std::string_view device_name() { return device::name(); }
+std::string describe_device() { return device::describe(); }
+void finish_device() { device::synchronize(); }
 
 void set_accelerator(AcceleratorSettings chosen) { settings = std::move(chosen); }
 const AcceleratorSettings& accelerator() { return settings; }

@@ -3,8 +3,16 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 namespace gradus {
+
+/// What this library computes on: "cpu" or "cuda".
+std::string_view device_name();
+/// One line about it, such as its model; throws ErrorKind::device where it is not there.
+std::string describe_device();
+/// Returns when all work that was given to the device is done: for clocks. Reading a value waits by itself.
+void finish_device();
 
 struct AcceleratorSettings {
   /// float32 matrix products and convolutions on the tensor cores, which round their operands to 10 bits of mantissa.

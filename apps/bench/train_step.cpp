@@ -5,7 +5,9 @@
 #include "apps/bench/measure.h"
 #include "apps/bench/setup.h"
 #include "apps/common/command_line.h"
+#include "apps/common/device_flags.h"
 #include "autograd/autocast.h"
+#include "core/accelerator.h"
 #include "core/convolution.h"
 #include "core/parallel.h"
 
@@ -15,10 +17,12 @@ namespace {
 struct Flags : MeasureFlags {
   std::string model = "all_cnn", rule = "momentum", preconditioner = "none", conv = "auto", amp = "none";
   int64_t batch = 128, steps = 3, side = 0, classes = 0;
+  DeviceFlags device;
 };
 
 void run(const Flags& flags) {
   set_conv_algorithm(parse_conv_algorithm(flags.conv));
+  flags.device.apply();
   if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
   TrainingSubject training({.model = flags.model,
                             .batch = flags.batch,
@@ -29,6 +33,7 @@ void run(const Flags& flags) {
                             .dtype = parse_amp(flags.amp)});
   training.step();  // makes plans, touches memory
   training.step();
+  finish_device();
   const double images = static_cast<double>(flags.steps * flags.batch);
   Record record = measure({.rate_name = "images_per_s",
                            .per_step = static_cast<double>(flags.batch),
@@ -36,6 +41,7 @@ void run(const Flags& flags) {
                                [&] {
                                  return images / seconds_of([&] {
                                           for (int64_t i = 0; i < flags.steps; ++i) training.step();
+                                          finish_device();
                                         });
                                }},
                           flags);
@@ -46,7 +52,9 @@ void run(const Flags& flags) {
               {"dtype", std::string(name(parse_amp(flags.amp)))},
               {"rule", flags.rule},
               {"preconditioner", flags.preconditioner},
-              {"conv", flags.conv}});
+              {"conv", flags.conv},
+              {"device", describe_device()}});
+  record.add(flags.device.record());
   report("training step of " + flags.model, record, flags);
 }
 
@@ -65,6 +73,7 @@ std::function<void()> add_train_step(CLI::App& app) {
       ->check(CLI::IsMember({"direct", "winograd", "auto", "measure"}));
   app.add_option("--amp", flags->amp, "mixed precision: bf16 computes in bfloat16 with float32 parameters")
       ->check(CLI::IsMember({"none", "bf16"}));
+  flags->device.add_to(app);
   flags->add_to(app);
   return [flags] { run(*flags); };
 }

@@ -111,6 +111,8 @@ void TrainingFlags::add_to(CLI::App& app) {
       ->check(at_least(0))
       ->group(group);
 
+  device.add_to(app);
+
   group = "Results";
   app.add_option("--out", out,
                  "folder for configuration, metrics, weights and checkpoints; nothing is saved without it")
@@ -139,12 +141,13 @@ void TrainingFlags::resolve() {
   if (threads > 0) set_num_threads(static_cast<int>(threads));
   threads = num_threads();
   set_conv_algorithm(parse_conv_algorithm(conv));
+  device.apply();
   const Autocast possible(parse_amp(amp));  // throws here and now where this processor cannot
 }
 
 std::vector<std::string> TrainingFlags::without_effect(const CLI::App& app) const {
-  std::vector<std::string> notes;
-  if (!resume.empty()) return notes;  // all flags were given then
+  if (!resume.empty()) return {};  // all flags were given then
+  std::vector<std::string> notes = device.without_effect(app);
   const auto needs = [&](const char* flag, bool effect, const std::string& why) {
     if (app.count(flag) > 0 && !effect) notes.push_back(std::string(flag) + " has no effect with " + why);
   };
@@ -162,7 +165,7 @@ std::vector<std::string> TrainingFlags::without_effect(const CLI::App& app) cons
 }
 
 Record TrainingFlags::record() const {
-  return {{"rule", rule},
+  Record record = {{"rule", rule},
           {"lr", *lr},
           {"schedule", schedule},
           {"lr_drop", lr_drop},
@@ -189,6 +192,8 @@ Record TrainingFlags::record() const {
           {"conv", conv},
           {"amp", amp},
           {"workers", workers}};
+  record.add(device.record());
+  return record;
 }
 
 optim::AnyRule TrainingFlags::make_rule() const {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/common/device_flags.h"
 #include "apps/common/record.h"
 #include "optim/optimizer.h"
 
@@ -40,6 +41,7 @@ struct TrainingFlags {
   int64_t checkpoint_every = 0;  ///< steps; 0: an epoch
   std::string on_nonfinite = "stop";
   bool json = false;
+  DeviceFlags device;
 
   void add_to(CLI::App& app);
   /// Fills in what depends on other flags and sets the number of threads and the algorithm of convolutions. Throws

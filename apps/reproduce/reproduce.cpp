@@ -3,6 +3,7 @@
 #include <map>
 
 #include "apps/common/command_line.h"
+#include "apps/common/device_flags.h"
 #include "apps/common/interrupt.h"
 #include "apps/common/run_directory.h"
 #include "apps/reproduce/campaign.h"
@@ -93,6 +94,8 @@ int main(int argc, char** argv) {
   app.add_option("--budget", request.budget, "stop after so many minutes; the same command then goes on")
       ->check(apps::above(0));
   app.add_option("--out", request.out, "folder for the results: files go to OUT/EXPERIMENT/")->capture_default_str();
+  apps::DeviceFlags device;
+  device.add_to(app);
   app.add_flag("--json", request.json, "one JSON object per line on standard output instead of tables");
   return apps::run(app, argc, argv, [&] {
     if (list)
@@ -100,6 +103,8 @@ int main(int argc, char** argv) {
     else if (names.empty())
       throw apps::UsageError("name an experiment, or --list them");
     const std::vector<const Experiment*> chosen = choose(names);
+    for (const std::string& line : device.without_effect(app)) apps::note(line);
+    device.apply();
     return chosen.empty() ? 0 : reproduce_all(request, chosen);
   });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/accelerator.h"
 #include "data/file_source.h"
 #include "data/md5.h"
 
@@ -15,7 +16,7 @@ bool is_setting(const std::string& name, const apps::Record::Value& value) {
   static const std::set<std::string> always{"rule", "lr",       "lr_drop", "momentum", "weight_decay", "decay_mode",
                                             "form", "hyper_lr", "rank",    "batch",    "hyper_rule",   "preconditioner",
                                             "seed", "conv"};
-  static const std::set<std::string> never{"epochs", "weights", "threads", "workers"};
+  static const std::set<std::string> never{"epochs", "weights", "threads", "workers", "tf32", "fast", "plans"};
   if (always.contains(name) || never.contains(name)) return always.contains(name);
   apps::TrainingFlags defaults;
   defaults.lr = defaults.weight_decay = 0;
@@ -45,6 +46,9 @@ apps::Record Run::settings(const apps::Record& data) const {
   const apps::Record of_flags = flags.record();
   for (const auto& [name, value] : of_flags.fields())
     if (is_setting(name, value)) record.add(name, value);
+  if (device_name() != "cpu") record.add("device", std::string(device_name()));
+  if (accelerator().tf32) record.add("tf32", true);
+  if (accelerator().fast) record.add("fast", true);
   record.add("steps", steps);
   record.add("evaluate_every", evaluate_every);
   record.add("angles_every", angles_every);

@@ -1,0 +1,34 @@
+#include "apps/common/device_flags.h"
+
+#include "apps/common/command_line.h"
+#include "core/accelerator.h"
+
+namespace gradus::apps {
+
+void DeviceFlags::add_to(CLI::App& app) {
+  const char* group = "GPU";
+  app.add_flag("--tf32", tf32, "float32 products and convolutions on the tensor cores, with 10 bits of mantissa")
+      ->group(group);
+  app.add_flag("--fast", fast, "also algorithms that may give other bits in an equal run")->group(group);
+  app.add_option("--plans", plans,
+                 "where convolutions' plans come from. By default cuDNN's rule, the same in equal runs; measure: the\n"
+                 "fastest, timed; FILE: those in it, others are timed and added to it")
+      ->group(group);
+}
+
+void DeviceFlags::apply() const {
+  set_accelerator({.tf32 = tf32, .fast = fast, .plans = plans});
+  set_warning_handler([](const std::string& line) { note(line); });
+}
+
+std::vector<std::string> DeviceFlags::without_effect(const CLI::App& app) const {
+  std::vector<std::string> notes;
+  for (const char* flag : {"--tf32", "--fast", "--plans"})
+    if (app.count(flag) > 0 && device_name() != "cuda")
+      notes.push_back(std::string(flag) + " has no effect in a build for the CPU");
+  return notes;
+}
+
+Record DeviceFlags::record() const { return {{"tf32", tf32}, {"fast", fast}, {"plans", plans}}; }
+
+}  // namespace gradus::apps

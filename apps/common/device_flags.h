@@ -1,0 +1,27 @@
+// Flags about how a GPU computes, for every program that trains or measures.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "apps/common/record.h"
+
+namespace CLI {
+class App;
+}
+
+namespace gradus::apps {
+
+struct DeviceFlags {
+  bool tf32 = false, fast = false;
+  std::string plans;  ///< see core/accelerator.h
+
+  void add_to(CLI::App& app);
+  /// Makes the settings those of the process, and lets the library's warnings come out as notes.
+  void apply() const;
+  /// Which of the given flags have no effect in a build for the CPU, one sentence each.
+  std::vector<std::string> without_effect(const CLI::App& app) const;
+  Record record() const;
+};
+
+}  // namespace gradus::apps

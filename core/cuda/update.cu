@@ -1,0 +1,297 @@
+// update(), the steps of many parameters: one launch for all of them, whose table of pointers and coefficients travels
+// with the launch, and one more where preconditioners learn from correlations. Arithmetic is in double and what is stored
+// is rounded, as in the reference.
+#include <vector>
+
+#include "core/cuda/element.h"
+#include "core/kernels.h"
+
+namespace gradus::kernels {
+namespace {
+
+using namespace cuda;
+
+constexpr int64_t tile_elements = 2048;  // of one block: x lies in shared memory
+constexpr int64_t longest_row = 256;     // longer ones go through matmul
+constexpr int most_entries = 48;         // whose table fits the 32 KiB of a launch's arguments
+
+/// A rule's coefficients and state.
+struct Rule {
+  explicit Rule(const RuleUpdate& r)
+      : kind(r.kind),
+        lr(r.lr),
+        decay(r.decay),
+        momentum(r.momentum),
+        adam(r.adam),
+        first(r.first ? r.first->raw() : nullptr),
+        second(r.second ? r.second->raw() : nullptr) {}
+  Rule() = default;
+
+  /// The step of element i of `value` along u.
+  GRADUS_ANYWHERE void step(double u, void* value, DType type, int64_t i) const {
+    double d = u;
+    if (kind == RuleUpdate::Kind::adam) {
+      store<double>(first, type, i, adam.beta1 * load<double>(first, type, i) + (1 - adam.beta1) * u);
+      store<double>(second, type, i, adam.beta2 * load<double>(second, type, i) + (1 - adam.beta2) * u * u);
+      d = (load<double>(first, type, i) / adam.correction1) /
+          (std::sqrt(load<double>(second, type, i) / adam.correction2) + adam.eps);
+    } else if (kind != RuleUpdate::Kind::plain) {
+      store<double>(first, type, i, momentum * load<double>(first, type, i) + u);
+      const auto velocity = load<double>(first, type, i);
+      d = kind == RuleUpdate::Kind::momentum ? velocity : u + momentum * velocity;
+    }
+    store<double>(value, type, i, (1 - lr * decay) * load<double>(value, type, i) - lr * d);
+  }
+
+  RuleUpdate::Kind kind = RuleUpdate::Kind::plain;
+  double lr = 0, decay = 0, momentum = 0;
+  AdamSpec adam = {};
+  void *first = nullptr, *second = nullptr;
+};
+
+/// One parameter.
+struct Entry {
+  DType type;
+  int n;                // of a row
+  int64_t count, tile;  // elements in all and of a block, both whole rows
+  int64_t first_block;
+  double factor, limit, decay, late_decay, hyper_factor;
+  const void *gradient, *previous, *p;
+  void *value, *kept, *diagonal;
+  double* correlation;  // [blocks of this entry, n, n]: each block's share
+  bool transforms_only;
+  Rule rule, hyper;
+};
+
+struct Table {
+  int entries = 0;
+  Entry entry[most_entries] = {};
+
+  /// The entry that a block works on.
+  GRADUS_ANYWHERE const Entry& of_block(int64_t block) const {
+    int at = 0;
+    while (at + 1 < entries && entry[at + 1].first_block <= block) ++at;
+    return entry[at];
+  }
+};
+static_assert(sizeof(Table) < 32000);
+
+struct Update {
+  struct Shared {
+    double x[tile_elements];
+    double share[threads_per_block];
+  };
+  Table table;
+
+  GRADUS_ANYWHERE int phases() const { return 4; }
+  GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
+    const Entry& e = table.of_block(block);
+    const int64_t begin = (block - e.first_block) * e.tile;
+    const auto count = static_cast<int>(e.count - begin < e.tile ? e.count - begin : e.tile);
+    switch (phase) {
+      case 0: return transform(e, begin, count, thread, shared);
+      case 1: return step(e, begin, count, thread, shared);
+      case 2: return share(e, begin, count / e.n, block - e.first_block, thread, shared);
+      default: return add_shares(e, block - e.first_block, thread, shared);
+    }
+  }
+
+  GRADUS_ANYWHERE void transform(const Entry& e, int64_t begin, int count, int thread, Shared& shared) const {
+    for (int i = thread; i < count; i += threads_per_block) {
+      double g = e.factor * load<double>(e.gradient, e.type, begin + i);
+      if (e.limit > 0 && (g > e.limit || g < -e.limit)) g = g > 0 ? e.limit : -e.limit;  // no number stays none
+      double x = e.decay == 0 ? g : g + e.decay * load<double>(e.value, e.type, begin + i);
+      if (e.type == DType::float32) x = static_cast<float>(x);  // rounded as if it had been stored
+      if (e.kept) store<double>(e.kept, e.type, begin + i, x);
+      shared.x[i] = x;
+    }
+  }
+
+  GRADUS_ANYWHERE void step(const Entry& e, int64_t begin, int count, int thread, Shared& shared) const {
+    if (e.transforms_only) return;
+    for (int i = thread; i < count; i += threads_per_block) {
+      const int64_t at = begin + i;
+      const double x = shared.x[i];
+      double u = x;
+      if (e.p) {
+        const int row = i / e.n * e.n, column = i - row;
+        u = 0;
+        for (int j = 0; j < e.n; ++j) u += load<double>(e.p, e.type, column * e.n + j) * shared.x[row + j];
+      }
+      if (e.diagonal) u *= load<double>(e.diagonal, e.type, at);
+      if (e.late_decay != 0) u += e.late_decay * load<double>(e.value, e.type, at);
+      e.rule.step(u, e.value, e.type, at);
+      if (e.diagonal && e.previous)
+        e.hyper.step(e.hyper_factor * x * load<double>(e.previous, e.type, at), e.diagonal, e.type, at);
+    }
+  }
+
+  /// Sums of x_i previous_j over the block's rows. Where there are fewer pairs (i, j) than threads, several threads
+  /// share a pair.
+  GRADUS_ANYWHERE void share(const Entry& e, int64_t begin, int rows, int64_t block, int thread, Shared& shared) const {
+    if (!e.correlation) return;
+    const int pairs = e.n * e.n, lanes = pairs < threads_per_block ? threads_per_block / pairs : 1;
+    double* to = e.correlation + block * pairs;
+    for (int pair = thread % pairs, lane = thread / pairs; pair < pairs && lane < lanes; pair += threads_per_block) {
+      double sum = 0;
+      for (int row = lane; row < rows; row += lanes)
+        sum += shared.x[row * e.n + pair / e.n] * load<double>(e.previous, e.type, begin + row * e.n + pair % e.n);
+      if (lanes == 1)
+        to[pair] = sum;
+      else
+        shared.share[thread] = sum;  // thread = lane * pairs + pair
+    }
+  }
+
+  GRADUS_ANYWHERE void add_shares(const Entry& e, int64_t block, int thread, Shared& shared) const {
+    if (!e.correlation) return;
+    const int pairs = e.n * e.n, lanes = pairs < threads_per_block ? threads_per_block / pairs : 1;
+    if (lanes == 1 || thread >= pairs) return;
+    double sum = 0;
+    for (int lane = 0; lane < lanes; ++lane) sum += shared.share[lane * pairs + thread];
+    e.correlation[block * pairs + thread] = sum;
+  }
+};
+
+/// One parameter's correlation.
+struct Correlation {
+  const double* shares;
+  void* out;
+  DType type;
+  int pairs;
+  int64_t blocks, first_block;  // of Update; of Gather
+};
+
+struct CorrelationTable {
+  int entries = 0;
+  Correlation entry[most_entries] = {};
+};
+
+/// Adds the blocks' shares: each block of threads for a few pairs.
+struct GatherCorrelations {
+  static constexpr int lanes = 32, pairs_at_once = threads_per_block / lanes;
+  struct Shared {
+    double at[threads_per_block];
+  };
+  CorrelationTable table;
+
+  GRADUS_ANYWHERE int phases() const { return 7; }  // lanes = 2^5
+  GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
+    int found = 0;
+    while (found + 1 < table.entries && table.entry[found + 1].first_block <= block) ++found;
+    const Correlation& c = table.entry[found];
+    const int lane = thread / pairs_at_once, half = lanes >> phase;
+    const int64_t pair = (block - c.first_block) * pairs_at_once + thread % pairs_at_once;
+    if (phase == 0) {
+      double sum = 0;
+      for (int64_t i = lane; pair < c.pairs && i < c.blocks; i += lanes) sum += c.shares[i * c.pairs + pair];
+      shared.at[thread] = sum;
+    } else if (half > 0) {
+      if (lane < half) shared.at[thread] += shared.at[thread + half * pairs_at_once];
+    } else if (lane == 0 && pair < c.pairs) {
+      store<double>(c.out, c.type, pair, shared.at[thread]);
+    }
+  }
+};
+
+void* memory(const Tensor* x) { return x ? x->raw() : nullptr; }
+
+/// Collects parameters for launches of up to most_entries each.
+class Launches {
+ public:
+  void add(const ParameterUpdate& p, bool transforms_only) {
+    const int64_t n = p.p ? p.p->shape()[0] : 1, count = p.value->numel(), tile = tile_elements / n * n;
+    if (count == 0) {
+      if (p.correlation) kernels::fill(0, *p.correlation);
+      return;
+    }
+    const int64_t blocks = (count + tile - 1) / tile;
+    double* shares = nullptr;
+    if (p.correlation) {
+      scratch_.push_back(Storage::allocate(static_cast<size_t>(blocks * n * n) * sizeof(double)));
+      shares = static_cast<double*>(scratch_.back().data());
+      const int64_t pairs = n * n;
+      correlations_.entry[correlations_.entries++] = {shares, memory(p.correlation), p.value->dtype(),
+                                                      static_cast<int>(pairs), blocks, gather_blocks_};
+      gather_blocks_ += (pairs + GatherCorrelations::pairs_at_once - 1) / GatherCorrelations::pairs_at_once;
+    }
+    table_.entry[table_.entries++] = {.type = p.value->dtype(),
+                                      .n = static_cast<int>(n),
+                                      .count = count,
+                                      .tile = tile,
+                                      .first_block = blocks_,
+                                      .factor = p.factor,
+                                      .limit = p.limit,
+                                      .decay = p.decay,
+                                      .late_decay = p.late_decay,
+                                      .hyper_factor = p.hyper_factor,
+                                      .gradient = memory(p.gradient),
+                                      .previous = memory(p.previous),
+                                      .p = memory(p.p),
+                                      .value = memory(p.value),
+                                      .kept = memory(p.kept),
+                                      .diagonal = memory(p.diagonal),
+                                      .correlation = shares,
+                                      .transforms_only = transforms_only,
+                                      .rule = Rule(p.rule),
+                                      .hyper = Rule(p.hyper)};
+    blocks_ += blocks;
+    if (table_.entries == most_entries) launch();
+  }
+
+  void launch() {
+    if (table_.entries > 0) for_each_block(blocks_, Update{table_});
+    if (correlations_.entries > 0) for_each_block(gather_blocks_, GatherCorrelations{correlations_});
+    *this = Launches();
+  }
+
+ private:
+  Table table_;
+  CorrelationTable correlations_;
+  int64_t blocks_ = 0, gather_blocks_ = 0;
+  std::vector<Storage> scratch_;
+};
+
+/// Flat memory as a matrix with rows of n.
+Tensor as_rows(const Tensor& x, int64_t n) {
+  return Tensor(x.storage(), x.offset(), {x.numel() / n, n}, {n, 1}, x.dtype());
+}
+
+/// Through matrix products in memory: x, then u = x P^T, then the rule.
+void update_long_rows(const ParameterUpdate& p) {
+  const int64_t n = p.p->shape()[0];
+  Tensor x = Tensor::empty_like(*p.value), u = Tensor::empty_like(*p.value);
+  ParameterUpdate first = p;
+  first.p = nullptr;
+  first.correlation = nullptr;
+  first.kept = &x;
+  Launches transform;
+  transform.add(first, true);
+  transform.launch();
+  if (p.kept) kernels::copy(x, *p.kept);
+  Tensor rows = as_rows(u, n);
+  const Tensor& matrix = *p.p;
+  kernels::matmul(as_rows(x, n), Tensor(matrix.storage(), matrix.offset(), {n, n}, {1, n}, matrix.dtype()), 1, 0, rows);
+  ParameterUpdate rest{.value = p.value, .gradient = &u, .late_decay = p.late_decay, .rule = p.rule};
+  Launches step;
+  step.add(rest, false);
+  step.launch();
+  if (!p.correlation) return;
+  const Tensor columns(x.storage(), x.offset(), {n, x.numel() / n}, {1, n}, x.dtype());
+  kernels::matmul(columns, as_rows(*p.previous, n), 1, 0, *p.correlation);
+}
+
+}  // namespace
+
+void update(std::span<const ParameterUpdate> parameters) {
+  Launches launches;
+  for (const ParameterUpdate& p : parameters) {
+    if (p.p && p.p->shape()[0] > longest_row && p.value->numel() > 0)
+      update_long_rows(p);
+    else
+      launches.add(p, false);
+  }
+  launches.launch();
+}
+
+}  // namespace gradus::kernels
