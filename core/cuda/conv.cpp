@@ -27,11 +27,11 @@ bool is_ready(const Tensor& x) {
   return (x.rank() == 4 ? x.is_channels_last() : x.is_contiguous()) && reinterpret_cast<uintptr_t>(x.raw()) % 16 == 0;
 }
 
-/// x inside a channels-last (or flat) tensor of this shape, at this place; x itself where that is no other. Around x the
-/// larger tensor is zero. An output's elements are not copied.
-Tensor inside(const Tensor& x, const Shape& shape, const Dims& at, bool is_output) {
-  if (!x.defined() || (x.shape() == shape && is_ready(x))) return x;
-  Tensor larger = x.rank() == 4 ? Tensor::empty(shape, x.dtype(), Layout::channels_last) : Tensor::empty(shape, x.dtype());
+/// x inside a channels-last (or flat) tensor of this shape and dtype, at this place; x itself where that is no other.
+/// Around x the larger tensor is zero. An output's elements are not copied.
+Tensor inside(const Tensor& x, DType dtype, const Shape& shape, const Dims& at, bool is_output) {
+  if (!x.defined() || (x.shape() == shape && x.dtype() == dtype && is_ready(x))) return x;
+  Tensor larger = x.rank() == 4 ? Tensor::empty(shape, dtype, Layout::channels_last) : Tensor::empty(shape, dtype);
   if (is_output) return larger;
   if (!(shape == x.shape())) kernels::fill(0, larger);
   Tensor target = window(larger, at, x.shape());
@@ -43,14 +43,16 @@ const Tensor& output_of(ConvPass pass, const ConvOperands& o) {
   return pass == ConvPass::forward ? o.y : pass == ConvPass::grad_input ? o.x : o.w;
 }
 
-/// Runs the pass with x, w and y inside tensors of these shapes, x at (0, 0, top, left).
+/// Runs the pass with x, w and y inside tensors of these shapes, x at (0, 0, top, left). Parameters are rounded to the
+/// activations' dtype, and so is the weight's gradient: cuDNN takes no other beside bfloat16.
 bool library_conv_inside(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec, const Shape& x, const Shape& w,
                          const Shape& y, int64_t top, int64_t left) {
   const Dims corner = {0, 0, 0, 0}, x_at = {0, 0, top, left};
-  const ConvOperands larger = {inside(o.x, x, x_at, pass == ConvPass::grad_input),
-                               inside(o.w, w, corner, pass == ConvPass::grad_weight),
-                               inside(o.y, y, corner, pass == ConvPass::forward), inside(o.bias, {w[0]}, {0}, false),
-                               o.relu};
+  const DType dtype = o.x.dtype();
+  const ConvOperands larger = {inside(o.x, dtype, x, x_at, pass == ConvPass::grad_input),
+                               inside(o.w, dtype, w, corner, pass == ConvPass::grad_weight),
+                               inside(o.y, dtype, y, corner, pass == ConvPass::forward),
+                               inside(o.bias, dtype, {w[0]}, {0}, false), o.relu};
   if (!library_conv(pass, larger, spec)) return false;
   const Tensor &from = output_of(pass, larger), &to = output_of(pass, o);
   if (from.storage() == to.storage()) return true;

@@ -27,6 +27,21 @@ int64_t Descriptor::get(cudnnBackendAttributeName_t name, cudnnBackendAttributeT
 void Descriptor::finalize() { check(cudnnBackendFinalize(raw_), "convolution"); }
 bool Descriptor::try_finalize() { return cudnnBackendFinalize(raw_) == CUDNN_STATUS_SUCCESS; }
 
+Target::Target(const std::string& properties)
+    : properties_(std::make_unique<Descriptor>(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR)) {
+  properties_->set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, static_cast<int64_t>(properties.size()),
+                   properties.data());
+  properties_->finalize();
+}
+
+void Target::set(Descriptor& descriptor, cudnnBackendAttributeName_t handle,
+                 cudnnBackendAttributeName_t properties) const {
+  if (properties_)
+    descriptor.set(properties, *properties_);
+  else
+    descriptor.set(handle, CUDNN_TYPE_HANDLE, 1, &handle_);
+}
+
 // ---- Graphs ---------------------------------------------------------------------------------------------------------
 
 namespace {
@@ -131,13 +146,14 @@ ConvGraph::ConvGraph(const ConvKey& key) {
   if (key.relu) pointwise(CUDNN_POINTWISE_RELU_FWD, *last, nullptr, y);
 }
 
-std::unique_ptr<Descriptor> ConvGraph::bind(cudnnHandle_t handle) const {
+std::unique_ptr<Descriptor> ConvGraph::bind(const Target& target) const {
   auto graph = std::make_unique<Descriptor>(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   std::vector<cudnnBackendDescriptor_t> list;
   for (const Descriptor& operation : operations_) list.push_back(operation.raw());
   graph->set(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, static_cast<int64_t>(list.size()),
              list.data());
-  graph->set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
+  // A described GPU's properties come with the heuristic and the plan.
+  if (target.is_there()) target.set(*graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_ATTR_OPERATIONGRAPH_HANDLE);
   return graph->try_finalize() ? std::move(graph) : nullptr;
 }
 
@@ -186,12 +202,14 @@ Proposal describe(std::unique_ptr<Descriptor> config) {
 
 }  // namespace
 
-std::vector<Proposal> proposals(const Descriptor& graph) {
+std::vector<Proposal> proposals(const Target& target, const Descriptor& graph) {
   std::vector<Proposal> all;
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     Descriptor heuristic(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     heuristic.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
     heuristic.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
+    if (!target.is_there())
+      target.set(heuristic, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
     if (!heuristic.try_finalize()) continue;  // it has nothing to say of this graph
     for (auto& config : listed(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR)) {
       Proposal proposal = describe(std::move(config));
@@ -200,6 +218,19 @@ std::vector<Proposal> proposals(const Descriptor& graph) {
     }
   }
   return all;
+}
+
+bool allowed(const Proposal& proposal, DType dtype, const AcceleratorSettings& settings) {
+  if (!proposal.deterministic && !settings.fast) return false;
+  const bool strict = dtype == DType::float32 && !settings.tf32;
+  return !strict || (!proposal.tensor_cores && !proposal.converts_down);
+}
+
+std::unique_ptr<Descriptor> make_plan(const Target& target, const Proposal& proposal) {
+  auto plan = std::make_unique<Descriptor>(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+  target.set(*plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP);
+  plan->set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, *proposal.config);
+  return plan->try_finalize() ? std::move(plan) : nullptr;
 }
 
 }  // namespace gradus::cuda

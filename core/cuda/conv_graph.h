@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/accelerator.h"
 #include "core/conv_key.h"
 
 namespace gradus::cuda {
@@ -43,6 +44,20 @@ class Descriptor {
   std::unique_ptr<void, Destroy> owner_;
 };
 
+/// The GPU that work is planned for: one that is there, or one that is only described, in cuDNN's JSON.
+class Target {
+ public:
+  explicit Target(cudnnHandle_t handle) : handle_(handle) {}
+  explicit Target(const std::string& properties);
+  /// Sets one of the two attributes.
+  void set(Descriptor& descriptor, cudnnBackendAttributeName_t handle, cudnnBackendAttributeName_t properties) const;
+  bool is_there() const { return handle_ != nullptr; }
+
+ private:
+  cudnnHandle_t handle_ = nullptr;
+  std::unique_ptr<Descriptor> properties_;
+};
+
 /// Names of a graph's tensors in a variant pack.
 enum ConvTensor : int64_t { id_x = 'x', id_w = 'w', id_y = 'y', id_bias = 'b' };
 
@@ -52,8 +67,8 @@ class ConvGraph {
  public:
   explicit ConvGraph(const ConvKey& key);
   const std::vector<Descriptor>& operations() const { return operations_; }
-  /// The graph of these operations on the device of `handle`; nothing where cuDNN has no such graph.
-  std::unique_ptr<Descriptor> bind(cudnnHandle_t handle) const;
+  /// The graph of these operations; nothing where cuDNN has no such graph.
+  std::unique_ptr<Descriptor> bind(const Target& target) const;
 
  private:
   Descriptor& tensor(int64_t id, const Shape& shape, DType dtype, bool is_virtual = false);
@@ -65,11 +80,15 @@ class ConvGraph {
 
 /// One engine with its settings.
 struct Proposal {
-  std::unique_ptr<Descriptor> config;
-  std::string name;  ///< "engine 14 (5=1, 12=3)": the engine's number and its knobs; equal for equal libraries and GPUs
+  std::unique_ptr<Descriptor> config = nullptr;
+  std::string name = {};  ///< "engine 14 (5=1, 12=3)": the engine's number and its knobs; equal for equal libraries and GPUs
   bool deterministic, tensor_cores, converts_down;
 };
 /// What cuDNN proposes: the heuristic's list, best first, and then its list of engines that fit most problems.
-std::vector<Proposal> proposals(const Descriptor& graph);
+std::vector<Proposal> proposals(const Target& target, const Descriptor& graph);
+/// Whether the settings allow it for elements of this dtype.
+bool allowed(const Proposal& proposal, DType dtype, const AcceleratorSettings& settings);
+/// The engine made ready; nothing where it turns out not to support the graph after all.
+std::unique_ptr<Descriptor> make_plan(const Target& target, const Proposal& proposal);
 
 }  // namespace gradus::cuda

@@ -25,13 +25,11 @@ namespace {
 class Plan {
  public:
   /// Nothing where the engine turns out not to support the graph after all.
-  static std::unique_ptr<Plan> make(cudnnHandle_t handle, const Proposal& proposal) {
-    Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-    plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
-    plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, *proposal.config);
-    if (!plan.try_finalize()) return nullptr;
+  static std::unique_ptr<Plan> make(const Target& target, const Proposal& proposal) {
+    auto plan = make_plan(target, proposal);
+    if (!plan) return nullptr;
     int64_t workspace = 0;
-    plan.get(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &workspace);
+    plan->get(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &workspace);
     return std::unique_ptr<Plan>(new Plan(std::move(plan), workspace, proposal.name));
   }
 
@@ -49,24 +47,17 @@ class Plan {
     pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, count, pointers);
     pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
     pack.finalize();
-    return cudnnBackendExecute(handle, plan_.raw(), pack.raw());
+    return cudnnBackendExecute(handle, plan_->raw(), pack.raw());
   }
 
  private:
-  Plan(Descriptor plan, int64_t workspace, std::string name)
+  Plan(std::unique_ptr<Descriptor> plan, int64_t workspace, std::string name)
       : plan_(std::move(plan)), workspace_(workspace), name_(std::move(name)) {}
 
-  Descriptor plan_;
+  std::unique_ptr<Descriptor> plan_;
   int64_t workspace_;
   std::string name_;
 };
-
-bool allowed(const Proposal& proposal, const ConvKey& key) {
-  const AcceleratorSettings& settings = accelerator();
-  if (!proposal.deterministic && !settings.fast) return false;
-  const bool strict = key.dtype == DType::float32 && !settings.tf32;
-  return !strict || (!proposal.tensor_cores && !proposal.converts_down);
-}
 
 // ---- Trials ---------------------------------------------------------------------------------------------------------
 
@@ -153,15 +144,16 @@ class PlanFile {
 // ---- The choice -----------------------------------------------------------------------------------------------------
 
 std::unique_ptr<Plan> choose(cudnnHandle_t handle, const ConvKey& key) {
-  const auto graph = ConvGraph(key).bind(handle);
+  const Target target(handle);
+  const auto graph = ConvGraph(key).bind(target);
   if (!graph) return nullptr;
-  std::vector<Proposal> list = proposals(*graph);
-  std::erase_if(list, [&](const Proposal& proposal) { return !allowed(proposal, key); });
+  std::vector<Proposal> list = proposals(target, *graph);
+  std::erase_if(list, [&](const Proposal& proposal) { return !allowed(proposal, key.dtype, accelerator()); });
 
   const cudaDeviceProp& gpu = Context::get().properties();
   const auto most_workspace = static_cast<int64_t>(gpu.totalGlobalMem / 8);
   const auto make = [&](const Proposal& proposal) {
-    auto plan = Plan::make(handle, proposal);
+    auto plan = Plan::make(target, proposal);
     return plan && plan->workspace() <= most_workspace ? std::move(plan) : nullptr;
   };
   ConvOperands operands = random_operands(key);

@@ -2,6 +2,8 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "core/cuda/context.h"
 #include "core/cuda/conv_graph.h"
 #include "core/cuda/conv_plan.h"
@@ -57,6 +59,81 @@ TEST_CASE("a graph's convolution has the geometry of the spec, unequal paddings 
   CHECK(integers(convolution, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, 2) == std::vector<int64_t>{0, 0});
   CHECK(integers(convolution, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, 2) == std::vector<int64_t>{1, 1});
   CHECK(integers(convolution, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, 2) == std::vector<int64_t>{2, 2});
+}
+
+namespace {
+
+/// An H200 as cuDNN describes a GPU: with it cuDNN plans for one that is not there.
+const char* const h200 =
+    R"({"maxGridSize":[2147483647,65535,65535],"maxBlockSize":[1024,1024,64],"regsPerBlock":65536,)"
+    R"("multiProcessorCount":132,"warpSize":32,"maxSharedMemoryPerBlock":49152,"maxSharedMemoryPerBlockOptin":232448,)"
+    R"("reservedSharedMemoryPerBlock":1024,"maxRegistersPerSM":65536,"maxCtasPerSM":32,"maxThreadsPerBlock":1024,)"
+    R"("maxThreadsPerSM":2048,"pciDeviceId":0,"isTccDriver":0,"supportCoopLaunch":1,"totalGlobalMem":150754820096,)"
+    R"("smClockRateKHz":1980000,"memClockRateKHz":3201000,"l2CacheSize":62914560,"cudaDeviceId":0,"deviceVer":900,)"
+    R"("driverVer":13000,"deviceName":"NVIDIA H200"})";
+
+struct Layer {
+  int64_t in, out, kernel, stride, extent;
+  bool same;  ///< TensorFlow's padding, which is unequal at stride 2; else a half of the kernel on every side
+};
+// All-CNN-C's layers, whose first and last have channels that are no multiple of anything.
+constexpr Layer layers[] = {{3, 96, 3, 1, 32, false},   {96, 96, 3, 1, 32, false},  {96, 96, 3, 2, 32, true},
+                            {96, 96, 3, 2, 32, false},  {192, 192, 3, 2, 16, true}, {192, 192, 3, 1, 8, false},
+                            {192, 192, 1, 1, 8, false}, {192, 10, 1, 1, 8, false}};
+
+ConvKey key_of(const Layer& l, ConvPass pass, bool fused, DType dtype) {
+  const int64_t before = l.same ? 0 : l.kernel / 2, after = l.same ? 1 : l.kernel / 2;
+  const int64_t extent = (l.extent + before + after - l.kernel) / l.stride + 1;
+  return {.pass = pass,
+          .bias = fused,
+          .relu = fused,
+          .dtype = dtype,
+          .x = {128, l.in, l.extent, l.extent},
+          .w = {l.out, l.in, l.kernel, l.kernel},
+          .y = {128, l.out, extent, extent},
+          .spec = {.stride = {l.stride, l.stride}, .padding = {before, before, after, after}}};
+}
+
+}  // namespace
+
+TEST_CASE("cuDNN has an engine on an H200 for every pass of All-CNN-C, deterministic and in every precision") {
+  const Target target(h200);
+  for (const Layer& layer : layers)
+    for (const DType dtype : {DType::float32, DType::bfloat16})
+      for (const ConvPass pass : {ConvPass::forward, ConvPass::grad_input, ConvPass::grad_weight})
+        for (const bool fused : {false, true}) {
+          if (fused && pass != ConvPass::forward) continue;
+          const ConvKey key = key_of(layer, pass, fused, dtype);
+          INFO(describe(key));
+          const auto graph = ConvGraph(key).bind(target);
+          REQUIRE(graph);
+          const std::vector<Proposal> list = proposals(target, *graph);
+          for (const bool tf32 : {false, true}) {
+            const auto fits = [&](const Proposal& p) { return allowed(p, dtype, {.tf32 = tf32}); };
+            const auto first = std::find_if(list.begin(), list.end(), fits);
+            REQUIRE(first != list.end());
+            CHECK(first->deterministic);
+            CHECK((dtype == DType::bfloat16 || tf32 || !first->tensor_cores));
+            CHECK(first->name.starts_with("engine "));
+            CHECK(make_plan(target, *first));
+          }
+          for (size_t i = 0; i < list.size(); ++i)
+            for (size_t j = i + 1; j < list.size(); ++j) CHECK(list[i].name != list[j].name);
+        }
+}
+
+TEST_CASE("settings rule engines out") {
+  Proposal plain{.deterministic = true, .tensor_cores = false, .converts_down = false};
+  CHECK(allowed(plain, DType::float32, {}));
+  plain.deterministic = false;
+  CHECK_FALSE(allowed(plain, DType::float32, {}));
+  CHECK(allowed(plain, DType::float32, {.fast = true}));
+  for (const bool converts : {false, true}) {
+    const Proposal rounding{.deterministic = true, .tensor_cores = !converts, .converts_down = converts};
+    CHECK_FALSE(allowed(rounding, DType::float32, {}));
+    CHECK(allowed(rounding, DType::float32, {.tf32 = true}));
+    CHECK(allowed(rounding, DType::bfloat16, {}));
+  }
 }
 
 TEST_CASE("a shape that no convolution has is an error of the backend") {
