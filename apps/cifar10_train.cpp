@@ -165,11 +165,11 @@ int train(const Flags& flags, const std::vector<std::string>& notes) {
   const DataSplits data = open_data(flags);
   const auto model = build_model(flags, data.train.info());
   if (!start.checkpoint) load_weights(flags, *model);
-  announce(flags, "device: " + describe_device());
   announce(flags, "data: " + data.train.name() + ", " + std::to_string(data.train.size()) + " training and " +
                       std::to_string(data.test.size()) + " test images");
   announce(flags, "model: " + flags.model + ", " + std::to_string(model->parameter_count()) + " parameters; " +
                       flags.rule + " with preconditioner " + flags.preconditioner);
+  announce(flags, "device: " + describe_device());
   for (const std::string& line : data.notes) note(line);
   for (const std::string& line : notes) note(line);
   if (start.replaces) note("replaces the run that is in " + flags.out);

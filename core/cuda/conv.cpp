@@ -85,9 +85,19 @@ bool library_conv_of(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spe
   return library_conv_inside(pass, o, unpadded, x, w, y, p[0], p[1]);
 }
 
+/// Sums of the operands as cuDNN would read them.
+void plain_conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
+  ConvOperands rounded = o;
+  if (pass != ConvPass::grad_weight && o.w.dtype() != o.x.dtype()) {
+    rounded.w = Tensor::empty_like(o.w, o.x.dtype());
+    kernels::copy(o.w, rounded.w);
+  }
+  cuda::plain_conv(pass, rounded, spec);
+}
+
 void conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
   if (o.x.dtype() == DType::float64 || o.x.numel() == 0 || o.w.numel() == 0 || o.y.numel() == 0)
-    return cuda::plain_conv(pass, o, spec);
+    return plain_conv(pass, o, spec);
   if (library_conv_of(pass, o, spec)) return;
   if (o.bias.defined() || o.relu) {  // no engine does all at once
     Tensor y = o.y;
@@ -95,7 +105,7 @@ void conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
   }
   warn(text("[", name(pass), "] cuDNN has no engine for x ", o.x.shape(), ", w ", o.w.shape(), " in ", o.x.dtype(),
             " that the settings allow; a plain and slow kernel takes its place"));
-  cuda::plain_conv(pass, o, spec);
+  plain_conv(pass, o, spec);
 }
 
 }  // namespace

@@ -23,12 +23,12 @@ void gemm(const Gemm& p) {
   const auto operation = [](const Matrix& matrix) { return matrix.transposed ? CUBLAS_OP_T : CUBLAS_OP_N; };
   const float alpha32 = static_cast<float>(p.alpha), beta32 = static_cast<float>(p.beta);
   const bool wide = p.dtype == DType::float64;
-  const cudaDataType_t type = data_type(p.dtype);
+  const cudaDataType_t type = data_type(p.dtype), result = data_type(p.result);
   check(cublasGemmStridedBatchedEx_64(
             Context::get().cublas(), operation(p.b), operation(p.a), p.n, p.m, p.k,
             wide ? static_cast<const void*>(&p.alpha) : &alpha32, p.b.data, type, p.b.leading, p.b.batch_stride,
             p.a.data, type, p.a.leading, p.a.batch_stride, wide ? static_cast<const void*>(&p.beta) : &beta32, p.c.data,
-            type, p.c.leading, p.c.batch_stride, p.batch, compute_type(p.dtype), CUBLAS_GEMM_DEFAULT),
+            result, p.c.leading, p.c.batch_stride, p.batch, compute_type(p.dtype), CUBLAS_GEMM_DEFAULT),
         "matmul");
 }
 

@@ -15,11 +15,12 @@ struct Matrix {
   bool transposed;
 };
 
-/// c = alpha a b + beta c for each of `batch` products; a is m x k, b is k x n, c is m x n with contiguous rows.
+/// c = alpha a b + beta c for each of `batch` products; a is m x k, b is k x n, c is m x n with contiguous rows. Operands
+/// have one dtype; of bfloat16 the result may be float32.
 struct Gemm {
   int64_t m, n, k, batch;
   Matrix a, b, c;
-  DType dtype;
+  DType dtype, result;
   double alpha, beta;
 };
 void gemm(const Gemm& product);

@@ -38,10 +38,10 @@ std::optional<Matrix> as_matrix(const Tensor& x) {
   return std::nullopt;
 }
 
-/// x itself where it is a batch of matrices, else a row-major copy.
-Tensor readable(const Tensor& x) {
-  if (as_matrix(x)) return x;
-  Tensor copy = Tensor::empty(x.shape(), x.dtype());
+/// x itself where it is a batch of matrices of this dtype, else a row-major copy.
+Tensor readable(const Tensor& x, DType dtype) {
+  if (x.dtype() == dtype && as_matrix(x)) return x;
+  Tensor copy = Tensor::empty(x.shape(), dtype);
   kernels::copy(x, copy);
   return copy;
 }
@@ -49,7 +49,9 @@ Tensor readable(const Tensor& x) {
 }  // namespace
 
 void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor& out) {
-  const Tensor left = readable(a), right = readable(b);
+  // Beside bfloat16, float32 is rounded to it.
+  const DType dtype = a.dtype() == DType::bfloat16 ? a.dtype() : b.dtype();
+  const Tensor left = readable(a, dtype), right = readable(b, dtype);
   const std::optional<Matrix> to = as_matrix(out);
   if (!to) {
     Tensor copy = Tensor::empty(out.shape(), out.dtype());
@@ -72,7 +74,8 @@ void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor&
               .a = x,
               .b = y,
               .c = z,
-              .dtype = out.dtype(),
+              .dtype = dtype,
+              .result = out.dtype(),
               .alpha = alpha,
               .beta = beta});
 }

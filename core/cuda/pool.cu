@@ -147,6 +147,11 @@ void max_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y, Tens
 }
 
 void max_pool2d_scatter(const Tensor& gy, const Tensor& index, Tensor& gx) {
+  if (gx.dtype() == DType::bfloat16) {  // summed in float32, rounded once
+    Tensor sums = Tensor::empty_like(gx, DType::float32);
+    max_pool2d_scatter(gy, index, sums);
+    return kernels::copy(sums, gx);
+  }
   kernels::fill(0, gx);
   if (gy.numel() == 0) return;
   const auto run = [&]<class W>(W) {

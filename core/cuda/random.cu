@@ -47,7 +47,7 @@ struct Dropout {
   Walk<3> walk;  // out, x, number
   RandomKey key;
   double p;
-  W scale;  // rounded to the dtype
+  W scale;
   const void* x;
   void* out;
   DType type;
@@ -96,11 +96,7 @@ void dropout(const RandomKey& key, double p, const Tensor& x, Tensor& out) {
   const auto run = [&]<class W>(W scale) {
     for_each(walk.count, Dropout<W>{walk, key, p, scale, x.raw(), out.raw(), x.dtype()});
   };
-  switch (x.dtype()) {
-    case DType::float64: return run(1 / (1 - p));
-    case DType::bfloat16: return run(static_cast<float>(bfloat16(static_cast<float>(1 / (1 - p)))));
-    default: return run(static_cast<float>(1 / (1 - p)));
-  }
+  x.dtype() == DType::float64 ? run(1 / (1 - p)) : run(static_cast<float>(1 / (1 - p)));
 }
 
 }  // namespace gradus::kernels

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/accelerator.h"
 #include "core/safetensors.h"
 #include "tests/apps/program.h"
 #include "tests/apps/tiny_images.h"
@@ -205,6 +206,13 @@ TEST_CASE("a flag without effect is pointed out") {
   const TinyImages images;
   CHECK(contains(train(images, {"--rule", "adam", "--momentum", "0.5", "--epochs", "0"}).err,
                  "--momentum has no effect with --rule adam"));
+  if (device_name() == "cpu")
+    CHECK(contains(train(images, {"--tf32", "--epochs", "0"}).err, "--tf32 has no effect in a build for the CPU"));
+}
+
+TEST_CASE("the device that computes is named") {
+  const TinyImages images;
+  CHECK(contains(train(images, {"--epochs", "0"}).out, "device: " + std::string(device_name()) + ": "));
 }
 
 TEST_CASE("--help groups the flags and shows three examples") {

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/cuda/conv_plan.h"
+#include "core/cuda/element.h"
 #include "core/cuda/gemm.h"
 #include "core/cuda/launch.h"
 #include "core/error.h"
@@ -15,32 +16,31 @@ void copy_bytes(void* to, const void* from, size_t bytes) { std::memcpy(to, from
 namespace {
 
 /// BLAS's convention: element (i, j) of a column-major matrix, transposed or not.
-template <class T>
-double at(const T* data, int64_t leading, bool transposed, int64_t i, int64_t j) {
-  return data[transposed ? j + i * leading : i + j * leading];
-}
-
-template <class T>
-void multiply(const Gemm& p) {
-  // As gemm.cpp asks cuBLAS: c^T = b^T a^T, an n x m matrix by columns.
-  for (int64_t batch = 0; batch < p.batch; ++batch) {
-    const T* first = static_cast<const T*>(p.b.data) + batch * p.b.batch_stride;
-    const T* second = static_cast<const T*>(p.a.data) + batch * p.a.batch_stride;
-    T* result = static_cast<T*>(p.c.data) + batch * p.c.batch_stride;
-    for (int64_t j = 0; j < p.m; ++j)
-      for (int64_t i = 0; i < p.n; ++i) {
-        double sum = 0;
-        for (int64_t k = 0; k < p.k; ++k)
-          sum += at(first, p.b.leading, p.b.transposed, i, k) * at(second, p.a.leading, p.a.transposed, k, j);
-        T& target = result[i + j * p.c.leading];
-        target = static_cast<T>(p.beta == 0 ? p.alpha * sum : p.alpha * sum + p.beta * target);
-      }
-  }
+double at(const void* data, DType dtype, int64_t leading, bool transposed, int64_t i, int64_t j) {
+  return load<double>(data, dtype, transposed ? j + i * leading : i + j * leading);
 }
 
 }  // namespace
 
-void gemm(const Gemm& product) { product.dtype == DType::float64 ? multiply<double>(product) : multiply<float>(product); }
+void gemm(const Gemm& p) {
+  // As gemm.cpp asks cuBLAS: c^T = b^T a^T, an n x m matrix by columns.
+  for (int64_t batch = 0; batch < p.batch; ++batch) {
+    const auto matrix = [&](const Matrix& m, DType dtype) {
+      return static_cast<char*>(m.data) + batch * m.batch_stride * static_cast<int64_t>(size_of(dtype));
+    };
+    char *first = matrix(p.b, p.dtype), *second = matrix(p.a, p.dtype), *result = matrix(p.c, p.result);
+    for (int64_t j = 0; j < p.m; ++j)
+      for (int64_t i = 0; i < p.n; ++i) {
+        double sum = 0;
+        for (int64_t k = 0; k < p.k; ++k)
+          sum += at(first, p.dtype, p.b.leading, p.b.transposed, i, k) *
+                 at(second, p.dtype, p.a.leading, p.a.transposed, k, j);
+        const int64_t place = i + j * p.c.leading;
+        const double before = p.beta == 0 ? 0 : p.beta * load<double>(result, p.result, place);
+        store<double>(result, p.result, place, p.alpha * sum + before);
+      }
+  }
+}
 
 /// Refuses what cuDNN may refuse too, so that every way around is taken: a bias or ReLU with an odd number of outputs,
 /// unequal paddings, and several groups.
