@@ -1,5 +1,5 @@
 // What core/cuda asks of cuBLAS, cuDNN and the runtime, by plain loops on the host. With it the GPU's kernels, compiled
-// as C++, run the library's tests where there is no GPU: this library is loaded before gradus, whose kernels it replaces.
+// as C++, run the library's tests where there is no GPU.
 #include <cstring>
 
 #include "core/cuda/conv_plan.h"
@@ -7,6 +7,13 @@
 #include "core/cuda/gemm.h"
 #include "core/cuda/launch.h"
 #include "core/error.h"
+#include "core/kernels.h"
+
+namespace gradus::device {
+
+const char* name() { return "cuda"; }
+
+}  // namespace gradus::device
 
 namespace gradus::cuda {
 
