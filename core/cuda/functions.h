@@ -87,19 +87,6 @@ GRADUS_ANYWHERE W apply(UnaryOp op, W x, W param) {
 
 template <class W>
 GRADUS_ANYWHERE W apply(BinaryOp op, W a, W b, W param) {
-  switch (op) {
-    case BinaryOp::maximum: return maximum_of(a, b);
-    case BinaryOp::minimum: return minimum_of(a, b);
-    case BinaryOp::eq: return W(a == b);
-    case BinaryOp::ne: return W(a != b);
-    case BinaryOp::lt: return W(a < b);
-    case BinaryOp::le: return W(a <= b);
-    case BinaryOp::gt: return W(a > b);
-    case BinaryOp::ge: return W(a >= b);
-    case BinaryOp::logical_and: return W(a != 0 && b != 0);
-    case BinaryOp::logical_or: return W(a != 0 || b != 0);
-    default: break;
-  }
   if constexpr (std::is_floating_point_v<W>) {
     switch (op) {
       case BinaryOp::add: return a + b;
@@ -107,6 +94,8 @@ GRADUS_ANYWHERE W apply(BinaryOp op, W a, W b, W param) {
       case BinaryOp::mul: return a * b;
       case BinaryOp::div: return a / b;
       case BinaryOp::pow: return std::pow(a, b);
+      case BinaryOp::maximum: return maximum_of(a, b);
+      case BinaryOp::minimum: return minimum_of(a, b);
       // Of the gradient a and the output or input b.
       case BinaryOp::relu_grad: return b > 0 ? a : W{0};
       case BinaryOp::tanh_grad: return a * (1 - b * b);
@@ -115,13 +104,30 @@ GRADUS_ANYWHERE W apply(BinaryOp op, W a, W b, W param) {
       case BinaryOp::gelu_grad: return a * (normal_cdf(b) + b * normal_density(b));
       case BinaryOp::softplus_grad: return a * sigmoid_of(b);
       case BinaryOp::silu_grad: return a * (sigmoid_of(b) + b * sigmoid_of(b) * sigmoid_of(-b));
-      default: break;
+      case BinaryOp::eq: return W(a == b);
+      case BinaryOp::ne: return W(a != b);
+      case BinaryOp::lt: return W(a < b);
+      case BinaryOp::le: return W(a <= b);
+      case BinaryOp::gt: return W(a > b);
+      case BinaryOp::ge: return W(a >= b);
+      case BinaryOp::logical_and: return W(a != 0 && b != 0);
+      case BinaryOp::logical_or: return W(a != 0 || b != 0);
     }
   } else {
     switch (op) {
       case BinaryOp::add: return static_cast<int64_t>(bits_of(a) + bits_of(b));
       case BinaryOp::sub: return static_cast<int64_t>(bits_of(a) - bits_of(b));
       case BinaryOp::mul: return static_cast<int64_t>(bits_of(a) * bits_of(b));
+      case BinaryOp::maximum: return maximum_of(a, b);
+      case BinaryOp::minimum: return minimum_of(a, b);
+      case BinaryOp::eq: return W(a == b);
+      case BinaryOp::ne: return W(a != b);
+      case BinaryOp::lt: return W(a < b);
+      case BinaryOp::le: return W(a <= b);
+      case BinaryOp::gt: return W(a > b);
+      case BinaryOp::ge: return W(a >= b);
+      case BinaryOp::logical_and: return W(a != 0 && b != 0);
+      case BinaryOp::logical_or: return W(a != 0 || b != 0);
       default: break;  // as above
     }
   }
