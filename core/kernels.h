@@ -1,14 +1,14 @@
-// THE SEAM between operations and devices. Exactly one of core/cpu and core/cuda defines gradus::kernels at link time, so
-// a missing kernel is a link error; core/ref defines the same functions in gradus::ref, plainly, for float32 and float64,
-// as the oracle and as the host's float64 path.
+// THE SEAM between operations and devices. Exactly one of core/cpu and core/cuda defines gradus::kernels at link time,
+// so a missing kernel is a link error; core/ref defines the same functions in gradus::ref, plainly, for float32 and
+// float64, as the oracle and as the host's float64 path.
 //
 // bfloat16 is for activations and their gradients: kernels compute in float32 and round what they return. Parameters and
 // statistics beside them, and the gradients of parameters, are float32; a convolution rounds its weight as it reads it.
 //
 // Contract of every kernel: arguments are already checked, outputs already allocated with the right shape and dtype
 // (see core/ops_*.cpp), inputs and outputs may have any strides (inputs also stride 0, from broadcasting), and outputs
-// overlap no input unless they are the very same view. A kernel checks nothing, allocates no tensor that outlives it and
-// prints no message. Equal arguments and thread counts give equal bits.
+// overlap no input unless they are the very same view. A kernel checks nothing, allocates no tensor that outlives it
+// and prints no message. Equal arguments and thread counts give equal bits.
 #pragma once
 
 #include <cstdint>
@@ -71,14 +71,17 @@ struct RuleUpdate {
     plain,     ///< d = u
     momentum,  ///< v = momentum v + u, d = v
     nesterov,  ///< the same v, d = u + momentum v
-    adam       ///< see AdamSpec; d as in kernels::adam
+    adam,      ///< see AdamSpec; d as in kernels::adam
+    curvature  ///< the same with h^2, or |h|, instead of the squared gradient, and with or without the root
   };
   Kind kind = Kind::plain;
   double lr = 0, decay = 0;
   double momentum = 0;
   AdamSpec adam = {};
-  Tensor* first = nullptr;   ///< v, or Adam's first moment
-  Tensor* second = nullptr;  ///< Adam's second moment
+  Tensor* first = nullptr;               ///< v, or Adam's first moment
+  Tensor* second = nullptr;              ///< Adam's second moment
+  const Tensor* curvature = nullptr;     ///< h
+  bool magnitudes = false, root = true;  ///< |h|; sqrt(v / correction2) + eps rather than v / correction2 + eps
 };
 
 /// One parameter's whole step, in this order: x = clamp(factor g, -limit, limit) + decay theta, kept where asked for;
@@ -88,20 +91,20 @@ struct ParameterUpdate {
   Tensor* value = nullptr;  ///< theta
   const Tensor* gradient = nullptr;
   double factor = 1, limit = 0, decay = 0, late_decay = 0;  ///< limit 0: none
-  Tensor* kept = nullptr;             ///< receives x
-  const Tensor* previous = nullptr;   ///< the x of the step before
-  const Tensor* p = nullptr;          ///< P for each row: contiguous [n, n]
-  Tensor* correlation = nullptr;      ///< receives C [n, n], the sum over rows of x previous^T; p and previous are given
-  Tensor* diagonal = nullptr;         ///< P = diag(m) instead, learned here, after its use, where previous is given:
-  double hyper_factor = -1;           ///< m takes a step by `hyper` along hyper_factor x previous
+  Tensor* kept = nullptr;                                   ///< receives x
+  const Tensor* previous = nullptr;                         ///< the x of the step before
+  const Tensor* p = nullptr;                                ///< P for each row: contiguous [n, n]
+  Tensor* correlation = nullptr;  ///< receives C [n, n], the sum over rows of x previous^T; p and previous are given
+  Tensor* diagonal = nullptr;     ///< P = diag(m) instead, learned here, after its use, where previous is given:
+  double hyper_factor = -1;       ///< m takes a step by `hyper` along hyper_factor x previous
   RuleUpdate hyper = {};
   RuleUpdate rule = {};
 };
 
 /// Memory and identity of the device that this library was built for.
 namespace device {
-const char* name();       ///< "cpu" or "cuda"
-std::string describe();   ///< one line for logs: model, instruction set or driver, threads
+const char* name();            ///< "cpu" or "cuda"
+std::string describe();        ///< one line for logs: model, instruction set or driver, threads
 void* allocate(size_t bytes);  ///< aligned to 64 bytes; throws ErrorKind::device when there is no memory
 void release(void* data, size_t bytes) noexcept;
 /// Whether convolutions and products of this floating dtype have instructions of their own here.

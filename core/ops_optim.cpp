@@ -47,8 +47,10 @@ class UpdateCheck {
   void state(const RuleUpdate& rule) const {
     like("the rule's state", rule.first);
     like("the rule's state", rule.second);
-    const bool adam = rule.kind == RuleUpdate::Kind::adam;
-    if ((rule.kind != RuleUpdate::Kind::plain && !rule.first) || (adam && !rule.second))
+    like("the curvature", rule.curvature);
+    const bool curvature = rule.kind == RuleUpdate::Kind::curvature, adam = rule.kind == RuleUpdate::Kind::adam;
+    if ((rule.kind != RuleUpdate::Kind::plain && !rule.first) || ((adam || curvature) && !rule.second) ||
+        (curvature && !rule.curvature))
       fail(ErrorKind::value, "update_", "a rule lacks the state that it needs");
   }
 

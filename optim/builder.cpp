@@ -35,6 +35,14 @@ Builder& Builder::weight_decay(WeightDecay decay) {
   return *this;
 }
 
+Builder& Builder::scale_steps(StepScaling scaling) {
+  if (!(scaling.delta > 0) || !(scaling.max_scale > 0) || !(scaling.beta2 >= 0 && scaling.beta2 < 1))
+    fail(ErrorKind::value, "scale_steps", "expects delta and max_scale above 0 and beta2 in [0, 1), got ",
+         scaling.delta, ", ", scaling.max_scale, " and ", scaling.beta2);
+  scaling_ = scaling;
+  return *this;
+}
+
 Builder& Builder::group(Predicate where, Group overrides) {
   groups_.emplace_back(std::move(where), std::move(overrides));
   return *this;
@@ -79,6 +87,14 @@ Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, con
   return resolved;
 }
 
+/// One sweep serves all who ask for curvature.
+void ask(std::optional<CurvatureOptions>& all, const std::optional<CurvatureOptions>& more) {
+  if (all && more && all->method != more->method)
+    fail(ErrorKind::value, "optimizer", "curvature is estimated once per step, but one part asks for ",
+         name(all->method), " and another for ", name(more->method));
+  if (more) all = more;
+}
+
 }  // namespace
 
 Optimizer Builder::build() const {
@@ -89,6 +105,8 @@ Optimizer Builder::build() const {
 
   auto impl = std::make_unique<Optimizer::Impl>();
   impl->clip = clip_;
+  impl->scaling = scaling_;
+  if (scaling_) ask(impl->curvature, scaling_->curvature);
   std::vector<Overrides> combinations;  // of overrides that some parameter has: one group each
   std::vector<Resolved> resolved;
   std::set<std::string> names;
@@ -114,8 +132,14 @@ Optimizer Builder::build() const {
     item.decays = !decay_ || decay_->where(info);
     item.rule_name = options.rule.name();
     item.rule = options.rule.make(parameter.value());
+    item.curved = options.rule.curvature().has_value();
+    ask(impl->curvature, options.rule.curvature());
+    if (scaling_) item.curvature_average = zeros_like(parameter.value());
     item.preconditioner_name = options.preconditioner.name();
     const Site site{info, parameter.value(), options.group.base.at("lr"), impl->items.size()};
+    if (options.preconditioner.hyper().curvature())
+      fail(ErrorKind::value, "optimizer", "hypergradients come without curvature, which the inner rule '",
+           options.preconditioner.hyper().name(), "' needs");
     if (auto preconditioner = options.preconditioner.make(site))
       item.learner = std::make_unique<Learner>(std::move(preconditioner), options.preconditioner, parameter.value());
     impl->items.push_back(std::move(item));

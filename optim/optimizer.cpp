@@ -1,6 +1,7 @@
 // One step of the optimizer, and what it shows of itself.
 #include "optim/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -62,6 +63,15 @@ void check_gradient(const Parameter& parameter, const Tensor& gradient) {
          ", but its gradient is ", gradient.dtype());
 }
 
+void check_curvature(const Parameter& parameter) {
+  if (!parameter.curvature().defined())
+    fail(ErrorKind::value, "optimizer", "parameter '", parameter.name(),
+         "' has a gradient but no curvature: call optimizer.backward(loss) in place of loss.backward()");
+  if (!(parameter.curvature().shape() == parameter.shape()))
+    fail(ErrorKind::shape, "optimizer", "parameter '", parameter.name(), "' is ", parameter.shape(),
+         ", but its curvature is ", parameter.curvature().shape());
+}
+
 }  // namespace
 
 double Optimizer::Impl::decay(const OptimizerItem& item, DecayMode mode) const {
@@ -69,8 +79,8 @@ double Optimizer::Impl::decay(const OptimizerItem& item, DecayMode mode) const {
   return item.decays && group.decay_mode == mode ? group.current.at("weight_decay") : 0;
 }
 
-void Optimizer::Impl::step(OptimizerItem& item, const Tensor& gradient, double factor) {
-  Tensor& value = item.parameter.mutable_value();
+Tensor Optimizer::Impl::direction(OptimizerItem& item, const Tensor& gradient, double factor) {
+  const Tensor& value = item.parameter.value();
   const OptimizerGroup& group = groups[item.group];
   const StepInfo now = at(item);
 
@@ -81,7 +91,33 @@ void Optimizer::Impl::step(OptimizerItem& item, const Tensor& gradient, double f
   u = transformed(u, 1, 0, decay(item, DecayMode::after_preconditioner), value);
   Tensor direction = item.rule->direction(u, group.current);
   if (last) direction = item.learner->step(g, direction, group.hyper, now);
-  descend(value, direction, now.lr, decay(item, DecayMode::decoupled));
+  return direction;
+}
+
+void Optimizer::Impl::descend(OptimizerItem& item, const Tensor& direction, double scale) {
+  const double lr = at(item).lr;
+  axpby_(-lr * scale, direction, 1 - lr * decay(item, DecayMode::decoupled), item.parameter.mutable_value());
+}
+
+void Optimizer::Impl::step_scaled(const std::vector<Tensor>& gradients, double factor) {
+  std::vector<Tensor> directions(items.size());
+  double along = 0;  // u^T diag(H) u
+  for (size_t i = 0; i < items.size(); ++i) {
+    OptimizerItem& item = items[i];
+    if (!gradients[i].defined()) {
+      if (item.learner) item.learner->skip();
+      continue;
+    }
+    directions[i] = direction(item, gradients[i], factor);
+    const Tensor& h = item.parameter.curvature();
+    Tensor& average = item.curvature_average;
+    axpby_(1 - scaling->beta2, scaling->magnitudes ? abs(h) : square(h), scaling->beta2, average);
+    const double lr = at(item).lr;
+    along += lr * lr * dot(scaling->magnitudes ? average : sqrt(average), square(directions[i]));
+  }
+  step_scale = std::min(scaling->max_scale, std::sqrt(2 * scaling->delta / along));
+  for (size_t i = 0; i < items.size(); ++i)
+    if (directions[i].defined()) descend(items[i], directions[i], step_scale);
 }
 
 ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gradient, double factor,
@@ -111,6 +147,12 @@ ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gra
   return update;
 }
 
+void Optimizer::Impl::end_step() {
+  for (OptimizerItem& item : items)
+    if (item.curved) item.rule->curve({});  // its memory serves the next sweep
+  ++steps;
+}
+
 void Optimizer::step() {
   Impl& impl = *impl_;
   std::vector<Tensor> gradients;
@@ -120,10 +162,17 @@ void Optimizer::step() {
     if (!gradients.back().defined()) continue;
     check_gradient(item.parameter, gradients.back());
     if (item.learner) item.learner->check_previous();
+    if (item.curved || impl.scaling) check_curvature(item.parameter);
+    if (item.curved) item.rule->curve(item.parameter.curvature());
   }
   const double factor = impl.clip.norm > 0 ? clip_factor(global_norm(gradients), impl.clip.norm) : 1;
   for (OptimizerGroup& group : impl.groups) group.refresh(impl.steps);
 
+  if (impl.scaling) {
+    impl.step_scaled(gradients, factor);
+    impl.end_step();
+    return;
+  }
   std::vector<ParameterUpdate> updates;
   std::vector<size_t> unfinished;  // items whose preconditioners learn after the kernel
   std::list<Tensor> own;           // gradients that had to be preconditioned beforehand
@@ -144,8 +193,18 @@ void Optimizer::step() {
     OptimizerItem& item = impl.items[i];
     item.learner->finish(gradients[i], impl.groups[item.group].hyper, impl.at(item));
   }
-  ++impl.steps;
+  impl.end_step();
 }
+
+void Optimizer::backward(const Var& loss) const {
+  if (!impl_->curvature) return loss.backward();
+  CurvatureOptions options = *impl_->curvature;
+  options.key.offset += static_cast<uint64_t>(impl_->steps) << 32;  // up to 2^34 random signs per step
+  backward_with_curvature(loss, options);
+}
+
+const std::optional<CurvatureOptions>& Optimizer::curvature() const { return impl_->curvature; }
+double Optimizer::step_scale() const { return impl_->step_scale; }
 
 void Optimizer::zero_grad() {
   for (OptimizerItem& item : impl_->items) item.parameter.clear_grad();

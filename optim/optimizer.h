@@ -26,10 +26,13 @@
 #include "optim/preconditioner.h"
 #include "optim/predicate.h"
 #include "optim/rules/adagrad.h"
+#include "optim/rules/adahesscale.h"
+#include "optim/rules/adahessian.h"
 #include "optim/rules/adam.h"
 #include "optim/rules/rmsprop.h"
 #include "optim/rules/sgd.h"
 #include "optim/schedule.h"
+#include "optim/step_scaling.h"
 #include "optim/weight_decay.h"
 
 namespace gradus::optim {
@@ -54,6 +57,13 @@ class Optimizer {
 
   /// One step with the gradients that backward() left in the parameters. A parameter without one is left alone.
   void step();
+  /// loss.backward(), and what the rule or the step scaling asks for beside it: Parameter::curvature(). In place of
+  /// loss.backward() it serves any optimizer.
+  void backward(const Var& loss) const;
+  /// How that is estimated; nothing where nobody asks for it.
+  const std::optional<CurvatureOptions>& curvature() const;
+  /// What the last step was multiplied with: 1 without step scaling.
+  double step_scale() const;
   /// Drops the gradients. (Their memory may serve a preconditioner as the previous gradient for one more step.)
   void zero_grad();
   /// Completed steps.
@@ -100,6 +110,7 @@ class Builder {
   Builder& schedule(std::string setting, Schedule schedule);
   Builder& clip(Clip clip);
   Builder& weight_decay(WeightDecay decay);
+  Builder& scale_steps(StepScaling scaling);
   /// Where several groups match a parameter, each field comes from the last that has it.
   Builder& group(Predicate where, Group overrides);
   /// Throws for no rule, no parameters, two parameters of one name, and overrides of hyperparameters that do not exist.
@@ -112,6 +123,7 @@ class Builder {
   std::vector<std::pair<std::string, Schedule>> schedules_;
   Clip clip_;
   std::optional<WeightDecay> decay_;
+  std::optional<StepScaling> scaling_;
   std::vector<std::pair<Predicate, Group>> groups_;
 };
 

@@ -33,6 +33,8 @@ struct OptimizerItem {
   std::unique_ptr<Rule> rule;
   std::string preconditioner_name;
   std::unique_ptr<Learner> learner;  ///< null: not preconditioned
+  bool curved = false;               ///< the rule wants curvature
+  Tensor curvature_average;          ///< of step scaling, where there is one
 
   /// Whether the kernel over all parameters takes this one.
   bool fuses(const Tensor& gradient) const {
@@ -43,6 +45,7 @@ struct OptimizerItem {
   void slots(Slots& slots) {
     slots.nest(rule_name, *rule);
     if (learner) slots.nest(preconditioner_name, *learner);
+    if (curvature_average.defined()) slots.add("scaling.curvature", curvature_average);
   }
 };
 
@@ -53,13 +56,23 @@ struct Optimizer::Impl {
   std::vector<OptimizerItem> items;  ///< in order of parameters
   std::vector<OptimizerGroup> groups;
   Clip clip;
+  std::optional<CurvatureOptions> curvature;  ///< what the rules or the scaling ask for
+  std::optional<StepScaling> scaling;
+  double step_scale = 1;
   int64_t steps = 0;
 
   StepInfo at(const OptimizerItem& item) const { return {steps + 1, groups[item.group].current.at("lr")}; }
   /// The rate of weight decay where it enters in this mode, else 0.
   double decay(const OptimizerItem& item, DecayMode mode) const;
-  /// A step on its own: any rule, any preconditioner, any memory order.
-  void step(OptimizerItem& item, const Tensor& gradient, double factor);
+  /// Where a step on its own goes: any rule, any preconditioner, any memory order.
+  Tensor direction(OptimizerItem& item, const Tensor& gradient, double factor);
+  void step(OptimizerItem& item, const Tensor& gradient, double factor) {
+    descend(item, direction(item, gradient, factor), 1);
+  }
+  void descend(OptimizerItem& item, const Tensor& direction, double scale);
+  /// All steps, shortened together.
+  void step_scaled(const std::vector<Tensor>& gradients, double factor);
+  void end_step();
   /// A step as data for update_(); `own` takes a gradient that had to be preconditioned beforehand.
   ParameterUpdate describe(OptimizerItem& item, const Tensor& gradient, double factor, std::list<Tensor>& own);
 };

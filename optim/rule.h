@@ -5,8 +5,10 @@
 #include <concepts>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "autograd/curvature.h"
 #include "core/ops.h"
 #include "optim/settings.h"
 #include "optim/slots.h"
@@ -22,6 +24,9 @@ class Rule {
   virtual Tensor direction(const Tensor& gradient, const Settings& settings) = 0;
   /// Lists the state.
   virtual void slots(Slots& slots) = 0;
+  /// The diagonal curvature h of the step that comes, shaped like the gradient: before it, for rules whose options name
+  /// a way to estimate it; undefined after it.
+  virtual void curve(const Tensor& /*h*/) {}
 
   /// Whether fused() is there: then the steps of all such parameters are one kernel call. direction() is there always.
   virtual bool fuses() const { return false; }
@@ -30,7 +35,8 @@ class Rule {
 };
 
 /// Options of a rule: `static constexpr const char* name`, hyperparameters with their starting values ("lr" among them;
-/// a "weight_decay" among them means decoupled decay), and the maker of the rule for one parameter.
+/// a "weight_decay" among them means decoupled decay), and the maker of the rule for one parameter. A member
+/// `curvature` of type CurvatureOptions asks for curvature beside the gradient.
 template <class T>
 concept RuleOptions = requires(const T& options, const Tensor& parameter) {
   { T::name } -> std::convertible_to<const char*>;
@@ -45,15 +51,20 @@ class AnyRule {
   AnyRule(T options)  // NOLINT(google-explicit-constructor): .rule(Sgd{...})
       : name_(T::name),
         settings_(options.settings()),
-        make_([options](const Tensor& parameter) { return options.make(parameter); }) {}
+        make_([options](const Tensor& parameter) { return options.make(parameter); }) {
+    if constexpr (requires { CurvatureOptions(options.curvature); }) curvature_ = options.curvature;
+  }
 
   const std::string& name() const { return name_; }
   const Settings& settings() const { return settings_; }
+  /// How the rule wants curvature estimated, if it does.
+  const std::optional<CurvatureOptions>& curvature() const { return curvature_; }
   std::unique_ptr<Rule> make(const Tensor& parameter) const { return make_(parameter); }
 
  private:
   std::string name_;
   Settings settings_;
+  std::optional<CurvatureOptions> curvature_;
   std::function<std::unique_ptr<Rule>(const Tensor&)> make_;
 };
 

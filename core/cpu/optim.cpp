@@ -64,9 +64,10 @@ class RuleLoop {
  public:
   RuleLoop(const RuleUpdate& rule, const Tensor* value)
       : rule_(rule),
-        adam_(rule.kind == RuleUpdate::Kind::adam ? factors_of(rule.adam) : cpu::vector::AdamFactors{}),
+        adam_(factors_of(rule.adam)),
         first_(floats(rule.first)),
         second_(floats(rule.second)),
+        curvature_(floats(rule.curvature)),
         value_(floats(value)) {}
 
   /// The step of elements [at, at + n) along u, with room for n more.
@@ -88,6 +89,11 @@ class RuleLoop {
         cpu::vector::kernels().adam(adam_, u, first_ + at, second_ + at, room, n);
         direction = room;
         break;
+      case RuleUpdate::Kind::curvature:
+        cpu::vector::kernels().adam_of_curvature[rule_.magnitudes][rule_.root](adam_, u, curvature_ + at, first_ + at,
+                                                                               second_ + at, room, n);
+        direction = room;
+        break;
     }
     axpby(-rule_.lr, direction, 1 - rule_.lr * rule_.decay, value_ + at, n);
   }
@@ -95,7 +101,7 @@ class RuleLoop {
  private:
   const RuleUpdate& rule_;
   cpu::vector::AdamFactors adam_;
-  float *first_, *second_, *value_;
+  float *first_, *second_, *curvature_, *value_;
 };
 
 /// One stretch, tile by tile.

@@ -22,16 +22,25 @@ void adam(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v, Tensor& o
 
 namespace {
 
+/// What the second moment averages in place of a squared gradient.
+template <class T>
+double averaged_curvature(const RuleUpdate& rule, int64_t i) {
+  const double h = pointer<T>(*rule.curvature)[i];
+  return rule.magnitudes ? std::abs(h) : h * h;
+}
+
 /// The rule's step of element i of `value` along u.
 template <class T>
 void rule_step(const RuleUpdate& rule, double u, T* value, int64_t i) {
   double d = u;
-  if (rule.kind == RuleUpdate::Kind::adam) {
+  if (rule.kind == RuleUpdate::Kind::adam || rule.kind == RuleUpdate::Kind::curvature) {
     T &first = pointer<T>(*rule.first)[i], &second = pointer<T>(*rule.second)[i];
     const AdamSpec& adam = rule.adam;
     first = static_cast<T>(adam.beta1 * first + (1 - adam.beta1) * u);
-    second = static_cast<T>(adam.beta2 * second + (1 - adam.beta2) * u * u);
-    d = (first / adam.correction1) / (std::sqrt(second / adam.correction2) + adam.eps);
+    const double more = rule.kind == RuleUpdate::Kind::adam ? u * u : averaged_curvature<T>(rule, i);
+    second = static_cast<T>(adam.beta2 * second + (1 - adam.beta2) * more);
+    const double corrected = second / adam.correction2;
+    d = (first / adam.correction1) / ((rule.root ? std::sqrt(corrected) : corrected) + adam.eps);
   } else if (rule.kind != RuleUpdate::Kind::plain) {
     T& velocity = pointer<T>(*rule.first)[i];
     velocity = static_cast<T>(rule.momentum * velocity + u);

@@ -74,6 +74,11 @@ struct Kernels {
   /// m = beta1 m + rest1 g, v = beta2 v + rest2 g^2, and the direction. No two arrays overlap.
   void (*adam)(const AdamFactors& factors, const float* g, float* m, float* v, float* direction, int64_t n);
 
+  /// The same with v = beta2 v + rest2 h^2, or |h| where [magnitudes]; the direction divides by sqrt(v) scale2 + eps
+  /// where [root], by v scale2^2 + eps otherwise.
+  void (*adam_of_curvature[2][2])(const AdamFactors& factors, const float* g, const float* h, float* m, float* v,
+                                  float* direction, int64_t n);
+
   /// For rows of nine: u = P x, from P's transpose, and, where previous is not null, totals[9 i + j] += x_i previous_j.
   /// u has nines_room elements more and is no input.
   void (*mix_nines)(const float* x, const float* previous, const float* transposed_p, int64_t rows, float* u,

@@ -20,6 +20,22 @@ void adam(const AdamFactors& f, const float* gradient, float* m, float* v, float
   }
 }
 
+template <bool magnitudes, bool root>
+void adam_of_curvature(const AdamFactors& f, const float* gradient, const float* curvature, float* m, float* v,
+                       float* direction, int64_t n) {
+  const float beta1 = f.beta1, rest1 = f.rest1, beta2 = f.beta2, rest2 = f.rest2;
+  const float scale1 = f.scale1, scale2 = root ? f.scale2 : f.scale2 * f.scale2, eps = f.eps;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const float h = curvature[i];
+    const float first = beta1 * m[i] + rest1 * gradient[i];
+    const float second = beta2 * v[i] + (magnitudes ? rest2 * __builtin_fabsf(h) : rest2 * h * h);
+    m[i] = first;
+    v[i] = second;
+    direction[i] = first * scale1 / ((root ? __builtin_sqrtf(second) : second) * scale2 + eps);
+  }
+}
+
 constexpr int n = nine, packs = (n + width - 1) / width;
 static_assert(packs * width - n <= nines_room);
 
@@ -71,6 +87,10 @@ void mix_nines(const float* x, const float* previous, const float* transposed_p,
 
 void add_optim(Kernels& table) {
   table.adam = adam;
+  table.adam_of_curvature[false][false] = adam_of_curvature<false, false>;
+  table.adam_of_curvature[false][true] = adam_of_curvature<false, true>;
+  table.adam_of_curvature[true][false] = adam_of_curvature<true, false>;
+  table.adam_of_curvature[true][true] = adam_of_curvature<true, true>;
   table.mix_nines = mix_nines;
 }
 

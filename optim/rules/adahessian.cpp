@@ -1,0 +1,29 @@
+#include "optim/rules/adahessian.h"
+
+#include "optim/rules/curvature_rule.h"
+
+namespace gradus::optim {
+namespace {
+
+class AdaHessianRule final : public CurvatureRule {
+ public:
+  explicit AdaHessianRule(const Tensor& parameter) : CurvatureRule(parameter, false, true), like_(parameter) {}
+
+  void curve(const Tensor& h) override {
+    if (h.rank() != 4) return CurvatureRule::curve(h);
+    Tensor spread = Tensor::empty_like(like_);
+    copy_(spread, expand(mean(abs(h), {2, 3}, true), h.shape()));
+    CurvatureRule::curve(spread);
+  }
+
+ private:
+  Tensor like_;
+};
+
+}  // namespace
+
+std::unique_ptr<Rule> AdaHessian::make(const Tensor& parameter) const {
+  return std::make_unique<AdaHessianRule>(parameter);
+}
+
+}  // namespace gradus::optim

@@ -1,0 +1,47 @@
+#include "optim/rules/curvature_rule.h"
+
+#include <cmath>
+
+namespace gradus::optim {
+
+CurvatureRule::CurvatureRule(const Tensor& parameter, bool magnitudes, bool root)
+    : first_moment_(zeros_like(parameter)),
+      second_moment_(zeros_like(parameter)),
+      magnitudes_(magnitudes),
+      root_(root) {}
+
+AdamSpec CurvatureRule::next_step(const Settings& settings) {
+  const double beta1 = settings.at("beta1"), beta2 = settings.at("beta2");
+  ++steps_;
+  return {.beta1 = beta1,
+          .beta2 = beta2,
+          .eps = settings.at("eps"),
+          .correction1 = 1 - std::pow(beta1, steps_),
+          .correction2 = 1 - std::pow(beta2, steps_)};
+}
+
+Tensor CurvatureRule::direction(const Tensor& gradient, const Settings& settings) {
+  const AdamSpec spec = next_step(settings);
+  axpby_(1 - spec.beta1, gradient, spec.beta1, first_moment_);
+  axpby_(1 - spec.beta2, magnitudes_ ? abs(curvature_) : square(curvature_), spec.beta2, second_moment_);
+  const Tensor corrected = second_moment_ / spec.correction2;
+  return first_moment_ / spec.correction1 / ((root_ ? sqrt(corrected) : corrected) + spec.eps);
+}
+
+RuleUpdate CurvatureRule::fused(const Settings& settings) {
+  return {.kind = RuleUpdate::Kind::curvature,
+          .adam = next_step(settings),
+          .first = &first_moment_,
+          .second = &second_moment_,
+          .curvature = &curvature_,
+          .magnitudes = magnitudes_,
+          .root = root_};
+}
+
+void CurvatureRule::slots(Slots& slots) {
+  slots.add("first_moment", first_moment_);
+  slots.add("second_moment", second_moment_);
+  slots.add("steps", steps_);
+}
+
+}  // namespace gradus::optim

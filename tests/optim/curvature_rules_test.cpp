@@ -1,0 +1,163 @@
+// AdaHesScale, AdaHessian and step scaling against their formulas, spelled out number by number.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "autograd/ops.h"
+#include "core/error.h"
+#include "optim/optimizer.h"
+
+using namespace gradus;
+using namespace gradus::optim;
+
+namespace {
+
+constexpr double lr = 0.02, beta1 = 0.8, beta2 = 0.95, eps = 1e-3;
+
+Tensor noise(const Shape& shape, uint64_t stream, DType dtype) {
+  return random_normal(shape, 0, 1, {.seed = 2, .stream = stream}, dtype);
+}
+
+Parameter parameter(const Shape& shape, DType dtype) { return {noise(shape, 0, dtype), {.name = "w"}}; }
+
+/// The largest distance to theta <- theta - lr (m / c1) / denominator over steps of random gradients and curvatures,
+/// with the curvature that the rule makes of h.
+double distance(
+    const AnyRule& rule, const Shape& shape, DType dtype, bool magnitudes, bool root,
+    const std::function<Tensor(const Tensor&)>& made = [](const Tensor& h) { return h; }) {
+  Parameter w = parameter(shape, dtype);
+  Optimizer optimizer = over({w}).rule(rule).build();
+  std::vector<double> theta = cast(w.value(), DType::float64).to_vector<double>();
+  std::vector<double> m(theta.size()), v(theta.size());
+  double worst = 0;
+  for (uint64_t t = 1; t <= 10; ++t) {
+    const Tensor g = noise(shape, 2 * t, dtype), h = noise(shape, 2 * t + 1, dtype);
+    w.set_grad(g);
+    w.set_curvature(h);
+    optimizer.step();
+    const auto gradient = cast(g, DType::float64).to_vector<double>();
+    const auto curvature = cast(made(h), DType::float64).to_vector<double>();
+    const auto ours = cast(w.value(), DType::float64).to_vector<double>();
+    for (size_t i = 0; i < theta.size(); ++i) {
+      m[i] = beta1 * m[i] + (1 - beta1) * gradient[i];
+      v[i] = beta2 * v[i] + (1 - beta2) * (magnitudes ? std::abs(curvature[i]) : curvature[i] * curvature[i]);
+      const double corrected = v[i] / (1 - std::pow(beta2, t));
+      theta[i] -= lr * m[i] / (1 - std::pow(beta1, t)) / ((root ? std::sqrt(corrected) : corrected) + eps);
+      worst = std::max(worst, std::abs(theta[i] - ours[i]));
+    }
+  }
+  return worst;
+}
+
+/// A sum of squares whose curvature is 2 c.
+Var bowl(const Var& x, double c) { return sum(square(x)) * c; }
+
+}  // namespace
+
+TEST_CASE("AdaHesScale follows each of its three denominators, fused and not") {
+  using D = AdaHesScale::Denominator;
+  for (D denominator : {D::rms, D::root, D::plain}) {
+    const AdaHesScale rule{.lr = lr, .beta1 = beta1, .beta2 = beta2, .eps = eps, .denominator = denominator};
+    const bool magnitudes = denominator != D::rms, root = denominator != D::plain;
+    CHECK(distance(rule, {4, 7}, DType::float64, magnitudes, root) < 1e-13);
+    // Ten steps of a few roundings each, of numbers up to about 5 (plain divides by averages of |h| of 0.5 and above).
+    CHECK(distance(rule, {4, 700}, DType::float32, magnitudes, root) < 10 * 8 * 5 * 0x1p-24);
+  }
+}
+
+TEST_CASE("AdaHessian averages over the positions of a kernel") {
+  const AdaHessian rule{.lr = lr, .beta1 = beta1, .beta2 = beta2, .eps = eps};
+  CHECK(distance(rule, {4, 7}, DType::float64, false, true) < 1e-13);
+  CHECK(distance(rule, {2, 3, 3, 3}, DType::float64, false, true, [](const Tensor& h) {
+          return expand(mean(abs(h), {2, 3}, true), h.shape());
+        }) < 1e-13);
+}
+
+TEST_CASE("backward() of an optimizer leaves the curvature that its rule asks for, and plain gradients otherwise") {
+  const Parameter x = parameter({3}, DType::float64);
+  const auto after = [&](const AnyRule& rule) {
+    Optimizer optimizer = over({x}).rule(rule).build();
+    optimizer.zero_grad();
+    optimizer.backward(bowl(x, 3));
+    return x.curvature();
+  };
+  CHECK(!after(Adam{}).defined());
+  CHECK(after(AdaHesScale{}).to_vector<double>() == std::vector<double>{6, 6, 6});
+  CHECK(after(AdaHesScale{.curvature = {.method = CurvatureMethod::hesscale_gn}}).to_vector<double>() ==
+        std::vector<double>{0, 0, 0});  // square() is no loss
+  CHECK(after(AdaHessian{}).to_vector<double>() == std::vector<double>{6, 6, 6});
+}
+
+TEST_CASE("AdaHessian draws other signs at every step, and the same in the same step") {
+  const Parameter x = parameter({40}, DType::float64), y = parameter({40}, DType::float64);
+  const auto product = [](const Var& v) { return sum(slice(v, 0, 0, 20) * slice(v, 0, 20, 40)); };  // h is +-1
+  const auto drawn = [&](const Parameter& p, Optimizer& optimizer) {
+    optimizer.zero_grad();
+    optimizer.backward(product(p));
+    const auto h = p.curvature().to_vector<double>();
+    optimizer.step();
+    return h;
+  };
+  Optimizer a = over({x}).rule(AdaHessian{}).build(), b = over({y}).rule(AdaHessian{}).build();
+  const auto first = drawn(x, a), second = drawn(x, a);
+  CHECK(first != second);
+  CHECK(first == drawn(y, b));
+}
+
+TEST_CASE("step scaling keeps the curvature along the step within its bound") {
+  for (const bool magnitudes : {false, true}) {
+    const Parameter x(Tensor::from<double>({1, 2}, {2}), {.name = "x"}),
+        y(Tensor::from<double>({3}, {1}), {.name = "y"});
+    const StepScaling scaling{.delta = 1e-3, .beta2 = 0.9, .magnitudes = magnitudes};
+    Optimizer optimizer = over({x, y}).rule(Sgd{.lr = 0.1}).scale_steps(scaling).build();
+    CHECK(optimizer.step_scale() == 1);
+    optimizer.backward(bowl(x, 0.5) + bowl(y, 2));  // gradients x and 4 y, curvatures 1 and 4
+    optimizer.step();
+    // One step's average is 0.1 h, or the root of 0.1 h^2.
+    const double share = magnitudes ? 0.1 : std::sqrt(0.1), along = share * 0.01 * (1 + 4 + 4 * 144);
+    const double scale = std::sqrt(2e-3 / along);
+    CHECK(optimizer.step_scale() == doctest::Approx(scale).epsilon(1e-14));
+    CHECK(x.value().to_vector<double>()[1] == doctest::Approx(2 - scale * 0.1 * 2).epsilon(1e-14));
+    CHECK(y.value().item() == doctest::Approx(3 - scale * 0.1 * 12).epsilon(1e-14));
+  }
+}
+
+TEST_CASE("a step within the bound is not scaled, and decay is not either") {
+  const Parameter x(Tensor::from<double>({1}, {1}), {.name = "x", .role = ParamRole::weight}),
+      y(x.value() * 1.0, x.info());
+  const WeightDecay decay{.rate = 0.5, .mode = DecayMode::decoupled};
+  Optimizer scaled = over({x}).rule(Adam{.lr = 0.1}).weight_decay(decay).scale_steps({.delta = 100}).build();
+  Optimizer plain = over({y}).rule(Adam{.lr = 0.1}).weight_decay(decay).build();
+  scaled.backward(bowl(x, 1));
+  plain.backward(bowl(y, 1));
+  scaled.step();
+  plain.step();
+  CHECK(scaled.step_scale() == 1);
+  CHECK(x.value().item() == doctest::Approx(y.value().item()).epsilon(1e-15));
+
+  const Parameter z(Tensor::from<double>({1}, {1}), x.info());
+  Optimizer tight = over({z}).rule(Adam{.lr = 0.1}).weight_decay(decay).scale_steps({.delta = 1e-9}).build();
+  tight.backward(bowl(z, 1));
+  tight.step();
+  CHECK(z.value().item() == doctest::Approx(1 - 0.05 - 0.1 * tight.step_scale()).epsilon(1e-12));
+  CHECK(tight.step_scale() < 0.01);
+}
+
+TEST_CASE("curvature that is missing, contradictory or out of place is explained") {
+  const Parameter x = parameter({3}, DType::float32);
+  Optimizer optimizer = over({x}).rule(AdaHesScale{}).build();
+  bowl(x, 1).backward();
+  CHECK_THROWS_WITH_AS(
+      optimizer.step(),
+      "[optimizer] parameter 'w' has a gradient but no curvature: call optimizer.backward(loss) in place "
+      "of loss.backward()",
+      Error);
+  x.set_curvature(Tensor::ones({2}));
+  CHECK_THROWS_WITH_AS(optimizer.step(), doctest::Contains("'w' is [3], but its curvature is [2]"), Error);
+  CHECK_THROWS_WITH_AS(over({x}).rule(AdaHessian{}).scale_steps({}).build(),
+                       doctest::Contains("one part asks for hesscale and another for hutchinson"), Error);
+  CHECK_THROWS_WITH_AS(over({x}).rule(Sgd{}).precondition(PpHd{.hyper = AdaHesScale{}}).build(),
+                       doctest::Contains("come without curvature, which the inner rule 'adahesscale' needs"), Error);
+  CHECK_THROWS_WITH_AS(over({x}).scale_steps({.delta = 0}), doctest::Contains("expects delta and max_scale above 0"),
+                       Error);
+}
