@@ -2,6 +2,7 @@
 #pragma once
 
 #include "autograd/autocast.h"
+#include "autograd/curvature.h"
 #include "autograd/function.h"
 #include "autograd/gradcheck.h"
 #include "autograd/ops.h"

@@ -30,7 +30,8 @@ const Entry entries[] = {
      }},
     {"mlp",
      [](const ModelOptions& o) -> std::unique_ptr<Module> {
-       return std::make_unique<Mlp>(numel(o.image), o.classes, MlpOptions{.hidden = o.hidden});
+       return std::make_unique<Mlp>(numel(o.image), o.classes,
+                                    MlpOptions{.hidden = o.hidden, .activation = o.activation});
      }},
     {"resnet18", make_resnet<resnet18>},
     {"resnet34", make_resnet<resnet34>},

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "layers/activation.h"
 #include "layers/module.h"
 #include "models/all_cnn.h"
 #include "models/resnet.h"
@@ -18,6 +19,7 @@ struct ModelOptions {
   bool dropout = true;                                     ///< all_cnn
   AllCnnPadding padding = AllCnnPadding::same;             ///< all_cnn
   std::vector<int64_t> hidden = {1000, 1000};              ///< mlp
+  Activation activation = Activation::relu;                ///< mlp
   ResNetStem stem = ResNetStem::imagenet;                  ///< resnet18, resnet34, resnet50
   ResNetShortcut shortcut = ResNetShortcut::where_needed;  ///< the same
 };

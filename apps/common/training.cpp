@@ -76,7 +76,7 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, con
     const double mean_loss = loss.item();
     problem.clear();
     if (std::isfinite(mean_loss)) {
-      loss.backward();
+      optimizer.backward(loss);
       for (const Parameter& parameter : parameters) {
         if (!parameter.grad().defined() || all_finite(parameter.grad())) continue;
         problem = "the gradient of " + parameter.name() + where(state);

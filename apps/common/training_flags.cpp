@@ -17,7 +17,7 @@ bool has_momentum(const std::string& rule) { return rule == "momentum" || rule =
 // The paper's rate for gradient descent; the usual ones for rules that scale by the gradient's size.
 double default_lr(const std::string& rule) {
   if (rule == "sgd" || has_momentum(rule)) return 0.05;
-  return rule == "adagrad" ? 1e-2 : 1e-3;
+  return rule == "adagrad" ? 1e-2 : rule == "adahessian" ? optim::AdaHessian().lr : 1e-3;
 }
 
 }  // namespace
@@ -30,9 +30,11 @@ void TrainingFlags::add_to(CLI::App& app) {
 
   const char* group = "Optimizer";
   app.add_option("--rule", rule, "update rule")
-      ->check(one_of({"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"}))
+      ->check(one_of({"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adahesscale",
+                      "adahesscale-gn", "adahessian"}))
       ->group(group);
-  app.add_option("--lr", lr, "learning rate [0.05; adam, adamw, rmsprop 0.001; adagrad 0.01]")
+  app.add_option("--lr", lr,
+                 "learning rate [0.05; adam, adamw, rmsprop, adahesscale 0.001; adagrad 0.01; adahessian 0.15]")
       ->check(at_least(0))
       ->group(group);
   app.add_option("--schedule", schedule,
@@ -57,6 +59,10 @@ void TrainingFlags::add_to(CLI::App& app) {
       ->check(at_least(0))
       ->group(group);
   app.add_option("--clip-value", clip_value, "largest size of an element of a gradient; 0: any")
+      ->check(at_least(0))
+      ->group(group);
+  app.add_option("--step-delta", step_delta,
+                 "shortens steps until the loss's curvature term along them is at most this; 0: never")
       ->check(at_least(0))
       ->group(group);
 
@@ -191,7 +197,8 @@ Record TrainingFlags::record() const {
           {"threads", threads},
           {"conv", conv},
           {"amp", amp},
-          {"workers", workers}};
+          {"workers", workers},
+          {"step_delta", step_delta}};
   record.add(device.record());
   return record;
 }
@@ -201,6 +208,11 @@ optim::AnyRule TrainingFlags::make_rule() const {
   if (rule == "adamw") return optim::AdamW{.lr = *lr};
   if (rule == "rmsprop") return optim::RmsProp{.lr = *lr};
   if (rule == "adagrad") return optim::AdaGrad{.lr = *lr};
+  if (rule == "adahesscale") return optim::AdaHesScale{.lr = *lr};
+  if (rule == "adahesscale-gn")
+    return optim::AdaHesScale{.lr = *lr, .curvature = {.method = CurvatureMethod::hesscale_gn}};
+  if (rule == "adahessian")
+    return optim::AdaHessian{.lr = *lr, .curvature = {.method = CurvatureMethod::hutchinson, .key = {.seed = seed}}};
   return optim::Sgd{.lr = *lr, .momentum = has_momentum(rule) ? momentum : 0, .nesterov = rule == "nesterov"};
 }
 
@@ -236,14 +248,17 @@ optim::Schedule TrainingFlags::make_schedule(int64_t steps_per_epoch) const {
 
 optim::Builder TrainingFlags::make_builder(const std::vector<Parameter>& parameters, int64_t steps_per_epoch) const {
   using optim::DecayMode;
-  return optim::over(parameters)
-      .precondition(make_preconditioner())
+  optim::Builder builder = optim::over(parameters);
+  builder.precondition(make_preconditioner())
       .rule(make_rule())
       .schedule(make_schedule(steps_per_epoch))
       .clip({.norm = clip_norm, .value = clip_value})
       .weight_decay({.rate = *weight_decay,
                      .mode = *decay_mode == "coupled" ? DecayMode::coupled : DecayMode::decoupled,
                      .where = optim::is_weight});
+  const std::optional<CurvatureOptions> asked = make_rule().curvature();
+  if (step_delta > 0) builder.scale_steps({.delta = step_delta, .curvature = asked.value_or(CurvatureOptions())});
+  return builder;
 }
 
 }  // namespace gradus::apps

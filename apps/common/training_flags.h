@@ -23,6 +23,7 @@ struct TrainingFlags {
   int64_t rank = 0;
   double hyper_lr = 1e-4, momentum = 0.9;
   double init_gain = optim::Fop().init_gain;  ///< not a flag
+  double step_delta = 0;                      ///< of optim::StepScaling; 0: none
   std::optional<double> lr, weight_decay;
   std::optional<std::string> decay_mode;
   std::string schedule = "step", lr_drop = "none";

@@ -46,6 +46,11 @@ std::vector<Run> runs_figure_a1(const Context&);
 void read_figure_a1(const Context&, Report&);
 std::vector<Run> runs_figure_a2(const Context&);
 void read_figure_a2(const Context&, Report&);
+std::vector<Run> runs_hesscale_quality(const Context&);
+void read_hesscale_quality(const Context&, Report&);
+void read_hesscale_cost(const Context&, Report&);
+std::vector<Run> runs_hesscale_training(const Context&);
+void read_hesscale_training(const Context&, Report&);
 void read_theorem_1(const Context&, Report&);
 void read_theorem_2(const Context&, Report&);
 

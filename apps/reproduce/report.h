@@ -13,7 +13,7 @@
 namespace gradus::reproduce {
 
 /// Everything that is added is written by finish(), but for plots' scripts and CSV files. No file but timing.csv,
-/// table.md and manifest.json holds a measured time.
+/// table.md and manifest.json holds a measured time, but where time is what the experiment measures.
 class Report {
  public:
   /// Makes the folder.

@@ -54,6 +54,9 @@ apps::Record Run::settings(const apps::Record& data) const {
   record.add("angles_every", angles_every);
   record.add("matrices_every", matrices_every);
   record.add("dense_gain", dense_gain);
+  if (activation != Activation::relu) record.add("activation", std::string(gradus::name(activation)));
+  if (init_std > 0) record.add("init_std", init_std);
+  if (curvature_samples > 0) record.add("curvature_samples", curvature_samples);
   for (const auto& [layer, factor] : lr_factors) record.add("lr_factor " + layer, factor);
   return record;
 }

@@ -10,6 +10,7 @@
 
 #include "apps/common/record.h"
 #include "apps/common/training_flags.h"
+#include "layers/activation.h"
 
 namespace gradus::reproduce {
 
@@ -21,14 +22,17 @@ struct Supervision;
 struct Run {
   std::string name;  ///< for people: "fop, seed 2"
   Images images = Images::none;
-  apps::TrainingFlags flags = {};    ///< rule, preconditioner, batch, seed; epochs count for nothing, steps do
-  std::vector<int64_t> hidden = {};  ///< of a perceptron; empty for All-CNN-C
-  bool dropout = true;               ///< All-CNN-C
+  apps::TrainingFlags flags = {};            ///< rule, preconditioner, batch, seed; epochs count for nothing, steps do
+  std::vector<int64_t> hidden = {};          ///< of a perceptron; empty for All-CNN-C
+  Activation activation = Activation::relu;  ///< of a perceptron
+  double init_std = 0;  ///< of a perceptron: weights from a truncated normal distribution, biases 0; 0: the model's own
+  bool dropout = true;  ///< All-CNN-C
   int64_t train_samples = 0, test_samples = 0;
   int64_t steps = 0;
   int64_t evaluate_every = 0;  ///< steps between two looks at the test images; the last step is always followed by one
   int64_t angles_every = 0;    ///< steps between two measurements of the angle and the gain of P g; 0: none
   int64_t matrices_every = 0;  ///< steps between two copies of every P; 0: none
+  int64_t curvature_samples = 0;  ///< test images of measure_curvature(), before the first step and after the last
   /// M of P = I + M M^T starts with standard deviation dense_gain / sqrt(inputs), whatever its rank; 0 leaves FOP's
   /// own.
   double dense_gain = 0;

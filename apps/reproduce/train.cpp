@@ -7,6 +7,7 @@
 #include "apps/common/checkpoint.h"
 #include "apps/common/progress.h"
 #include "apps/common/training.h"
+#include "apps/reproduce/curvature_error.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/safetensors.h"
@@ -31,7 +32,11 @@ std::unique_ptr<Module> build_model(const Run& run, const DatasetInfo& images) {
       make_model(run.hidden.empty() ? "all_cnn" : "mlp", {.image = {images.channels, images.height, images.width},
                                                           .classes = static_cast<int64_t>(images.class_names.size()),
                                                           .dropout = run.dropout,
-                                                          .hidden = run.hidden});
+                                                          .hidden = run.hidden,
+                                                          .activation = run.activation});
+  if (run.init_std > 0)
+    for (const Parameter& parameter : model->parameters())
+      if (optim::is_weight(parameter.info())) init::truncated_normal(parameter.value(), 0, run.init_std);
   model->seed(run.flags.seed);
   return model;
 }
@@ -66,12 +71,14 @@ class Training {
                                                     .workers = 1,
                                                     .normalization = channel_statistics(data.train)}),
         optimizer_(build_optimizer(run, model_->parameters(), train_.batches())) {
+    if (run.curvature_samples > 0) probes_ = subset(data.test, run.curvature_samples);
     outcome_.threads = num_threads();
     if (std::filesystem::exists(supervision.checkpoint)) load();
     seconds_before_ = outcome_.seconds;
   }
 
   std::optional<Outcome> run() {
+    if (state_.step == 0) look_at_curvature();
     watch_ = apps::Stopwatch();
     try {
       while (state_.step < run_.steps && !stopped_)
@@ -97,6 +104,7 @@ class Training {
     if (due(run_.angles_every) || due(run_.matrices_every) || last)
       measure_preconditioners(due(run_.matrices_every) || last);
     if (due(run_.evaluate_every) || last) measure_accuracy(score);
+    if (last) look_at_curvature();
     supervision_.watch(state_.step);
     if (last) return false;
     stopped_ = supervision_.stop();
@@ -110,6 +118,19 @@ class Training {
     outcome_.add("accuracy", {"step", "train_loss", "train_accuracy", "test_loss", "test_accuracy"},
                  {static_cast<double>(state_.step), train.loss(), train.accuracy(), test->loss(), test->accuracy()});
     seconds_before_ = outcome_.seconds;  // evaluation does not count
+    watch_ = apps::Stopwatch();
+  }
+
+  void look_at_curvature() {
+    if (!probes_) return;
+    measure_time();
+    const Loader loader(*probes_, {.batch = probes_->size(),
+                                   .shuffle = false,
+                                   .workers = 1,
+                                   .normalization = channel_statistics(train_.dataset())});
+    for (const auto& [images, labels] : loader.epoch(0))
+      measure_curvature(*model_, images, labels, run_.flags.seed, static_cast<double>(state_.step), outcome_);
+    seconds_before_ = outcome_.seconds;
     watch_ = apps::Stopwatch();
   }
 
@@ -188,6 +209,7 @@ class Training {
   const Supervision& supervision_;
   std::unique_ptr<Module> model_;
   Loader train_, test_;
+  std::optional<Dataset> probes_;
   optim::Optimizer optimizer_;
   apps::TrainingState state_;
   Outcome outcome_;

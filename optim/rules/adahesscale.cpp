@@ -1,3 +1,4 @@
+// AdaHesScale as its denominator says.
 #include "optim/rules/adahesscale.h"
 
 #include "optim/rules/curvature_rule.h"

@@ -1,3 +1,4 @@
+// AdaHessian's average over a kernel.
 #include "optim/rules/adahessian.h"
 
 #include "optim/rules/curvature_rule.h"

@@ -1,9 +1,7 @@
 // Adam's rule for one parameter; AdamW differs only in the decay, which is the optimizer's.
 #include "optim/rules/adam.h"
 
-#include <cmath>
-
-#include "core/ops.h"
+#include "optim/rules/adam_spec.h"
 
 namespace gradus::optim {
 namespace {
@@ -14,12 +12,12 @@ class AdamRule final : public Rule {
       : first_moment_(zeros_like(parameter)), second_moment_(zeros_like(parameter)) {}
 
   Tensor direction(const Tensor& gradient, const Settings& settings) override {
-    return adam_(gradient, next_step(settings), first_moment_, second_moment_);
+    return adam_(gradient, adam_spec(settings, ++steps_), first_moment_, second_moment_);
   }
   bool fuses() const override { return true; }
   RuleUpdate fused(const Settings& settings) override {
     return {.kind = RuleUpdate::Kind::adam,
-            .adam = next_step(settings),
+            .adam = adam_spec(settings, ++steps_),
             .first = &first_moment_,
             .second = &second_moment_};
   }
@@ -30,16 +28,6 @@ class AdamRule final : public Rule {
   }
 
  private:
-  AdamSpec next_step(const Settings& settings) {
-    const double beta1 = settings.at("beta1"), beta2 = settings.at("beta2");
-    ++steps_;
-    return {.beta1 = beta1,
-            .beta2 = beta2,
-            .eps = settings.at("eps"),
-            .correction1 = 1 - std::pow(beta1, steps_),
-            .correction2 = 1 - std::pow(beta2, steps_)};
-  }
-
   Tensor first_moment_, second_moment_;
   int64_t steps_ = 0;
 };

@@ -1,6 +1,7 @@
+// Adam with curvature in its second moment.
 #include "optim/rules/curvature_rule.h"
 
-#include <cmath>
+#include "optim/rules/adam_spec.h"
 
 namespace gradus::optim {
 
@@ -10,18 +11,8 @@ CurvatureRule::CurvatureRule(const Tensor& parameter, bool magnitudes, bool root
       magnitudes_(magnitudes),
       root_(root) {}
 
-AdamSpec CurvatureRule::next_step(const Settings& settings) {
-  const double beta1 = settings.at("beta1"), beta2 = settings.at("beta2");
-  ++steps_;
-  return {.beta1 = beta1,
-          .beta2 = beta2,
-          .eps = settings.at("eps"),
-          .correction1 = 1 - std::pow(beta1, steps_),
-          .correction2 = 1 - std::pow(beta2, steps_)};
-}
-
 Tensor CurvatureRule::direction(const Tensor& gradient, const Settings& settings) {
-  const AdamSpec spec = next_step(settings);
+  const AdamSpec spec = adam_spec(settings, ++steps_);
   axpby_(1 - spec.beta1, gradient, spec.beta1, first_moment_);
   axpby_(1 - spec.beta2, magnitudes_ ? abs(curvature_) : square(curvature_), spec.beta2, second_moment_);
   const Tensor corrected = second_moment_ / spec.correction2;
@@ -30,7 +21,7 @@ Tensor CurvatureRule::direction(const Tensor& gradient, const Settings& settings
 
 RuleUpdate CurvatureRule::fused(const Settings& settings) {
   return {.kind = RuleUpdate::Kind::curvature,
-          .adam = next_step(settings),
+          .adam = adam_spec(settings, ++steps_),
           .first = &first_moment_,
           .second = &second_moment_,
           .curvature = &curvature_,

@@ -17,8 +17,6 @@ class CurvatureRule : public Rule {
   void slots(Slots& slots) override;
 
  private:
-  AdamSpec next_step(const Settings& settings);
-
   Tensor first_moment_, second_moment_;
   Tensor curvature_;  ///< of the step that comes
   bool magnitudes_, root_;

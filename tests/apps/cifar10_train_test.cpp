@@ -52,6 +52,18 @@ TEST_CASE("--json prints one object per epoch and a last one, and nothing else")
   CHECK(contains(lines_of(result.err).at(0), "data: "));
 }
 
+TEST_CASE("rules of curvature and the bound of steps are flags, beside every preconditioner") {
+  const TinyImages images;
+  for (const char* rule : {"adahesscale", "adahesscale-gn", "adahessian"}) {
+    train(images, {"--rule", rule, "--epochs", "1", "--out", images / rule});
+    train(images, {"--rule", rule, "--epochs", "1", "--preconditioner", "none", "--step-delta", "1e-6", "--out",
+                   images / "bounded"});
+    CHECK(read_file(images / rule + "/weights.safetensors") != read_file(images / "bounded/weights.safetensors"));
+  }
+  train(images, {"--rule", "momentum", "--epochs", "1", "--step-delta", "1e-6", "--out", images / "bounded"});
+  CHECK(Json::parse(read_file(images / "bounded/config.json")).at("step_delta") == 1e-6);
+}
+
 TEST_CASE("output for people begins with the data and is quiet on standard error in a pipe") {
   const TinyImages images;
   const Program::Result result = train(images, {});

@@ -1,0 +1,152 @@
+// Training curves of the HesScale paper (Elsayed et al. 2024): the MNIST perceptron 784-1000-500-100-10 of DeepOBS with
+// five optimizers, each at the best of some learning rates, beside the accuracies that the authors' program stored.
+#include <algorithm>
+#include <cmath>
+
+#include "apps/reproduce/experiment.h"
+#include "apps/reproduce/protocols.h"
+#include "apps/reproduce/statistics.h"
+
+namespace gradus::reproduce {
+namespace {
+
+struct Method {
+  const char* rule;
+  const char* title;
+  double published;  ///< test accuracy after 100 epochs
+  std::vector<double> lrs;
+};
+const Method methods[] = {{"sgd", "SGD", 98.02, {0.03, 0.1, 0.3}},
+                          {"adam", "Adam", 98.11, {3e-4, 1e-3, 3e-3}},
+                          {"adahessian", "AdaHessian", 98.24, {1e-3, 1e-2, 1e-1}},
+                          {"adahesscale-gn", "AdaHesScaleGN", 98.17, {1e-4, 1e-3, 1e-2}},
+                          {"adahesscale", "AdaHesScale", 98.18, {1e-4, 1e-3, 1e-2}}};
+
+struct Size {
+  int64_t train = 60000, test = 10000, epochs = 100;
+};
+Size size(const Context& context) {
+  return context.by_scale<Size>({.train = 600, .test = 200, .epochs = 1}, {.train = 6000, .epochs = 8}, {});
+}
+
+Run run_of(const Context& context, const Method& method, double lr, uint64_t seed) {
+  constexpr int64_t batch = 128;
+  const Size sized = size(context);
+  Run run;
+  run.name = std::string(method.title) + ", learning rate " + scientific(lr) + ", seed " + std::to_string(seed);
+  run.images = Images::mnist;
+  run.hidden = {1000, 500, 100};
+  run.activation = Activation::tanh;
+  run.init_std = 0.03;
+  run.train_samples = sized.train;
+  run.test_samples = sized.test;
+  const int64_t per_epoch = (sized.train + batch - 1) / batch;
+  run.steps = sized.epochs * per_epoch;
+  run.evaluate_every = per_epoch;
+  run.flags.rule = method.rule;
+  run.flags.preconditioner = "none";
+  run.flags.lr = lr;
+  run.flags.weight_decay = 0;
+  run.flags.decay_mode = "coupled";
+  run.flags.batch = batch;
+  run.flags.seed = seed;
+  return run;
+}
+
+std::vector<Run> candidates(const Context& context, const Method& method) {
+  std::vector<Run> runs;
+  const size_t count = context.scale() == Scale::smoke ? 1 : method.lrs.size();
+  for (size_t i = 0; i < count; ++i) runs.push_back(run_of(context, method, method.lrs[i], 0));
+  return runs;
+}
+
+/// The authors tune by the area under the curve: its mean.
+double area(const Outcome& outcome) {
+  const auto found = outcome.series.find("accuracy");
+  if (found == outcome.series.end() || !outcome.diverged.empty()) return 0;
+  double sum = 0;
+  for (const auto& row : found->second.rows) sum += row.back();
+  return sum / static_cast<double>(found->second.rows.size());
+}
+
+/// With the best learning rate one training per seed; nothing until all candidates are finished.
+std::vector<Run> tuned(const Context& context, const Method& method) {
+  double best = -1, lr = 0;
+  for (const Run& run : candidates(context, method)) {
+    const Outcome* outcome = context.find(run);
+    if (!outcome) return {};
+    if (area(*outcome) > best) best = area(*outcome), lr = *run.flags.lr;
+  }
+  std::vector<Run> runs;
+  for (uint64_t seed : context.seeds(1, 3, 10)) runs.push_back(run_of(context, method, lr, seed));
+  return runs;
+}
+
+}  // namespace
+
+std::vector<Run> runs_hesscale_training(const Context& context) {
+  std::vector<Run> runs;
+  for (const Method& method : methods)
+    for (const Run& run : candidates(context, method)) runs.push_back(run);
+  for (const Method& method : methods)
+    for (const Run& run : tuned(context, method))
+      if (run.flags.seed != 0) runs.push_back(run);
+  return runs;
+}
+
+void read_hesscale_training(const Context& context, Report& report) {
+  const Size sized = size(context);
+  report.protocol(std::to_string(sized.train) + " training images, " + std::to_string(sized.epochs) + " epochs");
+  Table table{
+      {"method", "learning rate", "paper (100 epochs)", "measured", "n", "train loss", "s per 100 steps", "verdict"},
+      {}};
+  std::vector<apps::Record> curves, finals;
+  std::vector<double> of_adam;
+  for (const Method& method : methods)
+    if (std::string(method.rule) == "adam") of_adam = values_of(context, tuned(context, method), "final_accuracy", 100);
+  for (const Method& method : methods) {
+    const std::vector<Run> runs = tuned(context, method);
+    const std::vector<double> accuracy = values_of(context, runs, "final_accuracy", 100);
+    std::vector<double> losses, seconds;
+    for (const Run& run : runs) {
+      const Outcome& outcome = context.at(run);
+      losses.push_back(outcome.series.at("accuracy").rows.back().at(1));
+      seconds.push_back(100 * outcome.seconds / static_cast<double>(run.steps));
+      finals.push_back({{"method", std::string(method.title)},
+                        {"lr", *run.flags.lr},
+                        {"seed", static_cast<int64_t>(run.flags.seed)},
+                        {"accuracy", context.at(run).at("final_accuracy")},
+                        {"train_loss", losses.back()}});
+    }
+    const PairedDifference difference = paired_difference(accuracy, of_adam);
+    const bool apart = std::abs(difference.mean) > difference.half_width;
+    table.rows.push_back({method.title, scientific(*runs.front().flags.lr), fixed(method.published, 2),
+                          plus_minus(mean(accuracy), standard_deviation(accuracy), 2), std::to_string(runs.size()),
+                          scientific(mean(losses)), fixed(mean(seconds), 2),
+                          std::string(method.rule) == "adam"            ? "the reference"
+                          : std::isnan(difference.half_width) || !apart ? "as Adam within its interval"
+                          : difference.mean > 0                         ? "above Adam"
+                                                                        : "below Adam"});
+    for (const apps::Record& row :
+         band(context, runs, "accuracy", "test_accuracy", {{"method", std::string(method.title)}}, 100))
+      curves.push_back(row);
+  }
+  report.table(table);
+  report.note(
+      "Test accuracy in percent after the last epoch, at the learning rate with the largest area under the curve for "
+      "seed 0 among three; mean and standard deviation over seeds; the verdict is a paired 95 % interval. Perceptron "
+      "784-1000-500-100-10, tanh, weights from a truncated normal of 0.03, batch 128. The paper's are the stored means "
+      "after 100 epochs of all images; whether its hidden units were tanh or ELU is not recorded.");
+  report.csv("final", finals);
+  report.csv("accuracy", curves);
+  std::string commands =
+      "set xlabel 'step'\nset ylabel 'test accuracy, %'\nset key bottom right\n"
+      "of(m) = strcol(1) eq m ? column(3) : NaN\nplot ";
+  for (const Method& method : methods)
+    commands += std::string("'accuracy.csv' using 2:(of('") + method.title +
+                "')) every ::1 with linespoints pt 7 ps 0.4 title '" + method.title + "', ";
+  commands.resize(commands.size() - 2);
+  report.plot("accuracy", "Test accuracy over training", commands + "\n");
+}
+
+}  // namespace gradus::reproduce
