@@ -63,7 +63,7 @@ std::vector<Run> candidates(const Context& context, const Method& method) {
 /// The authors tune by the area under the curve: its mean.
 double area(const Outcome& outcome) {
   const auto found = outcome.series.find("accuracy");
-  if (found == outcome.series.end() || !outcome.diverged.empty()) return 0;
+  if (found == outcome.series.end() || found->second.rows.empty() || !outcome.diverged.empty()) return 0;
   double sum = 0;
   for (const auto& row : found->second.rows) sum += row.back();
   return sum / static_cast<double>(found->second.rows.size());
@@ -110,7 +110,8 @@ void read_hesscale_training(const Context& context, Report& report) {
     std::vector<double> losses, seconds;
     for (const Run& run : runs) {
       const Outcome& outcome = context.at(run);
-      losses.push_back(outcome.series.at("accuracy").rows.back().at(1));
+      const auto& rows = outcome.series.at("accuracy").rows;
+      losses.push_back(rows.empty() ? std::nan("") : rows.back().at(1));
       seconds.push_back(100 * outcome.seconds / static_cast<double>(run.steps));
       finals.push_back({{"method", std::string(method.title)},
                         {"lr", *run.flags.lr},

@@ -1,7 +1,7 @@
 // Curvature beside the gradient: a small network trained by AdaHesScale within a trust region, and the same diagonal of
 // the Hessian by itself, from the sweep and exactly.
-#include <cstdio>
 #include <gradus.h>
+#include <cstdio>
 
 using namespace gradus;
 
@@ -20,13 +20,15 @@ int main() {
     const Var loss = cross_entropy(net(x), label);
     optimizer.backward(loss);  // loss.backward(), and the curvature that the rule and the trust region ask for
     optimizer.step();
-    if (step % 50 == 0) std::printf("step %3d: loss %.4f, steps scaled by %.2f\n", step, loss.item(), optimizer.step_scale());
+    if (step % 50 == 0)
+      std::printf("step %3d: loss %.4f, steps scaled by %.2f\n", step, loss.item(), optimizer.step_scale());
   }
 
   const Var loss = cross_entropy(net(x), label);
   const std::vector<Parameter> parameters = net.parameters();
   const std::vector<Var> last{parameters[2], parameters[0]};
-  const std::vector<Tensor> estimated = curvature(loss, last, {.retain_graph = true}), exact = exact_curvature(loss, last);
+  const std::vector<Tensor> estimated = curvature(loss, last, {.retain_graph = true}),
+                            exact = exact_curvature(loss, last);
   std::printf("distance to the exact diagonal: last layer %.1e, first layer %.1e\n", norm(estimated[0] - exact[0]),
               norm(estimated[1] - exact[1]));
   return loss.item() < 0.2 && norm(estimated[0] - exact[0]) < 1e-5 ? 0 : 1;
