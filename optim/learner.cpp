@@ -115,24 +115,7 @@ void Learner::slots(Slots& slots) {
 }
 
 PreconditionerReport Learner::report(const Tensor& g, const StepInfo& at, Diagnose what) const {
-  PreconditionerReport report;
-  report.frobenius = std::nan("");
-  if (what == Diagnose::everything) {
-    report.matrix = preconditioner_->matrix(learned_, at);
-    report.eigenvalues = preconditioner_->eigenvalues(learned_, at);
-    report.frobenius = norm(report.matrix.defined() ? report.matrix : report.eigenvalues);
-  }
-  report.paper_parameters = preconditioner_->paper_count();
-  report.stored_parameters = learned_.numel();
-  const Tensor& x = g.defined() ? g : previous_;
-  report.angle_degrees = report.gain = std::nan("");
-  if (x.defined()) {
-    const Tensor u = preconditioner_->apply(learned_, x, at);
-    const double scale = norm(x), length = norm(u);
-    report.gain = length / scale;
-    report.angle_degrees = std::acos(std::clamp(dot(x, u) / (scale * length), -1.0, 1.0)) * 180 / std::numbers::pi;
-  }
-  return report;
+  return report_on(*preconditioner_, learned_, g.defined() ? g : previous_, at, what);
 }
 
 }  // namespace gradus::optim

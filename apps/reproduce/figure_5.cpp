@@ -6,6 +6,7 @@
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
+#include "apps/reproduce/whitening.h"
 #include "core/linalg.h"
 
 namespace gradus::reproduce {
@@ -31,23 +32,6 @@ double frobenius(const Matrix& p) {
   double sum = 0;
   for (double value : p) sum += value * value;
   return std::sqrt(sum);
-}
-
-// How negative neighbours are: minus the mean entry of P between positions that touch by a side, divided by the mean of
-// the diagonal. 0 for the identity; above 0 where P subtracts from a gradient what its neighbours have in common with
-// it.
-double whitening(const Matrix& p) {
-  double neighbours = 0, diagonal = 0;
-  int64_t count = 0;
-  for (int64_t a = 0; a < n; ++a) {
-    diagonal += at(p, a, a);
-    for (int64_t b = 0; b < n; ++b)
-      if (std::abs(a / side - b / side) + std::abs(a % side - b % side) == 1) {
-        neighbours += at(p, a, b);
-        ++count;
-      }
-  }
-  return -(neighbours / static_cast<double>(count)) / (diagonal / static_cast<double>(n));
 }
 
 struct Snapshot {
@@ -120,7 +104,7 @@ void read_figure_5(const Context& context, Report& report) {
     for (const Snapshot& snapshot : all) {
       course.push_back(frobenius(snapshot.p));
       apps::Record row = label;
-      row.add({{"step", snapshot.step}, {"norm", course.back()}, {"whitening", whitening(snapshot.p)}});
+      row.add({{"step", snapshot.step}, {"norm", course.back()}, {"whitening", whitening_score(snapshot.p, side)}});
       norms.push_back(row);
       for (int64_t a = 0; a < n; ++a)
         for (int64_t b = 0; b < n; ++b) {
@@ -144,7 +128,7 @@ void read_figure_5(const Context& context, Report& report) {
       row.add({{"index", static_cast<int64_t>(values.size() - i)}, {"eigenvalue", values[i]}});
       spectra.push_back(row);
     }
-    const double settles = all[settles_at(course, 0.02)].step / all.back().step, score = whitening(last);
+    const double settles = all[settles_at(course, 0.02)].step / all.back().step, score = whitening_score(last, side);
     whitened += score > 0 ? 1 : 0;
     settled += settles <= 0.75 ? 1 : 0;
     table.rows.push_back({layer_name(layer), fixed(course.back(), 4), fixed(100 * settles, 0) + " %",

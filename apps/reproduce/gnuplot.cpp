@@ -9,8 +9,17 @@
 
 #include "apps/common/command_line.h"
 #include "core/error.h"
+#include "core/file.h"
 
 namespace gradus::reproduce {
+namespace {
+
+// Within double quotes of a gnuplot script.
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (char c : text) out += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+  return out + "\"";
+}
 
 void run_gnuplot(const std::string& folder, const std::string& name) {
   static bool missing = false;
@@ -36,6 +45,23 @@ void run_gnuplot(const std::string& folder, const std::string& name) {
       fail(ErrorKind::io, "gnuplot", "failed on ", folder, "/", script, error ? ": " : "",
            error ? std::generic_category().message(error) : "");
   }
+}
+
+}  // namespace
+
+void write_plot(const std::string& folder, const std::string& name, const std::vector<std::string>& heading,
+                const std::string& commands, int width, int height) {
+  const std::string size = std::to_string(width) + "," + std::to_string(height);
+  const std::string head = "# gnuplot " + name + ".gp makes " + name + ".svg; with -e \"format='png'\", " + name +
+                           ".png\n" + "if (!exists(\"format\")) format = 'svg'\nif (format eq 'svg') {\n" +
+                           "  set terminal svg noenhanced background 'white' size " + size + "\n} else {\n" +
+                           "  if (strstrt(GPVAL_TERMINALS, 'pngcairo')) {\n    set terminal pngcairo noenhanced size " +
+                           size + "\n  } else {\n    set terminal png noenhanced size " + size +
+                           "\n  }\n}\nset output '" + name + ".'.format\nset datafile separator ','\n";
+  std::string lines;
+  for (const std::string& line : heading) lines += (lines.empty() ? "" : ".\"\\n\".") + quoted(line);
+  write_file_atomically(folder + "/" + name + ".gp", head + "heading = " + lines + "\nset title heading\n" + commands);
+  run_gnuplot(folder, name);
 }
 
 }  // namespace gradus::reproduce

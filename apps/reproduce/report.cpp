@@ -11,16 +11,15 @@
 #include "core/parallel.h"
 
 namespace gradus::reproduce {
-namespace {
 
-// Within double quotes of a gnuplot script.
-std::string quoted(const std::string& text) {
-  std::string out = "\"";
-  for (char c : text) out += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
-  return out + "\"";
+void write_csv(const std::string& folder, const std::string& name, const std::vector<apps::Record>& rows) {
+  std::string text;
+  for (const apps::Record& row : rows) {
+    if (text.empty()) text = row.csv_names() + "\n";
+    text += row.csv_values() + "\n";
+  }
+  write_file_atomically(folder + "/" + name + ".csv", text);
 }
-
-}  // namespace
 
 std::string fixed(double value, int decimals) {
   if (std::isnan(value)) return "-";
@@ -57,28 +56,11 @@ void Report::table(const Table& table) { tables_.push_back(table); }
 
 void Report::note(const std::string& text) { notes_ += (notes_.empty() ? "" : "\n") + text + "\n"; }
 
-void Report::csv(const std::string& name, const std::vector<apps::Record>& rows) {
-  std::string text;
-  for (const apps::Record& row : rows) {
-    if (text.empty()) text = row.csv_names() + "\n";
-    text += row.csv_values() + "\n";
-  }
-  write_file_atomically(folder_ + "/" + name + ".csv", text);
-}
+void Report::csv(const std::string& name, const std::vector<apps::Record>& rows) { write_csv(folder_, name, rows); }
 
 void Report::plot(const std::string& name, const std::string& heading, const std::string& commands, int width,
                   int height) {
-  const std::string size = std::to_string(width) + "," + std::to_string(height);
-  const std::string head = "# gnuplot " + name + ".gp makes " + name + ".svg; with -e \"format='png'\", " + name +
-                           ".png\n" + "if (!exists(\"format\")) format = 'svg'\nif (format eq 'svg') {\n" +
-                           "  set terminal svg noenhanced background 'white' size " + size + "\n} else {\n" +
-                           "  if (strstrt(GPVAL_TERMINALS, 'pngcairo')) {\n    set terminal pngcairo noenhanced size " +
-                           size + "\n  } else {\n    set terminal png noenhanced size " + size +
-                           "\n  }\n}\nset output '" + name + ".'.format\nset datafile separator ','\n";
-  // Two lines: what is shown, and with what.
-  const std::string lines = "heading = " + quoted(heading) + ".\"\\n\"." + quoted(title()) + "\nset title heading\n";
-  write_file_atomically(folder_ + "/" + name + ".gp", head + lines + commands);
-  run_gnuplot(folder_, name);
+  write_plot(folder_, name, {heading, title()}, commands, width, height);
 }
 
 void Report::write_timing(const std::vector<Run>& runs) const {

@@ -7,6 +7,7 @@
 #include "apps/common/interrupt.h"
 #include "apps/common/run_directory.h"
 #include "apps/reproduce/campaign.h"
+#include "apps/reproduce/inspect.h"
 #include "core/error.h"
 
 using namespace gradus;
@@ -22,7 +23,9 @@ constexpr const char* examples = R"(Examples:
   reproduce figure_a1 --scale paper --data mnist --out results
       the paper's protocol; stopped at any moment, the same command goes on where it was
   reproduce all --scale smoke
-      everything within three minutes, to see that it works)";
+      everything within three minutes, to see that it works
+  reproduce inspect runs/fop --out runs/fop/learned
+      spectra, angles, norms and heat maps of what a training of cifar10_train --out runs/fop has learned)";
 
 std::string line_of(const Experiment& experiment) {
   std::string line = experiment.name;
@@ -97,7 +100,14 @@ int main(int argc, char** argv) {
   apps::DeviceFlags device;
   device.add_to(app);
   app.add_flag("--json", request.json, "one JSON object per line on standard output instead of tables");
+  InspectRequest to_inspect;
+  CLI::App* inspecting =
+      app.add_subcommand("inspect", "show what the preconditioners of a saved training have learned");
+  inspecting->add_option("PATH", to_inspect.path, "a run's folder, or a checkpoint in one")->required();
+  inspecting->add_option("--out", to_inspect.out, "folder for CSV files and plots; none are written without it");
+  inspecting->add_flag("--json", to_inspect.json, "one JSON object per layer instead of a table");
   return apps::run(app, argc, argv, [&] {
+    if (inspecting->parsed()) return inspect(to_inspect);
     if (list)
       for (const Experiment& experiment : experiments()) apps::print_line(line_of(experiment));
     else if (names.empty())

@@ -1,0 +1,217 @@
+#include "apps/reproduce/inspect.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "apps/common/checkpoint.h"
+#include "apps/common/command_line.h"
+#include "apps/common/run_directory.h"
+#include "apps/common/training_flags.h"
+#include "apps/reproduce/gnuplot.h"
+#include "apps/reproduce/report.h"
+#include "apps/reproduce/whitening.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/ops.h"
+
+namespace gradus::reproduce {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t largest_matrix = 128;     ///< rows of a P that matrices.csv takes
+constexpr int64_t longest_spectrum = 1024;  ///< eigenvalues of a layer in spectra.csv
+
+apps::Checkpoint open_checkpoint(const std::string& path) {
+  if (!fs::is_directory(path)) return apps::load_checkpoint(path);
+  auto newest = apps::newest_checkpoint(path, apps::note);
+  if (!newest)
+    fail(ErrorKind::io, "inspect", path, " holds no checkpoint; train with --out ", path, ", or name a checkpoint");
+  return *newest;
+}
+
+/// The preconditioner that the run beside the checkpoint was asked for.
+optim::AnyPreconditioner preconditioner_of(const apps::Checkpoint& checkpoint) {
+  const std::string path = (fs::path(checkpoint.path).parent_path() / "config.json").string();
+  const nlohmann::json config = nlohmann::json::parse(read_file(path), nullptr, false);
+  apps::TrainingFlags flags;
+  try {
+    flags.preconditioner = config.at("preconditioner");
+    flags.form = config.at("form");
+    flags.rank = config.at("rank");
+  } catch (const nlohmann::json::exception&) {
+    fail(ErrorKind::io, "inspect", path, " does not say which preconditioner the run has: it is damaged");
+  }
+  if (flags.preconditioner == "none")
+    fail(ErrorKind::value, "inspect", "the run of ", checkpoint.path,
+         " has no preconditioner, so there is nothing to see");
+  return flags.make_preconditioner();
+}
+
+/// What a weight's shape says of its layer.
+ParamInfo info_of(const std::string& name, const Shape& shape) {
+  const bool conv = shape.rank() == 4;
+  return {.name = name,
+          .layer = conv ? LayerKind::conv : LayerKind::linear,
+          .role = ParamRole::weight,
+          .out = shape[0],
+          .in = shape[1],
+          .kernel = {conv ? shape[2] : 1, conv ? shape[3] : 1}};
+}
+
+/// Every preconditioned parameter of the checkpoint, in order of names.
+std::vector<optim::PreconditionerReport> reports_of(const apps::Checkpoint& checkpoint) {
+  const optim::AnyPreconditioner options = preconditioner_of(checkpoint);
+  const StateDict state = checkpoint.under("optimizer");
+  const auto lr = state.find("group.0/lr");
+  const optim::StepInfo at{checkpoint.integer("step"), lr == state.end() ? 0 : lr->second.item()};
+  std::vector<optim::PreconditionerReport> reports;
+  for (const auto& [name, value] : checkpoint.under("model")) {
+    const std::string slot = name + "/" + options.name() + ".";
+    const auto learned = state.find(slot + "learned"), previous = state.find(slot + "previous");
+    if (learned == state.end()) continue;
+    const ParamInfo info = info_of(name, value.shape());
+    const auto preconditioner = options.make({.info = info, .value = value, .lr = at.lr});
+    if (!preconditioner || !(preconditioner->initial().shape() == learned->second.shape()))
+      fail(ErrorKind::value, "inspect", checkpoint.path, ": what ", name, " has learned is of shape ",
+           learned->second.shape(), ", which does not fit the preconditioner that config.json names");
+    const bool has_gradient = previous != state.end() && previous->second.shape() == value.shape();
+    reports.push_back(
+        optim::report_on(*preconditioner, learned->second, has_gradient ? previous->second : Tensor(), at));
+    reports.back().parameter = name;
+    reports.back().preconditioner = options.name();
+  }
+  if (reports.empty()) fail(ErrorKind::value, "inspect", checkpoint.path, " holds no learned preconditioner");
+  return reports;
+}
+
+std::vector<double> numbers(const Tensor& tensor) { return cast(tensor, DType::float64).to_vector<double>(); }
+
+/// Not a number where P is not one over the positions of a square kernel.
+double whitening_of(const optim::PreconditionerReport& report, const Shape& weight) {
+  if (!report.matrix.defined() || weight.rank() != 4 || weight[2] != weight[3] ||
+      report.matrix.size(0) != weight[2] * weight[3] || weight[2] == 1)
+    return std::nan("");
+  return whitening_score(numbers(report.matrix), weight[2]);
+}
+
+struct Row {
+  optim::PreconditionerReport report;
+  double whitening;
+  double lowest() const { return select(report.eigenvalues, 0, 0).item(); }
+  double highest() const { return select(report.eigenvalues, 0, report.eigenvalues.numel() - 1).item(); }
+  /// Whether matrices.csv has it.
+  bool is_drawn() const {
+    return report.matrix.defined() && report.matrix.size(0) > 1 && report.matrix.size(0) <= largest_matrix;
+  }
+};
+
+apps::Record record_of(const Row& row) {
+  const optim::PreconditionerReport& r = row.report;
+  return {{"layer", r.parameter},
+          {"preconditioner", r.preconditioner},
+          {"norm", r.frobenius},
+          {"smallest_eigenvalue", row.lowest()},
+          {"largest_eigenvalue", row.highest()},
+          {"whitening", row.whitening},
+          {"angle_degrees", r.angle_degrees},
+          {"gain", r.gain},
+          {"paper_parameters", r.paper_parameters},
+          {"stored_parameters", r.stored_parameters}};
+}
+
+Table table_of(const std::vector<Row>& rows) {
+  Table table{{"layer", "norm of P", "smallest eigenvalue", "largest", "whitening score", "angle of P g", "|P g| / |g|",
+               "parameters: paper", "stored"},
+              {}};
+  for (const Row& row : rows)
+    table.rows.push_back({row.report.parameter, fixed(row.report.frobenius, 4), fixed(row.lowest(), 4),
+                          fixed(row.highest(), 4), fixed(row.whitening, 4), fixed(row.report.angle_degrees, 2),
+                          fixed(row.report.gain, 4), std::to_string(row.report.paper_parameters),
+                          std::to_string(row.report.stored_parameters)});
+  return table;
+}
+
+/// Heat maps of P - I, one per layer, each on its own scale.
+void write_matrices(const std::string& folder, const std::string& heading, const std::vector<Row>& rows) {
+  std::vector<apps::Record> entries;
+  std::string plots;
+  size_t drawn = 0;
+  for (const Row& row : rows) {
+    if (!row.is_drawn()) continue;
+    const std::vector<double> p = numbers(row.report.matrix);
+    const int64_t n = row.report.matrix.size(0);
+    double largest = 1e-12;
+    for (int64_t i = 0; i < n * n; ++i) {
+      const double value = p[static_cast<size_t>(i)];
+      largest = std::max(largest, std::abs(value - (i % n == i / n ? 1 : 0)));
+      entries.push_back({{"layer", row.report.parameter}, {"row", i / n}, {"column", i % n}, {"value", value}});
+    }
+    const std::string edge = std::to_string(n) + "-0.5";
+    plots += "set title '" + row.report.parameter + ", to " + scientific(largest) + "'\nset cbrange [-" +
+             scientific(largest) + ":" + scientific(largest) + "]\nset xrange [-0.5:" + edge + "]\nset yrange [" +
+             edge + ":-0.5]\nplot 'matrices.csv' using 3:2:(strcol(1) eq '" + row.report.parameter +
+             "' ? column(4) - (column(2) == column(3) ? 1 : 0) : NaN) every ::1 with image\n";
+    ++drawn;
+  }
+  if (drawn == 0) return;
+  write_csv(folder, "matrices", entries);
+  const size_t columns = std::min<size_t>(drawn, 4), lines = (drawn + columns - 1) / columns;
+  write_plot(folder, "matrices", {"P - I, negative blue, positive red", heading},
+             "set palette defined (-1 '#2166ac', 0 '#ffffff', 1 '#b2182b')\nunset key\nunset title\nset size ratio 1\n"
+             "unset xtics\nunset ytics\nunset colorbox\nset multiplot layout " +
+                 std::to_string(lines) + ", " + std::to_string(columns) + " title heading\n" + plots +
+                 "unset multiplot\n",
+             static_cast<int>(300 * columns), static_cast<int>(300 * lines + 60));
+}
+
+/// Eigenvalues from the largest on, over the part of them that is larger.
+void write_spectra(const std::string& folder, const std::string& heading, const std::vector<Row>& rows) {
+  std::vector<apps::Record> points;
+  std::string plots;
+  for (const Row& row : rows) {
+    const std::vector<double> values = row.report.eigenvalues.to_vector<double>();  // ascending
+    const auto count = static_cast<int64_t>(values.size());
+    const int64_t every = (count + longest_spectrum - 1) / longest_spectrum;
+    for (int64_t rank = 0; rank < count; rank += every)
+      points.push_back({{"layer", row.report.parameter},
+                        {"rank", rank + 1},
+                        {"share", count == 1 ? 0 : static_cast<double>(rank) / static_cast<double>(count - 1)},
+                        {"eigenvalue", values[static_cast<size_t>(count - 1 - rank)]}});
+    plots += (plots.empty() ? "plot " : ", ") + ("'spectra.csv' using 3:(strcol(1) eq '" + row.report.parameter) +
+             "' ? column(4) : NaN) every ::1 with linespoints pt 7 ps 0.5 title '" + row.report.parameter + "'";
+  }
+  write_csv(folder, "spectra", points);
+  write_plot(folder, "spectra", {"Eigenvalues of P", heading},
+             "set xlabel 'part of the eigenvalues that is larger'\nset ylabel 'eigenvalue'\nset key outside right\n" +
+                 plots + "\n");
+}
+
+}  // namespace
+
+int inspect(const InspectRequest& request) {
+  const apps::Checkpoint checkpoint = open_checkpoint(request.path);
+  std::vector<Row> rows;
+  for (optim::PreconditionerReport& report : reports_of(checkpoint)) {
+    const double whitening = whitening_of(report, checkpoint.tensors.at("model/" + report.parameter).shape());
+    rows.push_back({std::move(report), whitening});
+  }
+  const std::string heading = checkpoint.path + ", step " + checkpoint.text("step");
+  if (request.json) {
+    for (const Row& row : rows) apps::print_line(record_of(row).json());
+  } else {
+    apps::print_line(heading + "\n" + table_of(rows).plain());
+  }
+  if (request.out.empty()) return 0;
+  const apps::RunDirectory folder(request.out);
+  std::vector<apps::Record> records;
+  for (const Row& row : rows) records.push_back(record_of(row));
+  write_csv(folder.path(), "layers", records);
+  write_matrices(folder.path(), heading, rows);
+  write_spectra(folder.path(), heading, rows);
+  return 0;
+}
+
+}  // namespace gradus::reproduce

@@ -1,0 +1,33 @@
+// Angles, norms and spectra of learned preconditioners.
+#include "optim/diagnostics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "core/ops.h"
+#include "optim/preconditioner.h"
+
+namespace gradus::optim {
+
+PreconditionerReport report_on(const Preconditioner& preconditioner, const Tensor& m, const Tensor& x,
+                               const StepInfo& at, Diagnose what) {
+  PreconditionerReport report;
+  report.angle_degrees = report.gain = report.frobenius = std::nan("");
+  if (what == Diagnose::everything) {
+    report.matrix = preconditioner.matrix(m, at);
+    report.eigenvalues = preconditioner.eigenvalues(m, at);
+    report.frobenius = norm(report.matrix.defined() ? report.matrix : report.eigenvalues);
+  }
+  report.paper_parameters = preconditioner.paper_count();
+  report.stored_parameters = m.numel();
+  if (x.defined()) {
+    const Tensor u = preconditioner.apply(m, x, at);
+    const double scale = norm(x), length = norm(u);
+    report.gain = length / scale;
+    report.angle_degrees = std::acos(std::clamp(dot(x, u) / (scale * length), -1.0, 1.0)) * 180 / std::numbers::pi;
+  }
+  return report;
+}
+
+}  // namespace gradus::optim
