@@ -15,8 +15,7 @@ ORDER = {
     "models": {"layers", "autograd", "core"},
     "optim": {"autograd", "core"},
     "data": {"core"},
-    "interchange": {"layers", "autograd", "data", "core"},
-    "apps": {"core", "autograd", "layers", "models", "optim", "data", "interchange"},
+    "apps": {"core", "autograd", "layers", "models", "optim", "data"},
 }
 KERNEL_FOLDERS = ("core/ref/", "core/cpu/", "core/cuda/")
 KERNELS = KERNEL_FOLDERS + ("core/kernels.h", "core/kernels.inc")

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/tensor.h"
-#include "interchange/protobuf.h"
+#include "core/protobuf.h"
 
 namespace gradus::onnx {
 

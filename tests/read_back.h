@@ -22,10 +22,10 @@ inline std::string python_with(const std::string& modules) {
   return {};
 }
 
-/// What tests/interchange/read_back.py prints for `arguments`.
+/// What tests/read_back.py prints for `arguments`.
 inline nlohmann::json read_back(const std::string& python, const std::string& arguments) {
   const char* root = std::getenv("GRADUS_SOURCE_ROOT");
-  const std::string script = std::string(root != nullptr ? root : ".") + "/tests/interchange/read_back.py ";
+  const std::string script = std::string(root != nullptr ? root : ".") + "/tests/read_back.py ";
   std::FILE* pipe = popen((python + " " + script + arguments).c_str(), "r");
   REQUIRE(pipe != nullptr);
   std::string text;

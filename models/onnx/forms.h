@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "interchange/onnx_graph.h"
-#include "interchange/onnx_trace.h"
+#include "models/onnx/graph.h"
+#include "models/onnx/trace.h"
 
 namespace gradus::onnx {
 

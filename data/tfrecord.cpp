@@ -1,4 +1,4 @@
-#include "interchange/tfrecord.h"
+#include "data/tfrecord.h"
 
 #include <array>
 #include <bit>

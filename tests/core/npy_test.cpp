@@ -1,12 +1,12 @@
 // .npy files: golden bytes, both directions through NumPy, and every kind of damage rejected by name.
-#include "interchange/npy.h"
+#include "core/npy.h"
 
 #include <algorithm>
 
 #include "core/ops.h"
 #include "core/random.h"
 #include "tests/data/temporary_folder.h"
-#include "tests/interchange/read_back.h"
+#include "tests/read_back.h"
 
 using namespace gradus;
 

@@ -1,10 +1,10 @@
 // From a trace to a file: names for the values, a form for each operation.
-#include "interchange/onnx.h"
+#include "models/onnx/export.h"
 
 #include "core/file.h"
-#include "interchange/onnx_forms.h"
-#include "interchange/onnx_graph.h"
-#include "interchange/onnx_trace.h"
+#include "models/onnx/forms.h"
+#include "models/onnx/graph.h"
+#include "models/onnx/trace.h"
 
 namespace gradus {
 

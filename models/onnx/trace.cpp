@@ -1,4 +1,4 @@
-#include "interchange/onnx_trace.h"
+#include "models/onnx/trace.h"
 
 #include <algorithm>
 #include <cstring>

@@ -8,7 +8,7 @@
 #include "layers/linear.h"
 #include "layers/norm.h"
 #include "tests/data/temporary_folder.h"
-#include "tests/interchange/read_back.h"
+#include "tests/read_back.h"
 
 using namespace gradus;
 

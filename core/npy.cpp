@@ -1,5 +1,5 @@
 // The .npy format: "\x93NUMPY", version, length of the header, a Python dictionary as text, then the elements' bytes.
-#include "interchange/npy.h"
+#include "core/npy.h"
 
 #include <algorithm>
 #include <bit>

@@ -1,11 +1,11 @@
 // Exported models are executed by onnxruntime, or onnx's reference evaluator, and agree with gradus.
-#include "interchange/onnx.h"
+#include "models/onnx/export.h"
 
 #include <map>
 
 #include "core/ops.h"
 #include "core/random.h"
-#include "interchange/npy.h"
+#include "core/npy.h"
 #include "layers/container.h"
 #include "layers/conv.h"
 #include "layers/dropout.h"
@@ -17,8 +17,8 @@
 #include "models/mlp.h"
 #include "models/resnet.h"
 #include "tests/data/temporary_folder.h"
-#include "tests/interchange/formula.h"
-#include "tests/interchange/read_back.h"
+#include "tests/models/formula.h"
+#include "tests/read_back.h"
 
 using namespace gradus;
 

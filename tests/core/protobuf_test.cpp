@@ -1,4 +1,4 @@
-#include "interchange/protobuf.h"
+#include "core/protobuf.h"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // Event files: one protocol buffer per record. Field numbers are those of TensorFlow's event.proto and summary.proto.
-#include "interchange/tensorboard.h"
+#include "data/tensorboard.h"
 
 #include <unistd.h>
 
@@ -13,8 +13,8 @@
 
 #include "core/error.h"
 #include "core/ops.h"
-#include "interchange/protobuf.h"
-#include "interchange/tfrecord.h"
+#include "core/protobuf.h"
+#include "data/tfrecord.h"
 
 namespace gradus {
 namespace {

@@ -1,5 +1,5 @@
 // Field numbers are those of onnx.proto.
-#include "interchange/onnx_graph.h"
+#include "models/onnx/graph.h"
 
 #include <type_traits>
 

@@ -1,13 +1,13 @@
 // What can be traced, what cannot, and what the messages say.
-#include "interchange/onnx_trace.h"
+#include "models/onnx/trace.h"
 
 #include <functional>
 
-#include "interchange/onnx.h"
-#include "interchange/onnx_graph.h"
+#include "models/onnx/export.h"
+#include "models/onnx/graph.h"
 #include "models/mlp.h"
 #include "tests/data/temporary_folder.h"
-#include "tests/interchange/formula.h"
+#include "tests/models/formula.h"
 
 using namespace gradus;
 

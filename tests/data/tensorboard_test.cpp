@@ -1,12 +1,12 @@
 // Event files: golden bytes, and what TensorBoard's own reader finds.
-#include "interchange/tensorboard.h"
+#include "data/tensorboard.h"
 
 #include <cmath>
 #include <filesystem>
 
-#include "interchange/tfrecord.h"
+#include "data/tfrecord.h"
 #include "tests/data/temporary_folder.h"
-#include "tests/interchange/read_back.h"
+#include "tests/read_back.h"
 
 using namespace gradus;
 

@@ -1,5 +1,5 @@
 // The table of forms. A form that is one node of the same inputs stands there by its name; the others are functions.
-#include "interchange/onnx_forms.h"
+#include "models/onnx/forms.h"
 
 #include <algorithm>
 #include <cstring>
