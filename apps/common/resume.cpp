@@ -41,7 +41,9 @@ bool same(const std::string& a, const std::string& b) {
 
 /// Of options that a run is not made of.
 bool is_incidental(const std::string& name) {
-  return name == "help" || name == "resume" || name == "json" || name == "workers";
+  static constexpr std::string_view names[] = {"help",        "resume",      "json",       "workers",
+                                               "tensorboard", "export-onnx", "export_onnx"};
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
 bool weights_are_complete(const RunDirectory& directory) {
@@ -111,7 +113,7 @@ Start start_run(const TrainingFlags& flags, const Record& request) {
 void check_same_run(const RunDirectory& directory, const Record& config) {
   const Json before = read_config(directory.path()), now = Json::parse(config.json());
   for (const auto& [key, value] : now.items())
-    if (key != "workers" && before.contains(key) && before[key] != value)
+    if (!is_incidental(key) && before.contains(key) && before[key] != value)
       fail(ErrorKind::value, "resume", "the run in ", directory.path(), " was made with ", key, " ",
            text_of(before[key]), ", but now it is ", text_of(value));
 }

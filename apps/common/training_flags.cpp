@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "apps/common/command_line.h"
 #include "apps/common/resume.h"
@@ -128,6 +129,9 @@ void TrainingFlags::add_to(CLI::App& app) {
       ->group(group);
   app.add_option("--resume", resume, "go on with the run in this folder from its last checkpoint; needs no other flag")
       ->group(group);
+  app.add_flag("--tensorboard", tensorboard, "also write an event file for TensorBoard into the folder of --out")
+      ->group(group);
+  app.add_option("--export-onnx", export_onnx, "ONNX file that receives the trained model")->group(group);
   app.add_flag("--json", json, "print one JSON object per epoch and a last one with \"final\": true")->group(group);
 }
 
@@ -139,6 +143,7 @@ void TrainingFlags::resolve() {
   if (!weight_decay) weight_decay = rule == "adamw" ? 1e-2 : 1e-3;
   if (!decay_mode) decay_mode = rule == "adamw" ? "decoupled" : "coupled";
   if (lr_drop.empty()) lr_drop = "none";
+  if (tensorboard && out.empty()) throw UsageError("--tensorboard needs --out: it writes into that folder");
   if (warmup > 0 && warmup >= static_cast<double>(epochs))
     throw UsageError("--warmup " + exact(warmup) + " leaves nothing of --epochs " + std::to_string(epochs));
   if (on_nonfinite == "rollback" && out.empty())
@@ -171,34 +176,37 @@ std::vector<std::string> TrainingFlags::without_effect(const CLI::App& app) cons
 }
 
 Record TrainingFlags::record() const {
-  Record record = {{"rule", rule},
-          {"lr", *lr},
-          {"schedule", schedule},
-          {"lr_drop", lr_drop},
-          {"warmup", warmup},
-          {"momentum", momentum},
-          {"weight_decay", *weight_decay},
-          {"decay_mode", *decay_mode},
-          {"clip_norm", clip_norm},
-          {"clip_value", clip_value},
-          {"preconditioner", preconditioner},
-          {"form", form},
-          {"rank", rank},
-          {"hyper_rule", hyper_rule},
-          {"hyper_lr", hyper_lr},
-          {"epochs", epochs},
-          {"batch", batch},
-          {"label_smoothing", label_smoothing},
-          {"ema", ema},
-          {"on_nonfinite", on_nonfinite},
-          {"checkpoint_every", checkpoint_every},
-          {"weights", recorded_path(weights)},
-          {"seed", seed},
-          {"threads", threads},
-          {"conv", conv},
-          {"amp", amp},
-          {"workers", workers},
-          {"step_delta", step_delta}};
+  Record record = {
+      {"rule", rule},
+      {"lr", *lr},
+      {"schedule", schedule},
+      {"lr_drop", lr_drop},
+      {"warmup", warmup},
+      {"momentum", momentum},
+      {"weight_decay", *weight_decay},
+      {"decay_mode", *decay_mode},
+      {"clip_norm", clip_norm},
+      {"clip_value", clip_value},
+      {"preconditioner", preconditioner},
+      {"form", form},
+      {"rank", rank},
+      {"hyper_rule", hyper_rule},
+      {"hyper_lr", hyper_lr},
+      {"epochs", epochs},
+      {"batch", batch},
+      {"label_smoothing", label_smoothing},
+      {"ema", ema},
+      {"on_nonfinite", on_nonfinite},
+      {"checkpoint_every", checkpoint_every},
+      {"weights", recorded_path(weights)},
+      {"seed", seed},
+      {"threads", threads},
+      {"conv", conv},
+      {"amp", amp},
+      {"workers", workers},
+      {"step_delta", step_delta},
+      {"tensorboard", tensorboard},
+      {"export_onnx", export_onnx.empty() ? "" : std::filesystem::absolute(export_onnx).lexically_normal().string()}};
   record.add(device.record());
   return record;
 }

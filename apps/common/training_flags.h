@@ -42,6 +42,8 @@ struct TrainingFlags {
   int64_t checkpoint_every = 0;  ///< steps; 0: an epoch
   std::string on_nonfinite = "stop";
   bool json = false;
+  bool tensorboard = false;
+  std::string export_onnx;  ///< file; none where empty
   DeviceFlags device;
 
   void add_to(CLI::App& app);
@@ -50,7 +52,8 @@ struct TrainingFlags {
   void resolve();
   /// Which of the given flags have no effect, one sentence each. Call after resolve().
   std::vector<std::string> without_effect(const CLI::App& app) const;
-  /// What decides the results, for config.json: neither where they go nor how they are printed.
+  /// What decides the results, for config.json, and which other files a resumed run is to leave: neither where results
+  /// go nor how they are printed.
   Record record() const;
 
   /// Call after resolve().

@@ -12,8 +12,10 @@
 #include "apps/common/interrupt.h"
 #include "apps/common/memory.h"
 #include "apps/common/progress.h"
+#include "apps/common/tensorboard.h"
 #include "autograd/autocast.h"
 #include "data/cache.h"
+#include "models/onnx/export.h"
 
 namespace gradus::apps {
 namespace {
@@ -33,8 +35,11 @@ class Session {
   explicit Session(const TrainingRun& run)
       : run_(run),
         flags_(run.flags),
+        observers_(run.observers),
         optimizer_(flags_.make_optimizer(run.model.parameters(), run.train.batches())),
         checkpoint_every_(flags_.checkpoint_every > 0 ? flags_.checkpoint_every : run.train.batches()) {
+    if (flags_.tensorboard && run.start.directory)
+      observers_.push_back(&board_.emplace(run.start.directory->path(), run.model, run.train));
     if (flags_.ema > 0) ema_.emplace(run.model.state(), optim::EmaOptions{.decay = flags_.ema});
   }
 
@@ -71,6 +76,7 @@ class Session {
       save_checkpoint(*run_.start.directory, state_);
       save_weights(*run_.start.directory, state_, true);
     }
+    export_model();
     finish(*results);
     return 0;
   }
@@ -108,7 +114,7 @@ class Session {
       if (!flags_.resume.empty()) announce(flags_, "no checkpoint yet: trains from the beginning");
       if (flags_.on_nonfinite == "rollback") save_checkpoint(*run_.start.directory, state_);
     }
-    for (TrainingObserver* observer : run_.observers) observer->begin(state_.step);
+    for (TrainingObserver* observer : observers_) observer->begin(state_.step);
   }
 
   void restore(const Checkpoint& checkpoint) {
@@ -142,7 +148,7 @@ class Session {
       if (step > state_.step) std::filesystem::remove(checkpoint_path(folder, step));
     progress_.clear();
     note(text(problem.what(), "; goes back to step ", state_.step, ", with the learning rate ", optimizer_.lr()));
-    for (TrainingObserver* observer : run_.observers) observer->begin(state_.step);
+    for (TrainingObserver* observer : observers_) observer->begin(state_.step);
   }
 
   // ---- Training and testing ----
@@ -215,7 +221,7 @@ class Session {
       row.add(timing);
       run_.start.directory->add_timing(row);
     }
-    for (TrainingObserver* observer : run_.observers) observer->epoch(metrics);
+    for (TrainingObserver* observer : observers_) observer->epoch(metrics);
     if (flags_.json) {
       Record row = metrics;
       row.add(timing);
@@ -283,6 +289,25 @@ class Session {
     apps::save_checkpoint(directory.path(), at.step, checkpoint, checkpoint_every_);
   }
 
+  /// What the file cannot say in its graph is in its metadata: inputs are (pixel / 255 - mean) / std per channel.
+  void export_model() {
+    if (flags_.export_onnx.empty()) return;
+    const DatasetInfo& images = run_.train.dataset().info();
+    const Normalization& normalization = run_.train.options().normalization;
+    const auto listed = [](const auto& items, const auto& text_of) {
+      std::string text;
+      for (const auto& item : items) text += (text.empty() ? "" : ",") + text_of(item);
+      return text;
+    };
+    export_onnx(flags_.export_onnx, run_.model, {1, images.channels, images.height, images.width},
+                {.input = "images",
+                 .output = "logits",
+                 .metadata = {{"mean", listed(normalization.mean, exact)},
+                              {"std", listed(normalization.std, exact)},
+                              {"classes", listed(images.class_names, [](const std::string& name) { return name; })}}});
+    announce(flags_, "exported " + flags_.export_onnx);
+  }
+
   void save_weights(const RunDirectory& directory, const TrainingState& at, bool complete) {
     const std::map<std::string, std::string> metadata = {{"complete", complete ? "true" : "false"},
                                                          {"seed", std::to_string(flags_.seed)},
@@ -295,6 +320,8 @@ class Session {
 
   const TrainingRun& run_;
   const TrainingFlags& flags_;
+  std::optional<TensorBoard> board_;
+  std::vector<TrainingObserver*> observers_;
   optim::Optimizer optimizer_;
   std::optional<optim::Ema> ema_;
   const int64_t checkpoint_every_;  ///< steps

@@ -1,0 +1,69 @@
+#include "apps/common/tensorboard.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "core/error.h"
+
+namespace gradus::apps {
+namespace {
+
+constexpr int64_t most_pictures = 4;
+
+void remove_event_files(const std::string& folder) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (!entry.path().filename().string().starts_with("events.out.tfevents.")) continue;
+    std::filesystem::remove(entry.path(), error);
+    if (error) fail(ErrorKind::io, "tensorboard", "cannot remove ", entry.path().string(), ": ", error.message());
+  }
+}
+
+/// The bytes that the loader standardised, clipped to what a byte holds.
+Image picture(const Tensor& image, const Normalization& normalization) {
+  const int64_t channels = image.size(0);
+  Image out{.height = image.size(1), .width = image.size(2), .channels = channels, .pixels = {}};
+  const std::vector<float> values = permute(image, {1, 2, 0}).to_vector<float>();
+  for (size_t i = 0; i < values.size(); ++i) {
+    const size_t c = i % static_cast<size_t>(channels);
+    const double mean = normalization.mean.empty() ? 0 : normalization.mean[c];
+    const double std = normalization.std.empty() ? 1 : normalization.std[c];
+    out.pixels.push_back(static_cast<uint8_t>(std::clamp(std::round(255 * (values[i] * std + mean)), 0.0, 255.0)));
+  }
+  return out;
+}
+
+}  // namespace
+
+void TensorBoard::begin(int64_t step) {
+  const bool first = !events_;
+  if (first) {
+    if (step == 0) remove_event_files(folder_);
+    events_.emplace(folder_);
+  }
+  if (step > 0 || !first) events_->restart(step + 1);
+  if (step == 0) show_batch();
+}
+
+void TensorBoard::show_batch() {
+  Loader::Epoch epoch = train_.epoch(0);
+  const std::optional<Batch> batch = epoch.next();
+  for (int64_t i = 0; batch && i < std::min(most_pictures, batch->images.size(0)); ++i)
+    events_->image("first batch/" + std::to_string(i),
+                   picture(select(batch->images, 0, i), train_.options().normalization), 0);
+}
+
+void TensorBoard::epoch(const Record& metrics) {
+  int64_t step = 0;
+  for (const auto& [name, value] : metrics.fields())
+    if (name == "step") step = std::get<int64_t>(value);
+  for (const auto& [name, value] : metrics.fields()) {
+    if (name == "step") continue;
+    if (const double* number = std::get_if<double>(&value)) events_->scalar(name, *number, step);
+    if (const int64_t* number = std::get_if<int64_t>(&value)) events_->scalar(name, static_cast<double>(*number), step);
+  }
+  for (const Parameter& parameter : model_.parameters()) events_->histogram(parameter.name(), parameter.value(), step);
+}
+
+}  // namespace gradus::apps
