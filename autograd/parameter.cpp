@@ -5,6 +5,12 @@
 
 namespace gradus {
 
+void Parameter::show(const Tensor& x) const {
+  std::erase_if(*observers_, [](const auto& observer) { return observer.expired(); });
+  for (const auto& observer : Observers(*observers_))
+    if (const auto alive = observer.lock()) alive->see(x);
+}
+
 Tensor matrix_view(const Tensor& tensor, const ParamInfo& info, MatrixSide side) {
   // A bias or a scale has one number per output.
   const bool per_output = info.role == ParamRole::bias || info.role == ParamRole::scale;

@@ -2,6 +2,7 @@
 // any layer type.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,12 +19,21 @@ struct ParamInfo {
   ParamRole role = ParamRole::other;
   int64_t out = 0, in = 0;        ///< output and input features or channels (in: per group)
   int64_t kernel[2] = {1, 1};     ///< height, width
+  int64_t groups = 1;             ///< of a convolution
+};
+
+/// Sees what goes into the layer of a parameter while the model trains.
+class InputObserver {
+ public:
+  virtual ~InputObserver() = default;
+  virtual void see(const Tensor& input) = 0;
 };
 
 class Parameter : public Var {
  public:
   Parameter() = default;
-  Parameter(const Tensor& value, ParamInfo info) : Var(Var::leaf(value)), info_(std::move(info)) {}
+  Parameter(const Tensor& value, ParamInfo info)
+      : Var(Var::leaf(value)), info_(std::move(info)), observers_(std::make_shared<Observers>()) {}
 
   const ParamInfo& info() const { return info_; }
   const std::string& name() const { return info_.name; }
@@ -34,8 +44,19 @@ class Parameter : public Var {
     return p;
   }
 
+  /// For layers, of their weight, in training: x is what the weight is applied to, [..., in] or [N, C, H, W].
+  void show_input(const Var& x) const {
+    if (!observers_->empty()) show(x.value());
+  }
+  /// The observer sees every input from now on, as long as somebody else holds it.
+  void observe_input(const std::shared_ptr<InputObserver>& observer) const { observers_->push_back(observer); }
+
  private:
+  using Observers = std::vector<std::weak_ptr<InputObserver>>;
+  void show(const Tensor& x) const;
+
   ParamInfo info_;
+  std::shared_ptr<Observers> observers_;  ///< of all copies of this leaf
 };
 
 enum class MatrixSide { spatial, in, out };

@@ -20,9 +20,13 @@ Conv2d::Conv2d(int64_t in, int64_t out, const Conv2dOptions& options) : in_(in),
   const int64_t in_per_group = in / options.groups;
   const double bound = 1 / std::sqrt(static_cast<double>(in_per_group * kh * kw));
   const auto make = [&, kh = kh, kw = kw](const char* name, const Shape& shape, ParamRole role) {
-    Parameter p =
-        parameter(name, Tensor::empty(shape),
-                  {.layer = LayerKind::conv, .role = role, .out = out, .in = in_per_group, .kernel = {kh, kw}});
+    Parameter p = parameter(name, Tensor::empty(shape),
+                            {.layer = LayerKind::conv,
+                             .role = role,
+                             .out = out,
+                             .in = in_per_group,
+                             .kernel = {kh, kw},
+                             .groups = options.groups});
     init::uniform(p.value(), -bound, bound);
     return p;
   };
@@ -39,6 +43,7 @@ Var Conv2d::forward(const Var& x) {
                   .dilation = {o.dilation.height, o.dilation.width},
                   .groups = o.groups};
   o.padding.resolve({x.size(2), x.size(3)}, o.kernel, o.stride, o.dilation, spec.padding);
+  if (training()) weight_.show_input(x);
   const bool fused = o.activation == Activation::relu;
   const Var y = conv2d(x, weight_, bias_, spec, fused);
   return fused ? y : activate(o.activation, y);

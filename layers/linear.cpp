@@ -26,6 +26,7 @@ Var Linear::forward(const Var& x) {
   if (x.rank() == 0 || x.shape().back() != in_)
     fail(ErrorKind::shape, "linear", "the layer takes ", in_, " features in the last dimension, but the input is ",
          x.shape(), x.rank() == 4 ? ". Is a Flatten missing?" : "");
+  if (training()) weight_.show_input(x);
   return linear(x, weight_, bias_);
 }
 

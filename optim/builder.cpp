@@ -43,6 +43,27 @@ Builder& Builder::scale_steps(StepScaling scaling) {
   return *this;
 }
 
+Builder& Builder::l1(L1 penalty) {
+  if (!(penalty.rate >= 0)) fail(ErrorKind::value, "l1", "expects a rate of at least 0, got ", penalty.rate);
+  l1_ = std::move(penalty);
+  return *this;
+}
+
+Builder& Builder::gradient_penalty(GradientPenalty penalty) {
+  if (!(penalty.radius > 0) || !(penalty.rate >= 0))
+    fail(ErrorKind::value, "gradient_penalty", "expects a radius above 0 and a rate of at least 0, got ",
+         penalty.radius, " and ", penalty.rate);
+  gradient_penalty_ = penalty;
+  return *this;
+}
+
+Builder& Builder::condition(Bnp bnp) {
+  if (!(bnp.momentum >= 0 && bnp.momentum < 1))
+    fail(ErrorKind::value, "bnp", "expects a momentum in [0, 1), got ", bnp.momentum);
+  bnp_ = std::move(bnp);
+  return *this;
+}
+
 Builder& Builder::group(Predicate where, Group overrides) {
   groups_.emplace_back(std::move(where), std::move(overrides));
   return *this;
@@ -68,7 +89,40 @@ void override_settings(Settings& settings, const Group& by) {
   }
 }
 
-Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, const Overrides& overrides) {
+/// The bias that stands beside the weight "LAYER.weight": the number of "LAYER.bias", if it is there.
+std::optional<size_t> bias_of(const ParamInfo& weight, const std::vector<OptimizerItem>& items) {
+  constexpr std::string_view suffix = "weight";
+  if (!is_weight(weight) || !weight.name.ends_with(suffix)) return std::nullopt;
+  const std::string name = weight.name.substr(0, weight.name.size() - suffix.size()) + "bias";
+  for (size_t i = 0; i < items.size(); ++i)
+    if (items[i].parameter.name() == name) return i;
+  return std::nullopt;
+}
+
+void add_bnp(std::vector<OptimizerItem>& items, const Bnp& bnp) {
+  for (OptimizerItem& item : items) {
+    const ParamInfo& info = item.parameter.info();
+    if (info.layer != LayerKind::linear && info.layer != LayerKind::conv) continue;
+    const std::optional<size_t> bias = bias_of(info, items);
+    if (!bias || !bnp.where(info)) continue;
+    item.bias = *bias;
+    item.bnp = std::make_shared<BnpLayer>(item.parameter, bnp);
+    item.parameter.observe_input(item.bnp);
+  }
+}
+
+void check_l1(const OptimizerItem& item, const L1& l1, const Settings& settings) {
+  if (l1.mode == L1Mode::coupled) return;
+  if (!item.rule->scaling(settings))
+    fail(ErrorKind::value, "l1", "rule '", item.rule_name, "' of '", item.parameter.name(),
+         "' does not scale by a diagonal, which this mode needs; L1Mode::coupled needs none");
+  if (item.learner)
+    fail(ErrorKind::value, "l1", "'", item.parameter.name(), "' has the preconditioner '", item.preconditioner_name,
+         "', whose inverse this mode would need; L1Mode::coupled does not");
+}
+
+Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, const std::optional<L1>& l1,
+                 const Overrides& overrides) {
   for (const Group* by : overrides) {
     if (by->rule) resolved.rule = *by->rule;
     if (by->preconditioner) resolved.preconditioner = *by->preconditioner;
@@ -79,6 +133,7 @@ Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, con
   group.decay_mode = decay                                 ? decay->mode
                      : group.base.contains("weight_decay") ? DecayMode::decoupled
                                                            : DecayMode::coupled;
+  if (l1) group.base.set("l1", l1->rate);
   group.base.set("weight_decay", decay ? decay->rate : group.base.get("weight_decay", 0));
   if (resolved.preconditioner.name() != "none")
     for (const auto& [name, value] : resolved.preconditioner.hyper().settings()) group.base.set("hyper." + name, value);
@@ -107,6 +162,7 @@ Optimizer Builder::build() const {
   impl->clip = clip_;
   impl->scaling = scaling_;
   if (scaling_) ask(impl->curvature, scaling_->curvature);
+  impl->gradient_penalty = gradient_penalty_;
   std::vector<Overrides> combinations;  // of overrides that some parameter has: one group each
   std::vector<Resolved> resolved;
   std::set<std::string> names;
@@ -121,7 +177,7 @@ Optimizer Builder::build() const {
     const auto index = static_cast<size_t>(found - combinations.begin());
     if (found == combinations.end()) {
       combinations.push_back(overrides);
-      resolved.push_back(resolve(base, decay_, overrides));
+      resolved.push_back(resolve(base, decay_, l1_, overrides));
       impl->groups.push_back(resolved.back().group);
     }
 
@@ -142,12 +198,20 @@ Optimizer Builder::build() const {
            options.preconditioner.hyper().name(), "' needs");
     if (auto preconditioner = options.preconditioner.make(site))
       item.learner = std::make_unique<Learner>(std::move(preconditioner), options.preconditioner, parameter.value());
+    if (l1_ && l1_->where(info)) {
+      check_l1(item, *l1_, options.group.base);
+      item.l1 = l1_->mode;
+    }
     impl->items.push_back(std::move(item));
   }
   for (OptimizerItem& item : impl->items)
     item.alone = std::ranges::count_if(impl->items, [&](const OptimizerItem& other) {
                    return other.parameter.value().storage() == item.parameter.value().storage();
                  }) == 1;
+  if (bnp_ && impl->curvature)
+    fail(ErrorKind::value, "bnp",
+         "conditions gradients, but not the curvature that the rule or the step scaling takes");
+  if (bnp_) add_bnp(impl->items, *bnp_);
   for (const auto& [name, schedule] : schedules_)
     if (std::none_of(impl->groups.begin(), impl->groups.end(),
                      [&name = name](const OptimizerGroup& group) { return group.base.contains(name); }))

@@ -28,6 +28,8 @@ class Learner {
   /// No gradient came: the next one has no predecessor.
   void skip() { previous_ = Tensor(); }
   bool after_rule() const { return learning_.after_rule; }
+  /// P(m) x as it is now, learning and remembering nothing.
+  Tensor apply(const Tensor& x, const StepInfo& at) const { return preconditioner_->apply(learned_, x, at); }
 
   void slots(Slots& slots);
   /// To be called after the slots were written from outside.

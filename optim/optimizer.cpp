@@ -53,6 +53,11 @@ Tensor transformed(const Tensor& gradient, double factor, double limit, double d
   return g;
 }
 
+/// |p| reduced by the threshold, and not below 0; the sign stays.
+Tensor soft_threshold(const Tensor& p, const Tensor& threshold) {
+  return sign(p) * maximum(abs(p) - threshold, Tensor::zeros({}, p.dtype()));
+}
+
 void check_gradient(const Parameter& parameter, const Tensor& gradient) {
   const Tensor& value = parameter.value();
   if (!(gradient.shape() == value.shape()))
@@ -79,12 +84,17 @@ double Optimizer::Impl::decay(const OptimizerItem& item, DecayMode mode) const {
   return item.decays && group.decay_mode == mode ? group.current.at("weight_decay") : 0;
 }
 
+double Optimizer::Impl::l1_rate(const OptimizerItem& item) const {
+  return item.l1 ? groups[item.group].current.at("l1") : 0;
+}
+
 Tensor Optimizer::Impl::direction(OptimizerItem& item, const Tensor& gradient, double factor) {
   const Tensor& value = item.parameter.value();
   const OptimizerGroup& group = groups[item.group];
   const StepInfo now = at(item);
 
-  const Tensor g = transformed(gradient, factor, clip.value, decay(item, DecayMode::coupled), value);
+  Tensor g = transformed(gradient, factor, clip.value, decay(item, DecayMode::coupled), value);
+  if (const double l1 = l1_rate(item); l1 != 0 && *item.l1 == L1Mode::coupled) g = g + sign(value) * l1;
   const bool first = item.learner && !item.learner->after_rule();
   const bool last = item.learner && item.learner->after_rule();
   Tensor u = first ? item.learner->step(g, g, group.hyper, now) : g;
@@ -95,8 +105,19 @@ Tensor Optimizer::Impl::direction(OptimizerItem& item, const Tensor& gradient, d
 }
 
 void Optimizer::Impl::descend(OptimizerItem& item, const Tensor& direction, double scale) {
-  const double lr = at(item).lr;
-  axpby_(-lr * scale, direction, 1 - lr * decay(item, DecayMode::decoupled), item.parameter.mutable_value());
+  Tensor& value = item.parameter.mutable_value();
+  const double lr = at(item).lr, l1 = l1_rate(item);
+  const bool beside = l1 != 0 && *item.l1 != L1Mode::coupled;
+  const Tensor sign_before = beside ? sign(value) : Tensor();
+  axpby_(-lr * scale, direction, 1 - lr * decay(item, DecayMode::decoupled), value);
+  if (!beside) return;
+  Tensor width = *item.rule->scaling(groups[item.group].current);  // B
+  if (!width.defined()) width = Tensor::ones({}, value.dtype());
+  if (*item.l1 != L1Mode::proximal) width = sqrt(width);  // P = B^(1/2)
+  if (*item.l1 == L1Mode::decoupled)
+    add_(value, sign_before * width, -lr * l1);
+  else
+    copy_(value, soft_threshold(value, width * (lr * l1)));
 }
 
 void Optimizer::Impl::step_scaled(const std::vector<Tensor>& gradients, double factor) {
@@ -153,18 +174,91 @@ void Optimizer::Impl::end_step() {
   ++steps;
 }
 
-void Optimizer::step() {
-  Impl& impl = *impl_;
+std::vector<Tensor> Optimizer::Impl::gradients() const {
   std::vector<Tensor> gradients;
-  gradients.reserve(impl.items.size());
-  for (const OptimizerItem& item : impl.items) {
+  gradients.reserve(items.size());
+  for (const OptimizerItem& item : items) {
     gradients.push_back(item.parameter.grad());
     if (!gradients.back().defined()) continue;
     check_gradient(item.parameter, gradients.back());
     if (item.learner) item.learner->check_previous();
-    if (item.curved || impl.scaling) check_curvature(item.parameter);
+    if (item.curved || scaling) check_curvature(item.parameter);
     if (item.curved) item.rule->curve(item.parameter.curvature());
   }
+  for (size_t i = 0; i < items.size(); ++i)
+    if (items[i].bnp && gradients[i].defined() && gradients[items[i].bias].defined())
+      items[i].bnp->condition(gradients[i], gradients[items[i].bias]);
+  return gradients;
+}
+
+Tensor Optimizer::Impl::scaled(const OptimizerItem& item, const Tensor& gradient) const {
+  const Settings settings = groups[item.group].now(steps);
+  const auto scale = item.rule->scaling(settings);
+  if (!scale)
+    fail(ErrorKind::value, "gradient_penalty", "rule '", item.rule_name, "' of '", item.parameter.name(),
+         "' does not scale by a diagonal, which .intrinsic needs");
+  const Tensor x = item.learner ? item.learner->apply(gradient, {steps + 1, settings.at("lr")}) : gradient;
+  return scale->defined() ? x * *scale : x;
+}
+
+void Optimizer::step() {
+  if (impl_->gradient_penalty)
+    fail(ErrorKind::value, "optimizer",
+         "with a gradient penalty a step needs the loss at two points: call step(backward)");
+  impl_->step(impl_->gradients());
+}
+
+void Optimizer::step(const std::function<void()>& backward) {
+  Impl& impl = *impl_;
+  zero_grad();
+  backward();
+  std::vector<Tensor> first = impl.gradients();
+  if (!impl.gradient_penalty) return impl.step(first);
+
+  const GradientPenalty& penalty = *impl.gradient_penalty;
+  std::vector<Tensor> uphill = first, left, values;
+  for (size_t i = 0; i < first.size(); ++i) {
+    if (first[i].defined() && penalty.intrinsic) uphill[i] = impl.scaled(impl.items[i], first[i]);
+    left.push_back(impl.items[i].parameter.grad());
+    values.push_back(first[i].defined() ? clone(impl.items[i].parameter.value()) : Tensor());
+  }
+  const double length = global_norm(uphill);
+  if (!(length > 0)) return impl.step(first);
+  const double r = penalty.radius / length, mix = penalty.rate > 0 ? penalty.rate / r : penalty.mix;
+  const auto restore = [&] {
+    for (size_t i = 0; i < first.size(); ++i) {
+      if (values[i].defined()) copy_(impl.items[i].parameter.mutable_value(), values[i]);
+      impl.items[i].parameter.clear_grad();
+      if (left[i].defined()) impl.items[i].parameter.set_grad(left[i]);
+    }
+  };
+  for (size_t i = 0; i < first.size(); ++i)
+    if (uphill[i].defined()) add_(impl.items[i].parameter.mutable_value(), uphill[i], r);
+  std::vector<Tensor> second;
+  try {
+    zero_grad();
+    backward();
+    second = impl.gradients();
+  } catch (...) {
+    restore();
+    throw;
+  }
+  restore();
+  for (size_t i = 0; i < first.size(); ++i) {
+    if (!first[i].defined() || !second[i].defined()) continue;
+    if (mix == 1) {
+      first[i] = second[i];
+    } else {
+      Tensor mixed = clone(first[i]);
+      axpby_(mix, second[i], 1 - mix, mixed);
+      first[i] = mixed;
+    }
+  }
+  impl.step(first);
+}
+
+void Optimizer::Impl::step(const std::vector<Tensor>& gradients) {
+  Impl& impl = *this;
   const double factor = impl.clip.norm > 0 ? clip_factor(global_norm(gradients), impl.clip.norm) : 1;
   for (OptimizerGroup& group : impl.groups) group.refresh(impl.steps);
 

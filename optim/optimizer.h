@@ -1,6 +1,6 @@
-// The optimizer: one step is gradients (never written) -> clip, coupled decay -> preconditioner -> rule -> learning
-// rate
-// -> decoupled decay -> parameters. Every stage but the rule is optional.
+// The optimizer: one step is gradients (never written) -> their conditioning by input statistics -> clip, coupled
+// penalties -> preconditioner -> rule -> learning rate -> decoupled penalties -> parameters. Every stage but the rule
+// is optional.
 //
 //   auto opt = optim::over(model.parameters())
 //                  .precondition(optim::Fop{.hyper = optim::Adam{.lr = 1e-4}})
@@ -10,6 +10,7 @@
 //                  .build();
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -18,8 +19,11 @@
 
 #include "autograd/parameter.h"
 #include "core/state_dict.h"
+#include "optim/bnp.h"
 #include "optim/clip.h"
 #include "optim/diagnostics.h"
+#include "optim/gradient_penalty.h"
+#include "optim/l1.h"
 #include "optim/precondition/fop.h"
 #include "optim/precondition/pp_hd.h"
 #include "optim/precondition/s_hd.h"
@@ -64,6 +68,10 @@ class Optimizer {
   const std::optional<CurvatureOptions>& curvature() const;
   /// What the last step was multiplied with: 1 without step scaling.
   double step_scale() const;
+  /// The same with gradients that `backward` leaves in the parameters: it runs the model and calls backward() on its
+  /// loss. With a gradient penalty it is called a second time, at another point; so that both see the same dropout, it
+  /// should call the model's set_step(). Parameters and gradients are those of the first point afterwards.
+  void step(const std::function<void()>& backward);
   /// Drops the gradients. (Their memory may serve a preconditioner as the previous gradient for one more step.)
   void zero_grad();
   /// Completed steps.
@@ -111,6 +119,11 @@ class Builder {
   Builder& clip(Clip clip);
   Builder& weight_decay(WeightDecay decay);
   Builder& scale_steps(StepScaling scaling);
+  /// Throws where the rate is negative.
+  Builder& l1(L1 penalty);
+  /// Then steps are step(backward).
+  Builder& gradient_penalty(GradientPenalty penalty);
+  Builder& condition(Bnp bnp);
   /// Where several groups match a parameter, each field comes from the last that has it.
   Builder& group(Predicate where, Group overrides);
   /// Throws for no rule, no parameters, two parameters of one name, and overrides of hyperparameters that do not exist.
@@ -124,6 +137,9 @@ class Builder {
   Clip clip_;
   std::optional<WeightDecay> decay_;
   std::optional<StepScaling> scaling_;
+  std::optional<L1> l1_;
+  std::optional<GradientPenalty> gradient_penalty_;
+  std::optional<Bnp> bnp_;
   std::vector<std::pair<Predicate, Group>> groups_;
 };
 

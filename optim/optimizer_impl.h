@@ -4,6 +4,7 @@
 #include <list>
 #include <map>
 
+#include "optim/bnp_layer.h"
 #include "optim/learner.h"
 #include "optim/optimizer.h"
 
@@ -35,17 +36,21 @@ struct OptimizerItem {
   std::unique_ptr<Learner> learner;  ///< null: not preconditioned
   bool curved = false;               ///< the rule wants curvature
   Tensor curvature_average;          ///< of step scaling, where there is one
+  std::optional<L1Mode> l1 = {};
+  std::shared_ptr<BnpLayer> bnp = {};  ///< of a weight; null: not conditioned
+  size_t bias = 0;                     ///< with bnp: the item of the layer's bias
 
   /// Whether the kernel over all parameters takes this one.
   bool fuses(const Tensor& gradient) const {
     const Tensor& value = parameter.value();
-    return alone && rule->fuses() && !(learner && learner->after_rule()) && value.dtype() != DType::bfloat16 &&
+    return alone && !l1 && rule->fuses() && !(learner && learner->after_rule()) && value.dtype() != DType::bfloat16 &&
            gradient.strides() == value.strides() && value.is_dense();
   }
   void slots(Slots& slots) {
     slots.nest(rule_name, *rule);
     if (learner) slots.nest(preconditioner_name, *learner);
     if (curvature_average.defined()) slots.add("scaling.curvature", curvature_average);
+    if (bnp) slots.nest("bnp", *bnp);
   }
 };
 
@@ -59,11 +64,14 @@ struct Optimizer::Impl {
   std::optional<CurvatureOptions> curvature;  ///< what the rules or the scaling ask for
   std::optional<StepScaling> scaling;
   double step_scale = 1;
+  std::optional<GradientPenalty> gradient_penalty;
   int64_t steps = 0;
 
   StepInfo at(const OptimizerItem& item) const { return {steps + 1, groups[item.group].current.at("lr")}; }
   /// The rate of weight decay where it enters in this mode, else 0.
   double decay(const OptimizerItem& item, DecayMode mode) const;
+  /// The rate of L1, 0 where there is none.
+  double l1_rate(const OptimizerItem& item) const;
   /// Where a step on its own goes: any rule, any preconditioner, any memory order.
   Tensor direction(OptimizerItem& item, const Tensor& gradient, double factor);
   void step(OptimizerItem& item, const Tensor& gradient, double factor) {
@@ -73,6 +81,12 @@ struct Optimizer::Impl {
   /// All steps, shortened together.
   void step_scaled(const std::vector<Tensor>& gradients, double factor);
   void end_step();
+  /// Every parameter's gradient, checked, and what bnp makes of it; undefined where there is none.
+  std::vector<Tensor> gradients() const;
+  /// The step from these gradients.
+  void step(const std::vector<Tensor>& gradients);
+  /// P P^T g: by what the next step multiplies the gradient, before it learns from it.
+  Tensor scaled(const OptimizerItem& item, const Tensor& gradient) const;
   /// A step as data for update_(); `own` takes a gradient that had to be preconditioned beforehand.
   ParameterUpdate describe(OptimizerItem& item, const Tensor& gradient, double factor, std::list<Tensor>& own);
 };

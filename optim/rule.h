@@ -27,6 +27,9 @@ class Rule {
   /// The diagonal curvature h of the step that comes, shaped like the gradient: before it, for rules whose options name
   /// a way to estimate it; undefined after it.
   virtual void curve(const Tensor& /*h*/) {}
+  /// The diagonal of the matrix B by which the last direction() multiplied its gradient (or a mean of gradients),
+  /// undefined for the identity; nothing where the rule is not of this form, as by default.
+  virtual std::optional<Tensor> scaling(const Settings&) const { return std::nullopt; }
 
   /// Whether fused() is there: then the steps of all such parameters are one kernel call. direction() is there always.
   virtual bool fuses() const { return false; }

@@ -19,6 +19,9 @@ class AdaGradRule final : public Rule {
     if (slowed != 1) scale_(scaled, 1 / slowed);
     return scaled;
   }
+  std::optional<Tensor> scaling(const Settings& settings) const override {
+    return steps_ > 0 ? reciprocal(sqrt(sum_) + settings.at("eps")) : Tensor();
+  }
   void slots(Slots& slots) override {
     slots.add("sum", sum_);
     slots.add("steps", steps_);

@@ -17,15 +17,14 @@ class RmsPropRule final : public Rule {
   Tensor direction(const Tensor& gradient, const Settings& settings) override {
     const double alpha = settings.at("alpha");
     axpby_(1 - alpha, square(gradient), alpha, square_);
-    Tensor variance = square_;
-    if (has_mean_) {
-      axpby_(1 - alpha, gradient, alpha, mean_);
-      variance = square_ - square(mean_);
-    }
-    const Tensor scaled = gradient / (sqrt(variance) + settings.at("eps"));
+    if (has_mean_) axpby_(1 - alpha, gradient, alpha, mean_);
+    const Tensor scaled = gradient / denominator(settings);
     if (!has_momentum_) return scaled;
     axpby_(1, scaled, settings.at("momentum"), velocity_);
     return velocity_;
+  }
+  std::optional<Tensor> scaling(const Settings& settings) const override {
+    return max(square_).item() > 0 ? reciprocal(denominator(settings)) : Tensor();
   }
   void slots(Slots& slots) override {
     slots.add("square", square_);
@@ -34,6 +33,10 @@ class RmsPropRule final : public Rule {
   }
 
  private:
+  Tensor denominator(const Settings& settings) const {
+    return sqrt(has_mean_ ? square_ - square(mean_) : square_) + settings.at("eps");
+  }
+
   Tensor square_, mean_, velocity_;
   bool has_mean_, has_momentum_;
 };

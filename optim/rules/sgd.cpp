@@ -10,6 +10,7 @@ class PlainRule final : public Rule {
  public:
   Tensor direction(const Tensor& gradient, const Settings&) override { return gradient; }
   void slots(Slots&) override {}
+  std::optional<Tensor> scaling(const Settings&) const override { return Tensor(); }
   bool fuses() const override { return true; }
 };
 
@@ -26,6 +27,7 @@ class MomentumRule final : public Rule {
     return ahead;
   }
   void slots(Slots& slots) override { slots.add("velocity", velocity_); }
+  std::optional<Tensor> scaling(const Settings&) const override { return Tensor(); }
   bool fuses() const override { return true; }
   RuleUpdate fused(const Settings& settings) override {
     return {.kind = nesterov_ ? RuleUpdate::Kind::nesterov : RuleUpdate::Kind::momentum,

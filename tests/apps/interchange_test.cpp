@@ -3,7 +3,7 @@
 
 #include "tests/apps/program.h"
 #include "tests/apps/tiny_images.h"
-#include "tests/interchange/read_back.h"
+#include "tests/read_back.h"
 
 namespace gradus {
 namespace {

@@ -3,6 +3,11 @@
 #include <doctest/doctest.h>
 
 #include "autograd/ops.h"
+#include "optim/contrib/lion.h"
+#include "optim/contrib/muon.h"
+#include "optim/contrib/prodigy.h"
+#include "optim/contrib/schedule_free.h"
+#include "optim/contrib/shampoo.h"
 #include "optim/optimizer.h"
 
 using namespace gradus;
@@ -45,6 +50,11 @@ const std::vector<Row>& table() {
       {"sgd, scaled", Sgd{.lr = 0.1}, Sgd{.lr = 1e-3}, Sgd{.lr = 0.1}, StepScaling{.delta = 1}},
       {"adam, scaled", Adam{.lr = 0.02}, Adam{.lr = 0.01}, Adam{.lr = 0.01},
        StepScaling{.delta = 1, .magnitudes = true}},
+      {"lion", Lion{.lr = 1e-3}, Lion{.lr = 3e-4}, Lion{.lr = 0.01}},
+      {"muon", Muon{.lr = 2e-3}, Muon{.lr = 3e-4}, Muon{.lr = 0.05}},
+      {"shampoo", Shampoo{.lr = 0.5}, Shampoo{.lr = 0.3}, Shampoo{.lr = 0.2}},
+      {"schedule-free", ScheduleFree{.lr = 0.02}, ScheduleFree{.lr = 0.02}, ScheduleFree{.lr = 0.05}},
+      {"prodigy", Prodigy{.d0 = 1e-3}, Prodigy{.d0 = 1e-4}, Prodigy{.d0 = 1e-3}},
   };
   return rows;
 }
@@ -53,6 +63,7 @@ Optimizer make(const Row& row, const AnyRule& rule, const std::vector<Parameter>
   Builder builder = over(parameters);
   builder.rule(rule);
   if (row.scaling) builder.scale_steps(*row.scaling);
+  if (rule.name() == Muon::name) builder.group(is_bias, {.rule = Adam{.lr = 0.01}});
   return builder.build();
 }
 
@@ -74,7 +85,8 @@ struct Net {
 
   Net() {
     const auto add = [&](const char* name, const Tensor& value) {
-      parameters.emplace_back(value, ParamInfo{.name = name, .layer = LayerKind::linear});
+      const ParamRole role = value.rank() > 1 ? ParamRole::weight : ParamRole::bias;
+      parameters.emplace_back(value, ParamInfo{.name = name, .layer = LayerKind::linear, .role = role});
     };
     add("fc1.weight", random_normal({16, 2}, 0, 1, {.seed = 4}));
     add("fc1.bias", random_normal({16}, 0, 1, {.seed = 5}));
@@ -108,9 +120,9 @@ TEST_CASE("every rule finds the minimum of a quadratic") {
 TEST_CASE("every rule finds the minimum of Rosenbrock's function") {
   for (const Row& row : table()) {
     CAPTURE(row.name);
-    const Parameter x(Tensor::from<double>({-0.5, 1}, {2}), {.name = "x"});
+    const Parameter x(Tensor::from<double>({-0.5, 1}, {1, 2}), {.name = "x"});
     const auto f = [](const Var& v) {
-      const Var a = slice(v, 0, 0, 1), b = slice(v, 0, 1, 2);
+      const Var a = slice(v, 1, 0, 1), b = slice(v, 1, 1, 2);
       return sum(square(1.0 - a) + square(b - square(a)) * 100.0);
     };
     CHECK(minimize(row, row.rosenbrock, x, f, 20000) < 1e-3);

@@ -1,62 +1,22 @@
 // Every rule against trajectories that PyTorch stored (tests/golden/make_optim_golden.py), in float64.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <nlohmann/json.hpp>
-
 #include "autograd/ops.h"
 #include "core/error.h"
 #include "optim/optimizer.h"
+#include "tests/optim/trajectory.h"
 
 using namespace gradus;
 using namespace gradus::optim;
 
 namespace {
 
-const nlohmann::json& golden() {
-  static const nlohmann::json content = [] {
-    const char* root = std::getenv("GRADUS_SOURCE_ROOT");
-    std::ifstream file(std::string(root ? root : ".") + "/tests/golden/optim.json");
-    REQUIRE(file);
-    return nlohmann::json::parse(file);
-  }();
-  return content;
-}
-
-/// The generator's objective of w [3, 4]: sum of (1 + i mod 3) (sin w_i + 0.3 w_i w_(i+1))^2, indices wrapping around.
-Var objective(const Var& w) {
-  const Var flat = reshape(w, {12});
-  const Var next = concat({slice(flat, 0, 1, 12), slice(flat, 0, 0, 1)}, 0);
-  const Tensor factor = Tensor::from<double>({1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3}, {12});
-  return sum(factor * square(sin(flat) + flat * next * 0.3));
-}
-
-Parameter start() {
-  std::vector<double> values;
-  for (int i = 0; i < 12; ++i) values.push_back((7 * i % 12 - 5.5) / 4);
-  return {Tensor::from(values, {3, 4}), {.name = "w", .layer = LayerKind::linear, .role = ParamRole::weight}};
-}
-
-/// The largest distance to PyTorch's trajectory, over all elements of all points.
-double distance(const char* name, const std::function<void(Builder&)>& describe) {
-  Parameter w = start();
-  Builder builder = over({w});
-  describe(builder);
-  Optimizer optimizer = builder.build();
-  double worst = 0;
-  for (const auto& point : golden().at("trajectories").at(name)) {
-    optimizer.zero_grad();
-    objective(w).backward();
-    optimizer.step();
-    const std::vector<double> ours = w.value().to_vector<double>();
-    for (size_t i = 0; i < ours.size(); ++i) worst = std::max(worst, std::abs(ours[i] - point.at(i).get<double>()));
-  }
-  return worst;
-}
-
 // Twelve steps, each of a few dozen roundings of numbers up to 2, that the objective's curvature may amplify.
 constexpr double tolerance = 1e-12;
+
+double distance(const char* name, const std::function<void(Builder&)>& describe) {
+  return distance(golden_file("optim.json").at("trajectories").at(name), start(), describe);
+}
 
 }  // namespace
 
@@ -117,7 +77,7 @@ TEST_CASE("schedules give PyTorch's factors") {
   for (const auto& known : cases) {
     CAPTURE(known.first);
     int64_t t = 0;
-    for (const auto& factor : golden().at("schedules").at(known.first))
+    for (const auto& factor : golden_file("optim.json").at("schedules").at(known.first))
       CHECK(known.second(t++) == doctest::Approx(factor.get<double>()).epsilon(1e-12));
   }
 }

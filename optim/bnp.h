@@ -1,0 +1,30 @@
+// Batch-normalization preconditioning (Lange, Helfrich and Ye 2022, JMLR 23(72)): the gradients of a dense or
+// convolution layer are conditioned by the statistics of the layer's input, as if the input were standardised, without
+// a normalization in the network. It works for a batch of one.
+#pragma once
+
+#include "optim/predicate.h"
+
+namespace gradus::optim {
+
+/// For the weight W [out, in, ...] and the bias b of a layer, with running mean mu and variance of its input channels:
+///
+///   W'_oi = (G_oi - mu_i G_o) / (q v_i),  b'_o = G_o / q - sum over i (and taps) of W'_oi mu_i,
+///   v_i = var_i + relative max(var) + absolute,  q = max(1, fan_in / rows) where `scaled`.
+///
+/// With q = 1 and v = var it is gradient descent on W standardised and the bias at the mean input: the test of the
+/// identity. Rows are the inputs of a batch: its size, times the positions of a convolution. `var` is the mean square
+/// distance to the running mean, which a batch of one has too. Both start as a batch normalization's, at 0 and 1.
+///
+/// It comes before all other stages, so it composes with every preconditioner and rule. Layers show their inputs in
+/// training: Linear and Conv2d do, one's own by weight.show_input(x). A layer without a bias is left alone. Zero
+/// padding makes it approximate at the border of an image.
+struct Bnp {
+  double momentum = 0.99;  ///< of the running statistics
+  double relative = 1e-2;
+  double absolute = 1e-4;
+  bool scaled = true;
+  Predicate where = every_parameter;  ///< of weights
+};
+
+}  // namespace gradus::optim

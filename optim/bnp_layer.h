@@ -1,0 +1,28 @@
+// One layer under Bnp: the running statistics of its input, and what they make of its gradients. Internal to optim.
+#pragma once
+
+#include <memory>
+
+#include "autograd/parameter.h"
+#include "optim/bnp.h"
+#include "optim/slots.h"
+
+namespace gradus::optim {
+
+class BnpLayer final : public InputObserver {
+ public:
+  BnpLayer(const Parameter& weight, const Bnp& options);
+
+  void see(const Tensor& input) override;
+  /// Replaces both gradients by new tensors. Throws ErrorKind::value where no input was seen.
+  void condition(Tensor& weight, Tensor& bias) const;
+  void slots(Slots& slots);
+
+ private:
+  ParamInfo info_;
+  Bnp options_;
+  Tensor mean_, variance_;  ///< [channels], float64
+  double rows_ = 0;         ///< of the last batch; 0: none was seen
+};
+
+}  // namespace gradus::optim

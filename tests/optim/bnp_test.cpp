@@ -1,0 +1,205 @@
+// Batch-normalization preconditioning: the identity with descent in normalised variables, the published form, batches
+// of one, and how it composes.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "layers/container.h"
+#include "layers/conv.h"
+#include "layers/init.h"
+#include "layers/linear.h"
+#include "optim/contrib/lion.h"
+#include "optim/optimizer.h"
+
+using namespace gradus;
+using namespace gradus::optim;
+
+namespace {
+
+/// v = var alone and q = 1: plain algebra.
+const Bnp bare{.momentum = 0, .relative = 0, .absolute = 0, .scaled = false};
+
+Parameter leaf(const Tensor& value, const char* name, ParamRole role, int64_t out, int64_t in) {
+  return {value, {.name = name, .layer = LayerKind::linear, .role = role, .out = out, .in = in}};
+}
+
+}  // namespace
+
+TEST_CASE("BNP is gradient descent in the normalised variables, to rounding") {
+  // a = w'^T ((h - mu) / sigma) + b', w' = sigma w, b' = b + mu^T w; with momentum 0 mu and sigma are the batch's own.
+  const Tensor h = random_normal({12, 3}, 1, 2, {.seed = 1}, DType::float64) * Tensor::from<double>({1, 5, 0.2}, {3});
+  const Tensor mu = mean(h, {0}), sigma = sqrt(mean(square(h - mu), {0}));
+  const Tensor target = random_normal({12, 2}, 0, 1, {.seed = 2}, DType::float64);
+  Parameter w = leaf(random_normal({2, 3}, 0, 1, {.seed = 3}, DType::float64), "fc.weight", ParamRole::weight, 2, 3);
+  Parameter b = leaf(random_normal({2}, 0, 1, {.seed = 4}, DType::float64), "fc.bias", ParamRole::bias, 2, 1);
+  Parameter nw = leaf(w.value() * sigma, "w", ParamRole::weight, 2, 3);
+  Parameter nb = leaf(b.value() + sum(w.value() * mu, {1}), "b", ParamRole::bias, 2, 1);
+  Optimizer ours = over({w, b}).rule(Sgd{.lr = 0.05}).condition(bare).build();
+  Optimizer plain = over({nw, nb}).rule(Sgd{.lr = 0.05}).build();
+  for (int i = 0; i < 10; ++i) {
+    ours.step([&] {
+      w.show_input(h);
+      mse_loss(tanh(linear(h, w, b)), target).backward();
+    });
+    plain.step([&] { mse_loss(tanh(linear((h - mu) / sigma, nw, nb)), target).backward(); });
+  }
+  const auto expected_w = (nw.value() / sigma).to_vector<double>();
+  const auto expected_b = (nb.value() - sum(nw.value() / sigma * mu, {1})).to_vector<double>();
+  for (size_t i = 0; i < 6; ++i)
+    CHECK(w.value().to_vector<double>()[i] == doctest::Approx(expected_w[i]).epsilon(1e-11));
+  for (size_t i = 0; i < 2; ++i)
+    CHECK(b.value().to_vector<double>()[i] == doctest::Approx(expected_b[i]).epsilon(1e-11));
+}
+
+TEST_CASE("the published form: damping, running statistics, and fan-in over rows, by hand") {
+  Parameter w = leaf(Tensor::zeros({1, 2}, DType::float64), "fc.weight", ParamRole::weight, 1, 2);
+  Parameter b = leaf(Tensor::zeros({1}, DType::float64), "fc.bias", ParamRole::bias, 1, 1);
+  Optimizer optimizer =
+      over({w, b}).rule(Sgd{.lr = 1}).condition({.momentum = 0.5, .relative = 0.1, .absolute = 0.01}).build();
+  w.show_input(Tensor::from<double>({4, -2}, {1, 2}));
+  // mu = (2, -1); var = 1/2 + 1/2 (4 - 2)^2 = 2.5 and 1/2 + 1/2 (-2 + 1)^2 = 1; v = var + 0.25 + 0.01; q = 2 / 1.
+  CHECK(optimizer.state().at("fc.weight/bnp.mean").to_vector<double>() == std::vector<double>{2, -1});
+  CHECK(optimizer.state().at("fc.weight/bnp.variance").to_vector<double>() == std::vector<double>{2.5, 1});
+  w.set_grad(Tensor::from<double>({3, 5}, {1, 2}));
+  b.set_grad(Tensor::from<double>({7}, {1}));
+  optimizer.step();
+  const double w0 = (3 - 2 * 7) / (2 * 2.76), w1 = (5 + 1 * 7) / (2 * 1.26), bias = 7 / 2.0 - (w0 * 2 - w1 * 1);
+  CHECK(w.value().to_vector<double>()[0] == doctest::Approx(-w0));
+  CHECK(w.value().to_vector<double>()[1] == doctest::Approx(-w1));
+  CHECK(b.value().item() == doctest::Approx(-bias));
+  CHECK(w.grad().to_vector<double>() == std::vector<double>{3, 5});  // gradients are never written
+}
+
+TEST_CASE("a 1x1 convolution is conditioned as the dense layer on its positions, and so is each group of channels") {
+  for (int64_t groups : {1, 2}) {
+    CAPTURE(groups);
+    manual_seed(5);
+    Sequential net(Conv2d(4, 6, {.kernel = 1, .groups = groups}));
+    const std::vector<Parameter> conv = net.parameters();
+    const Tensor x = random_normal({3, 4, 5, 2}, 1, 2, {.seed = 6});
+    const Tensor rows = reshape(permute(x, {0, 2, 3, 1}), {30, 4});
+    Optimizer optimizer = over(conv).rule(Sgd{.lr = 0.1}).condition(Bnp{}).build();
+    std::vector<Parameter> dense;
+    const int64_t in = 4 / groups, out = 6 / groups;
+    for (int64_t g = 0; g < groups; ++g) {
+      const std::string name = "g" + std::to_string(g);
+      dense.push_back(leaf(clone(reshape(slice(conv[0].value(), 0, g * out, (g + 1) * out), {out, in})),
+                           (name + ".weight").c_str(), ParamRole::weight, out, in));
+      dense.push_back(leaf(clone(slice(conv[1].value(), 0, g * out, (g + 1) * out)), (name + ".bias").c_str(),
+                           ParamRole::bias, out, 1));
+    }
+    Optimizer on_dense = over(dense).rule(Sgd{.lr = 0.1}).condition(Bnp{}).build();
+    for (int i = 0; i < 3; ++i) {
+      optimizer.step([&] { (sum(square(net(x))) * 0.002).backward(); });
+      on_dense.step([&] {
+        for (int64_t g = 0; g < groups; ++g) {
+          const Tensor part = slice(rows, 1, g * in, (g + 1) * in);
+          const Parameter& w = dense[static_cast<size_t>(2 * g)];
+          w.show_input(part);
+          (sum(square(linear(part, w, dense[static_cast<size_t>(2 * g) + 1]))) * 0.002).backward();
+        }
+      });
+    }
+    for (int64_t g = 0; g < groups; ++g) {
+      const auto ours = contiguous(slice(conv[0].value(), 0, g * out, (g + 1) * out)).to_vector<float>();
+      const auto theirs = dense[static_cast<size_t>(2 * g)].value().to_vector<float>();
+      for (size_t i = 0; i < ours.size(); ++i) CHECK(ours[i] == doctest::Approx(theirs[i]).epsilon(1e-4));
+    }
+  }
+}
+
+TEST_CASE("with batches of one and badly scaled inputs BNP is far ahead of plain descent at each one's best rate") {
+  const Tensor scales = Tensor::from<float>({0.05f, 1, 10}, {3});
+  const auto final_loss = [&](bool conditioned, double lr) {
+    manual_seed(1);
+    Sequential net(Linear(3, 1));
+    Builder builder = over(net.parameters()).rule(Sgd{.lr = lr});
+    if (conditioned) builder.condition(Bnp{});
+    Optimizer optimizer = builder.build();
+    const Tensor all = random_normal({400, 3}, 1, 1, {.seed = 7}) * scales;
+    const Tensor truth = Tensor::from<float>({4, -1, 0.3f}, {1, 3});
+    const Tensor y = sum(all * truth, {1}, true);
+    for (int i = 0; i < 400; ++i)
+      optimizer.step([&] { mse_loss(net(slice(all, 0, i, i + 1)), slice(y, 0, i, i + 1)).backward(); });
+    net.eval();
+    return mse_loss(net(all), y).item();
+  };
+  double plain = 1e30, conditioned = 1e30;
+  for (double lr : {1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3}) {
+    const double p = final_loss(false, lr), c = final_loss(true, lr);
+    if (std::isfinite(p)) plain = std::min(plain, p);
+    if (std::isfinite(c)) conditioned = std::min(conditioned, c);
+  }
+  CHECK(conditioned < 0.2 * plain);
+}
+
+TEST_CASE("BNP composes with FOP and every rule, and resumes bit for bit") {
+  const Tensor x = random_normal({8, 2, 6, 6}, 2, 3, {.seed = 8});
+  const Tensor labels = Tensor::from<int64_t>({0, 1, 2, 0, 1, 2, 0, 1}, {8});
+  for (const AnyRule& rule : {AnyRule(Sgd{.lr = 0.02, .momentum = 0.9}), AnyRule(Adam{}), AnyRule(RmsProp{.lr = 1e-3}),
+                              AnyRule(AdaGrad{}), AnyRule(Lion{.lr = 1e-3})}) {
+    CAPTURE(rule.name());
+    const auto make = [&](uint64_t seed) {
+      manual_seed(seed);
+      return Sequential(Conv2d(2, 4, {.kernel = 3, .activation = Activation::relu}), Flatten(), Linear(64, 3));
+    };
+    Sequential whole = make(1), first = make(1), second = make(2);
+    const auto optimizer_for = [&](Sequential& net) {
+      return over(net.parameters()).rule(rule).precondition(Fop{}).condition(Bnp{.where = is_weight}).build();
+    };
+    Optimizer a = optimizer_for(whole), b = optimizer_for(first), c = optimizer_for(second);
+    const auto train = [&](Sequential& net, Optimizer& optimizer, int steps) {
+      for (int i = 0; i < steps; ++i) optimizer.step([&] { cross_entropy(net(x), labels).backward(); });
+      return cross_entropy(net(x), labels).item();
+    };
+    const double before = cross_entropy(make(1)(x), labels).item();
+    CHECK(train(whole, a, 12) < before);
+    train(first, b, 5);
+    // train() showed the model an input once more for its loss, in training: part of the state.
+    StateDict state = b.state();
+    for (auto& [name, tensor] : state) tensor = clone(tensor);
+    second.load(first.state());
+    c.load(state);
+    train(first, b, 7);
+    train(second, c, 7);
+    for (const auto& [name, tensor] : first.state()) CHECK(tensor.to_bytes() == second.state().at(name).to_bytes());
+  }
+}
+
+TEST_CASE(
+    "evaluation feeds no statistics, layers without a bias are left alone, and the end of an optimizer ends its hook") {
+  Sequential net(Linear(3, 4, {.bias = false}), Linear(4, 2));
+  const Tensor x = random_normal({5, 3}, 3, 1, {.seed = 9});
+  {
+    Optimizer optimizer = over(net.parameters()).rule(Sgd{}).condition(Bnp{}).build();
+    CHECK_FALSE(optimizer.state().contains("0.weight/bnp.mean"));
+    net.eval();
+    net(x);
+    CHECK(optimizer.state().at("1.weight/bnp.rows").item() == 0);
+    net.train();
+    net(x);
+    CHECK(optimizer.state().at("1.weight/bnp.rows").item() == 5);
+  }
+  net(x);
+}
+
+TEST_CASE("a layer that does not show its input is named, and so is an input that does not fit") {
+  Parameter w = leaf(Tensor::zeros({1, 2}), "fc.weight", ParamRole::weight, 1, 2);
+  Parameter b = leaf(Tensor::zeros({1}), "fc.bias", ParamRole::bias, 1, 1);
+  Optimizer optimizer = over({w, b}).rule(Sgd{}).condition(Bnp{}).build();
+  w.set_grad(Tensor::ones({1, 2}));
+  b.set_grad(Tensor::ones({1}));
+  CHECK_THROWS_WITH_AS(
+      optimizer.step(),
+      "[bnp] no layer has shown the input of 'fc.weight'; in its forward it must call show_input(x) of "
+      "the weight, in training",
+      Error);
+  CHECK_THROWS_WITH_AS(w.show_input(Tensor::ones({4, 3})),
+                       "[bnp] 'fc.weight' is for 2 input channels, but was shown an input [4,3]", Error);
+  CHECK_THROWS_AS(over({w, b}).rule(Sgd{}).condition({.momentum = 1}), Error);
+  CHECK_THROWS_WITH_AS(over({w, b}).rule(AdaHesScale{}).condition(Bnp{}).build(),
+                       "[bnp] conditions gradients, but not the curvature that the rule or the step scaling takes",
+                       Error);
+}
