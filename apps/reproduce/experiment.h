@@ -17,7 +17,7 @@ struct Experiment {
   const char* title;  ///< one line for --list and headings
   Images images = Images::none;
   /// The trainings that are known so far: called again when they are finished, as some depend on the results of others.
-  /// Null where the reader does all the work, in seconds.
+  /// Null where the reader does all the work, in seconds to minutes.
   std::vector<Run> (*runs)(const Context&) = nullptr;
   void (*read)(const Context&, Report&) = nullptr;
   const char* missing = nullptr;  ///< what this version lacks to run it; null where nothing
@@ -53,5 +53,7 @@ std::vector<Run> runs_hesscale_training(const Context&);
 void read_hesscale_training(const Context&, Report&);
 void read_theorem_1(const Context&, Report&);
 void read_theorem_2(const Context&, Report&);
+void read_regularization(const Context&, Report&);
+void read_conditioning(const Context&, Report&);
 
 }  // namespace gradus::reproduce

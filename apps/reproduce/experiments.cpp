@@ -71,6 +71,14 @@ std::span<const Experiment> experiments() {
       {.name = "theorem_2",
        .title = "Theorem 2: rates of preconditioned descent on PL problems",
        .read = read_theorem_2},
+      {.name = "regularization",
+       .title = "Penalties on the parameter and on the intrinsic variable",
+       .images = Images::mnist,
+       .read = read_regularization},
+      {.name = "conditioning",
+       .title = "Normalization, BNP and adaptive rules as conditioning",
+       .images = Images::mnist,
+       .read = read_conditioning},
   };
   return all;
 }

@@ -1,0 +1,37 @@
+// Trainings of a second or two that a reader runs itself: a classifier on a subset of the images, with any optimizer.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "data/dataset.h"
+#include "layers/module.h"
+#include "optim/optimizer.h"
+
+namespace gradus::reproduce {
+
+struct SmallTraining {
+  int64_t train = 0, test = 0;  ///< images, a class-balanced subset of each
+  int64_t batch = 64, steps = 0;
+  int64_t evaluate_every = 0;  ///< steps; 0: at the end only
+  uint64_t seed = 0;
+};
+
+/// One look at all images, in evaluation mode.
+struct Look {
+  int64_t step = 0;
+  double train_loss = 0, test_loss = 0, test_accuracy = 0;
+};
+
+struct SmallResult {
+  std::vector<Look> looks;  ///< the last one after the last step
+  bool diverged = false;    ///< a loss was not finite; the last look is the one before
+  const Look& last() const { return looks.back(); }
+};
+
+/// Steps are Optimizer::step(backward), so every stage may be among them.
+SmallResult train_small(const SmallTraining& training, const DataSplits& data, Module& model,
+                        optim::Optimizer& optimizer);
+
+}  // namespace gradus::reproduce
