@@ -69,7 +69,9 @@ std::optional<Outcome> train_walker(const walker::Plan& plan, const Supervision&
 }  // namespace
 
 Run walker_run(const std::string& name, const walker::Plan& plan) {
-  Run run{.name = name + ", seed " + std::to_string(plan.settings.seed), .steps = plan.settings.iterations};
+  Run run;
+  run.name = name + ", seed " + std::to_string(plan.settings.seed);
+  run.steps = plan.settings.iterations;
   run.flags.seed = plan.settings.seed;
   run.other = plan.record();
   run.routine = [plan](const Supervision& supervision) { return train_walker(plan, supervision); };
