@@ -8,16 +8,9 @@
 #include <map>
 #include <memory>
 
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#define STB_IMAGE_WRITE_STATIC
-#if defined(__GNUC__)
-#pragma GCC diagnostic ignored "-Wunused-function"
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-#endif
-#include <stb_image_write.h>
-
 #include "core/error.h"
 #include "core/file.h"
+#include "data/image.h"
 
 namespace gradus::walker {
 namespace {
@@ -157,13 +150,7 @@ std::vector<uint8_t> pixels(const Picture& picture) {
 }
 
 void write_png(const std::string& path, const Picture& picture) {
-  std::string bytes;
-  const std::vector<uint8_t> image = pixels(picture);
-  const auto add = [](void* to, void* from, int count) {
-    static_cast<std::string*>(to)->append(static_cast<const char*>(from), static_cast<size_t>(count));
-  };
-  stbi_write_png_to_func(add, &bytes, picture.width, picture.height, 3, image.data(), picture.width * 3);
-  write_file_atomically(path, bytes);
+  write_file_atomically(path, encode_png({picture.height, picture.width, 3, pixels(picture)}));
 }
 
 void write_gif(const std::string& path, const std::vector<Picture>& pictures, int hundredths_between) {
