@@ -22,9 +22,8 @@ constexpr const char* examples = R"(Examples:
   cifar10_train --quick
       a first run of one to three minutes, on CIFAR-10 where it is at hand and on synthetic images elsewhere
   cifar10_train --preconditioner fop --out runs/fop --seed 1
-      the paper's protocol: 150 epochs of All-CNN-C, with FOP; the same with none, s-hd, pp-hd, fop-norm
-  cifar10_train --resume runs/fop
-      the same training goes on from its last checkpoint, after Ctrl-C or a crash
+      the paper's protocol: 150 epochs of All-CNN-C, with FOP; the same with none, s-hd, pp-hd, fop-norm. After Ctrl-C
+      or a crash, cifar10_train --resume runs/fop goes on
   cifar10_train --data cifar10-jpeg.tar.gz --train-samples 10000 --test-samples 2000 --epochs 8 --lr-drop 6 \
                 --no-dropout --json
       a short training on a subset of an archive of pictures, its results as JSON for another program)";

@@ -27,6 +27,8 @@ std::string format(const char* pattern, Args... args) {
   return text;
 }
 
+std::string line_of(const Score& test) { return format("test %.4f %6.2f %%", test.loss(), 100 * test.accuracy()); }
+
 /// So often the learning rate is halved on account of one place before --on-nonfinite rollback gives up.
 constexpr int64_t most_rollbacks = 10;
 
@@ -93,11 +95,6 @@ class Session {
         record.add("ema_test_accuracy", ema_test->accuracy());
       }
       return record;
-    }
-    std::string summary(const char* pattern) const {
-      std::string line = format(pattern, test.loss(), 100 * test.accuracy());
-      if (ema_test) line += ", average " + format(pattern, ema_test->loss(), 100 * ema_test->accuracy());
-      return line;
     }
   };
 
@@ -229,7 +226,7 @@ class Session {
     } else {
       print_line(format("epoch %lld/%lld  train %.4f %6.2f %%  ", static_cast<long long>(state_.epoch),
                         static_cast<long long>(flags_.epochs), train.loss(), 100 * train.accuracy()) +
-                 results.summary("test %.4f %6.2f %%") +
+                 line_of(results.test) + (results.ema_test ? ", average " + line_of(*results.ema_test) : "") +
                  format("  %.0f images/s  %s", rate, duration(seconds).c_str()));
     }
   }
@@ -242,8 +239,9 @@ class Session {
       last.add("peak_rss_mb", peak_rss_mb());
       print_line(last.json());
     } else {
-      print_line("test loss and accuracy: " + results.summary("%.4f, %.2f %%"));
-      print_line(format("peak memory: %.0f MB", peak_rss_mb()));
+      print_line(format("test accuracy %.2f %%", 100 * results.test.accuracy()) +
+                 (results.ema_test ? format(", of the average %.2f %%", 100 * results.ema_test->accuracy()) : ""));
+      print_line(format("peak memory %.0f MB", peak_rss_mb()));
       if (run_.start.directory) print_line("saved in " + run_.start.directory->path());
     }
   }

@@ -51,7 +51,7 @@ const Words everything = {"--epochs",
                           "--clip-norm",
                           "1",
                           "--checkpoint-every",
-                          "4"};
+                          "5"};
 
 TEST_CASE("killed or interrupted at random moments and resumed, a run ends with the bytes of one that was not") {
   const TinyImages images;
@@ -194,7 +194,7 @@ TEST_CASE(
     "--on-nonfinite rollback goes back to the last checkpoint with half the learning rate, also across an interrupt") {
   const TinyImages images;
   const Words words = {"--model", "mlp", "--rule",   "sgd", "--preconditioner", "none",
-                       "--lr",    "20",  "--epochs", "8",  "--on-nonfinite",   "rollback"};
+                       "--lr",    "20",  "--epochs", "8",   "--on-nonfinite",   "rollback"};
   const Program::Result result = train(tiny_run(images, images / "whole", words));
   CHECK(contains(lines_of(result.err).at(0), "is not finite in epoch"));
   CHECK(contains(result.err, "goes back to step "));

@@ -45,6 +45,7 @@ inline void train_with_stops(const std::string& program, std::vector<std::string
     // Before there is a configuration, there is nothing that could be resumed.
     for (int i = 0; i < 60000 && !std::filesystem::exists(folder + "/config.json"); ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (signal != SIGKILL) running.next_line();  // nor can a process end in good order that has hardly begun
     std::this_thread::sleep_for(std::chrono::milliseconds(generator.below(500)));
     running.signal(signal);
     const Program::Result result = running.finish();
