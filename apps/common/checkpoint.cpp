@@ -6,7 +6,6 @@
 
 #include "apps/common/record.h"
 #include "core/error.h"
-#include "core/ops.h"
 #include "core/safetensors.h"
 #include "data/md5.h"
 
@@ -30,42 +29,25 @@ T parsed(const Checkpoint& checkpoint, const std::string& key) {
   return value;
 }
 
-void add_text(Md5& digest, const std::string& text) {
-  const uint64_t length = text.size();
+void add(Md5& digest, std::string_view bytes) {
+  const uint64_t length = bytes.size();
   digest.update({reinterpret_cast<const uint8_t*>(&length), sizeof length});
-  digest.update({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
-}
-
-template <class T>
-void add_elements(Md5& digest, const Tensor& tensor) {
-  const std::vector<T> values = tensor.to_vector<T>();
-  digest.update({reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(T)});
-}
-
-void add_tensor(Md5& digest, const Tensor& tensor) {
-  add_text(digest, gradus::text(tensor.dtype(), tensor.shape()));
-  switch (tensor.dtype()) {
-    case DType::float32: return add_elements<float>(digest, tensor);
-    case DType::float64: return add_elements<double>(digest, tensor);
-    case DType::int32: return add_elements<int32_t>(digest, tensor);
-    case DType::int64: return add_elements<int64_t>(digest, tensor);
-    case DType::uint8: return add_elements<uint8_t>(digest, tensor);
-    case DType::bfloat16: return add_elements<bfloat16>(digest, tensor);
-    case DType::boolean: return add_elements<uint8_t>(digest, cast(tensor, DType::uint8));
-  }
+  digest.update({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
 }
 
 /// Of every name, value and number: whatever changes one of them changes it.
 std::string digest_of(const Checkpoint& checkpoint) {
   Md5 digest;
   for (const auto& [name, tensor] : checkpoint.tensors) {
-    add_text(digest, name);
-    add_tensor(digest, tensor);
+    const std::vector<char> elements = tensor.to_bytes();
+    add(digest, name);
+    add(digest, gradus::text(tensor.dtype(), tensor.shape()));
+    add(digest, {elements.data(), elements.size()});
   }
   for (const auto& [key, value] : checkpoint.metadata) {
     if (key == digest_key) continue;
-    add_text(digest, key);
-    add_text(digest, value);
+    add(digest, key);
+    add(digest, value);
   }
   return digest.hex_digest();
 }
