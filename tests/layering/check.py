@@ -60,7 +60,7 @@ def violations(root, public):
         if lines > LONGEST:
             yield f"{name}: {lines} lines: past {LONGEST} a file is about two things"
         # A source beside its header, and a test of a source, are introduced by that file.
-        introduced = name.endswith("_test.cpp") or (name.endswith(".cpp") and (root / name).with_suffix(".h").is_file())
+        introduced = name.endswith("_test.cpp") or (name.endswith((".cpp", ".cu")) and (root / name).with_suffix(".h").is_file())
         if not text.startswith("//") and not introduced:
             yield f"{name}: does not open with a comment on what it is for"
         if name.endswith(".h") and "#pragma once" not in text:
