@@ -290,7 +290,7 @@ class Session {
   /// What the file cannot say in its graph is in its metadata: inputs are (pixel / 255 - mean) / std per channel.
   void export_model() {
     if (flags_.export_onnx.empty()) return;
-    const DatasetInfo& images = run_.train.dataset().info();
+    const DatasetInfo& images = run_.train.source().info();
     const Normalization& normalization = run_.train.options().normalization;
     const auto listed = [](const auto& items, const auto& text_of) {
       std::string text;

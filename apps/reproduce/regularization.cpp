@@ -118,7 +118,7 @@ void read_regularization(const Context& context, Report& report) {
   for (const Option& option : options) {
     struct Choice {
       double rate;
-      std::vector<double> accuracy, train_loss, p, z, zeros;
+      std::vector<double> accuracy = {}, train_loss = {}, p = {}, z = {}, zeros = {};
     };
     std::vector<Choice> choices;
     for (double rate : option.rates) {
@@ -159,8 +159,7 @@ void read_regularization(const Context& context, Report& report) {
   report.table(table);
   report.note(
       "Of the rates tried for a penalty (all are in options.csv) the one with the best mean test accuracy is shown, "
-      "which "
-      "favours every penalty alike over none. Differences are paired by seed, with 95 % intervals. z = P^-1 p with "
+      "which favours every penalty alike over none. Differences are paired by seed, with 95 % intervals. z = P^-1 p with "
       "Adam's P = diag((sqrt(v) + eps)^(-1/2)), both norms over the weights, after the last step.");
   report.csv("options", rows);
   report.plot(
@@ -170,9 +169,11 @@ void read_regularization(const Context& context, Report& report) {
           [] {
             std::string plot = "plot ";
             int number = 0;
-            for (const Option& option : options)
-              plot += std::string(number == 0 ? "" : ", ") + "'options.csv' using 6:(of('" + option.name +
-                      "', 4)) every ::1 pt " + std::to_string(++number) + " title '" + option.name + "'";
+            for (const Option& option : options) {
+              ++number;
+              plot += std::string(number == 1 ? "" : ", ") + "'options.csv' using 6:(of('" + option.name +
+                      "', 4)) every ::1 pt " + std::to_string(number) + " title '" + option.name + "'";
+            }
             return plot + "\n";
           }());
 }
