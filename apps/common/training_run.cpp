@@ -129,11 +129,12 @@ class Session {
   void roll_back(const NotFinite& problem) {
     const std::string& folder = run_.start.directory->path();
     const int64_t rollbacks = rollbacks_ + 1, failed_at = std::max(failed_at_, state_.step);
+    if (rollbacks > most_rollbacks) throw problem;
     std::vector<int64_t> due = checkpoints_in(folder);
     std::erase_if(due, [this](int64_t step) { return step % checkpoint_every_ != 0; });
     if (rollbacks > 1 && due.size() > 1) std::filesystem::remove(checkpoint_path(folder, due[0]));
     std::optional<Checkpoint> checkpoint = newest_checkpoint(folder, note, checkpoint_every_);
-    if (!checkpoint || rollbacks > most_rollbacks) throw problem;
+    if (!checkpoint) throw problem;
 
     for (const auto& [name, tensor] : optimizer_.state())
       if (name.starts_with("group.") && name.ends_with("/lr"))
