@@ -63,6 +63,9 @@ bool library_conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) 
 
 }  // namespace gradus::cuda
 
+/// As core/cuda/device.cpp: the CPU, whose memory is the device's here, would say otherwise.
+bool gradus::device::has_fast(DType dtype) { return dtype == DType::float32; }
+
 /// How many kernels were started: shows that these kernels are the ones in use.
 extern "C" int64_t gradus_cuda_on_host_launches() { return gradus::cuda::launches; }
 extern "C" void gradus_cuda_on_host_reverse(bool reversed) {
