@@ -10,6 +10,7 @@
 #include "autograd/autocast.h"
 #include "data/loader.h"
 #include "data/synthetic.h"
+#include "layers/init.h"
 #include "layers/module.h"
 #include "optim/optimizer.h"
 
