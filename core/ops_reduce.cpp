@@ -183,7 +183,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, DType dtype) {
     fail(ErrorKind::shape, "matmul", a.shape(), " x ", b.shape(), ": the columns of the first, ", inner,
          ", must be the rows of the second, ", b.size(-2));
   if (a.rank() == 2 && b.rank() == 2 && m > 0 && n > 0 && inner > 0) {
-    Tensor out = Tensor::empty({m, n}, a.dtype());
+    Tensor out = Tensor::empty({m, n}, dtype);
     kernels::matmul(a, b, 1, 0, out);
     return out;
   }
