@@ -231,20 +231,24 @@ TEST_CASE("a saved policy acts as the one it was, with the settings it was train
   CHECK(saved.policy->act(seen) == ppo.policy().act(seen));
 }
 
-TEST_CASE("PPO learns: in eight iterations the values come to explain the returns, and the policy moves") {
+TEST_CASE("PPO learns: in six iterations the values come to explain the returns, while the policy moves") {
   for (const char* optimizer : {"adam", "fop"}) {
     CAPTURE(std::string(optimizer));
     Settings settings;
+    use_zoo_settings(settings);
+    settings.ppo.envs = 8;
+    settings.ppo.horizon = 256;
     settings.optimizer.name = optimizer;
     Ppo ppo(settings);
     const Iteration first = ppo.iterate();
     Iteration last;
-    for (int i = 0; i < 7; ++i) last = ppo.iterate();
+    for (int i = 0; i < 5; ++i) last = ppo.iterate();
     CHECK(first.explained_variance < 0.1);
-    CHECK(last.explained_variance > first.explained_variance + 0.15);
-    CHECK(last.kl > 0);
+    CHECK(last.explained_variance > 0.4);
+    CHECK(last.value_loss < first.value_loss / 20);
+    CHECK(last.kl > 1e-4);
     CHECK(last.episode_return > -130);
-    CHECK(last.environment_steps == 8 * 2048);
+    CHECK(last.environment_steps == 6 * 2048);
   }
 }
 
