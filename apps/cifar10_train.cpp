@@ -7,7 +7,6 @@
 #include "apps/common/training_run.h"
 #include "core/accelerator.h"
 #include "core/error.h"
-#include "core/safetensors.h"
 #include "data/locate.h"
 #include "layers/init.h"
 #include "models/registry.h"
@@ -135,16 +134,6 @@ std::unique_ptr<Module> build_model(const Flags& flags, const DatasetInfo& image
   return model;
 }
 
-void load_weights(const Flags& flags, Module& model) {
-  if (flags.weights.empty()) return;
-  const safetensors::Content weights = safetensors::load(flags.weights);
-  try {
-    model.load(weights.tensors);
-  } catch (const Error& error) {
-    fail(error.kind(), "weights", flags.weights, " does not fit --model ", flags.model, ": ", error.what());
-  }
-}
-
 /// The request, and what it found.
 Record describe(const Flags& flags, const DataSplits& data, const Module& model) {
   Record config = flags.request();
@@ -163,7 +152,7 @@ int train(const Flags& flags, const std::vector<std::string>& notes) {
 
   const DataSplits data = open_data(flags);
   const auto model = build_model(flags, data.train.info());
-  if (!start.checkpoint) load_weights(flags, *model);
+  if (!start.checkpoint) load_weights(flags, flags.model, *model);
   announce(flags, "data: " + data.train.name() + ", " + std::to_string(data.train.size()) + " training and " +
                       std::to_string(data.test.size()) + " test images");
   announce(flags, "model: " + flags.model + ", " + std::to_string(model->parameter_count()) + " parameters; " +

@@ -60,7 +60,8 @@ void show_results(const Checkpoint& checkpoint) {
   const size_t end = rows.find_last_not_of('\n'), begin = rows.rfind('\n', end) + 1;
   Json row = Json::parse(rows.substr(begin));
   nlohmann::ordered_json last = {{"final", true}};
-  for (const char* name : {"epoch", "test_loss", "test_accuracy", "ema_test_loss", "ema_test_accuracy"})
+  for (const char* name :
+       {"epoch", "test_loss", "test_accuracy", "test_top5_accuracy", "ema_test_loss", "ema_test_accuracy"})
     if (row.contains(name)) last[name] = row[name];
   print_line(last.dump());
 }

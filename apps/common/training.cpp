@@ -1,5 +1,6 @@
 #include "apps/common/training.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -12,6 +13,20 @@ namespace {
 int64_t count_correct(const Tensor& logits, const Tensor& labels) {
   const Tensor hits = equal(argmax(logits, 1), labels);
   return static_cast<int64_t>(sum(cast(hits, DType::float64)).item());
+}
+
+/// How often fewer than five classes are likelier than the right one.
+int64_t count_top5(const Tensor& logits, const Tensor& labels) {
+  const std::vector<float> all = cast(logits, DType::float32).to_vector<float>();
+  const std::vector<int64_t> right = labels.to_vector<int64_t>();
+  const auto classes = static_cast<size_t>(logits.size(1));
+  int64_t hits = 0;
+  for (size_t i = 0; i < right.size(); ++i) {
+    const float* row = all.data() + i * classes;
+    const float own = row[right[i]];
+    hits += std::count_if(row, row + classes, [&](float other) { return other > own; }) < 5 ? 1 : 0;
+  }
+  return hits;
 }
 
 void add(Score& score, double mean_loss, const Tensor& logits, const Tensor& labels) {
@@ -71,24 +86,37 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, con
     model.set_step(static_cast<uint64_t>(state.step));
     optimizer.zero_grad();
     if (options.skip) buffers.keep();
-    const Var logits = model(images);
-    const Var loss = cross_entropy(logits, labels, {.label_smoothing = options.label_smoothing});
-    const double mean_loss = loss.item();
+    const Score before = state.score;
     problem.clear();
-    if (std::isfinite(mean_loss)) {
-      optimizer.backward(loss);
+    const int64_t all = labels.size(0), parts = std::min(options.accumulate, all);
+    for (int64_t part = 0; part < parts && problem.empty(); ++part) {
+      const int64_t first = all * part / parts, count = all * (part + 1) / parts - first;
+      const Tensor some_images = parts == 1 ? images : slice(images, 0, first, first + count);
+      const Tensor some_labels = parts == 1 ? labels : slice(labels, 0, first, first + count);
+      const Var logits = model(some_images);
+      const Var loss = cross_entropy(logits, some_labels, {.label_smoothing = options.label_smoothing});
+      const double mean_loss = loss.item();
+      if (!std::isfinite(mean_loss)) {
+        problem = "the loss" + where(state) + origin(model, parameters, some_images, state.step);
+        break;
+      }
+      if (parts == 1)
+        optimizer.backward(loss);
+      else
+        optimizer.backward(loss * (static_cast<double>(count) / static_cast<double>(all)));
+      add(state.score, mean_loss, logits.value(), some_labels);
+    }
+    if (problem.empty()) {
       for (const Parameter& parameter : parameters) {
         if (!parameter.grad().defined() || all_finite(parameter.grad())) continue;
         problem = "the gradient of " + parameter.name() + where(state);
         break;
       }
-    } else {
-      problem = "the loss" + where(state) + origin(model, parameters, images, state.step);
     }
+    if (!problem.empty()) state.score = before;
     if (problem.empty()) {
       optimizer.step();
       if (options.ema) options.ema->update();
-      add(state.score, mean_loss, logits.value(), labels);
     } else if (options.skip) {
       buffers.restore();
       ++state.score.skipped;
@@ -114,6 +142,7 @@ std::optional<Score> evaluate(Module& model, const Loader& loader, const AfterBa
   for (const auto& [images, labels] : loader.epoch(0)) {
     const Var logits = model(images);
     add(score, cross_entropy(logits, labels).item(), logits.value(), labels);
+    score.correct_top5 += count_top5(logits.value(), labels);
     if (!after(score)) return std::nullopt;
   }
   return score;

@@ -17,11 +17,13 @@ namespace gradus::apps {
 struct Score {
   double loss_sum = 0;
   int64_t correct = 0, images = 0;
-  int64_t skipped = 0;  ///< batches left out because something in them was not finite
+  int64_t correct_top5 = 0;  ///< the right class is among the five likeliest; counted in evaluation only
+  int64_t skipped = 0;       ///< batches left out because something in them was not finite
 
   double loss() const { return loss_sum / static_cast<double>(images); }
   /// In [0, 1].
   double accuracy() const { return static_cast<double>(correct) / static_cast<double>(images); }
+  double top5_accuracy() const { return static_cast<double>(correct_top5) / static_cast<double>(images); }
 };
 
 /// How far a training has come. Together with the seed, the parameters, the buffers and the optimizer's slots it
@@ -44,6 +46,9 @@ using AfterBatch = std::function<bool(const Score& so_far)>;
 struct EpochOptions {
   double label_smoothing = 0;  ///< of the loss that is trained
   optim::Ema* ema = nullptr;   ///< updated after every step
+  /// Parts of a batch that are computed one after another, so that the memory of one part suffices; their gradients add
+  /// up to the batch's. Batch normalization sees each part alone.
+  int64_t accumulate = 1;
   /// Where given, a batch whose loss or gradient is not finite changes nothing but score.skipped, and this is called
   /// with the reason. An epoch of nothing else still throws.
   std::function<void(const std::string& reason)> skip = {};
@@ -55,7 +60,7 @@ struct EpochOptions {
 std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, const Loader& loader, TrainingState& state,
                                  const AfterBatch& after, const EpochOptions& options = {});
 
-/// Cross-entropy and accuracy in evaluation mode; nothing where `after` ended it early.
+/// Cross-entropy and accuracies in evaluation mode; nothing where `after` ended it early.
 std::optional<Score> evaluate(Module& model, const Loader& loader, const AfterBatch& after);
 
 }  // namespace gradus::apps

@@ -89,6 +89,10 @@ void TrainingFlags::add_to(CLI::App& app) {
       ->check(at_least(0))
       ->group(group);
   app.add_option("--batch", batch, "images per step")->check(at_least(1))->group(group);
+  app.add_option("--accumulate", accumulate,
+                 "compute a batch in so many parts, one after another: less memory; batch normalization sees the parts")
+      ->check(at_least(1))
+      ->group(group);
   app.add_option("--label-smoothing", label_smoothing, "part of the target that is spread over all classes")
       ->check(within(0, 1))
       ->group(group);
@@ -144,6 +148,10 @@ void TrainingFlags::resolve() {
   if (!decay_mode) decay_mode = rule == "adamw" ? "decoupled" : "coupled";
   if (lr_drop.empty()) lr_drop = "none";
   if (tensorboard && out.empty()) throw UsageError("--tensorboard needs --out: it writes into that folder");
+  if (accumulate > batch)
+    throw UsageError("--accumulate " + std::to_string(accumulate) + " is more than --batch " + std::to_string(batch));
+  if (accumulate > 1 && (step_delta > 0 || make_rule().curvature()))
+    throw UsageError("--accumulate needs a rule without curvature, which is measured on whole batches");
   if (warmup > 0 && warmup >= static_cast<double>(epochs))
     throw UsageError("--warmup " + exact(warmup) + " leaves nothing of --epochs " + std::to_string(epochs));
   if (on_nonfinite == "rollback" && out.empty())
@@ -194,6 +202,7 @@ Record TrainingFlags::record() const {
       {"hyper_lr", hyper_lr},
       {"epochs", epochs},
       {"batch", batch},
+      {"accumulate", accumulate},
       {"label_smoothing", label_smoothing},
       {"ema", ema},
       {"on_nonfinite", on_nonfinite},
@@ -266,6 +275,9 @@ optim::Builder TrainingFlags::make_builder(const std::vector<Parameter>& paramet
                      .where = optim::is_weight});
   const std::optional<CurvatureOptions> asked = make_rule().curvature();
   if (step_delta > 0) builder.scale_steps({.delta = step_delta, .curvature = asked.value_or(CurvatureOptions())});
+  if (preconditioner == "fop" || preconditioner == "fop-norm")
+    for (const std::string& layer : without_matrix)
+      builder.group(optim::named(layer + "."), {.preconditioner = optim::NoPreconditioner{}});
   return builder;
 }
 

@@ -24,6 +24,7 @@ struct TrainingFlags {
   double hyper_lr = 1e-4, momentum = 0.9;
   double init_gain = optim::Fop().init_gain;  ///< not a flag
   double step_delta = 0;                      ///< of optim::StepScaling; 0: none
+  std::vector<std::string> without_matrix;    ///< not a flag: layers whose weights fop and fop-norm leave alone
   std::optional<double> lr, weight_decay;
   std::optional<std::string> decay_mode;
   std::string schedule = "step", lr_drop = "none";
@@ -32,6 +33,7 @@ struct TrainingFlags {
   double label_smoothing = 0;
   double ema = 0;  ///< decay of the moving average of the weights; 0: none
   int64_t epochs = 1, batch = 128;
+  int64_t accumulate = 1;  ///< parts that a batch is computed in
   uint64_t seed = 0;
   int64_t threads = 0;  ///< 0 stands for all cores until resolve()
   int64_t workers = 1;

@@ -14,6 +14,7 @@
 #include "apps/common/progress.h"
 #include "apps/common/tensorboard.h"
 #include "autograd/autocast.h"
+#include "core/safetensors.h"
 #include "data/cache.h"
 #include "models/onnx/export.h"
 
@@ -88,8 +89,9 @@ class Session {
     Score test;
     std::optional<Score> ema_test;
 
-    Record record() const {
+    Record record(bool top5) const {
       Record record = {{"test_loss", test.loss()}, {"test_accuracy", test.accuracy()}};
+      if (top5) record.add("test_top5_accuracy", test.top5_accuracy());
       if (ema_test) {
         record.add("ema_test_loss", ema_test->loss());
         record.add("ema_test_accuracy", ema_test->accuracy());
@@ -152,7 +154,8 @@ class Session {
   // ---- Training and testing ----
 
   EpochOptions epoch_options() {
-    EpochOptions options = {.label_smoothing = flags_.label_smoothing, .ema = ema_ ? &*ema_ : nullptr};
+    EpochOptions options = {
+        .label_smoothing = flags_.label_smoothing, .ema = ema_ ? &*ema_ : nullptr, .accumulate = flags_.accumulate};
     if (flags_.on_nonfinite == "skip")
       options.skip = [this](const std::string& reason) {
         progress_.clear();
@@ -208,7 +211,7 @@ class Session {
                       {"lr", lr_},
                       {"train_loss", train.loss()},
                       {"train_accuracy", train.accuracy()}};
-    metrics.add(results.record());
+    metrics.add(results.record(run_.top5));
     if (flags_.on_nonfinite == "skip") metrics.add("skipped", train.skipped);
     const Record timing = {{"images_per_s", rate}, {"seconds", seconds}};
     progress_.clear();
@@ -227,20 +230,25 @@ class Session {
     } else {
       print_line(format("epoch %lld/%lld  train %.4f %6.2f %%  ", static_cast<long long>(state_.epoch),
                         static_cast<long long>(flags_.epochs), train.loss(), 100 * train.accuracy()) +
-                 line_of(results.test) + (results.ema_test ? ", average " + line_of(*results.ema_test) : "") +
+                 line_of(results.test) + top5_of(results.test) +
+                 (results.ema_test ? ", average " + line_of(*results.ema_test) : "") +
                  format("  %.0f images/s  %s", rate, duration(seconds).c_str()));
     }
+  }
+
+  std::string top5_of(const Score& test) const {
+    return run_.top5 ? format(" (top-5 %.2f %%)", 100 * test.top5_accuracy()) : "";
   }
 
   void finish(const Results& results) {
     progress_.clear();
     if (flags_.json) {
       Record last = {{"final", true}, {"epoch", state_.epoch}};
-      last.add(results.record());
+      last.add(results.record(run_.top5));
       last.add("peak_rss_mb", peak_rss_mb());
       print_line(last.json());
     } else {
-      print_line(format("test accuracy %.2f %%", 100 * results.test.accuracy()) +
+      print_line(format("test accuracy %.2f %%", 100 * results.test.accuracy()) + top5_of(results.test) +
                  (results.ema_test ? format(", of the average %.2f %%", 100 * results.ema_test->accuracy()) : ""));
       print_line(format("peak memory %.0f MB", peak_rss_mb()));
       if (run_.start.directory) print_line("saved in " + run_.start.directory->path());
@@ -339,6 +347,24 @@ void announce(const TrainingFlags& flags, const std::string& line) {
     std::fprintf(stderr, "%s\n", line.c_str());
   } else {
     print_line(line);
+  }
+}
+
+void load_weights(const TrainingFlags& flags, const std::string& model_name, Module& model, bool new_classifier) {
+  if (flags.weights.empty()) return;
+  StateDict weights = safetensors::load(flags.weights).tensors;
+  const StateDict own = model.state();
+  if (new_classifier)
+    for (const char* name : {"fc.weight", "fc.bias"})
+      if (const auto found = weights.find(name);
+          found != weights.end() && own.contains(name) && found->second.shape() != own.at(name).shape()) {
+        note(text(name, " in ", flags.weights, " is for other classes: it is learned anew"));
+        found->second = own.at(name);
+      }
+  try {
+    model.load(weights);
+  } catch (const Error& error) {
+    fail(error.kind(), "weights", flags.weights, " does not fit --model ", model_name, ": ", error.what());
   }
 }
 

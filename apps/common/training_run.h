@@ -31,17 +31,23 @@ struct TrainingRun {
   Start& start;
   std::function<Record()> config;  ///< all that decides the result; called where it is to be saved
   std::vector<TrainingObserver*> observers = {};
+  bool top5 = false;  ///< report test_top5_accuracy too
 };
+
+/// Copies in the weights that --weights names, if any. With `new_classifier` they may be of a network for other
+/// classes: a last layer "fc" of another shape is left as it is, which is said. Throws naming the file and the model.
+void load_weights(const TrainingFlags& flags, const std::string& model_name, Module& model,
+                  bool new_classifier = false);
 
 /// Prints one line for people, on standard output or, under --json, on standard error.
 void announce(const TrainingFlags& flags, const std::string& line);
 
 /// Trains for flags.epochs, evaluating after each; returns the program's exit code. With --json it prints an object per
 /// epoch: epoch, step, lr (of its first step), train_loss and train_accuracy (means over the epoch, each batch before
-/// its step, dropout, augmentation and label smoothing included), test_loss, test_accuracy, the same two of the moving
-/// average with --ema, skipped with --on-nonfinite skip, images_per_s and seconds (of the training part); and a last
-/// one with "final": true and peak_rss_mb. On Ctrl-C it finishes the step, saves a checkpoint (in the user's cache
-/// where there is no run folder), says how to go on, and returns 130.
+/// its step, dropout, augmentation and label smoothing included), test_loss, test_accuracy, test_top5_accuracy where it
+/// was asked for, loss and accuracy of the moving average with --ema, skipped with --on-nonfinite skip, images_per_s
+/// and seconds (of the training part); and a last one with "final": true and peak_rss_mb. On Ctrl-C it finishes the
+/// step, saves a checkpoint (in the user's cache where there is no run folder), says how to go on, and returns 130.
 int run_training(const TrainingRun& run);
 
 }  // namespace gradus::apps

@@ -83,5 +83,23 @@ TEST_CASE("flags that contradict each other are bad usage") {
                        UsageError);
 }
 
+TEST_CASE("layers can be left to S-HD and PP-HD, without a matrix of FOP's") {
+  const auto parameter = [](const char* name) {
+    return Parameter(Tensor::ones({4, 3}),
+                     {.name = name, .layer = LayerKind::linear, .role = ParamRole::weight, .out = 4, .in = 3});
+  };
+  const std::vector<Parameter> parameters{parameter("fc.weight"), parameter("fc2.weight")};
+  for (const char* preconditioner : {"fop", "fop-norm", "s-hd", "pp-hd"}) {
+    CAPTURE(preconditioner);
+    TrainingFlags flags;
+    flags.preconditioner = preconditioner;
+    flags.without_matrix = {"fc"};
+    flags.resolve();
+    const optim::Optimizer optimizer = flags.make_optimizer(parameters, 1);
+    const bool matrix = std::string(preconditioner).starts_with("fop");
+    CHECK(optimizer.diagnostics(optim::Diagnose::without_spectra).size() == (matrix ? 1 : 2));
+  }
+}
+
 }  // namespace
 }  // namespace gradus::apps

@@ -1,0 +1,181 @@
+#include "apps/common/photo_training.h"
+
+#include <algorithm>
+
+#include "apps/common/command_line.h"
+#include "apps/common/progress.h"
+#include "core/accelerator.h"
+#include "core/error.h"
+#include "layers/init.h"
+#include "models/registry.h"
+
+namespace gradus::apps {
+namespace {
+
+// Images per evaluation step: bounds memory, and decides nothing but the last digits of the mean loss.
+constexpr int64_t evaluation_batch = 50;
+
+PhotoSplits open_photos(const PhotoFlags& flags) {
+  Progress progress;
+  PhotoSplits data = read_photo_folder(
+      flags.data, {.pack = flags.pack, .progress = [&](int64_t done, int64_t total) {
+                     progress.show("packing photographs", static_cast<double>(done) / static_cast<double>(total));
+                   }});
+  if (data.test.size() == 0 && flags.hold_out > 0) {
+    data.test = hold_out(data.train, flags.hold_out);
+  } else if (data.test.size() == 0) {
+    data.notes.push_back("there is no val or test folder in " + flags.data + ": testing with the training images");
+    data.test = data.train;
+  }
+  if (data.train.class_names().size() < 2)
+    fail(ErrorKind::io, "data", flags.data, " has one class only: a folder for each of two or more was expected");
+  return data;
+}
+
+}  // namespace
+
+void PhotoFlags::add_to(CLI::App& app) {
+  const char* group = "Data";
+  app.add_option("--data", data,
+                 "folder or archive of photographs in train/CLASS/ and val/CLASS/ or test/CLASS/, or in CLASS/ alone")
+      ->group(group);
+  app.add_option("--image-size", image_size, "side in pixels that the network sees")->check(at_least(8))->group(group);
+  app.add_option("--augment", augment, "standard: a random part of the picture, and a random flip")
+      ->check(CLI::IsMember({"none", "standard"}))
+      ->group(group);
+  app.add_option("--colour-jitter", colour_jitter,
+                 "strength of random changes of brightness, contrast and saturation, and a quarter of it of the hue;\n"
+                 "0.4 is usual")
+      ->check(within(0, 2.001))
+      ->group(group);
+  app.add_option(
+         "--pack", pack,
+         "keep the photographs in the cache folder, decoded, the shorter side resized to this: faster from the\n"
+         "second epoch on; 0: decode them in every epoch")
+      ->check(at_least(0))
+      ->group(group);
+  app.add_option("--hold-out", hold_out, "share of every class to test with where there is no val or test folder")
+      ->check(within(0, 1))
+      ->group(group);
+  app.add_option("--on-damaged", on_damaged, "a photograph that does not decode. stop: end; skip: leave it out")
+      ->check(CLI::IsMember({"stop", "skip"}))
+      ->group(group);
+
+  group = "Model";
+  app.add_option("--model", model, "network")->check(CLI::IsMember(model_names()))->group(group);
+  app.add_option("--stem", stem, "of a ResNet. cifar: 3x3, for images of some 32 pixels")
+      ->check(CLI::IsMember({"imagenet", "cifar"}))
+      ->group(group);
+  app.add_option("--shortcut", shortcut,
+                 "projections of a ResNet. torchvision: where needed; paper: in all four stages")
+      ->check(CLI::IsMember({"torchvision", "paper"}))
+      ->group(group);
+  app.add_flag("--precondition-classifier", precondition_classifier,
+               "fop and fop-norm precondition a ResNet's last layer too, which the paper left out")
+      ->group(group);
+  TrainingFlags::add_to(app);
+}
+
+void PhotoFlags::resolve() {
+  const bool descent = rule == "sgd" || rule == "momentum" || rule == "nesterov";
+  if (!lr && descent) lr = 0.1;
+  if (!weight_decay && rule != "adamw") weight_decay = 1e-4;
+  if (model.starts_with("resnet") && !precondition_classifier) without_matrix = {"fc"};
+  TrainingFlags::resolve();
+}
+
+std::vector<std::string> PhotoFlags::without_effect(const CLI::App& app) const {
+  std::vector<std::string> notes = TrainingFlags::without_effect(app);
+  if (!resume.empty()) return notes;
+  for (const char* flag : {"--stem", "--shortcut", "--precondition-classifier"})
+    if (!model.starts_with("resnet") && app.count(flag) > 0)
+      notes.push_back(std::string(flag) + " has no effect with --model " + model);
+  if (augment == "none" && app.count("--colour-jitter") > 0)
+    notes.push_back("--colour-jitter has no effect with --augment none");
+  return notes;
+}
+
+Record PhotoFlags::record() const {
+  Record record = {{"data", recorded_path(data)},
+                   {"image_size", image_size},
+                   {"augment", augment},
+                   {"colour_jitter", colour_jitter},
+                   {"pack", pack},
+                   {"hold_out", hold_out},
+                   {"on_damaged", on_damaged},
+                   {"model", model},
+                   {"stem", stem},
+                   {"shortcut", shortcut},
+                   {"precondition_classifier", precondition_classifier}};
+  record.add(TrainingFlags::record());
+  return record;
+}
+
+std::unique_ptr<Module> make_photo_model(const PhotoFlags& flags, int64_t classes) {
+  manual_seed(flags.seed);
+  auto model = make_model(flags.model, {.image = {3, flags.image_size, flags.image_size},
+                                        .classes = classes,
+                                        .stem = flags.stem == "cifar" ? ResNetStem::cifar : ResNetStem::imagenet,
+                                        .shortcut = flags.shortcut == "paper" ? ResNetShortcut::every_stage
+                                                                              : ResNetShortcut::where_needed});
+  model->seed(flags.seed);
+  return model;
+}
+
+Loader make_photo_loader(const PhotoFlags& flags, const PhotoSet& photos, bool training) {
+  const double strength = flags.colour_jitter;
+  PhotoOptions options{.size = flags.image_size,
+                       .augment = training && flags.augment == "standard",
+                       .jitter = {strength, strength, strength, strength / 4}};
+  if (flags.on_damaged == "skip")
+    options.on_damaged = [](const std::string& message) { note(message + "; it is left out"); };
+  return Loader(std::make_shared<PhotoSource>(photos, options),
+                {.batch = training ? flags.batch : evaluation_batch,
+                 .seed = flags.seed,
+                 .shuffle = training,
+                 .workers = static_cast<int>(flags.workers),
+                 .normalization = options.normalization});  // on record for --export-onnx; the source has its own
+}
+
+int train_photos(const PhotoFlags& flags, const PhotoProgram& program, const std::vector<std::string>& notes) {
+  if (flags.data.empty()) throw UsageError("--data is missing: a folder or an archive of photographs");
+  Record request = {{"program", program.name}};
+  request.add(flags.record());
+  Start start = start_run(flags, request);
+  if (start.complete) return 0;
+
+  const PhotoSplits data = open_photos(flags);
+  const auto model = make_photo_model(flags, static_cast<int64_t>(data.train.class_names().size()));
+  if (!start.checkpoint) load_weights(flags, flags.model, *model, program.new_classifier);
+  announce(flags, text("data: ", data.train.name(), ", ", data.train.size(), " training and ", data.test.size(),
+                       " test photographs of ", data.train.class_names().size(), " classes, as ", flags.image_size, "x",
+                       flags.image_size, " images"));
+  announce(flags, text("model: ", flags.model, ", ", model->parameter_count(), " parameters; ", flags.rule,
+                       " with preconditioner ", flags.preconditioner));
+  announce(flags, "device: " + describe_device());
+  for (const std::string& line : data.notes) note(line);
+  for (const std::string& line : notes) note(line);
+  if (start.replaces) note("replaces the run that is in " + flags.out);
+
+  const Loader train = make_photo_loader(flags, data.train, true), test = make_photo_loader(flags, data.test, false);
+  const auto config = [&] {
+    Record all = request;
+    all.add({{"data_name", data.train.name()},
+             {"train_images", data.train.size()},
+             {"test_images", data.test.size()},
+             {"train_md5", data.train.checksum()},
+             {"test_md5", data.test.checksum()},
+             {"parameters", model->parameter_count()}});
+    return all;
+  };
+  if (start.directory && program.prepare) program.prepare(*start.directory, data.train);
+  return run_training({.model = *model,
+                       .train = train,
+                       .test = test,
+                       .flags = flags,
+                       .start = start,
+                       .config = config,
+                       .top5 = program.top5});
+}
+
+}  // namespace gradus::apps

@@ -1,0 +1,45 @@
+// What programs that train on photographs share: their flags, data, model and training.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "apps/common/training_flags.h"
+#include "apps/common/training_run.h"
+#include "data/photo_source.h"
+
+namespace gradus::apps {
+
+struct PhotoFlags : TrainingFlags {
+  std::string data, augment = "standard", on_damaged = "stop";
+  int64_t image_size = 224, pack = 0;
+  double colour_jitter = 0, hold_out = 0;
+  std::string model = "resnet18", stem = "imagenet", shortcut = "torchvision";
+  bool precondition_classifier = false;
+
+  void add_to(CLI::App& app);
+  /// The rate and the decay of the usual ImageNet protocol, where the rule is stochastic gradient descent.
+  void resolve();
+  std::vector<std::string> without_effect(const CLI::App& app) const;
+  Record record() const;
+};
+
+struct PhotoProgram {
+  const char* name;
+  bool top5 = false;
+  /// Whether weights from a network for other classes may be loaded, all but the classifier.
+  bool new_classifier = false;
+  /// Called when the data is known and, where something is saved, the run's folder exists.
+  std::function<void(const RunDirectory& directory, const PhotoSet& train)> prepare = {};
+};
+
+/// Opens the data, builds the model and trains; the program's exit code.
+int train_photos(const PhotoFlags& flags, const PhotoProgram& program, const std::vector<std::string>& notes);
+
+/// A network for photographs.
+std::unique_ptr<Module> make_photo_model(const PhotoFlags& flags, int64_t classes);
+
+/// Photographs for the network, augmented as the flags say where they are for training.
+Loader make_photo_loader(const PhotoFlags& flags, const PhotoSet& photos, bool training);
+
+}  // namespace gradus::apps

@@ -1,0 +1,129 @@
+// Learns to tell pictures apart from a folder of examples, one subfolder for each class, and names the class of new
+// ones.
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "apps/common/command_line.h"
+#include "apps/common/photo_training.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/ops.h"
+#include "core/safetensors.h"
+
+using namespace gradus;
+using namespace gradus::apps;
+
+namespace {
+
+constexpr const char* program = "image_classifier";
+constexpr const char* examples = R"(Examples:
+  image_classifier --data pets --out pets-model
+      learns the classes pets/cat/, pets/dog/ and so on; a fifth of the pictures is kept back to test with
+  image_classifier --data pets --out pets-model --weights resnet18.safetensors --epochs 10 --lr 0.01
+      the same from a network that was trained on ImageNet, as torchvision saves it: better with few pictures
+  image_classifier --predict pets-model new/1.jpg new/2.png
+      names the class of each picture)";
+
+struct Flags : PhotoFlags {
+  std::string predict;
+  std::vector<std::string> pictures;
+  int64_t top = 3;
+
+  Flags() {
+    image_size = 128;
+    epochs = 30;
+    batch = 32;
+    hold_out = 0.2;
+    lr_drop = "20,27";
+    preconditioner = "fop";
+  }
+  void add_to(CLI::App& app) {
+    app.add_option("--predict", predict,
+                   "folder of a trained model: name the classes of PICTURES with it, and train nothing");
+    app.add_option("--top", top, "so many classes for each picture")->check(at_least(1));
+    app.add_option("PICTURES", pictures, "files, for --predict");
+    PhotoFlags::add_to(app);
+  }
+  void resolve() {
+    if (!lr && (rule == "momentum" || rule == "nesterov" || rule == "sgd")) lr = 0.02;
+    if (predict.empty()) {
+      if (!pictures.empty())
+        throw UsageError(pictures.front() +
+                         " is not a flag: a folder to train on is named with --data, and pictures to "
+                         "recognise need --predict MODEL");
+    } else if (pictures.empty()) {
+      throw UsageError("--predict " + predict + " needs pictures: image_classifier --predict MODEL PICTURE...");
+    }
+    PhotoFlags::resolve();
+  }
+};
+
+std::string classes_file(const std::string& folder) { return folder + "/classes.json"; }
+
+/// The options that decide the network's shape, from the run that trained it.
+std::vector<std::string> read_model(Flags& flags) {
+  try {
+    const auto config = nlohmann::json::parse(read_file(flags.predict + "/config.json"));
+    flags.model = config.at("model");
+    flags.stem = config.at("stem");
+    flags.shortcut = config.at("shortcut");
+    flags.image_size = config.at("image_size");
+    return nlohmann::json::parse(read_file(classes_file(flags.predict))).get<std::vector<std::string>>();
+  } catch (const nlohmann::json::exception&) {
+    fail(ErrorKind::io, "model", flags.predict,
+         " holds no model of image_classifier's, or it is damaged: train one with "
+         "image_classifier --data FOLDER --out ",
+         flags.predict);
+  }
+}
+
+int predict(Flags flags) {
+  const std::vector<std::string> classes = read_model(flags);
+  const auto model = make_photo_model(flags, static_cast<int64_t>(classes.size()));
+  model->load(safetensors::load(flags.predict + "/weights.safetensors").tensors);
+  model->eval();
+  const NoGrad no_grad;
+  const Loader loader = make_photo_loader(flags, photo_files(flags.pictures, classes), false);
+  size_t picture = 0;
+  for (const auto& [images, labels] : loader.epoch(0)) {
+    const Tensor probabilities = exp(log_softmax((*model)(Var(images)), 1)).value();
+    for (int64_t row = 0; row < labels.size(0); ++row, ++picture) {
+      const std::vector<float> p = select(probabilities, 0, row).to_vector<float>();
+      std::vector<size_t> order(p.size());
+      for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+      std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return p[a] > p[b]; });
+      order.resize(std::min(order.size(), static_cast<size_t>(flags.top)));
+      const std::string& file = flags.pictures[picture];
+      if (flags.json) {
+        nlohmann::ordered_json line = {
+            {"file", file}, {"class", classes[order[0]]}, {"classes", nlohmann::json::array()}};
+        for (size_t i : order) line["classes"].push_back({{"class", classes[i]}, {"probability", p[i]}});
+        print_line(line.dump());
+      } else {
+        std::string line = file + ":";
+        for (size_t i : order) line += text(i == order[0] ? " " : ", ", classes[i], " ", std::lround(100 * p[i]), " %");
+        print_line(line);
+      }
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Learns to tell pictures apart from a folder of examples, and names the class of new ones.", program);
+  app.footer(examples);
+  Flags flags;
+  flags.add_to(app);
+  return run(app, argc, argv, [&] {
+    flags.resolve();
+    if (!flags.predict.empty()) return predict(flags);
+    const auto keep_classes = [](const RunDirectory& directory, const PhotoSet& train) {
+      write_file_atomically(classes_file(directory.path()), nlohmann::json(train.class_names()).dump(1) + "\n");
+    };
+    return train_photos(flags, {.name = program, .new_classifier = true, .prepare = keep_classes},
+                        flags.without_effect(app));
+  });
+}

@@ -1,0 +1,113 @@
+// The program as people run it: a folder of pictures in, a trained model out, and the classes of new pictures.
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/safetensors.h"
+#include "layers/init.h"
+#include "models/resnet.h"
+#include "tests/apps/program.h"
+#include "tests/apps/tiny_images.h"
+
+namespace gradus {
+namespace {
+
+using Json = nlohmann::json;
+using Words = std::vector<std::string>;
+
+const char* const program = "apps/image_classifier";
+
+/// Ten pictures each of two classes that a network learns in seconds, without any split.
+class Pictures {
+ public:
+  Pictures() : cache_("GRADUS_CACHE", folder_ / "cache") {
+    for (int k = 0; k < 2; ++k)
+      for (int i = 0; i < 10; ++i)
+        folder_.write(text("data/", k == 0 ? "red" : "green", "/", i, ".ppm"),
+                      noisy_picture(20, 3, k, static_cast<uint64_t>(100 * k + i)));
+  }
+  std::string operator/(std::string_view name) const { return folder_ / name; }
+  const TemporaryFolder& folder() const { return folder_; }
+
+ private:
+  TemporaryFolder folder_;
+  ScopedVariable cache_;
+};
+
+Program::Result train(const Pictures& pictures, const Words& more) {
+  Words words = {"--data",       pictures / "data",
+                 "--image-size", "16",
+                 "--stem",       "cifar",
+                 "--batch",      "8",
+                 "--epochs",     "6",
+                 "--lr",         "0.01",
+                 "--threads",    "2"};
+  words.insert(words.end(), more.begin(), more.end());
+  const Program::Result result = run_program(program, words);
+  CAPTURE(result.err);
+  CHECK(result.exit_code == 0);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("a folder of pictures becomes a model, and the model names new pictures") {
+  const Pictures pictures;
+  const Program::Result trained = train(pictures, {"--out", pictures / "model"});
+  CHECK(contains(lines_of(trained.out).at(0), "16 training and 4 test photographs of 2 classes"));
+  CHECK(Json::parse(read_file(pictures / "model/classes.json")) == Json({"green", "red"}));
+
+  // As the trained classes are, but larger, and seen for the first time.
+  const std::string red = pictures.folder().write("new/1.ppm", noisy_picture(40, 3, 0, 900));
+  const std::string green = pictures.folder().write("new/2.ppm", noisy_picture(40, 3, 1, 901));
+  const Program::Result plain = run_program(program, {"--predict", pictures / "model", red, green});
+  CAPTURE(plain.err);
+  CHECK(plain.exit_code == 0);
+  const Words lines = lines_of(plain.out);
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].starts_with(red + ": red "));
+  CHECK(lines[1].starts_with(green + ": green "));
+
+  const Program::Result json = run_program(program, {"--predict", pictures / "model", "--json", "--top", "1", green});
+  const Json row = Json::parse(json.out);
+  CHECK(row.at("file") == green);
+  CHECK(row.at("class") == "green");
+  REQUIRE(row.at("classes").size() == 1);
+  CHECK(row.at("classes")[0].at("probability").get<double>() > 0.5);
+}
+
+TEST_CASE("weights of a network for other classes are taken over, all but the classifier") {
+  const Pictures pictures;
+  manual_seed(3);
+  const ResNet other = resnet18(7, {.stem = ResNetStem::cifar});
+  safetensors::save(pictures / "other.safetensors", other.state());
+  const Program::Result result =
+      train(pictures, {"--weights", pictures / "other.safetensors", "--epochs", "0", "--out", pictures / "model"});
+  CHECK(contains(result.err, "fc.weight in "));
+  CHECK(contains(result.err, "is for other classes: it is learned anew"));
+  const StateDict state = safetensors::load(pictures / "model/weights.safetensors").tensors;
+  CHECK(state.at("conv1.weight").to_vector<float>() == other.state().at("conv1.weight").to_vector<float>());
+  CHECK(state.at("fc.weight").shape() == Shape{2, 512});
+}
+
+TEST_CASE("what cannot be recognised is one line that says why") {
+  const Pictures pictures;
+  const auto error = [&](const Words& words, int exit_code) {
+    const Program::Result result = run_program(program, words);
+    CHECK(result.exit_code == exit_code);
+    CHECK(lines_of(result.err).size() == 1);
+    return result.err;
+  };
+  const std::string picture = pictures / "data/red/0.ppm";
+  CHECK(contains(error({picture}, 2), "need --predict MODEL"));
+  CHECK(contains(error({"--predict", pictures / "model"}, 2), "needs pictures"));
+  CHECK(contains(error({}, 2), "--data is missing"));
+  CHECK(contains(error({"--predict", pictures / "nowhere", picture}, 1), "nowhere/config.json"));
+  pictures.folder().write("foreign/config.json", "{}");
+  CHECK(contains(error({"--predict", pictures / "foreign", picture}, 1), "holds no model of image_classifier's"));
+  train(pictures, {"--epochs", "0", "--out", pictures / "model"});
+  const std::string broken = pictures.folder().write("broken.png", "no picture");
+  CHECK(contains(error({"--predict", pictures / "model", broken}, 1), "broken.png is not a"));
+}
+
+}  // namespace gradus
