@@ -38,8 +38,7 @@ Campaign::End Campaign::run(const Run& run, const std::string& progress, double 
           [&](int64_t step) {
             progress_.show(progress, done + part * static_cast<double>(step) / static_cast<double>(run.steps));
           }};
-  const auto outcome =
-      run.routine ? run.routine(supervision) : train(run, context_.data(run.images), supervision);
+  const auto outcome = run.routine ? run.routine(supervision) : train(run, context_.images(run.images), supervision);
   progress_.clear();
   if (!outcome) return apps::interrupted() ? End::interrupted : End::out_of_time;
   context_.ledger().add(key, context_.settings(run), *outcome);

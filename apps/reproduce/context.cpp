@@ -1,7 +1,6 @@
 #include "apps/reproduce/context.h"
 
 #include "apps/common/command_line.h"
-#include "apps/reproduce/data_sets.h"
 #include "core/error.h"
 
 namespace gradus::reproduce {
@@ -18,21 +17,13 @@ std::vector<uint64_t> Context::seeds(int64_t smoke, int64_t cpu, int64_t paper) 
   return seeds;
 }
 
-const DataSplits& Context::data(Images images) const {
+const ImageData& Context::images(Images images) const {
   auto& data = data_[static_cast<size_t>(images)];
   if (!data) {
-    data = images == Images::none ? DataSplits() : find_images(images, request_.data, scale() == Scale::smoke);
+    data = images == Images::none ? ImageData() : find_images(images, request_.data, scale() == Scale::smoke);
     for (const std::string& note : data->notes) apps::note(note);
-    if (images != Images::none)
-      data_records_[static_cast<size_t>(images)] = {
-          {"data", data->train.name()}, {"train_md5", data->train.checksum()}, {"test_md5", data->test.checksum()}};
   }
   return *data;
-}
-
-const apps::Record& Context::data_record(Images images) const {
-  data(images);
-  return data_records_[static_cast<size_t>(images)];
 }
 
 const Outcome* Context::find(const Run& run) const {

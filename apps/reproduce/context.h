@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "apps/reproduce/data_sets.h"
 #include "apps/reproduce/ledger.h"
 #include "apps/reproduce/run.h"
-#include "data/dataset.h"
 
 namespace gradus::reproduce {
 
@@ -47,9 +47,11 @@ class Context {
   std::vector<uint64_t> seeds(int64_t smoke, int64_t cpu, int64_t paper) const;
 
   /// Opened when first asked for. Throws where it cannot be had.
-  const DataSplits& data(Images images) const;
+  const ImageData& images(Images images) const;
+  /// Those that lie in memory.
+  const DataSplits& data(Images images) const { return this->images(images).splits; }
   /// Its name and checksums.
-  const apps::Record& data_record(Images images) const;
+  const apps::Record& data_record(Images images) const { return this->images(images).record; }
   apps::Record settings(const Run& run) const { return run.settings(data_record(run.images)); }
   std::string key(const Run& run) const { return key_of(settings(run)); }
   /// The result of a training; null where it is not finished. Valid as long as the context.
@@ -60,8 +62,7 @@ class Context {
  private:
   const Request& request_;
   const Ledger& ledger_;
-  mutable std::array<std::optional<DataSplits>, 3> data_;
-  mutable std::array<apps::Record, 3> data_records_;
+  mutable std::array<std::optional<ImageData>, 4> data_;
   mutable std::map<std::string, Outcome> found_;
 };
 

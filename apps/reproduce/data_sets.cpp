@@ -6,12 +6,14 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "data/cache.h"
 #include "data/cifar10.h"
 #include "data/file_source.h"
 #include "data/image_folder.h"
 #include "data/locate.h"
 #include "data/mnist.h"
+#include "data/photo_source.h"
 
 namespace gradus::reproduce {
 namespace {
@@ -32,6 +34,15 @@ bool is_cifar10_picture(const std::string& name) {
                      [&](const std::string& c) { return name.find("/" + c + "/") != std::string::npos; });
 }
 
+// train/n01440764/FILE or val/...: ImageNet's classes are numbers of WordNet.
+bool is_imagenet_picture(const std::string& name) {
+  if (!is_image_folder_name(name)) return false;
+  const size_t at = name.find("/n");
+  return at != name.npos && name.size() > at + 10 && name[at + 10] == '/' &&
+         std::all_of(name.begin() + static_cast<std::ptrdiff_t>(at) + 2,
+                     name.begin() + static_cast<std::ptrdiff_t>(at) + 10, [](char c) { return c >= '0' && c <= '9'; });
+}
+
 // Told by the names of its files alone, so that nothing large is read in vain. A data set of another kind may lie in
 // the same folder: it does not end the search. In an archive the first file that is known decides.
 bool holds(Images images, const std::string& path) {
@@ -39,7 +50,7 @@ bool holds(Images images, const std::string& path) {
   const FileSource source(path);
   source.visit([&](const std::string& name, const auto&) {
     const bool mnist = is_mnist_name(name), cifar10 = is_cifar10_name(name) || is_cifar10_picture(name);
-    found = images == Images::mnist ? mnist : cifar10;
+    found = images == Images::mnist ? mnist : images == Images::cifar10 ? cifar10 : is_imagenet_picture(name);
     return !found && !(source.is_archive() && (mnist || cifar10 || is_image_folder_name(name)));
   });
   return found;
@@ -90,9 +101,70 @@ DataSplits procedural(Images images) {
   return data;
 }
 
+constexpr int64_t evaluation_batch = 200;
+
+ImageData in_memory(const DataSplits& data) {
+  const auto subset = [](const Dataset& all, int64_t count) {
+    return count == all.size() ? all : all.class_balanced_subset(count);
+  };
+  const Normalization normalization = channel_statistics(data.train);
+  return {
+      .name = data.train.name(),
+      .record = {{"data", data.train.name()}, {"train_md5", data.train.checksum()}, {"test_md5", data.test.checksum()}},
+      .train_images = data.train.size(),
+      .test_images = data.test.size(),
+      .splits = data,
+      .notes = data.notes,
+      .loader = [=](const Run& run, bool training) {
+        const Dataset images = training ? subset(data.train, run.train_samples) : subset(data.test, run.test_samples);
+        return Loader(images, {.batch = training ? run.flags.batch : evaluation_batch,
+                               .seed = training ? run.flags.seed : 0,
+                               .shuffle = training,
+                               .workers = 1,
+                               .normalization = normalization});
+      }};
+}
+
+/// As many photographs of every class as make `count`, those of each class by name.
+PhotoSet evenly(const PhotoSet& photos, int64_t count) {
+  if (count >= photos.size()) return photos;
+  std::vector<int64_t> chosen;
+  for (int64_t most = 1; static_cast<int64_t>(chosen.size()) < count; ++most)
+    for (int64_t i = 0, last = -1, seen = 0; i < photos.size(); ++i) {
+      seen = photos.label(i) == last ? seen + 1 : 1;
+      last = photos.label(i);
+      if (seen == most && static_cast<int64_t>(chosen.size()) < count) chosen.push_back(i);
+    }
+  std::sort(chosen.begin(), chosen.end());
+  return photos.subset(chosen);
+}
+
+ImageData photographs(PhotoSplits data) {
+  if (data.test.size() == 0) {
+    data.notes.push_back(data.train.name() + " has no val or test folder: testing with the training photographs");
+    data.test = data.train;
+  }
+  return {
+      .name = data.train.name(),
+      .record = {{"data", data.train.name()}, {"train_md5", data.train.checksum()}, {"test_md5", data.test.checksum()}},
+      .train_images = data.train.size(),
+      .test_images = data.test.size(),
+      .splits = {},
+      .notes = data.notes,
+      .loader = [data](const Run& run, bool training) {
+        const PhotoSet photos = training ? evenly(data.train, run.train_samples) : evenly(data.test, run.test_samples);
+        const PhotoOptions options{.size = run.image_size, .augment = training};
+        return Loader(std::make_shared<PhotoSource>(photos, options),
+                      {.batch = training ? run.flags.batch : evaluation_batch,
+                       .seed = training ? run.flags.seed : 0,
+                       .shuffle = training,
+                       .workers = std::max(1, num_threads() / 2)});
+      }};
+}
+
 }  // namespace
 
-DataSplits find_images(Images images, const std::vector<std::string>& paths, bool substitute) {
+ImageData find_images(Images images, const std::vector<std::string>& paths, bool substitute) {
   std::string looked_in;
   std::vector<std::string> places = paths;
   for (const std::string& path : paths)
@@ -100,16 +172,18 @@ DataSplits find_images(Images images, const std::vector<std::string>& paths, boo
   if (const char* variable = std::getenv("GRADUS_DATA"); variable && fs::exists(variable)) places.push_back(variable);
   if (const std::string cache = cache_folder(); fs::is_directory(cache)) places.push_back(cache);
   for (const std::string& place : places) {
-    if (const auto path = locate(images, place)) return open_dataset(*path);
+    if (const auto path = locate(images, place))
+      return images == Images::imagenet ? photographs(read_photo_folder(*path)) : in_memory(open_dataset(*path));
     looked_in += (looked_in.empty() ? "" : ", ") + place;
   }
-  if (substitute) return procedural(images);
-  const bool mnist = images == Images::mnist;
-  fail(ErrorKind::io, "data", mnist ? "MNIST" : "CIFAR-10", " is not in ",
-       looked_in.empty() ? "$GRADUS_DATA or the cache folder" : looked_in, ": name its place with --data PATH (",
-       mnist ? "a folder with train-images-idx3-ubyte.gz and the other three files"
-             : "cifar-10-batches-bin or an archive of it; apps/run cifar10_train downloads it",
-       "), or take --scale smoke, which does without");
+  if (substitute) return in_memory(procedural(images));
+  const char* const name = images == Images::mnist ? "MNIST" : images == Images::cifar10 ? "CIFAR-10" : "ImageNet";
+  const char* const what =
+      images == Images::mnist     ? "a folder with train-images-idx3-ubyte.gz and the other three files"
+      : images == Images::cifar10 ? "cifar-10-batches-bin or an archive of it; apps/run cifar10_train downloads it"
+                                  : "a folder or an archive with train/n01440764/ and so on, and val/";
+  fail(ErrorKind::io, "data", name, " is not in ", looked_in.empty() ? "$GRADUS_DATA or the cache folder" : looked_in,
+       ": name its place with --data PATH (", what, "), or take --scale smoke, which does without");
 }
 
 }  // namespace gradus::reproduce

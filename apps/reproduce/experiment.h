@@ -28,6 +28,8 @@ std::span<const Experiment> experiments();
 void read_figure_1(const Context&, Report&);
 std::vector<Run> runs_table_cifar10(const Context&);
 void read_table_cifar10(const Context&, Report&);
+std::vector<Run> runs_table_imagenet(const Context&);
+void read_table_imagenet(const Context&, Report&);
 std::vector<Run> runs_figure_3a(const Context&);
 void read_figure_3a(const Context&, Report&);
 std::vector<Run> runs_figure_3b(const Context&);

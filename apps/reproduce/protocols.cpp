@@ -34,6 +34,22 @@ Run cifar_run(const CifarSize& size, const std::string& preconditioner, uint64_t
   return run;
 }
 
+std::string ImagenetSize::text() const {
+  return gradus::text(train, " training images of ", image_size, " pixels, ", epochs, " epochs of batches of ", batch);
+}
+
+Run imagenet_run(const ImagenetSize& size, const std::string& preconditioner, uint64_t seed) {
+  Run run = cifar_run({.train = size.train, .test = size.test, .epochs = size.epochs, .batch = size.batch},
+                      preconditioner, seed);
+  run.images = Images::imagenet;
+  run.image_size = size.image_size;
+  run.flags.lr = 0.1;
+  run.flags.lr_drop = size.drop_after;
+  run.flags.weight_decay = 1e-4;
+  run.flags.without_matrix = {"fc"};
+  return run;
+}
+
 std::string MnistSize::text() const { return gradus::text(steps, " steps"); }
 
 Run mnist_run(const MnistSize& size, const std::string& preconditioner, int64_t rank, uint64_t seed) {

@@ -47,8 +47,7 @@ Report::Report(const Context& context, const std::string& experiment, const std:
 
 std::string Report::title() const {
   std::string title = title_;
-  if (images_ != Images::none)
-    title += "; " + context_.data(images_).train.name() + ", " + name(context_.scale()) + " scale";
+  if (images_ != Images::none) title += "; " + context_.images(images_).name + ", " + name(context_.scale()) + " scale";
   return title + (protocol_.empty() ? "" : " (" + protocol_ + ")");
 }
 

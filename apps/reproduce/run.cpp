@@ -39,9 +39,10 @@ apps::Record Run::settings(const apps::Record& data) const {
   record.add(data);
   record.add("train_samples", train_samples);
   record.add("test_samples", test_samples);
-  std::string model = hidden.empty() ? "all_cnn" : "mlp";
+  std::string model = images == Images::imagenet ? "resnet18, four projections" : hidden.empty() ? "all_cnn" : "mlp";
   for (int64_t units : hidden) model += " " + std::to_string(units);
   record.add("model", model);
+  if (image_size > 0) record.add("image_size", image_size);
   record.add("dropout", dropout);
   const apps::Record of_flags = flags.record();
   for (const auto& [name, value] : of_flags.fields())

@@ -14,7 +14,7 @@
 
 namespace gradus::reproduce {
 
-enum class Images { none, mnist, cifar10 };
+enum class Images { none, mnist, cifar10, imagenet };
 
 struct Outcome;
 struct Supervision;
@@ -23,7 +23,8 @@ struct Run {
   std::string name;  ///< for people: "fop, seed 2"
   Images images = Images::none;
   apps::TrainingFlags flags = {};            ///< rule, preconditioner, batch, seed; epochs count for nothing, steps do
-  std::vector<int64_t> hidden = {};          ///< of a perceptron; empty for All-CNN-C
+  std::vector<int64_t> hidden = {};          ///< of a perceptron; empty for All-CNN-C, and for ImageNet's ResNet-18
+  int64_t image_size = 0;                    ///< side that photographs are resized to
   Activation activation = Activation::relu;  ///< of a perceptron
   double init_std = 0;  ///< of a perceptron: weights from a truncated normal distribution, biases 0; 0: the model's own
   bool dropout = true;  ///< All-CNN-C

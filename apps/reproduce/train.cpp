@@ -17,23 +17,19 @@
 namespace gradus::reproduce {
 namespace {
 
-constexpr int64_t evaluation_batch = 200;
 constexpr double seconds_between_checkpoints = 20;
-
-Dataset subset(const Dataset& dataset, int64_t count) {
-  return count == dataset.size() ? dataset : dataset.class_balanced_subset(count);
-}
 
 std::string layer_of(const std::string& parameter) { return parameter.substr(0, parameter.rfind('.')); }
 
 std::unique_ptr<Module> build_model(const Run& run, const DatasetInfo& images) {
   manual_seed(run.flags.seed);
-  auto model =
-      make_model(run.hidden.empty() ? "all_cnn" : "mlp", {.image = {images.channels, images.height, images.width},
-                                                          .classes = static_cast<int64_t>(images.class_names.size()),
-                                                          .dropout = run.dropout,
-                                                          .hidden = run.hidden,
-                                                          .activation = run.activation});
+  const char* name = run.images == Images::imagenet ? "resnet18" : run.hidden.empty() ? "all_cnn" : "mlp";
+  auto model = make_model(name, {.image = {images.channels, images.height, images.width},
+                                 .classes = static_cast<int64_t>(images.class_names.size()),
+                                 .dropout = run.dropout,
+                                 .hidden = run.hidden,
+                                 .activation = run.activation,
+                                 .shortcut = ResNetShortcut::every_stage});
   if (run.init_std > 0)
     for (const Parameter& parameter : model->parameters())
       if (optim::is_weight(parameter.info())) init::truncated_normal(parameter.value(), 0, run.init_std);
@@ -58,20 +54,17 @@ optim::Optimizer build_optimizer(const Run& run, const std::vector<Parameter>& p
 
 class Training {
  public:
-  Training(const Run& run, const DataSplits& data, const Supervision& supervision)
+  Training(const Run& run, const ImageData& data, const Supervision& supervision)
       : run_(run),
         supervision_(supervision),
-        model_(build_model(run, data.train.info())),
-        train_(subset(data.train, run.train_samples), {.batch = run.flags.batch,
-                                                       .seed = run.flags.seed,
-                                                       .workers = 1,
-                                                       .normalization = channel_statistics(data.train)}),
-        test_(subset(data.test, run.test_samples), {.batch = evaluation_batch,
-                                                    .shuffle = false,
-                                                    .workers = 1,
-                                                    .normalization = channel_statistics(data.train)}),
+        train_(data.loader(run, true)),
+        test_(data.loader(run, false)),
+        model_(build_model(run, train_.source().info())),
         optimizer_(build_optimizer(run, model_->parameters(), train_.batches())) {
-    if (run.curvature_samples > 0) probes_ = subset(data.test, run.curvature_samples);
+    if (run.curvature_samples > 0) {
+      probes_ = data.splits.test.class_balanced_subset(run.curvature_samples);
+      probe_normalization_ = channel_statistics(data.splits.train.class_balanced_subset(run.train_samples));
+    }
     outcome_.threads = num_threads();
     if (std::filesystem::exists(supervision.checkpoint)) load();
     seconds_before_ = outcome_.seconds;
@@ -124,10 +117,8 @@ class Training {
   void look_at_curvature() {
     if (!probes_) return;
     measure_time();
-    const Loader loader(*probes_, {.batch = probes_->size(),
-                                   .shuffle = false,
-                                   .workers = 1,
-                                   .normalization = channel_statistics(train_.dataset())});
+    const Loader loader(
+        *probes_, {.batch = probes_->size(), .shuffle = false, .workers = 1, .normalization = probe_normalization_});
     for (const auto& [images, labels] : loader.epoch(0))
       measure_curvature(*model_, images, labels, run_.flags.seed, static_cast<double>(state_.step), outcome_);
     seconds_before_ = outcome_.seconds;
@@ -207,9 +198,10 @@ class Training {
 
   const Run& run_;
   const Supervision& supervision_;
-  std::unique_ptr<Module> model_;
   Loader train_, test_;
   std::optional<Dataset> probes_;
+  Normalization probe_normalization_;
+  std::unique_ptr<Module> model_;
   optim::Optimizer optimizer_;
   apps::TrainingState state_;
   Outcome outcome_;
@@ -220,7 +212,7 @@ class Training {
 
 }  // namespace
 
-std::optional<Outcome> train(const Run& run, const DataSplits& data, const Supervision& supervision) {
+std::optional<Outcome> train(const Run& run, const ImageData& data, const Supervision& supervision) {
   return Training(run, data, supervision).run();
 }
 

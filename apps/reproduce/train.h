@@ -6,9 +6,9 @@
 #include <optional>
 #include <string>
 
+#include "apps/reproduce/data_sets.h"
 #include "apps/reproduce/outcome.h"
 #include "apps/reproduce/run.h"
-#include "data/dataset.h"
 
 namespace gradus::reproduce {
 
@@ -27,6 +27,6 @@ struct Supervision {
 /// gain, |P g| / |g| over all preconditioned weights, averaged over the second half of the measurements.
 /// Series: "accuracy" (step, train_loss, train_accuracy, test_loss, test_accuracy), "angle" and "gain" (step, one
 /// column per preconditioned layer), "P LAYER" (step, the matrix by rows).
-std::optional<Outcome> train(const Run& run, const DataSplits& data, const Supervision& supervision);
+std::optional<Outcome> train(const Run& run, const ImageData& data, const Supervision& supervision);
 
 }  // namespace gradus::reproduce

@@ -169,9 +169,9 @@ TEST_CASE("results of two folders merge by copying their ledgers, and several pr
 TEST_CASE("--list names the experiments") {
   const Program::Result result = run_program(program, {"--list"});
   CHECK(result.exit_code == 0);
-  CHECK(lines_of(result.out).size() == 10);
+  CHECK(lines_of(result.out).size() == 18);
   CHECK(result.out.starts_with("figure_1  "));
-  CHECK(result.out.find("needs ResNet-18") != std::string::npos);
+  CHECK(result.out.find("table_imagenet  Figure 2, bottom: ResNet-18") != std::string::npos);
 }
 
 TEST_CASE("reproduce refuses what it cannot do in one line") {
@@ -188,7 +188,28 @@ TEST_CASE("reproduce refuses what it cannot do in one line") {
   refuses({}, 2, "name an experiment, or --list them");
   refuses({"figure_1", "--scale", "huge"}, 2, "--scale");
   refuses({"figure_1", "--out", "/proc/results"}, 1, "/proc/results");
-  refuses({"table_imagenet", "--out", none.folder / "out"}, 1, "needs ResNet-18");
+  refuses({"table_imagenet", "--out", none.folder / "out"}, 1, "ImageNet is not in");
   refuses({"figure_a1", "--out", none.folder / "out"}, 1, "MNIST is not in");
   refuses({"figure_5", "--out", none.folder / "out", "--data", none.folder / "absent"}, 1, "does not exist");
+}
+
+TEST_CASE("table_imagenet trains on photographs where there are any, with the paper's counts of parameters") {
+  const std::string photos = shared_data("imagenet-sample.tar");
+  if (photos.empty()) return;
+  const NoData none;
+  const Program::Result result = run_program(
+      program, {"table_imagenet", "--scale", "smoke", "--data", photos, "--out", none.folder / "out", "--json"});
+  CAPTURE(result.err);
+  REQUIRE(result.exit_code == 0);
+  CHECK(result.err.find("has no val or test folder") != std::string::npos);
+  std::map<std::string, std::pair<std::string, std::string>> counts;
+  for (const std::string& line : lines_of(result.out)) {
+    const auto row = nlohmann::json::parse(line);
+    counts[row.at("method")] = {row.at("counted so"), row.at("stored")};
+  }
+  using Pair = std::pair<std::string, std::string>;
+  CHECK(counts.at("momentum") == Pair("0", "0"));
+  CHECK(counts.at("S-HD") == Pair("22", "22"));
+  CHECK(counts.at("FOP") == Pair("197", "3701"));
+  CHECK(counts.at("FOP-norm") == Pair("197", "3701"));
 }

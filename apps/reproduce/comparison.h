@@ -1,0 +1,32 @@
+// The table that both halves of Figure 2 have: accuracy, additional parameters and additional time of several methods,
+// beside the published values, and their curves.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "apps/reproduce/context.h"
+#include "apps/reproduce/report.h"
+
+namespace gradus::reproduce {
+
+struct Method {
+  const char* name;
+  const char* preconditioner;
+  double accuracy, deviation;  ///< published, %
+  const char* parameters;      ///< published
+  double time;                 ///< published, % more
+};
+
+struct Comparison {
+  std::span<const Method> methods;                         ///< momentum, S-HD, PP-HD, FOP-norm, FOP
+  std::function<std::vector<Run>(const Method&)> runs_of;  ///< finished ones, the same seeds for each method
+  double published_gap = 0;                                ///< FOP minus momentum, points
+  bool has_control = false;                                ///< a row of ours is meant to be there
+  std::vector<Run> control = {};  ///< momentum with FOP's step; empty where every FOP run diverged
+};
+
+void report_comparison(const Context& context, const Comparison& comparison, Report& report);
+
+}  // namespace gradus::reproduce
