@@ -86,7 +86,7 @@ bool library_conv_of(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spe
 }
 
 /// Sums of the operands as cuDNN would read them.
-void plain_conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
+void conv_by_sums(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
   ConvOperands rounded = o;
   if (pass != ConvPass::grad_weight && o.w.dtype() != o.x.dtype()) {
     rounded.w = Tensor::empty_like(o.w, o.x.dtype());
@@ -97,7 +97,7 @@ void plain_conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
 
 void conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
   if (o.x.dtype() == DType::float64 || o.x.numel() == 0 || o.w.numel() == 0 || o.y.numel() == 0)
-    return plain_conv(pass, o, spec);
+    return conv_by_sums(pass, o, spec);
   if (library_conv_of(pass, o, spec)) return;
   if (o.bias.defined() || o.relu) {  // no engine does all at once
     Tensor y = o.y;
@@ -105,7 +105,7 @@ void conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
   }
   warn(text("[", name(pass), "] cuDNN has no engine for x ", o.x.shape(), ", w ", o.w.shape(), " in ", o.x.dtype(),
             " that the settings allow; a plain and slow kernel takes its place"));
-  plain_conv(pass, o, spec);
+  conv_by_sums(pass, o, spec);
 }
 
 }  // namespace

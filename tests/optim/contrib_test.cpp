@@ -15,7 +15,7 @@ using namespace gradus::optim;
 namespace {
 
 double distance(const char* name, const AnyRule& rule, const Shape& shape = {3, 4}) {
-  return distance(golden_file("contrib.json").at(name), start(shape), [&](Builder& b) { b.rule(rule); });
+  return optim::distance(golden_file("contrib.json").at(name), start(shape), [&](Builder& b) { b.rule(rule); });
 }
 
 // Twelve steps of a few dozen roundings of numbers up to 2, amplified by the objective's curvature.
