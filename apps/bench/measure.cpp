@@ -1,5 +1,6 @@
 #include "apps/bench/measure.h"
 
+#include <sched.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -21,8 +22,28 @@ struct ProgramResult {
   double rate = 0, peak_rss_mb = 0;
 };
 
+/// While one lives, this thread and what it starts may run on every core: OMP_PROC_BIND keeps it on one, which a child
+/// would inherit for all of its threads.
+class EveryCore {
+ public:
+  EveryCore() {
+    sched_getaffinity(0, sizeof before_, &before_);
+    cpu_set_t all;
+    CPU_ZERO(&all);
+    for (int core = 0; core < CPU_SETSIZE; ++core) CPU_SET(core, &all);
+    sched_setaffinity(0, sizeof all, &all);
+  }
+  ~EveryCore() { sched_setaffinity(0, sizeof before_, &before_); }
+  EveryCore(const EveryCore&) = delete;
+  EveryCore& operator=(const EveryCore&) = delete;
+
+ private:
+  cpu_set_t before_;
+};
+
 /// Runs a command and reads the JSON object on its last line of output.
 ProgramResult run_program(const std::string& command, const std::string& rate_name) {
+  const EveryCore free_choice;
   std::FILE* pipe = popen(command.c_str(), "r");
   if (!pipe) fail(ErrorKind::io, "against", "cannot start '", command, "'");
   std::string output;
