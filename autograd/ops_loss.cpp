@@ -132,6 +132,9 @@ Var mse_loss(const Var& x, const Var& target, Reduction reduction) {
 }
 
 Var gaussian_nll_loss(const Var& mean, const Var& variance, const Var& target, Reduction reduction) {
+  if (widens(mean) || widens(variance) || widens(target))
+    return gaussian_nll_loss(cast(mean, DType::float32), cast(variance, DType::float32), cast(target, DType::float32),
+                             reduction);
   if (!(mean.shape() == variance.shape()) || !(mean.shape() == target.shape()))
     fail(ErrorKind::shape, "gaussian_nll_loss", "mean, variance and target must have the same shape, but are ",
          mean.shape(), ", ", variance.shape(), " and ", target.shape());
