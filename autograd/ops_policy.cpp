@@ -57,7 +57,9 @@ Value log_density(const Value& deviation, const Value& variance) {
 }  // namespace
 
 Var ppo_loss(const Var& logits, const Tensor& actions, const Tensor& old_log_pi, const Tensor& advantage, double clip) {
-  if (widens(logits)) return ppo_loss(cast(logits, DType::float32), actions, old_log_pi, advantage, clip);
+  if (widens(logits))
+    return ppo_loss(cast(logits, DType::float32), actions, cast(old_log_pi, DType::float32),
+                    cast(advantage, DType::float32), clip);
   check_labels("ppo_loss", logits, actions);
   check_samples("ppo_loss", logits.shape(), old_log_pi, advantage, clip);
   const Tensor index = unsqueeze(actions, 1);
@@ -76,8 +78,8 @@ Var ppo_loss(const Var& logits, const Tensor& actions, const Tensor& old_log_pi,
 Var gaussian_ppo_loss(const Var& mean, const Var& variance, const Tensor& actions, const Tensor& old_log_pi,
                       const Tensor& advantage, double clip) {
   if (widens(mean) || widens(variance))
-    return gaussian_ppo_loss(cast(mean, DType::float32), cast(variance, DType::float32), actions, old_log_pi, advantage,
-                             clip);
+    return gaussian_ppo_loss(cast(mean, DType::float32), cast(variance, DType::float32), cast(actions, DType::float32),
+                             cast(old_log_pi, DType::float32), cast(advantage, DType::float32), clip);
   if (mean.rank() != 2 || !(variance.shape() == mean.shape()) || !(actions.shape() == mean.shape()))
     fail(ErrorKind::shape, "gaussian_ppo_loss", "mean, variance and actions must all be [N, A], but are ", mean.shape(),
          ", ", variance.shape(), " and ", actions.shape(), ". A variance per dimension takes expand()");

@@ -33,8 +33,9 @@ RunDirectory::RunDirectory(std::string path) : path_(std::move(path)) {
 bool RunDirectory::used() const { return std::filesystem::exists(file("config.json")); }
 
 void RunDirectory::start(const Record& config) {
-  std::vector<std::string> old = {file("config.json"),  file("metrics.jsonl"),       file("metrics.csv"),
-                                  file("timing.jsonl"), file("weights.safetensors"), file("weights.ema.safetensors")};
+  // config.json is replaced, never missing: a run that is killed right here can be resumed too.
+  std::vector<std::string> old = {file("metrics.jsonl"), file("metrics.csv"), file("timing.jsonl"),
+                                  file("weights.safetensors"), file("weights.ema.safetensors")};
   for (int64_t step : checkpoints_in(path_)) old.push_back(checkpoint_path(path_, step));
   for (const std::string& name : old) {
     std::error_code error;

@@ -127,7 +127,7 @@ TEST_CASE("every flag is in the configuration, but for those that a run is not m
   train(tiny_run(images, images / "run", {"--epochs", "0"}));
   const Json config = Json::parse(read_file(images / "run/config.json"));
   const std::string help = run_program(program, {"--help"}).out;
-  const std::regex flag("\n  (?:-h,)?--([a-z-]+)");
+  const std::regex flag("\n  (?:-h,)?--([a-z0-9-]+)");
   std::string missing;
   for (auto it = std::sregex_iterator(help.begin(), help.end(), flag); it != std::sregex_iterator(); ++it) {
     std::string name = (*it)[1];
