@@ -36,6 +36,10 @@ bool can_run() {
   return false;
 }
 
+/// Relative error of what cuDNN rounds to bfloat16 beside bfloat16 activations, since it takes no other dtype there: a
+/// convolution's bias, and the gradient of its weight.
+double parameter_rounding() { return std::string_view(device::name()) == "cuda" ? step / 4 : 0; }
+
 }  // namespace
 
 TEST_CASE("casts to and from bfloat16 are exact for every value, round ties to even and keep NaN") {
@@ -158,7 +162,9 @@ TEST_CASE("convolutions of bfloat16 round a float32 weight, and sum its gradient
         Tensor y = empty_in(memory, y_shape, narrow), expected = Tensor::empty(y_shape, narrow);
         kernels::conv2d_forward(in(memory, x), weight, bias, true, c.spec, y);
         ref::conv2d_forward(x, rounded, bias, true, c.spec, expected);
-        check_near(y, expected, terms, static_cast<double>(terms + 1));
+        // The bias lies below 1: its rounding counts like that of a sum of some size.
+        const double as_sum = parameter_rounding() / float_epsilon / static_cast<double>(terms + 2);
+        check_near(y, expected, terms, static_cast<double>(terms + 1) + as_sum);
         Tensor gx = empty_in(memory, c.x, narrow), gx_expected = Tensor::empty(c.x, narrow);
         kernels::conv2d_grad_input(in(memory, gy), in(memory, weight), c.spec, gx);
         ref::conv2d_grad_input(gy, rounded, c.spec, gx_expected);
@@ -168,8 +174,10 @@ TEST_CASE("convolutions of bfloat16 round a float32 weight, and sum its gradient
       Tensor gw = empty_in(memory, c.w), expected = Tensor::empty(c.w);
       kernels::conv2d_grad_weight(in(memory, gy), in(memory, x), c.spec, gw);
       ref::conv2d_grad_weight(gy, x, c.spec, expected);
-      check_within(gw, expected, [&](size_t) {
-        return static_cast<double>(outputs + 2) * float_epsilon * static_cast<double>(outputs);
+      const std::vector<double> exact = elements(expected);
+      check_within(gw, expected, [&](size_t i) {
+        return static_cast<double>(outputs + 2) * float_epsilon * static_cast<double>(outputs) +
+               parameter_rounding() * std::abs(exact[i]);
       });
     }
   }
