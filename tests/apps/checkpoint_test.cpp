@@ -37,7 +37,8 @@ TEST_CASE("a training that is restored in the middle of an epoch goes on as if n
   CHECK(other.weights() == whole.weights());
   const StateDict slots = other.optimizer.state();
   for (const auto& [name, tensor] : whole.optimizer.state()) {
-    CAPTURE(name);
+    const std::string slot = name;
+    CAPTURE(slot);
     save_checkpoint(folder.path(), 8, {{{"one", tensor}}, {}});
     save_checkpoint(folder.path(), 9, {{{"one", slots.at(name)}}, {}});
     CHECK(read_file(checkpoint_path(folder.path(), 8)) == read_file(checkpoint_path(folder.path(), 9)));

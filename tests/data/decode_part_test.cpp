@@ -45,7 +45,8 @@ bool scaled_decoding() {
 
 TEST_CASE("every kind of JPEG is decoded to RGB as Pillow does: grey, CMYK, progressive, each subsampling") {
   for (const auto& [name, expected] : golden::photos().at("jpeg").items()) {
-    INFO(name);
+    const std::string kind = name;
+    INFO(kind);
     const int64_t height = expected.at("height"), width = expected.at("width");
     const PicturePart part = decode(golden::from_base64(expected.at("file")), box_of(0, 0, height, width));
     CHECK(part.image.channels == 3);
@@ -65,7 +66,8 @@ TEST_CASE("a part of a JPEG is what the whole shows there, to the byte") {
     for (int64_t top : {0, 1, 7, 16, 30})
       for (int64_t left : {0, 1, 15, 16, 17, 33, 50}) {
         const int64_t h = std::min<int64_t>(11, height - top), w = std::min<int64_t>(9, width - left);
-        INFO(name, " at ", top, ", ", left);
+        const std::string kind = name;
+        INFO(kind, " at ", top, ", ", left);
         const PicturePart part = decode(file, box_of(top, left, h, w));
         CHECK(part.region.height == h);
         CHECK(part.region.width == w);
@@ -83,7 +85,8 @@ TEST_CASE("a JPEG that is shown small is decoded small, and looks the same") {
   const auto& expected = golden::photos().at("jpeg").at("4:4:4");
   const std::vector<uint8_t> file = golden::from_base64(expected.at("file"));
   for (const auto& [side, shrink] : {std::pair{43, 1}, {22, 1}, {21, 2}, {10, 4}, {5, 8}}) {
-    INFO(side);
+    const int shown = side;
+    INFO(shown);
     const PicturePart part = decode(file, box_of(0, 0, 43, 57), side);
     CHECK(part.image.height == (43 + shrink - 1) / shrink);
     std::vector<float> small(static_cast<size_t>(side * side * 3)), full = small;

@@ -48,7 +48,8 @@ std::vector<Values> all_batches(const Loader& loader, int64_t epoch = 0) {
 
 TEST_CASE("in evaluation the middle is shown as torchvision's Resize, CenterCrop and Normalize do") {
   for (const auto& [name, expected] : golden::photos().at("evaluation").items()) {
-    INFO(name);
+    const std::string file = name;
+    INFO(file);
     const TemporaryFolder folder;
     const size_t x = name.find('x');
     const Image image = golden::picture("evaluation", std::stoll(name.substr(0, x)), std::stoll(name.substr(x + 1)));
@@ -170,7 +171,8 @@ TEST_CASE("a damaged photograph stops the loader, or is left out and reported on
 TEST_CASE("single changes of colour agree with torchvision's in float64") {
   const Image image = golden::picture("colours", 6, 7);
   const auto check = [&](const char* name, void (*change)(float*, int64_t, float), float amount) {
-    INFO(name);
+    const std::string file = name;
+    INFO(file);
     std::vector<float> values(image.pixels.begin(), image.pixels.end());
     change(values.data(), 6 * 7, amount);
     // torchvision's weights of grey are rounded to four digits: 0.2989 for 0.299, so 0.0001 * 255 * 0.7 at most.

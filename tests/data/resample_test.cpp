@@ -24,7 +24,8 @@ PicturePart whole(const Image& image) {
 
 TEST_CASE("resizing agrees with Pillow's antialiased bilinear, whose results are rounded twice") {
   for (const auto& [name, expected] : golden::photos().at("resized").items()) {
-    INFO(name);
+    const std::string picture = name;
+    INFO(picture);
     const auto s = expected.at("shape").get<std::vector<int64_t>>();
     const Image image = golden::picture(name, s[0], s[1]);
     const Crop crop{.box = {static_cast<double>(s[2]), static_cast<double>(s[3]), static_cast<double>(s[4]),

@@ -38,8 +38,8 @@ inline std::vector<double> loss_curve(const CurveOptions& options, DType dtype) 
       optimizer.step();
       if (static_cast<int64_t>(losses.size()) == options.steps) break;
     }
-  for (const auto& [name, tensor] : model->state())  // master weights and running statistics
-    CHECK_MESSAGE(tensor.dtype() != DType::bfloat16, name);
+  for (const auto& entry : model->state())  // master weights and running statistics
+    CHECK_MESSAGE(entry.second.dtype() != DType::bfloat16, entry.first);
   return losses;
 }
 

@@ -50,7 +50,8 @@ class Exported {
     const nlohmann::json differences = read_back(python, "onnx " + folder_.path().string());
     CHECK(differences.size() == count_);
     for (const auto& [name, difference] : differences.items()) {
-      CAPTURE(name);
+      const std::string model = name;
+      CAPTURE(model);
       CHECK(difference.get<double>() <= tolerance);
     }
   }
@@ -222,7 +223,8 @@ TEST_CASE("a file has the model's names, a free batch, and the metadata that it 
   CHECK(info.at("metadata").at("std") == "0.5");
   for (const auto& [name, tensor] : net.state()) {
     if (name == "1.num_batches_tracked") continue;
-    CAPTURE(name);
+    const std::string initializer = name;
+    CAPTURE(initializer);
     CHECK(info.at("initializers").contains(name));
   }
   CHECK(info.at("initializers").size() == 8);
