@@ -37,7 +37,7 @@ int main() {
     });
     if (step % 100 == 99) std::printf("step %d: loss %.3f\n", step + 1, loss);
   }
-  const Tensor& weight = net.parameters()[0].value();
+  const Tensor weight = net.parameters()[0].value();
   const Tensor zeros = sum(cast(equal(weight, 0), DType::float32));
   std::printf("%.0f of %d weights of the first layer are exactly 0\n", zeros.item(), int(weight.numel()));
 }

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "core/accelerator.h"
 #include "core/ops.h"
 #include "core/random.h"
 #include "optim/optimizer.h"
@@ -192,8 +193,9 @@ TEST_CASE("in float32 it has the same bits where sums are formed in the same ord
         c.preconditioner.name() == "none" ? c.preconditioner : UnfusedPreconditioner{c.preconditioner};
     const double apart = distance(fused, trained(DType::float32, UnfusedRule{rule}, plain, decay));
     // Otherwise sums over up to 180 rows differ by some 200 roundings, relative to sums of absolute values that are a
-    // few times larger; inner rules pass that on as it is, and steps are below 0.1 in all.
-    CHECK(apart <= (c.same_bits ? 0 : 2e-5));
+    // few times larger; inner rules pass that on as it is, and steps are below 0.1 in all. The GPU computes a fused step
+    // in float64 and rounds what it stores, so its bits are its own.
+    CHECK(apart <= (c.same_bits && device_name() == "cpu" ? 0 : 2e-5));
   });
 }
 
