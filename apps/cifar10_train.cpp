@@ -43,8 +43,8 @@ struct Flags : TrainingFlags {
   void add_to(CLI::App& app) {
     app.add_flag("--quick", quick,
                  "a short run that shows the training at work, on CIFAR-10 where it is at hand and synthetic images\n"
-                 "elsewhere, without dropout: 4000 training and 1000 test images, 5 epochs, batch 32, learning rate\n"
-                 "0.02 (momentum rules), dropped after epoch 4; flags that are given still count");
+                 "elsewhere, without dropout: 6000 training and 1000 test images, 5 epochs, batch 32, learning rate\n"
+                 "0.01 (momentum rules), dropped after epoch 4; flags that are given still count");
     app.add_option("--data", data,
                    "auto: CIFAR-10 from $GRADUS_DATA, the cache folder or the network; synthetic; or a folder or\n"
                    "archive of CIFAR-10's binary files or of pictures in train/CLASS/ and test/CLASS/")
@@ -69,12 +69,12 @@ struct Flags : TrainingFlags {
       const auto unless_given = [&](const char* flag, auto& value, auto short_value) {
         if (app.count(flag) == 0) value = short_value;
       };
-      unless_given("--train-samples", train_samples, 4000);
+      unless_given("--train-samples", train_samples, 6000);
       unless_given("--test-samples", test_samples, 1000);
       unless_given("--epochs", epochs, 5);
       unless_given("--batch", batch, 32);
       unless_given("--lr-drop", lr_drop, "4");
-      if (rule == "momentum" || rule == "nesterov") unless_given("--lr", lr, 0.02);
+      if (rule == "momentum" || rule == "nesterov") unless_given("--lr", lr, 0.01);
       no_dropout = true;
     }
     TrainingFlags::resolve();
