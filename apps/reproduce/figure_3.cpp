@@ -27,7 +27,7 @@ Cell make_cell(const Context& context, const CifarSize& size, const char* rule, 
     for (const char* preconditioner : {"none", "fop"}) {
       Run run = cifar_run(size, preconditioner, seed);
       run.flags.rule = rule;
-      run.flags.lr = lr;
+      run.flags.lr = std::string(rule) == "momentum" ? size.rate(lr) : lr;
       run.flags.momentum = momentum;
       run.flags.hyper_lr = 5e-4;
       run.name = std::string(rule) + (std::string(rule) == "momentum" ? " " + apps::exact(momentum) : "") + ", lr " +

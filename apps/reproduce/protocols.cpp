@@ -9,7 +9,12 @@ namespace gradus::reproduce {
 
 std::string CifarSize::text() const {
   return gradus::text(train, " training images, ", epochs, " epochs of batches of ", batch,
+                      batch == paper_batch ? "" : " with momentum's learning rate in proportion",
                       dropout ? "" : ", no dropout");
+}
+
+double CifarSize::rate(double paper_rate) const {
+  return paper_rate * (static_cast<double>(batch) / static_cast<double>(paper_batch));
 }
 
 Run cifar_run(const CifarSize& size, const std::string& preconditioner, uint64_t seed) {
@@ -25,7 +30,7 @@ Run cifar_run(const CifarSize& size, const std::string& preconditioner, uint64_t
   run.matrices_every = std::max<int64_t>(1, run.steps / 20);
   run.angles_every = run.matrices_every;
   run.flags.preconditioner = preconditioner;
-  run.flags.lr = 0.05;
+  run.flags.lr = size.rate(0.05);
   run.flags.weight_decay = 1e-3;
   run.flags.decay_mode = "coupled";
   run.flags.batch = size.batch;
@@ -35,7 +40,8 @@ Run cifar_run(const CifarSize& size, const std::string& preconditioner, uint64_t
 }
 
 std::string ImagenetSize::text() const {
-  return gradus::text(train, " training images of ", image_size, " pixels, ", epochs, " epochs of batches of ", batch);
+  return gradus::text(train, " training images of ", image_size, " pixels, ", epochs, " epochs of batches of ", batch,
+                      batch == paper_batch ? "" : " with the learning rate in proportion");
 }
 
 Run imagenet_run(const ImagenetSize& size, const std::string& preconditioner, uint64_t seed) {
@@ -43,7 +49,7 @@ Run imagenet_run(const ImagenetSize& size, const std::string& preconditioner, ui
                       preconditioner, seed);
   run.images = Images::imagenet;
   run.image_size = size.image_size;
-  run.flags.lr = 0.1;
+  run.flags.lr = 0.1 * (static_cast<double>(size.batch) / static_cast<double>(ImagenetSize::paper_batch));
   run.flags.lr_drop = size.drop_after;
   run.flags.weight_decay = 1e-4;
   run.flags.without_matrix = {"fc"};

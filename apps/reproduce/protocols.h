@@ -10,12 +10,14 @@ namespace gradus::reproduce {
 
 /// Section 4.1: All-CNN-C on CIFAR-10, momentum 0.9, learning rate 0.05 divided by 10 after epoch 80 of 150, batch 128;
 /// hypergradients by Adam with 1e-4. Where the paper is silent: dropout as the network's authors, weight decay 0.001 of
-/// weights, coupled, no augmentation.
+/// weights, coupled, no augmentation. Smaller batches take the paper's learning rates in proportion.
 struct CifarSize {
-  int64_t train = 50000, test = 10000, epochs = 150, batch = 128;
+  static constexpr int64_t paper_batch = 128;
+  int64_t train = 50000, test = 10000, epochs = 150, batch = paper_batch;
   int64_t drop_after = 80;  ///< epochs
   bool dropout = true;      ///< in a short training it would only keep the network at chance
   std::string text() const;
+  double rate(double paper_rate) const;
 };
 /// `preconditioner` as cifar10_train takes it.
 Run cifar_run(const CifarSize& size, const std::string& preconditioner, uint64_t seed);
@@ -23,10 +25,11 @@ Run cifar_run(const CifarSize& size, const std::string& preconditioner, uint64_t
 /// Section 4.2: ResNet-18 on ImageNet with a projection in every stage, momentum 0.9, learning rate 0.1 divided by 10
 /// after epochs 25 and 50 of 60, batch 256. FOP leaves out the classifier, which S-HD and PP-HD have (by the paper's
 /// counts). Where the paper is silent: 224 pixels, random resized crops and flips, weight decay 0.0001 of weights,
-/// coupled.
+/// coupled. Smaller batches take the learning rate in proportion.
 struct ImagenetSize {
+  static constexpr int64_t paper_batch = 256;
   int64_t train = 0, test = 0;  ///< images; 0: all
-  int64_t epochs = 60, batch = 256, image_size = 224;
+  int64_t epochs = 60, batch = paper_batch, image_size = 224;
   std::string drop_after = "25,50";  ///< epochs
   std::string text() const;
 };

@@ -1,4 +1,5 @@
 // Runs experiments of the FOP paper (Moskovitz et al. 2019) and shows the published values beside the measured ones.
+#include <algorithm>
 #include <filesystem>
 #include <map>
 
@@ -28,8 +29,9 @@ constexpr const char* examples = R"(Examples:
       spectra, angles, norms and heat maps of what a training of cifar10_train --out runs/fop has learned)";
 
 std::string line_of(const Experiment& experiment) {
+  constexpr size_t column = 18;  // the longest name and two blanks
   std::string line = experiment.name;
-  line.resize(16, ' ');
+  line.resize(std::max(line.size() + 1, column), ' ');
   return line + experiment.title + (experiment.missing ? std::string(" (") + experiment.missing + ")" : "");
 }
 
