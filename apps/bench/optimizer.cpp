@@ -1,9 +1,13 @@
 // The optimizer's part of a training step: every rule with every preconditioner, each step from fresh gradients and
 // from memory as a backward pass leaves it, beside plain momentum in the same minute.
 #include <cmath>
+#include <functional>
 #include <iomanip>
 #include <memory>
 #include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "apps/bench/benchmarks.h"
 #include "apps/bench/measure.h"
@@ -19,6 +23,7 @@ namespace {
 struct Flags : MeasureFlags {
   std::string model = "all_cnn";
   int64_t batch = 128;
+  std::vector<std::string> rules = {"momentum", "sgd", "nesterov", "adam", "adamw", "rmsprop", "adagrad"};
 };
 
 /// Rows between two measurements of plain momentum.
@@ -30,12 +35,20 @@ struct Row {
   std::vector<double> times, extra;  ///< seconds, and beyond the last step with plain momentum
 };
 
+/// Seconds of both parts of a step after another one of the same optimizer, as in a training.
+std::pair<double, double> second_step(const std::function<void()>& gradients, const std::function<void()>& update) {
+  gradients();
+  update();
+  const double first = seconds_of(gradients);
+  return {first, seconds_of(update)};
+}
+
 void run(const Flags& flags) {
   if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
   TrainingSubject training({.model = flags.model, .batch = flags.batch});
   const std::vector<Parameter> parameters = training.model().parameters();
   std::vector<Row> rows;
-  for (const char* rule : {"momentum", "sgd", "nesterov", "adam", "adamw", "rmsprop", "adagrad"})
+  for (const std::string& rule : flags.rules)
     for (const char* preconditioner : {"none", "s-hd", "fop", "fop-norm", "pp-hd"})
       rows.push_back({rule, preconditioner, make_optimizer(parameters, rule, preconditioner), {}, {}});
 
@@ -46,12 +59,11 @@ void run(const Flags& flags) {
     for (size_t i = 0; i < rows.size(); ++i) {
       Row& row = rows[i];
       if (i % momentum_every == 0) {
-        whole.push_back(seconds_of([&] { training.gradients(); }));
-        plain.push_back(seconds_of([&] { training.update(); }));
-        whole.back() += plain.back();
+        const auto [gradients, update] = second_step([&] { training.gradients(); }, [&] { training.update(); });
+        plain.push_back(update);
+        whole.push_back(gradients + update);
       }
-      training.gradients();
-      row.times.push_back(seconds_of([&] { row.optimizer.step(); }));
+      row.times.push_back(second_step([&] { training.gradients(); }, [&] { row.optimizer.step(); }).second);
       row.extra.push_back(row.times.back() - plain.back());
       progress.show("round " + std::to_string(round) + " of " + std::to_string(flags.rounds),
                     static_cast<double>(static_cast<size_t>(round) * rows.size() + i) /
@@ -105,6 +117,7 @@ std::function<void()> add_optimizer(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("--model", flags->model, "model by name");
   app.add_option("--batch", flags->batch, "images per step of the whole training step")->check(at_least(1));
+  app.add_option("--rules", flags->rules, "update rules, by name")->delimiter(',')->check(CLI::IsMember(flags->rules));
   flags->add_to(app);
   return [flags] { run(*flags); };
 }

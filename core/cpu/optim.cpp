@@ -43,7 +43,7 @@ void adam(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v, Tensor& d
 // the separate operations, so that the bits are the same too.
 namespace {
 
-constexpr int64_t tile_elements = 1024, stretch_elements = 16 * tile_elements;
+constexpr int64_t tile_elements = 576, stretch_elements = 28 * tile_elements;  // whole cache lines of rows of nine too
 constexpr int64_t longest_row = 64, most_tile_rows = cpu::vector::small_matmul_depth;
 
 /// Whole rows of one parameter.
@@ -65,6 +65,7 @@ class RuleLoop {
   RuleLoop(const RuleUpdate& rule, const Tensor* value)
       : rule_(rule),
         adam_(factors_of(rule.adam)),
+        factors_{narrow(-rule.lr), narrow(1 - rule.lr * rule.decay)},
         first_(floats(rule.first)),
         second_(floats(rule.second)),
         curvature_(floats(rule.curvature)),
@@ -72,6 +73,11 @@ class RuleLoop {
 
   /// The step of elements [at, at + n) along u, with room for n more.
   void step(const float* u, int64_t at, int64_t n, float* room) const {
+    const auto& table = cpu::vector::kernels();
+    if (rule_.kind == RuleUpdate::Kind::momentum && narrow(rule_.momentum) != 0 && factors_.keep != 0)
+      return table.momentum_step(narrow(rule_.momentum), factors_, u, first_ + at, value_ + at, n);
+    if (rule_.kind == RuleUpdate::Kind::adam && factors_.keep != 0)
+      return table.adam_step(adam_, factors_, u, first_ + at, second_ + at, value_ + at, n);
     const float* direction = u;
     switch (rule_.kind) {
       case RuleUpdate::Kind::plain: break;
@@ -98,9 +104,24 @@ class RuleLoop {
     axpby(-rule_.lr, direction, 1 - rule_.lr * rule_.decay, value_ + at, n);
   }
 
+  /// The same along factor a b, which overwrites `room` and `more`.
+  void step_of_product(double factor, const float* a, const float* b, int64_t at, int64_t n, float* room,
+                       float* more) const {
+    const auto& table = cpu::vector::kernels();
+    if (rule_.kind == RuleUpdate::Kind::adam && factors_.keep != 0)
+      return table.adam_step_of_product(adam_, factors_, narrow(factor), a, b, first_ + at, second_ + at, value_ + at,
+                                        n);
+    const float scale = narrow(factor);
+    const auto& multiply = table.binary[static_cast<int>(BinaryOp::mul)];
+    multiply[static_cast<int>(cpu::vector::Form::both)](a, b, room, n, 0);
+    multiply[static_cast<int>(cpu::vector::Form::left)](room, &scale, room, n, 0);
+    step(room, at, n, more);
+  }
+
  private:
   const RuleUpdate& rule_;
   cpu::vector::AdamFactors adam_;
+  cpu::vector::StepFactors factors_;
   float *first_, *second_, *curvature_, *value_;
 };
 
@@ -162,12 +183,7 @@ class StretchUpdate {
       u = u_;
     }
     rule_.step(u, at, count, room_);
-    if (diagonal_ && previous_) {
-      const float factor = narrow(p_.hyper_factor);
-      multiply(Form::both, x, previous_ + at, u_, count);
-      multiply(Form::left, u_, &factor, u_, count);
-      hyper_.step(u_, at, count, room_);
-    }
+    if (diagonal_ && previous_) hyper_.step_of_product(p_.hyper_factor, x, previous_ + at, at, count, u_, room_);
   }
 
   const float* transformed(int64_t at, int64_t count) {
@@ -191,10 +207,8 @@ class StretchUpdate {
   void mix_rows(const float* x, int64_t at, int64_t count) {
     const float* before = totals_ ? previous_ + at : nullptr;
     if (n_ == 1) {
-      multiply(Form::left, x, matrix_, u_, count);
-      if (!before) return;
-      multiply(Form::both, x, before, room_, count);
-      totals_[0] += table_.reduce_row[static_cast<int>(ReduceOp::sum)](room_, count);
+      if (!before) return multiply(Form::left, x, matrix_, u_, count);
+      totals_[0] += table_.mix_ones(x, before, matrix_[0], u_, count);
     } else if (n_ == cpu::vector::nine) {
       table_.mix_nines(x, before, transposed_, count / n_, u_, totals_);
     } else {

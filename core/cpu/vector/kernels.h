@@ -45,6 +45,11 @@ struct AdamFactors {
   float beta1, rest1, beta2, rest2, scale1, scale2, eps;
 };
 
+/// w = along direction + keep w; keep is not 0.
+struct StepFactors {
+  float along, keep;
+};
+
 /// Rows of a 3x3 kernel's positions: see mix_nines.
 inline constexpr int64_t nine = 9;
 /// Elements beyond the rows that mix_nines may write.
@@ -71,8 +76,17 @@ struct Kernels {
   void (*small_matmul)(int64_t m, int64_t n, int64_t k, float alpha, const StridedMatrix& a, const StridedMatrix& b,
                        float beta, float* c, int64_t c_row_stride);
 
-  /// m = beta1 m + rest1 g, v = beta2 v + rest2 g^2, and the direction. No two arrays overlap.
+  // Optimizers. No two arrays overlap.
+
+  /// m = beta1 m + rest1 g, v = beta2 v + rest2 g^2, and the direction.
   void (*adam)(const AdamFactors& factors, const float* g, float* m, float* v, float* direction, int64_t n);
+  /// The same and the step along it, and the same for g = factor a b; as axpby takes it.
+  void (*adam_step)(const AdamFactors& factors, const StepFactors& step, const float* g, float* m, float* v, float* w,
+                    int64_t n);
+  void (*adam_step_of_product)(const AdamFactors& factors, const StepFactors& step, float factor, const float* a,
+                               const float* b, float* m, float* v, float* w, int64_t n);
+  /// v = momentum v + g and the step along it; momentum is not 0.
+  void (*momentum_step)(float momentum, const StepFactors& step, const float* g, float* v, float* w, int64_t n);
 
   /// The same with v = beta2 v + rest2 h^2, or |h| where [magnitudes]; the direction divides by sqrt(v) scale2 + eps
   /// where [root], by v scale2^2 + eps otherwise.
@@ -83,6 +97,8 @@ struct Kernels {
   /// u has nines_room elements more and is no input.
   void (*mix_nines)(const float* x, const float* previous, const float* transposed_p, int64_t rows, float* u,
                     double* totals);
+  /// For rows of one: u = p x, and the sum of x previous.
+  double (*mix_ones)(const float* x, const float* previous, float p, float* u, int64_t n);
 
   // Reductions, by ReduceOp.
   double (*reduce_row[3])(const float* x, int64_t n);
