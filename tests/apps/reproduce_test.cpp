@@ -169,7 +169,7 @@ TEST_CASE("results of two folders merge by copying their ledgers, and several pr
 TEST_CASE("--list names the experiments") {
   const Program::Result result = run_program(program, {"--list"});
   CHECK(result.exit_code == 0);
-  CHECK(lines_of(result.out).size() == 18);
+  CHECK(lines_of(result.out).size() == 19);
   CHECK(result.out.starts_with("figure_1  "));
   CHECK(result.out.find("table_imagenet  Figure 2, bottom: ResNet-18") != std::string::npos);
 }
