@@ -57,7 +57,9 @@ std::vector<Run> runs_hesscale_training(const Context&);
 void read_hesscale_training(const Context&, Report&);
 void read_theorem_1(const Context&, Report&);
 void read_theorem_2(const Context&, Report&);
+std::vector<Run> runs_regularization(const Context&);
 void read_regularization(const Context&, Report&);
+std::vector<Run> runs_conditioning(const Context&);
 void read_conditioning(const Context&, Report&);
 
 }  // namespace gradus::reproduce

@@ -81,10 +81,12 @@ std::span<const Experiment> experiments() {
       {.name = "regularization",
        .title = "Penalties on the parameter and on the intrinsic variable",
        .images = Images::mnist,
+       .runs = runs_regularization,
        .read = read_regularization},
       {.name = "conditioning",
        .title = "Normalization, BNP and adaptive rules as conditioning",
        .images = Images::mnist,
+       .runs = runs_conditioning,
        .read = read_conditioning},
   };
   return all;

@@ -29,7 +29,7 @@ constexpr const char* examples = R"(Examples:
 
 std::string line_of(const Experiment& experiment) {
   std::string line = experiment.name;
-  line.resize(16, ' ');
+  line.resize(19, ' ');
   return line + experiment.title + (experiment.missing ? std::string(" (") + experiment.missing + ")" : "");
 }
 
