@@ -1,8 +1,8 @@
 // Teaches the bipedal walker to walk, with PPO and FOP or another optimizer: the FOP paper's Figure 4.
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 
+#include "apps/common/checkpoint.h"
 #include "apps/common/command_line.h"
 #include "apps/common/interrupt.h"
 #include "apps/common/progress.h"
@@ -32,7 +32,7 @@ struct Flags {
   std::optional<int64_t> time_limit, envs, horizon, epochs, minibatch;
   std::optional<double> force, jitter, gamma, lambda, clip, max_grad_norm, lr;
   std::optional<std::string> optimizer;
-  double momentum = 0.9, hyper_lr = 1e-4;
+  double momentum = 0.9, hyper_lr = 1e-4, step_delta = 0;
   int64_t steps = 0, threads = 0, evaluate_every = 10, episodes = 10;
   std::vector<uint64_t> seeds{0};
   bool linear_decay = false, json = false;
@@ -93,6 +93,12 @@ struct Flags {
         ->check(apps::at_least(0))
         ->group(group);
 
+    app.add_option("--step-delta", step_delta,
+                   "shortens updates until the loss's curvature term along them is at most this, for the policy and a\n"
+                   "value network of its own apart; the authors use 1e-8; 0: never [0]")
+        ->check(apps::at_least(0))
+        ->group(group);
+
     group = "Training";
     app.add_option("--steps", steps, "of the environments; rounded up to whole iterations [1000000; zoo 5000000]")
         ->check(apps::at_least(1))
@@ -142,6 +148,7 @@ struct Flags {
     if (lr) s.optimizer.lr = lr;
     s.optimizer.momentum = momentum;
     s.optimizer.hyper_lr = hyper_lr;
+    s.optimizer.step_delta = step_delta;
     s.ppo.linear_decay = linear_decay;
     const int64_t wanted = steps > 0 ? steps : preset == "zoo" ? 5000000 : 1000000, per = s.steps_per_iteration();
     s.iterations = (wanted + per - 1) / per;
@@ -168,11 +175,10 @@ class Session {
   Session(const Flags& flags, uint64_t seed) : flags_(flags), training_(flags.plan(seed)) {
     if (flags.out.empty()) return;
     folder_.emplace(flags.out + "/seed-" + std::to_string(seed));
-    if (!std::filesystem::exists(checkpoint())) return;
-    training_.load(checkpoint());
-    apps::note(training_.finished() ? checkpoint() + " is finished"
-                                    : "goes on after iteration " + std::to_string(training_.iterations()) + " of " +
-                                          checkpoint());
+    const auto checkpoint = apps::newest_checkpoint(folder_->path(), apps::note);
+    if (!checkpoint) return;
+    training_.load(*checkpoint);
+    apps::note(training_.finished() ? checkpoint->path + " is finished" : "goes on from " + checkpoint->path);
   }
 
   /// Mean return of the best policy; nothing where it was interrupted.
@@ -202,8 +208,6 @@ class Session {
   }
 
  private:
-  std::string checkpoint() const { return folder_->file("checkpoint.safetensors"); }
-
   static double number(const apps::Record& row, const std::string& name) {
     for (const auto& [field, value] : row.fields())
       if (field == name && std::holds_alternative<double>(value)) return std::get<double>(value);
@@ -244,7 +248,7 @@ class Session {
       save_policy(folder_->file("best.safetensors"), training_.best_policy(), training_.plan().settings,
                   {{"evaluation", apps::exact(training_.best())},
                    {"iteration", std::to_string(training_.best_iteration())}});
-    training_.save(checkpoint());
+    apps::save_checkpoint(folder_->path(), training_.iterations(), training_.checkpoint());
   }
 
   double finish() {

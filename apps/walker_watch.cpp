@@ -92,7 +92,7 @@ int main(int argc, char** argv) {
   CLI::App app("Draws an episode of the bipedal walker, without exploration.");
   app.footer(examples);
   Flags flags;
-  app.add_option("POLICY", flags.policy, "best.safetensors or checkpoint.safetensors of walker_train, or heuristic")
+  app.add_option("POLICY", flags.policy, "best.safetensors or checkpoint-N.safetensors of walker_train, or heuristic")
       ->required();
   app.add_option("--out", flags.out, "FILE.svg or FILE.png: a filmstrip; FILE.gif: an animation; FOLDER/: PNG frames")
       ->required();

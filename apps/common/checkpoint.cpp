@@ -135,10 +135,14 @@ std::vector<int64_t> checkpoints_in(const std::string& folder) {
   return steps;
 }
 
-void save_checkpoint(const std::string& folder, int64_t step, const Checkpoint& checkpoint, int64_t every) {
+void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
   std::map<std::string, std::string> metadata = checkpoint.metadata;
   metadata[digest_key] = digest_of(checkpoint);
-  safetensors::save(checkpoint_path(folder, step), checkpoint.tensors, metadata);
+  safetensors::save(path, checkpoint.tensors, metadata);
+}
+
+void save_checkpoint(const std::string& folder, int64_t step, const Checkpoint& checkpoint, int64_t every) {
+  write_checkpoint(checkpoint_path(folder, step), checkpoint);
   remove_unfinished(folder);
   int64_t kept = 0;
   for (int64_t old : checkpoints_in(folder)) {

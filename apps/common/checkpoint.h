@@ -40,8 +40,9 @@ std::string checkpoint_path(const std::string& folder, int64_t step);
 /// Steps of the checkpoints in a folder, newest first. One that is still being written is not among them.
 std::vector<int64_t> checkpoints_in(const std::string& folder);
 
-/// Writes the checkpoint of a step, with a digest of all that it holds. Then removes those before the last two whose
-/// step is a multiple of `every`. Throws ErrorKind::io; what was there stays then.
+/// Writes a checkpoint with a digest of all that it holds. Throws ErrorKind::io; what was there stays then.
+void write_checkpoint(const std::string& path, const Checkpoint& checkpoint);
+/// The same for that of a step. Then removes those before the last two whose step is a multiple of `every`.
 void save_checkpoint(const std::string& folder, int64_t step, const Checkpoint& checkpoint, int64_t every = 1);
 /// Throws ErrorKind::io, with one line that names the file, unless it is exactly what was written.
 Checkpoint load_checkpoint(const std::string& path);

@@ -43,6 +43,7 @@ Campaign::End Campaign::run(const Run& run, const std::string& progress, double 
   if (!outcome) return apps::interrupted() ? End::interrupted : End::out_of_time;
   context_.ledger().add(key, context_.settings(run), *outcome);
   context_.ledger().remove_checkpoint(key);
+  worked_ = true;
   return End::finished;
 }
 
@@ -56,6 +57,7 @@ Campaign::End Campaign::run_available(const Experiment& experiment) {
     for (const Run& run : runs) {
       if (!context_.find(run)) {
         if (apps::interrupted()) return End::interrupted;
+        if (worked_ && out_of_time()) return End::out_of_time;
         const auto index = &run - runs.data();
         const std::string progress = text(experiment.name, " ", index + 1, "/", runs.size(), ", ", run.name);
         const double part = 1 / static_cast<double>(runs.size());

@@ -27,7 +27,8 @@ class Campaign {
   const Context& context_;
   apps::Stopwatch watch_;
   apps::Progress progress_;
-  size_t waiting_ = 0;  ///< trainings that other processes were at in the last round
+  size_t waiting_ = 0;   ///< trainings that other processes were at in the last round
+  bool worked_ = false;  ///< a training was run to its end
 };
 
 /// Starts --jobs processes that each run what is available of all experiments, with an equal part of the cores, and

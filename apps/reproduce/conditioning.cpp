@@ -4,8 +4,8 @@
 // Hessian of a small network.
 #include <algorithm>
 #include <cmath>
-#include <memory>
 
+#include "apps/common/interrupt.h"
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/small_training.h"
 #include "apps/reproduce/statistics.h"
@@ -40,87 +40,140 @@ Sequential network(const std::string& method, int64_t inputs, int64_t classes) {
   return net;
 }
 
-struct Trained {
-  SmallResult result;
-  std::shared_ptr<Sequential> net;
-};
+std::optional<SmallResult> train(const SmallTraining& training, const DataSplits& data, const std::string& method,
+                                 double lr, Sequential& net) {
+  optim::Builder builder = optim::over(net.parameters()).rule(optim::Sgd{.lr = lr, .momentum = 0.9});
+  if (method == "BNP") builder.condition(optim::Bnp{});
+  optim::Optimizer optimizer = builder.build();
+  return train_small(training, data, net, optimizer);
+}
 
 /// Of the layers' inputs, as each layer gets them; with BNP, as it conditions with them.
-std::vector<double> conditions(Trained& trained, const std::string& method, const DataSplits& data, int64_t rows) {
+std::vector<double> conditions(Sequential& net, const std::string& method, const DataSplits& data, int64_t rows) {
   const Loader batches(data.train, {.batch = rows, .normalization = channel_statistics(data.train)});
   std::vector<double> numbers;
-  for (const LayerConditioning& layer : conditioning(*trained.net, batches.epoch(0).next()->images))
+  for (const LayerConditioning& layer : conditioning(net, batches.epoch(0).next()->images))
     numbers.push_back(method == "BNP" ? layer.batch_norm : layer.plain);
   return numbers;
 }
 
-Trained train(const SmallTraining& training, const DataSplits& data, const std::string& method, double lr) {
-  manual_seed(training.seed);
-  const DatasetInfo& images = data.train.info();
-  const auto net = std::make_shared<Sequential>(
-      network(method, images.channels * images.height * images.width, data.train.num_classes()));
-  optim::Builder builder = optim::over(net->parameters()).rule(optim::Sgd{.lr = lr, .momentum = 0.9});
-  if (method == "BNP") builder.condition(optim::Bnp{});
-  optim::Optimizer optimizer = builder.build();
-  return {train_small(training, data, *net, optimizer), net};
+SmallTraining training_of(const Context& context) {
+  return context.by_scale<SmallTraining>({.train = 100, .test = 100, .steps = 4, .evaluate_every = 2},
+                                         {.train = 10000, .test = 2000, .steps = 300, .evaluate_every = 50},
+                                         {.train = 60000, .test = 10000, .steps = 5000, .evaluate_every = 250});
 }
 
-/// Every normalization on one data set, each at its best learning rate.
-void compare(const Context& context, const std::string& name, const DataSplits& data, SmallTraining training,
-             Table& table, std::vector<apps::Record>& curves, std::vector<apps::Record>& numbers) {
+std::vector<uint64_t> seeds_of(const Context& context) { return context.seeds(1, 2, 5); }
+
+/// Series: "curve" (step, train_loss, test_accuracy). With `measured` also "kappa", the layers' condition numbers after
+/// the training, which take longer than it does.
+Run run_of(const Context& context, Images images, const std::string& method, double lr, uint64_t seed,
+           bool measured = false) {
+  SmallTraining training = training_of(context);
+  training.seed = seed;
+  const DataSplits& data = context.data(images);
+  const auto work = [&data, training, method, lr, measured]() -> std::optional<Outcome> {
+    manual_seed(training.seed);
+    const DatasetInfo& info = data.train.info();
+    Sequential net = network(method, info.channels * info.height * info.width, data.train.num_classes());
+    const std::optional<SmallResult> result = train(training, data, method, lr, net);
+    if (!result) return std::nullopt;
+    Outcome outcome;
+    if (result->diverged) outcome.diverged = "the loss is not finite";
+    for (const Look& look : result->looks)
+      outcome.add("curve", {"step", "train_loss", "test_accuracy"},
+                  {static_cast<double>(look.step), look.train_loss, look.test_accuracy});
+    if (measured)
+      outcome.add("kappa", {"layer 1", "layer 2", "layer 3"},
+                  conditions(net, method, data, std::min<int64_t>(1000, training.train)));
+    return outcome;
+  };
+  return small_run(method + ", learning rate " + scientific(lr) + (measured ? ", condition numbers" : ""), images,
+                   training,
+                   {{"task", "conditioning"}, {"method", method}, {"lr", lr}, {"condition_numbers", measured}}, work);
+}
+
+double last(const Outcome& outcome, size_t column) { return outcome.series.at("curve").rows.back().at(column); }
+
+/// The rate with the lowest training loss for seed 0; nothing where none converges, or one is not tried yet.
+std::optional<double> best_rate(const Context& context, Images images, const std::string& method) {
+  std::optional<double> best;
+  double lowest = 0;
+  for (double lr : rates) {
+    const Outcome* outcome = context.find(run_of(context, images, method, lr, 0));
+    if (!outcome) return std::nullopt;
+    if (!outcome->diverged.empty() || (best && last(*outcome, 1) >= lowest)) continue;
+    best = lr;
+    lowest = last(*outcome, 1);
+  }
+  return best;
+}
+
+/// Every normalization on one data set.
+void add_runs(const Context& context, Images images, std::vector<Run>& runs) {
+  for (const char* method : methods)
+    for (double lr : rates) runs.push_back(run_of(context, images, method, lr, 0));
   for (const char* method : methods) {
-    Trained best;
-    double best_rate = 0;
-    for (double lr : rates) {
-      training.seed = 0;
-      Trained trained = train(training, data, method, lr);
-      if (trained.result.diverged) continue;
-      if (best.result.looks.empty() || trained.result.last().train_loss < best.result.last().train_loss) {
-        best = std::move(trained);
-        best_rate = lr;
-      }
-    }
-    if (best.result.looks.empty()) {
+    const std::optional<double> lr = best_rate(context, images, method);
+    if (!lr) continue;
+    runs.push_back(run_of(context, images, method, *lr, 0, true));
+    for (uint64_t seed : seeds_of(context))
+      if (seed != 0) runs.push_back(run_of(context, images, method, *lr, seed));
+  }
+}
+
+/// The same for the report, each at its best learning rate.
+void compare(const Context& context, const std::string& name, Images images, Table& table,
+             std::vector<apps::Record>& curves, std::vector<apps::Record>& numbers) {
+  std::vector<double> plain;
+  for (const char* method : methods) {
+    const std::optional<double> lr = best_rate(context, images, method);
+    if (!lr) {
       table.rows.push_back({name, method, "", "", "", "", "", "diverges at every rate"});
       continue;
     }
     std::vector<double> accuracy, loss;
-    for (uint64_t seed : context.seeds(1, 2, 5)) {
-      training.seed = seed;
-      const Trained trained = seed == 0 ? best : train(training, data, method, best_rate);
-      accuracy.push_back(100 * trained.result.last().test_accuracy);
-      loss.push_back(trained.result.last().train_loss);
+    for (uint64_t seed : seeds_of(context)) {
+      const Outcome& outcome = context.at(run_of(context, images, method, *lr, seed));
+      accuracy.push_back(100 * last(outcome, 2));
+      loss.push_back(last(outcome, 1));
     }
-    for (const Look& look : best.result.looks)
+    const Outcome& measured = context.at(run_of(context, images, method, *lr, 0, true));
+    for (const std::vector<double>& look : measured.series.at("curve").rows)
       curves.push_back({{"data", name},
                         {"method", std::string(method)},
-                        {"step", look.step},
-                        {"train_loss", look.train_loss},
-                        {"test_accuracy", 100 * look.test_accuracy}});
-    const std::vector<double> kappa = conditions(best, method, data, std::min<int64_t>(1000, training.train));
-    for (size_t layer = 0; layer < kappa.size(); ++layer)
+                        {"step", static_cast<int64_t>(look[0])},
+                        {"train_loss", look[1]},
+                        {"test_accuracy", 100 * look[2]}});
+    const std::vector<double>& kappa = measured.series.at("kappa").rows.at(0);
+    const bool baseline = std::string(method) == "plain";
+    if (baseline) plain = kappa;
+    size_t better = 0;
+    for (size_t layer = 0; layer < kappa.size(); ++layer) {
       numbers.push_back({{"data", name},
                          {"method", std::string(method)},
                          {"layer", static_cast<int64_t>(layer + 1)},
                          {"condition_number", kappa[layer]}});
-    const auto plain = [&](size_t layer) {
-      for (const apps::Record& row : numbers) {
-        const auto& fields = row.fields();
-        if (std::get<std::string>(fields[0].second) == name && std::get<std::string>(fields[1].second) == "plain" &&
-            std::get<int64_t>(fields[2].second) == static_cast<int64_t>(layer + 1))
-          return std::get<double>(fields[3].second);
-      }
-      return std::nan("");
-    };
-    size_t better = 0;
-    for (size_t layer = 0; layer < kappa.size(); ++layer) better += kappa[layer] < plain(layer);
+      better += layer < plain.size() && kappa[layer] < plain[layer];
+    }
     table.rows.push_back(
-        {name, method, scientific(best_rate), scientific(mean(loss)),
+        {name, method, scientific(*lr), scientific(mean(loss)),
          plus_minus(mean(accuracy), standard_deviation(accuracy), 2), scientific(kappa.at(0)), scientific(kappa.at(1)),
-         std::string(method) == "plain" ? "baseline"
+         baseline ? "baseline"
          : better == kappa.size()
              ? "better conditioned in every layer"
              : "better conditioned in " + std::to_string(better) + " of " + std::to_string(kappa.size()) + " layers"});
+  }
+}
+
+/// Why CIFAR-10 is left out; empty where it is there.
+std::string without_cifar10(const Context& context) {
+  try {
+    context.data(Images::cifar10);
+    return "";
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::io) throw;
+    return error.what();
   }
 }
 
@@ -172,75 +225,95 @@ Tensor scaling(const optim::Optimizer& optimizer, const std::vector<Parameter>& 
   return concat(parts, 0);
 }
 
-void adaptive(const Context& context, const DataSplits& data, Report& report, std::vector<apps::Record>& rows) {
-  struct Case {
-    const char* name;
-    optim::AnyRule rule;
-    const char* slot;
-    double decay, eps;
-  };
-  const Case cases[] = {{"AdaGrad", optim::AdaGrad{.lr = 0.05}, "adagrad.sum", 0, 1e-10},
-                        {"RMSProp", optim::RmsProp{.lr = 3e-3}, "rmsprop.square", 0, 1e-8},
-                        {"Adam", optim::Adam{.lr = 5e-3}, "adam.second_moment", 0.999, 1e-8}};
-  const auto steps = context.by_scale<int64_t>(3, 300, 1000);
+struct Case {
+  const char* name;
+  optim::AnyRule rule;
+  const char* slot;
+  double decay, eps;
+};
+const Case cases[] = {{"AdaGrad", optim::AdaGrad{.lr = 0.05}, "adagrad.sum", 0, 1e-10},
+                      {"RMSProp", optim::RmsProp{.lr = 3e-3}, "rmsprop.square", 0, 1e-8},
+                      {"Adam", optim::Adam{.lr = 5e-3}, "adam.second_moment", 0.999, 1e-8}};
+
+/// Values: kappa_h, kappa_php, median_ratio_h, median_ratio_php.
+std::optional<Outcome> train_adaptive(const Case& c, const DataSplits& data, int64_t steps) {
   const Loader batches(data.train, {.batch = 64, .normalization = channel_statistics(data.train)});
-  Table table{{"rule", "steps", "kappa of H", "of P^T H P", "largest / median of H", "of P^T H P", "verdict"}, {}};
-  for (const Case& c : cases) {
-    manual_seed(0);
-    Sequential net(Linear(16, 8), Tanh(), Linear(8, data.train.num_classes()));
-    std::vector<Parameter> parameters;
-    for (const Parameter& p : net.parameters()) parameters.emplace_back(cast(p.value(), DType::float64), p.info());
-    const auto loss = [&](const Batch& batch) {
-      const Var hidden = tanh(linear(shrunk(batch.images), parameters[0], parameters[1]));
-      return cross_entropy(linear(hidden, parameters[2], parameters[3]), batch.labels);
-    };
-    optim::Optimizer optimizer = optim::over(parameters).rule(c.rule).build();
-    for (int64_t epoch = 0; optimizer.steps() < steps; ++epoch)
-      for (const Batch& batch : batches.epoch(epoch)) {
-        optimizer.step([&] { loss(batch).backward(); });
-        if (optimizer.steps() == steps) break;
-      }
-    const Loader many(data.train, {.batch = std::min<int64_t>(500, data.train.size()),
-                                   .normalization = channel_statistics(data.train)});
-    const Tensor h = hessian(loss(*many.epoch(0).next()), parameters);
-    const Tensor p = scaling(optimizer, parameters, c.slot, c.decay, c.eps);
-    const Spread before = spread(h), after = spread(h * unsqueeze(p, 0) * unsqueeze(p, 1));
-    table.rows.push_back({c.name, std::to_string(steps), scientific(before.smallest), scientific(after.smallest),
-                          scientific(before.median), scientific(after.median),
-                          after.median < before.median ? "P^T H P is better conditioned" : "not better conditioned"});
-    rows.push_back({{"rule", std::string(c.name)},
-                    {"kappa_h", before.smallest},
+  manual_seed(0);
+  Sequential net(Linear(16, 8), Tanh(), Linear(8, data.train.num_classes()));
+  std::vector<Parameter> parameters;
+  for (const Parameter& p : net.parameters()) parameters.emplace_back(cast(p.value(), DType::float64), p.info());
+  const auto loss = [&](const Batch& batch) {
+    const Var hidden = tanh(linear(shrunk(batch.images), parameters[0], parameters[1]));
+    return cross_entropy(linear(hidden, parameters[2], parameters[3]), batch.labels);
+  };
+  optim::Optimizer optimizer = optim::over(parameters).rule(c.rule).build();
+  for (int64_t epoch = 0; optimizer.steps() < steps; ++epoch)
+    for (const Batch& batch : batches.epoch(epoch)) {
+      if (apps::interrupted()) return std::nullopt;
+      optimizer.step([&] { loss(batch).backward(); });
+      if (optimizer.steps() == steps) break;
+    }
+  const Loader many(data.train, {.batch = std::min<int64_t>(500, data.train.size()),
+                                 .normalization = channel_statistics(data.train)});
+  const Tensor h = hessian(loss(*many.epoch(0).next()), parameters);
+  const Tensor p = scaling(optimizer, parameters, c.slot, c.decay, c.eps);
+  const Spread before = spread(h), after = spread(h * unsqueeze(p, 0) * unsqueeze(p, 1));
+  Outcome outcome;
+  outcome.values = {{"kappa_h", before.smallest},
                     {"kappa_php", after.smallest},
                     {"median_ratio_h", before.median},
-                    {"median_ratio_php", after.median}});
+                    {"median_ratio_php", after.median}};
+  return outcome;
+}
+
+Run adaptive_run(const Context& context, const Case& c) {
+  const SmallTraining training{.steps = context.by_scale<int64_t>(3, 300, 1000)};
+  const DataSplits& data = context.data(Images::mnist);
+  return small_run(c.name, Images::mnist, training, {{"task", "conditioning by a rule"}, {"rule", std::string(c.name)}},
+                   [&c, &data, steps = training.steps] { return train_adaptive(c, data, steps); });
+}
+
+void report_adaptive(const Context& context, Report& report, std::vector<apps::Record>& rows) {
+  Table table{{"rule", "steps", "kappa of H", "of P^T H P", "largest / median of H", "of P^T H P", "verdict"}, {}};
+  for (const Case& c : cases) {
+    const Run run = adaptive_run(context, c);
+    const Outcome& outcome = context.at(run);
+    const double before = outcome.at("median_ratio_h"), after = outcome.at("median_ratio_php");
+    table.rows.push_back({c.name, std::to_string(run.steps), scientific(outcome.at("kappa_h")),
+                          scientific(outcome.at("kappa_php")), scientific(before), scientific(after),
+                          after < before ? "P^T H P is better conditioned" : "not better conditioned"});
+    rows.push_back({{"rule", std::string(c.name)},
+                    {"kappa_h", outcome.at("kappa_h")},
+                    {"kappa_php", outcome.at("kappa_php")},
+                    {"median_ratio_h", before},
+                    {"median_ratio_php", after}});
   }
   report.table(table);
 }
 
 }  // namespace
 
+std::vector<Run> runs_conditioning(const Context& context) {
+  std::vector<Run> runs;
+  add_runs(context, Images::mnist, runs);
+  if (without_cifar10(context).empty()) add_runs(context, Images::cifar10, runs);
+  for (const Case& c : cases) runs.push_back(adaptive_run(context, c));
+  return runs;
+}
+
 void read_conditioning(const Context& context, Report& report) {
-  const DataSplits& mnist = context.data(Images::mnist);
-  const SmallTraining training =
-      context.by_scale<SmallTraining>({.train = 100, .test = 100, .steps = 4, .evaluate_every = 2},
-                                      {.train = 10000, .test = 2000, .steps = 300, .evaluate_every = 50},
-                                      {.train = 60000, .test = 10000, .steps = 5000, .evaluate_every = 250});
+  const SmallTraining training = training_of(context);
   report.protocol(std::to_string(training.train) + " training images, " + std::to_string(training.steps) + " steps, " +
-                  std::to_string(context.seeds(1, 2, 5).size()) + " seeds");
+                  std::to_string(seeds_of(context).size()) + " seeds");
   Table table{{"data", "method", "learning rate", "train loss", "test accuracy %", "kappa, layer 1", "kappa, layer 2",
                "verdict"},
               {}};
   std::vector<apps::Record> curves, numbers, rules;
-  compare(context, "MNIST", mnist, training, table, curves, numbers);
-  std::string cifar;
-  try {
-    compare(context, "CIFAR-10", context.data(Images::cifar10), training, table, curves, numbers);
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::io) throw;
-    cifar = std::string(" CIFAR-10 is left out: ") + error.what();
-  }
+  compare(context, "MNIST", Images::mnist, table, curves, numbers);
+  const std::string missing = without_cifar10(context);
+  if (missing.empty()) compare(context, "CIFAR-10", Images::cifar10, table, curves, numbers);
   report.table(table);
-  adaptive(context, mnist, report, rules);
+  report_adaptive(context, report, rules);
   report.note(
       "Perceptrons with two hidden layers of 100, momentum 0.9, the best of the rates 0.003 to 0.3 by training loss. "
       "The "
@@ -248,7 +321,7 @@ void read_conditioning(const Context& context, Report& report) {
       "that of the standardised input, which it conditions with implicitly. In the second table H is the exact Hessian "
       "of a 16-8-10 tanh network on images of 4x4 pixels and P the rule's own; kappa counts absolute eigenvalues above "
       "1e-6 of the largest." +
-      cifar);
+      (missing.empty() ? "" : " CIFAR-10 is left out: " + missing));
   report.csv("curves", curves);
   report.csv("condition_numbers", numbers);
   report.csv("rules", rules);

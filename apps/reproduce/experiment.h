@@ -40,6 +40,8 @@ std::vector<Run> runs_figure_4b(const Context&);
 void read_figure_4b(const Context&, Report&);
 std::vector<Run> runs_walker_adam(const Context&);
 void read_walker_adam(const Context&, Report&);
+std::vector<Run> runs_hesscale_walker(const Context&);
+void read_hesscale_walker(const Context&, Report&);
 /// What this build lacks for the walker's experiments; null where nothing.
 const char* walker_missing();
 std::vector<Run> runs_figure_5(const Context&);
@@ -55,7 +57,9 @@ std::vector<Run> runs_hesscale_training(const Context&);
 void read_hesscale_training(const Context&, Report&);
 void read_theorem_1(const Context&, Report&);
 void read_theorem_2(const Context&, Report&);
+std::vector<Run> runs_regularization(const Context&);
 void read_regularization(const Context&, Report&);
+std::vector<Run> runs_conditioning(const Context&);
 void read_conditioning(const Context&, Report&);
 
 }  // namespace gradus::reproduce

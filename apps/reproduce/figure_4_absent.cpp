@@ -12,5 +12,7 @@ std::vector<Run> runs_figure_4b(const Context&) { return {}; }
 void read_figure_4b(const Context&, Report&) {}
 std::vector<Run> runs_walker_adam(const Context&) { return {}; }
 void read_walker_adam(const Context&, Report&) {}
+std::vector<Run> runs_hesscale_walker(const Context&) { return {}; }
+void read_hesscale_walker(const Context&, Report&) {}
 
 }  // namespace gradus::reproduce

@@ -63,12 +63,8 @@ const Option options[] = {
     {"SAM", "gradient on p, mix 1", {0.02, 0.1, 0.5}, [](Builder& b, double r) { b.gradient_penalty(optim::sam(r)); }},
 };
 
-struct Measured {
-  double accuracy = 0, train_loss = 0, p = 0, z = 0, zeros = 0;
-};
-
 /// Of the weights: |p|, |z| with z_i = p_i (sqrt(v_i) + eps)^(1/2), and the part that is exactly 0.
-void measure(const optim::Optimizer& optimizer, const std::vector<Parameter>& parameters, Measured& to) {
+void measure(const optim::Optimizer& optimizer, const std::vector<Parameter>& parameters, Outcome& to) {
   const StateDict state = optimizer.state();
   double p = 0, z = 0, zeros = 0, count = 0;
   for (const Parameter& parameter : parameters) {
@@ -82,32 +78,57 @@ void measure(const optim::Optimizer& optimizer, const std::vector<Parameter>& pa
     zeros += sum(cast(equal(value, 0), DType::float64)).item();
     count += static_cast<double>(value.numel());
   }
-  to.p = std::sqrt(p);
-  to.z = std::sqrt(z);
-  to.zeros = zeros / count;
+  to.values["p"] = std::sqrt(p);
+  to.values["z"] = std::sqrt(z);
+  to.values["zeros"] = zeros / count;
 }
 
-Measured train(const SmallTraining& training, const DataSplits& data, const Option& option, double rate) {
+std::optional<Outcome> train(const SmallTraining& training, const DataSplits& data, const Option& option, double rate) {
   manual_seed(training.seed);
   const DatasetInfo& images = data.train.info();
   Mlp model(images.channels * images.height * images.width, data.train.num_classes(), {.hidden = {100, 100}});
   Builder builder = optim::over(model.parameters()).rule(optim::Adam{.lr = 1e-3, .eps = eps});
   option.add(builder, rate);
   optim::Optimizer optimizer = builder.build();
-  const SmallResult result = train_small(training, data, model, optimizer);
-  Measured measured{.accuracy = 100 * result.last().test_accuracy, .train_loss = result.last().train_loss};
-  measure(optimizer, model.parameters(), measured);
-  return measured;
+  const std::optional<SmallResult> result = train_small(training, data, model, optimizer);
+  if (!result) return std::nullopt;
+  Outcome outcome;
+  if (result->diverged) outcome.diverged = "the loss is not finite";
+  outcome.values = {{"accuracy", 100 * result->last().test_accuracy}, {"train_loss", result->last().train_loss}};
+  measure(optimizer, model.parameters(), outcome);
+  return outcome;
+}
+
+SmallTraining training_of(const Context& context) {
+  return context.by_scale<SmallTraining>({.train = 100, .test = 100, .steps = 4},
+                                         {.train = 1000, .test = 5000, .steps = 800},
+                                         {.train = 1000, .test = 10000, .steps = 5000});
+}
+
+std::vector<uint64_t> seeds_of(const Context& context) { return context.seeds(1, 3, 10); }
+
+Run run_of(const Context& context, const Option& option, double rate, uint64_t seed) {
+  SmallTraining training = training_of(context);
+  training.seed = seed;
+  const DataSplits& data = context.data(Images::mnist);
+  return small_run(std::string(option.name) + ", rate " + scientific(rate), Images::mnist, training,
+                   {{"task", "regularization"}, {"penalty", std::string(option.name)}, {"rate", rate}},
+                   [&option, &data, training, rate] { return train(training, data, option, rate); });
 }
 
 }  // namespace
 
+std::vector<Run> runs_regularization(const Context& context) {
+  std::vector<Run> runs;
+  for (const Option& option : options)
+    for (double rate : option.rates)
+      for (uint64_t seed : seeds_of(context)) runs.push_back(run_of(context, option, rate, seed));
+  return runs;
+}
+
 void read_regularization(const Context& context, Report& report) {
-  const DataSplits& data = context.data(Images::mnist);
-  SmallTraining training = context.by_scale<SmallTraining>({.train = 100, .test = 100, .steps = 4},
-                                                           {.train = 1000, .test = 5000, .steps = 800},
-                                                           {.train = 1000, .test = 10000, .steps = 5000});
-  const std::vector<uint64_t> seeds = context.seeds(1, 3, 10);
+  const SmallTraining training = training_of(context);
+  const std::vector<uint64_t> seeds = seeds_of(context);
   report.protocol(std::to_string(training.train) + " training images, " + std::to_string(training.steps) +
                   " steps of Adam, " + std::to_string(seeds.size()) + " seeds");
   Table table{{"penalty", "known as", "rate", "test accuracy %", "minus none", "train loss", "|p|", "|z|", "zeros %",
@@ -124,21 +145,20 @@ void read_regularization(const Context& context, Report& report) {
     for (double rate : option.rates) {
       Choice& choice = choices.emplace_back(Choice{.rate = rate});
       for (uint64_t seed : seeds) {
-        training.seed = seed;
-        const Measured m = train(training, data, option, rate);
-        choice.accuracy.push_back(m.accuracy);
-        choice.train_loss.push_back(m.train_loss);
-        choice.p.push_back(m.p);
-        choice.z.push_back(m.z);
-        choice.zeros.push_back(100 * m.zeros);
+        const Outcome& m = context.at(run_of(context, option, rate, seed));
+        choice.accuracy.push_back(m.at("accuracy"));
+        choice.train_loss.push_back(m.at("train_loss"));
+        choice.p.push_back(m.at("p"));
+        choice.z.push_back(m.at("z"));
+        choice.zeros.push_back(100 * m.at("zeros"));
         rows.push_back({{"penalty", std::string(option.name)},
                         {"rate", rate},
                         {"seed", static_cast<int64_t>(seed)},
-                        {"test_accuracy", m.accuracy},
-                        {"train_loss", m.train_loss},
-                        {"p_norm", m.p},
-                        {"z_norm", m.z},
-                        {"zeros", m.zeros}});
+                        {"test_accuracy", m.at("accuracy")},
+                        {"train_loss", m.at("train_loss")},
+                        {"p_norm", m.at("p")},
+                        {"z_norm", m.at("z")},
+                        {"zeros", m.at("zeros")}});
       }
     }
     const Choice& best = *std::max_element(choices.begin(), choices.end(), [](const Choice& a, const Choice& b) {
@@ -159,7 +179,8 @@ void read_regularization(const Context& context, Report& report) {
   report.table(table);
   report.note(
       "Of the rates tried for a penalty (all are in options.csv) the one with the best mean test accuracy is shown, "
-      "which favours every penalty alike over none. Differences are paired by seed, with 95 % intervals. z = P^-1 p with "
+      "which favours every penalty alike over none. Differences are paired by seed, with 95 % intervals. z = P^-1 p "
+      "with "
       "Adam's P = diag((sqrt(v) + eps)^(-1/2)), both norms over the weights, after the last step.");
   report.csv("options", rows);
   report.plot(

@@ -32,11 +32,11 @@ apps::Record Run::settings(const apps::Record& data) const {
   // Raised whenever the training routine changes in a way that changes results.
   constexpr int64_t version = 1;
   apps::Record record{{"routine", version}};
+  record.add(data);
   if (routine) {
     record.add(other);
     return record;
   }
-  record.add(data);
   record.add("train_samples", train_samples);
   record.add("test_samples", test_samples);
   std::string model = images == Images::imagenet ? "resnet18, four projections" : hidden.empty() ? "all_cnn" : "mlp";

@@ -41,7 +41,8 @@ struct Run {
       {};  ///< layers with a learning rate of their own: "fc1", 2.5
 
   /// Where there is one, the training is of another kind than a classifier's: this is its routine, as train() is for
-  /// those, and `other` says all that decides its result. Of the fields above only name, flags.seed and steps count.
+  /// those, and `other` says all that decides its result beside the images. Of the fields above only name, images,
+  /// flags.seed and steps count.
   std::function<std::optional<Outcome>(const Supervision&)> routine = {};
   apps::Record other = {};
 

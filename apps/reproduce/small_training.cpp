@@ -3,14 +3,16 @@
 #include <cmath>
 
 #include "apps/common/interrupt.h"
+#include "apps/common/progress.h"
 #include "apps/common/training.h"
-#include "core/error.h"
+#include "apps/reproduce/train.h"
+#include "core/parallel.h"
 #include "data/loader.h"
 
 namespace gradus::reproduce {
 
-SmallResult train_small(const SmallTraining& training, const DataSplits& data, Module& model,
-                        optim::Optimizer& optimizer) {
+std::optional<SmallResult> train_small(const SmallTraining& training, const DataSplits& data, Module& model,
+                                       optim::Optimizer& optimizer) {
   const Normalization normalization = channel_statistics(data.train);
   const auto loader = [&](const Dataset& images, int64_t count, int64_t batch, bool shuffle) {
     const Dataset part = count < images.size() ? images.class_balanced_subset(count) : images;
@@ -32,7 +34,7 @@ SmallResult train_small(const SmallTraining& training, const DataSplits& data, M
   int64_t step = 0;
   for (int64_t epoch = 0; step < training.steps && !result.diverged; ++epoch)
     for (const auto& [images, labels] : train.epoch(epoch)) {
-      if (apps::interrupted()) fail(ErrorKind::value, "reproduce", "interrupted; this experiment begins anew");
+      if (apps::interrupted()) return std::nullopt;
       double value = 0;
       const Tensor &x = images, &y = labels;
       optimizer.step([&] {
@@ -50,6 +52,32 @@ SmallResult train_small(const SmallTraining& training, const DataSplits& data, M
     }
   if (!result.diverged) look(step);
   return result;
+}
+
+Run small_run(const std::string& name, Images images, const SmallTraining& training, const apps::Record& other,
+              std::function<std::optional<Outcome>()> work) {
+  Run run;
+  run.name = name + ", seed " + std::to_string(training.seed);
+  run.images = images;
+  run.steps = training.steps;
+  run.flags.seed = training.seed;
+  run.other = other;
+  run.other.add({{"train_samples", training.train},
+                 {"test_samples", training.test},
+                 {"batch", training.batch},
+                 {"steps", training.steps},
+                 {"evaluate_every", training.evaluate_every},
+                 {"seed", training.seed}});
+  run.routine = [work = std::move(work)](const Supervision& supervision) {
+    supervision.watch(0);
+    const apps::Stopwatch watch;
+    std::optional<Outcome> outcome = work();
+    if (!outcome) return outcome;
+    outcome->seconds = watch.seconds();
+    outcome->threads = num_threads();
+    return outcome;
+  };
+  return run;
 }
 
 }  // namespace gradus::reproduce

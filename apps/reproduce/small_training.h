@@ -1,10 +1,12 @@
-// Trainings of a second or two that a reader runs itself: a classifier on a subset of the images, with any optimizer.
+// Trainings of a second or two: a classifier on a subset of the images, with any optimizer.
 #pragma once
 
 #include <functional>
-#include <memory>
+#include <optional>
 #include <vector>
 
+#include "apps/reproduce/outcome.h"
+#include "apps/reproduce/run.h"
 #include "data/dataset.h"
 #include "layers/module.h"
 #include "optim/optimizer.h"
@@ -30,8 +32,13 @@ struct SmallResult {
   const Look& last() const { return looks.back(); }
 };
 
-/// Steps are Optimizer::step(backward), so every stage may be among them.
-SmallResult train_small(const SmallTraining& training, const DataSplits& data, Module& model,
-                        optim::Optimizer& optimizer);
+/// Steps are Optimizer::step(backward), so every stage may be among them. Nothing where it was interrupted.
+std::optional<SmallResult> train_small(const SmallTraining& training, const DataSplits& data, Module& model,
+                                       optim::Optimizer& optimizer);
+
+/// Such a training for the ledger. `other` says what decides its result beside `training` and the images. It has no
+/// checkpoint: `work` leaves nothing where it was interrupted, and begins anew.
+Run small_run(const std::string& name, Images images, const SmallTraining& training, const apps::Record& other,
+              std::function<std::optional<Outcome>()> work);
 
 }  // namespace gradus::reproduce

@@ -78,6 +78,12 @@ Interval bootstrap_median(std::span<const double> values) {
   return {medians[tail], medians[resamples - 1 - tail]};
 }
 
+double mean_of_last(std::span<const double> values) { return mean(values.last(std::min<size_t>(values.size(), 3))); }
+
+bool fell_back(std::span<const double> values, double floor) {
+  return mean_of_last(values) < (floor + *std::max_element(values.begin(), values.end())) / 2;
+}
+
 size_t settles_at(std::span<const double> values, double part) {
   size_t first = values.size();
   while (first > 0 && std::abs(values[first - 1] - values.back()) <= part * std::abs(values.back())) --first;

@@ -22,11 +22,17 @@ PairedDifference paired_difference(std::span<const double> a, std::span<const do
 
 /// The middle value, or the mean of the two in the middle.
 double median(std::vector<double> values);
-/// The 95 % percentile interval of the median over 2,000 resamples with replacement (Efron 1979), equal for equal values.
+/// The 95 % percentile interval of the median over 2,000 resamples with replacement (Efron 1979), equal for equal
+/// values.
 struct Interval {
   double low = 0, high = 0;
 };
 Interval bootstrap_median(std::span<const double> values);
+
+/// Mean of the last three values, or of as many as there are.
+double mean_of_last(std::span<const double> values);
+/// Whether that is nearer to `floor`, the worst, than to the highest of all values: what was learned is lost again.
+bool fell_back(std::span<const double> values, double floor);
 
 /// The first index from which all values stay within `part` times the last one of it: where a curve has settled.
 size_t settles_at(std::span<const double> values, double part);

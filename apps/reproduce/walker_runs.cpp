@@ -3,6 +3,8 @@
 #include <cmath>
 #include <filesystem>
 
+#include "apps/common/checkpoint.h"
+#include "apps/common/command_line.h"
 #include "apps/common/progress.h"
 #include "apps/reproduce/statistics.h"
 #include "apps/reproduce/train.h"
@@ -25,18 +27,33 @@ double number(const apps::Record& row, const std::string& name) {
   fail(ErrorKind::value, "reproduce", "a row of the walker's training lacks ", name);
 }
 
+/// Nothing where there is none; one that is damaged costs this training, not the campaign.
+std::optional<apps::Checkpoint> unfinished(const std::string& path) {
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  try {
+    return apps::load_checkpoint(path);
+  } catch (const Error& error) {
+    apps::note(text("begins a training again, as its checkpoint is damaged: ", error.what()));
+    return std::nullopt;
+  }
+}
+
 std::optional<Outcome> train_walker(const walker::Plan& plan, const Supervision& supervision) {
   walker::Training training(plan);
   Outcome outcome;
   outcome.threads = num_threads();
   double seconds_before = 0;
-  if (std::filesystem::exists(supervision.checkpoint))
-    seconds_before = std::stod(training.load(supervision.checkpoint).at("seconds"));
+  if (const auto checkpoint = unfinished(supervision.checkpoint)) {
+    training.load(*checkpoint);
+    seconds_before = checkpoint->number("seconds");
+  }
   const apps::Stopwatch watch;
   const auto seconds = [&] { return seconds_before + watch.seconds(); };
   apps::Stopwatch since_saved;
   const auto save = [&] {
-    training.save(supervision.checkpoint, {{"seconds", apps::exact(seconds())}});
+    apps::Checkpoint checkpoint = training.checkpoint();
+    checkpoint.metadata["seconds"] = apps::exact(seconds());
+    apps::write_checkpoint(supervision.checkpoint, checkpoint);
     since_saved = apps::Stopwatch();
   };
   try {
@@ -60,6 +77,10 @@ std::optional<Outcome> train_walker(const walker::Plan& plan, const Supervision&
     for (const std::string& column : columns) values.push_back(number(row, column));
     outcome.add("curve", columns, values);
   }
+  std::vector<double> scales;
+  if (plan.settings.optimizer.step_delta > 0)
+    for (const apps::Record& row : training.rows()) scales.push_back(number(row, "step_scale"));
+  if (!scales.empty()) outcome.values["step_scale"] = mean(scales);
   outcome.seconds = seconds();
   outcome.values["best"] = training.best();
   outcome.values["final_return"] = training.best_iteration() > 0 ? mean(training.play_best(final_episodes)) : -100;

@@ -9,7 +9,8 @@
 
 namespace gradus::reproduce {
 
-/// Values: best, the highest evaluation; final_return, the mean over 100 new episodes of the policy that reached it.
+/// Values: best, the highest evaluation; final_return, the mean over 100 new episodes of the policy that reached it;
+/// step_scale, where steps are scaled: what the policy's were multiplied with, on average.
 /// Series "curve", a row per evaluation: iteration, environment_steps, episode_return, evaluation, best.
 Run walker_run(const std::string& name, const walker::Plan& plan);
 

@@ -160,25 +160,27 @@ Minibatch gather(const std::vector<const Walker::Row*>& rows, const std::vector<
 }  // namespace
 
 apps::Record Iteration::record() const {
-  return {{"iteration", iteration},
-          {"environment_steps", environment_steps},
-          {"episodes", episodes},
-          {"episode_return", episode_return},
-          {"episode_length", episode_length},
-          {"policy_loss", policy_loss},
-          {"value_loss", value_loss},
-          {"entropy", entropy},
-          {"kl", kl},
-          {"clipped", clipped},
-          {"explained_variance", explained_variance},
-          {"lr", lr}};
+  apps::Record record{{"iteration", iteration},
+                      {"environment_steps", environment_steps},
+                      {"episodes", episodes},
+                      {"episode_return", episode_return},
+                      {"episode_length", episode_length},
+                      {"policy_loss", policy_loss},
+                      {"value_loss", value_loss},
+                      {"entropy", entropy},
+                      {"kl", kl},
+                      {"clipped", clipped},
+                      {"explained_variance", explained_variance},
+                      {"lr", lr}};
+  if (step_scale) record.add("step_scale", *step_scale);
+  return record;
 }
 
 struct Ppo::Impl {
   explicit Impl(const Settings& given)
       : settings((given.check(), given)),
         policy((manual_seed(given.seed), given.policy)),
-        optimizer(settings.make_optimizer(policy.parameters())) {
+        optimizers(settings.make_optimizers(policy.parameters())) {
     for (size_t i = 0; i < static_cast<size_t>(settings.ppo.envs); ++i) walkers.emplace_back(settings, i);
   }
 
@@ -241,6 +243,7 @@ struct Ppo::Impl {
     for (const Walker& walker : walkers)
       for (const Walker::Row& row : walker.rows) rows.push_back(&row);
     const auto count = static_cast<int64_t>(rows.size());
+    if (settings.optimizer.step_delta > 0) made.step_scale = 0;
     int64_t updates = 0;
     for (int64_t e = 0; e < ppo.epochs; ++e) {
       const uint64_t stream = shuffle_stream + static_cast<uint64_t>(iterations * ppo.epochs + e);
@@ -254,6 +257,7 @@ struct Ppo::Impl {
     }
     const auto n = static_cast<double>(updates);
     for (double* sum : {&made.policy_loss, &made.value_loss, &made.kl, &made.clipped}) *sum /= n;
+    if (made.step_scale) *made.step_scale /= n;
     made.entropy = 0.5 * action_size * (1 + log_2pi);
     for (float log_std : policy.log_std().value().to_vector<float>()) made.entropy += log_std;
   }
@@ -264,10 +268,11 @@ struct Ppo::Impl {
     if (!std::isfinite(losses.total.item()))
       fail(ErrorKind::value, "ppo", "the loss is not finite in iteration ", iterations + 1,
            ": a smaller learning rate may help");
-    optimizer.zero_grad();
-    losses.total.backward();
-    made.lr = optimizer.lr();
-    optimizer.step();
+    for (optim::Optimizer& optimizer : optimizers) optimizer.zero_grad();
+    optimizers.front().backward(losses.total);
+    made.lr = optimizers.front().lr();
+    for (optim::Optimizer& optimizer : optimizers) optimizer.step();
+    if (made.step_scale) *made.step_scale += optimizers.front().step_scale();
 
     made.policy_loss += losses.policy.item();
     made.value_loss += losses.value.item();
@@ -284,7 +289,8 @@ struct Ppo::Impl {
   StateDict state() const {
     StateDict state{{"observed", policy.observed.state()}, {"discounted", discounted.state()}};
     for (const auto& [name, tensor] : policy.state()) state["model/" + name] = tensor;
-    for (const auto& [name, tensor] : optimizer.state()) state["optimizer/" + name] = tensor;
+    for (size_t i = 0; i < optimizers.size(); ++i)
+      for (const auto& [name, tensor] : optimizers[i].state()) state[prefixes[i] + name] = tensor;
     std::vector<int64_t> episodes;
     for (size_t i = 0; i < walkers.size(); ++i) {
       episodes.push_back(walkers[i].episode);
@@ -318,7 +324,7 @@ struct Ppo::Impl {
       return result;
     };
     policy.load(part("model/"));
-    optimizer.load(part("optimizer/"));
+    for (size_t i = 0; i < optimizers.size(); ++i) optimizers[i].load(part(prefixes[i]));
     policy.observed.load(at("observed"));
     discounted.load(at("discounted"));
     iterations = static_cast<int64_t>(at("iterations").item());
@@ -344,7 +350,8 @@ struct Ppo::Impl {
 
   Settings settings;
   Policy policy;
-  optim::Optimizer optimizer;
+  std::vector<optim::Optimizer> optimizers;  ///< the policy's, and the value's where that has one of its own
+  static inline const std::string prefixes[] = {"optimizer/", "value_optimizer/"};  ///< of what they remember
   std::deque<Walker> walkers;
   Moments discounted{1};
   std::deque<Finished> recent;

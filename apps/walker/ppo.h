@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct Iteration {
   double clipped = 0;          ///< part of the ratios beyond the clip range
   double explained_variance = 0;  ///< of the returns, by the values before the iteration
   double lr = 0;               ///< of its last update
+  std::optional<double> step_scale = {};  ///< where steps are scaled: what the policy's were multiplied with
 
   apps::Record record() const;
 };

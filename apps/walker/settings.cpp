@@ -81,6 +81,7 @@ void Settings::check() const {
   need(std::find(std::begin(optimizer_names), std::end(optimizer_names), optimizer.name) != std::end(optimizer_names),
        "the optimizer must be one of fop, momentum, adam, sgd, rmsprop, fop-adam, fop-norm, s-hd, pp-hd",
        "'" + optimizer.name + "'");
+  need(optimizer.step_delta >= 0, "the bound of a step's curvature term must not be negative", optimizer.step_delta);
   need(!policy.hidden.empty(), "there must be at least one hidden layer", "none");
 }
 
@@ -95,6 +96,8 @@ apps::Record Settings::record() const {
                       {"optimizer", optimizer.name},
                       {"lr", optimizer.resolved_lr()}};
   visit_plain(*this, [&](const char* name, auto value) { record.add(name, value); });
+  // Younger than the first results: its arrival must not make finished trainings unknown.
+  if (optimizer.step_delta > 0) record.add("step_delta", optimizer.step_delta);
   return record;
 }
 
@@ -111,6 +114,7 @@ Settings Settings::parse(const std::string& json) {
     settings.optimizer.name = fields.at("optimizer");
     settings.optimizer.lr = fields.at("lr").get<double>();
     visit_plain(settings, [&](const char* name, auto& value) { fields.at(name).get_to(value); });
+    settings.optimizer.step_delta = fields.value("step_delta", 0.0);
     return settings;
   } catch (const nlohmann::json::exception& error) {
     fail(ErrorKind::value, "walker", "these are no settings of a training: ", error.what());
@@ -133,9 +137,21 @@ optim::Optimizer Settings::make_optimizer(const std::vector<Parameter>& paramete
     builder.precondition(optim::Fop{.hyper = hyper, .norm = optim::Fop::Norm::through, .seed = seed});
   if (name == "s-hd") builder.precondition(optim::SHd{.hyper = hyper});
   if (name == "pp-hd") builder.precondition(optim::PpHd{.hyper = hyper});
+  if (optimizer.step_delta > 0) builder.scale_steps({.delta = optimizer.step_delta});
   if (ppo.linear_decay)
     builder.schedule(optim::linear(iterations * ppo.epochs * (steps_per_iteration() / ppo.minibatch), 1, 0));
   return builder.build();
+}
+
+std::vector<optim::Optimizer> Settings::make_optimizers(const std::vector<Parameter>& parameters) const {
+  std::vector<Parameter> of_policy, of_value;
+  const bool apart = optimizer.step_delta > 0 && !policy.shared;
+  for (const Parameter& parameter : parameters)
+    (apart && parameter.name().starts_with("value") ? of_value : of_policy).push_back(parameter);
+  std::vector<optim::Optimizer> optimizers;
+  optimizers.push_back(make_optimizer(of_policy));
+  if (apart) optimizers.push_back(make_optimizer(of_value));
+  return optimizers;
 }
 
 void use_zoo_settings(Settings& settings) {

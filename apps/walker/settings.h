@@ -32,6 +32,7 @@ struct OptimizerOptions {
                              ///< fop-adam: FOP with Adam
   std::optional<double> lr = {};  ///< the paper's by default: 3.5e-4 for sgd and momentum, otherwise 3e-4
   double momentum = 0.9, hyper_lr = 1e-4;
+  double step_delta = 0;  ///< of optim::StepScaling, with HesScale's curvature; 0: steps are not scaled
 
   double resolved_lr() const { return lr ? *lr : name == "sgd" || name == "momentum" ? 3.5e-4 : 3e-4; }
 };
@@ -61,6 +62,9 @@ struct Settings {
   /// Reads what record().json() wrote. Throws ErrorKind::value where that is something else.
   static Settings parse(const std::string& json);
   optim::Optimizer make_optimizer(const std::vector<Parameter>& parameters) const;
+  /// One for all parameters. Where steps are scaled and the value has a network of its own, one for either network
+  /// (Elsayed et al. 2024): the value's loss curves far more and would shorten the policy's steps, too.
+  std::vector<optim::Optimizer> make_optimizers(const std::vector<Parameter>& parameters) const;
 };
 
 /// "40,40". Throws ErrorKind::value for another text.

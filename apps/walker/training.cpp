@@ -34,7 +34,10 @@ apps::Record row_from(const Json& json) {
 }
 
 void check_same_plan(const std::string& path, const Plan& plan, const std::string& saved) {
-  const Json there = Json::parse(saved), here = Json::parse(plan.record().json());
+  const Json there = Json::parse(saved);
+  Json here = Json::parse(plan.record().json());
+  for (const auto& [name, value] : there.items())
+    if (!here.contains(name)) here[name] = Json();
   for (const auto& [name, value] : here.items()) {
     const Json other = there.value(name, Json());
     if (other == value) continue;
@@ -73,36 +76,31 @@ const apps::Record& Training::iterate() {
 
 std::vector<double> Training::play_best(int64_t episodes) { return ppo_.evaluate(best_policy_, episodes, 1); }
 
-void Training::save(const std::string& path, std::map<std::string, std::string> more) const {
-  StateDict state = ppo_.state();
-  for (const auto& [name, tensor] : best_policy_.state()) state["best/" + name] = tensor;
-  state["best_observed"] = best_policy_.observed.state();
+apps::Checkpoint Training::checkpoint() const {
+  apps::Checkpoint checkpoint{ppo_.state(), {}};
+  checkpoint.add("best", best_policy_.state());
+  checkpoint.tensors["best_observed"] = best_policy_.observed.state();
   std::string rows;
   for (const apps::Record& row : rows_) rows += (rows.empty() ? "[" : ",\n") + row.json();
-  more["rows"] = rows.empty() ? "[]" : rows + "]";
-  more["best"] = apps::exact(best_);
-  more["best_iteration"] = std::to_string(best_iteration_);
-  more["settings"] = plan_.record().json();
-  safetensors::save(path, state, more);
+  checkpoint.metadata = {{"rows", rows.empty() ? "[]" : rows + "]"},
+                         {"best", apps::exact(best_)},
+                         {"best_iteration", std::to_string(best_iteration_)},
+                         {"settings", plan_.record().json()}};
+  return checkpoint;
 }
 
-std::map<std::string, std::string> Training::load(const std::string& path) {
-  const safetensors::Content content = safetensors::load(path);
-  const auto& note = content.metadata;
+void Training::load(const apps::Checkpoint& checkpoint) {
   for (const char* name : {"rows", "best", "best_iteration", "settings"})
-    if (!note.contains(name)) fail(ErrorKind::value, "walker", path, " is no checkpoint of walker_train");
-  check_same_plan(path, plan_, note.at("settings"));
-  StateDict best;
-  for (const auto& [name, tensor] : content.tensors)
-    if (name.starts_with("best/")) best[name.substr(5)] = tensor;
-  ppo_.load(content.tensors);
-  best_policy_.load(best);
-  best_policy_.observed.load(content.tensors.at("best_observed"));
+    if (!checkpoint.metadata.contains(name))
+      fail(ErrorKind::value, "walker", checkpoint.path, " is no checkpoint of walker_train");
+  check_same_plan(checkpoint.path, plan_, checkpoint.text("settings"));
+  ppo_.load(checkpoint.tensors);
+  best_policy_.load(checkpoint.under("best"));
+  best_policy_.observed.load(checkpoint.tensors.at("best_observed"));
   rows_.clear();
-  for (const Json& row : Json::parse(note.at("rows"))) rows_.push_back(row_from(row));
-  best_ = note.at("best") == "nan" ? std::nan("") : std::stod(note.at("best"));
-  best_iteration_ = std::stoll(note.at("best_iteration"));
-  return note;
+  for (const Json& row : Json::parse(checkpoint.text("rows"))) rows_.push_back(row_from(row));
+  best_ = checkpoint.text("best") == "nan" ? std::nan("") : checkpoint.number("best");
+  best_iteration_ = checkpoint.integer("best_iteration");
 }
 
 }  // namespace gradus::walker

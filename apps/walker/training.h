@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/common/checkpoint.h"
 #include "apps/walker/ppo.h"
 
 namespace gradus::walker {
@@ -37,12 +38,11 @@ class Training {
   /// Returns of that policy in episodes that no evaluation has used.
   std::vector<double> play_best(int64_t episodes);
 
-  /// Everything that decides what follows, so that a training that goes on from it ends with the same bytes. `more` is
-  /// kept as metadata.
-  void save(const std::string& path, std::map<std::string, std::string> more = {}) const;
-  /// Returns the metadata. Throws ErrorKind::value where the file belongs to another plan, naming the first setting
-  /// that differs; only the number of iterations may have grown, unless the learning rate depends on it.
-  std::map<std::string, std::string> load(const std::string& path);
+  /// Everything that decides what follows, so that a training that goes on from it ends with the same bytes.
+  apps::Checkpoint checkpoint() const;
+  /// Throws ErrorKind::value where the checkpoint belongs to another plan, naming the first setting that differs; only
+  /// the number of iterations may have grown, unless the learning rate depends on it.
+  void load(const apps::Checkpoint& checkpoint);
 
  private:
   Plan plan_;

@@ -155,6 +155,45 @@ TEST_CASE("killed after a training, it keeps that one and ends with the bytes of
   CHECK(ledger_of(parts).size() == 3);
 }
 
+TEST_CASE("regularization and conditioning keep every training: what is finished is not run again") {
+  const NoData none;
+  for (const std::string name : {"regularization", "conditioning"}) {
+    CAPTURE(name);
+    const auto call = [&](const std::string& out, const Words& more) {
+      Words words{name, "--scale", "smoke", "--out", out};
+      words.insert(words.end(), more.begin(), more.end());
+      const Program::Result result = run_program(program, words);
+      REQUIRE(result.exit_code == 0);
+      return result.err;
+    };
+    const auto tables = [&](const std::string& out) {
+      std::string all;
+      for (const char* file : {"options", "curves", "condition_numbers", "rules"})
+        if (const std::string path = out + "/" + name + "/" + file + ".csv"; fs::exists(path)) all += read_file(path);
+      return all + read_file(out + "/" + name + "/table.md");
+    };
+    const std::string whole = none.folder / (name + "/whole"), parts = none.folder / (name + "/parts");
+    call(whole, {});
+    for (size_t calls = 1; calls <= 2; ++calls) {
+      CHECK(contains(call(parts, {"--budget", "1e-9"}), "the budget is used up in " + name));
+      CHECK(ledger_of(parts).size() == calls);
+    }
+    std::map<std::string, fs::file_time_type> written;
+    const auto unchanged = [&] {
+      for (const auto& [path, time] : written) CHECK(fs::last_write_time(path) == time);
+      for (const std::string& path : ledger_of(parts)) written[path] = fs::last_write_time(path);
+      return written.size();
+    };
+    CHECK(unchanged() == 2);
+    call(parts, {});
+    CHECK(unchanged() == ledger_of(whole).size());
+    CHECK(tables(parts) == tables(whole));
+    call(parts, {});
+    CHECK(unchanged() == ledger_of(whole).size());
+    CHECK(tables(parts) == tables(whole));
+  }
+}
+
 TEST_CASE("results of two folders merge by copying their ledgers, and several processes share the work") {
   const NoData none;
   const std::string first = none.folder / "first", second = none.folder / "second";
@@ -169,9 +208,10 @@ TEST_CASE("results of two folders merge by copying their ledgers, and several pr
 TEST_CASE("--list names the experiments") {
   const Program::Result result = run_program(program, {"--list"});
   CHECK(result.exit_code == 0);
-  CHECK(lines_of(result.out).size() == 18);
+  CHECK(lines_of(result.out).size() == 19);
   CHECK(result.out.starts_with("figure_1  "));
-  CHECK(result.out.find("table_imagenet  Figure 2, bottom: ResNet-18") != std::string::npos);
+  CHECK(contains(result.out, "\ntable_imagenet     Figure 2, bottom: ResNet-18"));
+  CHECK(contains(result.out, "\nhesscale_training  HesScale: training a perceptron"));
 }
 
 TEST_CASE("reproduce refuses what it cannot do in one line") {

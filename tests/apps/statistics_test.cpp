@@ -41,6 +41,17 @@ TEST_CASE("the bootstrap interval of a median spans all of five values, and the 
   CHECK(std::abs(ten.high - 8) <= 0.5);
 }
 
+TEST_CASE("a training fell back where its last three returns are nearer to the floor than to its best") {
+  CHECK(mean_of_last(std::vector<double>{100, 3, 4, 8}) == 5);
+  CHECK(mean_of_last(std::vector<double>{3, 4}) == 3.5);
+  // Half way between -100 and 200 lies 50.
+  CHECK(!fell_back(std::vector<double>{-90, 200, 50, 50, 51}, -100));
+  CHECK(fell_back(std::vector<double>{-90, 200, 50, 50, 49}, -100));
+  CHECK(fell_back(std::vector<double>{200, 200, 200, -100, -100, -100}, -100));
+  CHECK(!fell_back(std::vector<double>{-95, -96, -97}, -100));
+  CHECK(fell_back(std::vector<double>{-95, -110, -110, -110}, -100));
+}
+
 TEST_CASE("a curve settles where it stays near its end") {
   CHECK(settles_at(std::vector<double>{5, 10, 7, 9.9, 10.1, 10}, 0.02) == 3);
   CHECK(settles_at(std::vector<double>{1, 1}, 0.02) == 0);

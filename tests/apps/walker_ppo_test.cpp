@@ -6,6 +6,7 @@
 
 #include "apps/walker/ppo_loss.h"
 #include "apps/walker/training.h"
+#include "autograd/curvature.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "layers/init.h"
@@ -173,25 +174,24 @@ TEST_CASE("results do not depend on the number of threads") {
 
 TEST_CASE("a training that was saved and loaded in the middle ends with the bytes of one that was not") {
   const TemporaryFolder folder;
-  for (const char* optimizer : {"fop", "adam", "momentum", "fop-adam"}) {
-    CAPTURE(std::string(optimizer));
-    Plan plan{.settings = small(optimizer), .evaluate_every = 3, .episodes = 2};
+  for (const std::string optimizer : {"fop", "adam", "momentum", "fop-adam", "adam, scaled", "adam, scaled apart"}) {
+    CAPTURE(optimizer);
+    Plan plan{.settings = small(optimizer.substr(0, optimizer.find(','))), .evaluate_every = 3, .episodes = 2};
+    if (contains(optimizer, "scaled")) plan.settings.optimizer.step_delta = 1e-8;
+    plan.settings.policy.shared = !contains(optimizer, "apart");
     plan.settings.policy.normalize = plan.settings.ppo.normalize_reward = plan.settings.ppo.bootstrap_limit = true;
     plan.settings.environment.time_limit = 100;
     Training whole(plan), first(plan), second(plan);
     while (!whole.finished()) whole.iterate();
     first.iterate();
     first.iterate();
-    first.save(folder / "state", {{"note", "kept"}});
-    CHECK(second.load(folder / "state").at("note") == "kept");
+    apps::write_checkpoint(folder / "state", first.checkpoint());
+    second.load(apps::load_checkpoint(folder / "state"));
     while (!second.finished()) second.iterate();
     CHECK(text_of(whole.rows()) == text_of(second.rows()));
     CHECK(whole.best() == second.best());
-    whole.save(folder / "whole");
-    second.save(folder / "parts");
-    const StateDict a = safetensors::load(folder / "whole").tensors, b = safetensors::load(folder / "parts").tensors;
-    CHECK(equal_states(a, b));
-    CHECK(!equal_states(a, safetensors::load(folder / "state").tensors));
+    CHECK(equal_states(whole.checkpoint().tensors, second.checkpoint().tensors));
+    CHECK(!equal_states(whole.checkpoint().tensors, apps::load_checkpoint(folder / "state").tensors));
   }
 }
 
@@ -200,15 +200,24 @@ TEST_CASE("a checkpoint of another plan, or another file, is refused; more itera
   Plan plan{.settings = small(), .episodes = 1};
   Training training(plan);
   training.iterate();
-  training.save(folder / "state");
+  apps::Checkpoint checkpoint = training.checkpoint();
+  checkpoint.path = "the/path";
+  const auto refusal = [&](const Plan& other) { return error_of([&] { Training(other).load(checkpoint); }); };
   Plan other = plan;
   other.settings.ppo.gamma = 0.9;
-  CHECK(contains(error_of([&] { Training(other).load(folder / "state"); }), "belongs to a training with gamma 0.99, not 0.9: name another folder, or remove this one"));
+  CHECK(contains(refusal(other), "the/path belongs to a training with gamma 0.99, not 0.9: name another folder, or remove this one"));
+  other = plan;
+  other.settings.optimizer.step_delta = 1e-8;
+  CHECK(contains(refusal(other), "belongs to a training with step_delta null, not 1e-08"));
+  checkpoint.metadata["settings"] = other.record().json();
+  CHECK(contains(refusal(plan), "belongs to a training with step_delta 1e-08, not null"));
+  checkpoint.metadata["settings"] = plan.record().json();
   other = plan;
   other.settings.iterations = 5;
-  CHECK_NOTHROW(Training(other).load(folder / "state"));
+  CHECK_NOTHROW(Training(other).load(checkpoint));
   save_policy(folder / "policy", training.best_policy(), plan.settings);
-  CHECK(contains(error_of([&] { Training(plan).load(folder / "policy"); }), "is no checkpoint of walker_train"));
+  checkpoint.metadata = safetensors::load(folder / "policy").metadata;
+  CHECK(contains(refusal(plan), "the/path is no checkpoint of walker_train"));
   safetensors::save(folder / "weights", {{"x", Tensor::zeros({1})}});
   CHECK(contains(error_of([&] { load_policy(folder / "weights"); }), "weights holds no policy of walker_train"));
 }
@@ -219,6 +228,7 @@ TEST_CASE("a saved policy acts as the one it was, with the settings it was train
   settings.set_terrain("rough-obstacles");
   settings.policy.normalize = true;
   settings.optimizer.lr = 1.5e-3;
+  settings.optimizer.step_delta = 1e-7;
   Ppo ppo(settings);
   ppo.iterate();
   save_policy(folder / "policy", ppo.policy(), settings, {{"evaluation", "12"}});
@@ -229,6 +239,60 @@ TEST_CASE("a saved policy acts as the one it was, with the settings it was train
   Observation seen;
   for (size_t i = 0; i < seen.size(); ++i) seen[i] = 0.1f * static_cast<float>(i);
   CHECK(saved.policy->act(seen) == ppo.policy().act(seen));
+}
+
+// A head is the last layer: HesScale must give what differentiating twice gives. Elsewhere it is an estimate.
+TEST_CASE("the curvature by which steps are scaled is exact for the weights of both heads") {
+  manual_seed(6);
+  Policy policy({.tanh_mean = false, .shared = false});
+  Generator random(4);
+  constexpr int64_t n = 32;
+  const auto draw = [&](const Shape& shape, double std) { return random_normal(shape, 0, std, random.fork()); };
+  const Minibatch batch{draw({n, 24}, 1), draw({n, 4}, 1), draw({n}, 0.3) - 5.0,
+                        draw({n}, 1),     draw({n}, 1),    draw({n}, 1)};
+  std::vector<Var> heads;
+  for (const Parameter& parameter : policy.parameters())
+    if (parameter.name().starts_with("mean.") || parameter.name().starts_with("value.")) heads.push_back(parameter);
+  REQUIRE(heads.size() == 4);
+  for (bool clip_value : {true, false}) {
+    const PpoOptions options{.clip_value = clip_value};
+    const std::vector<Tensor> estimate = curvature(ppo_losses(policy, batch, options).total, heads),
+                              exact = exact_curvature(ppo_losses(policy, batch, options).total, heads);
+    for (size_t i = 0; i < heads.size(); ++i) {
+      CHECK(norm(exact[i]) > 0.01);
+      CHECK(norm(estimate[i] - exact[i]) < 1e-5 * norm(exact[i]));  // float32 sums of 32 products
+    }
+  }
+}
+
+TEST_CASE("scaled steps are the policy's and the value's apart where their networks are, and shorter by the bound") {
+  Settings settings = small();
+  settings.optimizer.step_delta = 1e-8;
+  const auto optimizers = [&](bool shared) {
+    settings.policy.shared = shared;
+    Policy policy(settings.policy);
+    std::vector<std::vector<std::string>> members;
+    for (const optim::Optimizer& optimizer : settings.make_optimizers(policy.parameters()))
+      members.push_back(optimizer.members(0));
+    return members;
+  };
+  CHECK(optimizers(true).size() == 1);
+  const auto apart = optimizers(false);
+  REQUIRE(apart.size() == 2);
+  CHECK(apart[0].size() == 7);  // two layers, the means, log_std
+  CHECK(apart[1].size() == 6);
+  for (const std::string& name : apart[1]) CHECK(name.starts_with("value"));
+
+  const auto scale = [&](double delta) {
+    settings.optimizer.step_delta = delta;
+    return Ppo(settings).iterate();
+  };
+  const Iteration free = scale(1e3), bound = scale(1e-8), tight = scale(1e-12);
+  CHECK(free.step_scale == 1);
+  CHECK(*bound.step_scale < 1);
+  CHECK(*tight.step_scale < *bound.step_scale);
+  CHECK(tight.kl < free.kl / 10);  // steps a hundredth as long as 1e-8 allows leave the policy as it was
+  CHECK(!scale(0).step_scale);
 }
 
 TEST_CASE("PPO learns: in six iterations the values come to explain the returns, while the policy moves") {
@@ -267,6 +331,7 @@ TEST_CASE("settings without sense are refused, each with its value") {
   refused([](Settings& s) { s.ppo.gamma = 1.5; }, "gamma must lie in [0, 1], but it is 1.5");
   refused([](Settings& s) { s.ppo.lambda = -1; }, "lambda must lie in [0, 1], but it is -1");
   refused([](Settings& s) { s.ppo.clip = 0; }, "clip range must be positive, but it is 0");
+  refused([](Settings& s) { s.optimizer.step_delta = -1; }, "curvature term must not be negative, but it is -1");
   refused([](Settings& s) { s.policy.hidden.clear(); }, "at least one hidden layer");
   refused([](Settings& s) { s.optimizer.name = "magic"; }, "the optimizer must be one of fop, momentum");
   CHECK(parse_widths("40,40") == std::vector<int64_t>{40, 40});

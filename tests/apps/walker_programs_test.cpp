@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/file.h"
-#include "core/safetensors.h"
+#include "core/random.h"
 #include "tests/apps/program.h"
 #include "tests/data/temporary_folder.h"
 
@@ -90,12 +90,44 @@ TEST_CASE("interrupted, walker_train saves; the same command goes on to the byte
   } while (result.exit_code == 130);
   CHECK(result.exit_code == 0);
   CHECK(stops >= 2);
-  for (const char* file : {"metrics.csv", "metrics.jsonl", "best.safetensors", "checkpoint.safetensors", "config.json",
-                           "result.json"}) {
+  for (const char* file : {"metrics.csv", "metrics.jsonl", "best.safetensors", "checkpoint-50.safetensors",
+                           "config.json", "result.json"}) {
     CAPTURE(std::string(file));
     CHECK(read_file(folder / (std::string("whole/seed-0/") + file)) ==
           read_file(folder / (std::string("parts/seed-0/") + file)));
   }
+}
+
+TEST_CASE("a damaged checkpoint is passed over: the training goes on from the one before, to the same bytes") {
+  const TemporaryFolder folder;
+  const std::string run_folder = folder / "run/seed-0/", path = run_folder + "checkpoint-4.safetensors";
+  const auto command = [&](const char* steps) { return tiny({"--steps", steps, "--json", "--out", folder / "run"}); };
+  run(train, command("384"));
+  run(train, command("512"));
+  const std::string intact = read_file(path), policy = read_file(run_folder + "best.safetensors");
+  const auto expect_repair = [&](const std::string& content) {
+    folder.write("run/seed-0/checkpoint-4.safetensors", content);
+    const Program::Result result = run(train, command("512"));
+    CHECK(contains(result.err, "passes over a damaged checkpoint: "));
+    CHECK(contains(result.err, path));
+    CHECK(contains(result.err, "goes on from " + run_folder + "checkpoint-3.safetensors"));
+    CHECK(read_file(path) == intact);
+    CHECK(read_file(run_folder + "best.safetensors") == policy);
+  };
+  Generator generator(8);
+  for (int i = 0; i < 6; ++i) {
+    const uint64_t bit = generator.below(8 * intact.size());
+    CAPTURE(bit);
+    std::string content = intact;
+    content[bit / 8] = static_cast<char>(content[bit / 8] ^ (1 << (bit % 8)));
+    expect_repair(content);
+  }
+  for (int i = 0; i < 4; ++i) expect_repair(intact.substr(0, generator.below(intact.size())));
+  folder.write("run/seed-0/checkpoint-3.safetensors", "x");
+  folder.write("run/seed-0/checkpoint-4.safetensors", "x");
+  const Program::Result none = run_program(train, command("512"));
+  CHECK(none.exit_code == 1);
+  CHECK(contains(none.err, "none in " + (folder / "run/seed-0") + " is intact; remove them"));
 }
 
 TEST_CASE("the presets, terrains and flags reach the settings") {
@@ -125,6 +157,7 @@ TEST_CASE("the presets, terrains and flags reach the settings") {
   CHECK(hard.at("force") == 2);
   CHECK(hard.at("jitter") == 1);
   CHECK(hard.at("linear_decay") == true);
+  CHECK(config({"--optimizer", "adam", "--step-delta", "1e-8"}).at("step_delta") == 1e-8);
   CHECK(config({"--terrain", "rough-obstacles"}).at("landscape") == "1");
   CHECK(config({"--terrain", "rough", "--landscape", "each"}).at("landscape") == "new in every episode");
 }
@@ -133,7 +166,7 @@ TEST_CASE("walker_watch draws a filmstrip, an animation and frames, of a policy 
   namespace fs = std::filesystem;
   const TemporaryFolder folder;
   run(train, tiny({"--out", folder / "run"}));
-  for (const char* file : {"best", "checkpoint"}) {
+  for (const char* file : {"best", "checkpoint-4"}) {
     const std::string policy = folder / (std::string("run/seed-0/") + file + ".safetensors");
     const Program::Result result = run(watch, {policy, "--out", folder / "walk.svg"});
     CHECK(result.out.find("after 60 steps") != std::string::npos);

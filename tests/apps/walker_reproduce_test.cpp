@@ -2,8 +2,10 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 
+#include "core/file.h"
 #include "tests/apps/program.h"
 #include "tests/data/temporary_folder.h"
 
@@ -38,6 +40,51 @@ TEST_CASE("figure_4a, figure_4b and walker_adam run at smoke scale and show thei
       if (figure) CHECK(contains(table, part));
     if (!figure) CHECK(contains(table, "| median"));
   }
+}
+
+TEST_CASE("hesscale_walker counts the collapses with scaled steps and without, and reruns nothing") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "results", results = out + "/hesscale_walker/";
+  const auto call = [&] { return run_program(program, {"hesscale_walker", "--scale", "smoke", "--out", out}); };
+  REQUIRE(call().exit_code == 0);
+  const std::string table = read_file(results + "table.md"), trainings = read_file(results + "trainings.csv");
+  for (const char* part : {"2 of 9 learning rates", "| Adam ", "| AdamHesScale ", "| all ", "the reference",
+                           "Collapsed: a training that diverged"})
+    CHECK(contains(table, part));
+  const std::vector<std::string> rows = lines_of(trainings);
+  CHECK(rows[0] == "optimizer,lr,seed,diverged,collapsed,best,last,step_scale");
+  REQUIRE(rows.size() == 1 + 4);
+  CHECK(rows[1].ends_with(",nan"));  // Adam's steps are not scaled
+  CHECK(!rows[4].ends_with(",nan"));
+  CHECK(lines_of(read_file(results + "shares.csv")).size() == 1 + 4);
+  std::map<std::string, std::filesystem::file_time_type> written;
+  for (const auto& entry : std::filesystem::directory_iterator(out + "/ledger"))
+    written[entry.path().string()] = std::filesystem::last_write_time(entry);
+  CHECK(written.size() == 4);
+  REQUIRE(call().exit_code == 0);
+  for (const auto& [path, time] : written) CHECK(std::filesystem::last_write_time(path) == time);
+  CHECK(read_file(results + "trainings.csv") == trainings);
+}
+
+TEST_CASE("a walker's training whose checkpoint is damaged begins again, which is said") {
+  const TemporaryFolder folder;
+  const auto command = [&](const char* out, const std::vector<std::string>& more) {
+    std::vector<std::string> words{"walker_adam", "--scale", "smoke", "--out", folder / out};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_program(program, words);
+  };
+  REQUIRE(command("whole", {}).exit_code == 0);
+  REQUIRE(command("parts", {"--budget", "1e-9"}).exit_code == 0);
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "parts/ledger")) {
+    REQUIRE(entry.path().extension() == ".safetensors");
+    std::string content = read_file(entry.path().string());
+    content[content.size() / 2] = static_cast<char>(content[content.size() / 2] ^ 1);
+    folder.write("parts/ledger/" + entry.path().filename().string(), content);
+  }
+  const Program::Result result = command("parts", {});
+  REQUIRE(result.exit_code == 0);
+  CHECK(contains(result.err, "begins a training again, as its checkpoint is damaged"));
+  CHECK(read_file(folder / "whole/walker_adam/curves.csv") == read_file(folder / "parts/walker_adam/curves.csv"));
 }
 
 TEST_CASE("a walker's training that the budget stops after every iteration goes on as if nothing had been") {
