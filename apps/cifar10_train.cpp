@@ -31,7 +31,7 @@ constexpr const char* examples = R"(Examples:
 constexpr int64_t evaluation_batch = 200;
 
 struct Flags : TrainingFlags {
-  std::string data = "auto", model = "all_cnn", augment = "none", padding = "same";
+  std::string data = "auto", model = "all_cnn", augment = "none", padding = "same", resident = "auto";
   int64_t train_samples = 0, test_samples = 0;
   bool no_dropout = false, quick = false;
 
@@ -55,6 +55,11 @@ struct Flags : TrainingFlags {
     app.add_option("--test-samples", test_samples, "the same of the test images")->check(at_least(0))->group("Data");
     app.add_option("--augment", augment, "standard: random crop after padding by 4, and random flip")
         ->check(CLI::IsMember({"none", "standard"}))
+        ->group("Data");
+    app.add_option("--resident", resident,
+                   "on: all images stay on the device as bytes, and batches are made there, with the same result.\n"
+                   "auto: on for a GPU and up to 4 GiB")
+        ->check(CLI::IsMember({"auto", "on", "off"}))
         ->group("Data");
     app.add_option("--model", model, "network")->check(CLI::IsMember({"all_cnn", "mlp"}))->group("Model");
     app.add_option("--padding", padding, "of all_cnn's 3x3 convolutions. same: as TensorFlow; 1: as PyTorch")
@@ -82,15 +87,11 @@ struct Flags : TrainingFlags {
 
   /// All that was asked for, under the flags' own names.
   Record request() const {
-    Record record = {{"program", program},
-                     {"quick", quick},
-                     {"data", recorded_path(data)},
-                     {"train_samples", train_samples},
-                     {"test_samples", test_samples},
-                     {"augment", augment},
-                     {"model", model},
-                     {"padding", padding},
-                     {"no_dropout", no_dropout}};
+    Record record = {{"program", program},           {"quick", quick},
+                     {"data", recorded_path(data)},  {"train_samples", train_samples},
+                     {"test_samples", test_samples}, {"augment", augment},
+                     {"resident", resident},         {"model", model},
+                     {"padding", padding},           {"no_dropout", no_dropout}};
     record.add(TrainingFlags::record());
     return record;
   }
@@ -163,15 +164,18 @@ int train(const Flags& flags, const std::vector<std::string>& notes) {
   if (start.replaces) note("replaces the run that is in " + flags.out);
 
   const Normalization normalization = channel_statistics(data.train);
+  const std::optional<bool> resident = flags.resident == "auto" ? std::nullopt : std::optional(flags.resident == "on");
   const Loader train_loader(data.train, {.batch = flags.batch,
                                          .seed = flags.seed,
                                          .augment = flags.augment == "standard" ? Augment::standard : Augment::none,
                                          .workers = static_cast<int>(flags.workers),
-                                         .normalization = normalization});
+                                         .normalization = normalization,
+                                         .resident = resident});
   const Loader test_loader(data.test, {.batch = evaluation_batch,
                                        .shuffle = false,
                                        .workers = static_cast<int>(flags.workers),
-                                       .normalization = normalization});
+                                       .normalization = normalization,
+                                       .resident = resident});
   return run_training(
       {.model = *model, .train = train_loader, .test = test_loader, .flags = flags, .start = start, .config = [&] {
          return describe(flags, data, *model);

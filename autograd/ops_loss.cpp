@@ -2,6 +2,7 @@
 #include "autograd/autocast.h"
 #include "autograd/gradients.h"
 #include "core/error.h"
+#include "core/step_graph.h"
 
 namespace gradus {
 namespace {
@@ -23,6 +24,7 @@ void check_labels(const char* op, const Var& logits, const Tensor& labels) {
          labels.shape());
   if (labels.dtype() != DType::int64)
     fail(ErrorKind::dtype, op, "labels must be int64, but are ", labels.dtype(), ". Convert them with cast()");
+  if (capturing()) return;  // there are no values to look at
   const int64_t classes = logits.shape()[1];
   const std::vector<int64_t> host = labels.to_vector<int64_t>();
   for (size_t i = 0; i < host.size(); ++i)

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/kernels.h"
+#include "core/step_graph.h"
 
 namespace gradus {
 namespace {
@@ -17,7 +18,10 @@ std::function<void(const std::string&)> warning_handler;
 
 std::string_view device_name() { return device::name(); }
 std::string describe_device() { return device::describe(); }
-void finish_device() { device::synchronize(); }
+void finish_device() {
+  check_not_capturing("finish_device");
+  device::synchronize();
+}
 
 void set_accelerator(AcceleratorSettings chosen) { settings = std::move(chosen); }
 const AcceleratorSettings& accelerator() { return settings; }

@@ -23,6 +23,8 @@ struct AcceleratorSettings {
   /// proposals, timed at the first sight of a shape. Otherwise the name of a file of plans: those that it holds are
   /// used, others are measured and added to it.
   std::string plans = {};
+  /// Work that repeats may be captured as a CUDA graph: see core/step_graph.h.
+  bool graphs = true;
 };
 
 void set_accelerator(AcceleratorSettings settings);

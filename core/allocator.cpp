@@ -7,6 +7,7 @@
 #include <bit>
 #include <mutex>
 #include <new>
+#include <vector>
 
 #include "core/kernels.h"
 
@@ -34,7 +35,14 @@ SizeClass size_class(size_t bytes) {
   return {static_cast<uint16_t>(index), (size_t{1} << octave) + part * step};
 }
 
+thread_local MemoryArena* current_arena = nullptr;
+
 }  // namespace
+
+struct MemoryArena::Blocks {
+  std::array<Storage::Block*, class_count> free{};
+  std::vector<Storage::Block*> all;
+};
 
 class CachingAllocator {
  public:
@@ -50,8 +58,9 @@ class CachingAllocator {
     Block* block = nullptr;
     {
       const std::lock_guard lock(mutex_);
-      block = free_[wanted.index];
-      if (block) free_[wanted.index] = block->next;
+      if (current_arena) block = pop(current_arena->blocks_->free, wanted);
+      if (!block) block = pop(free_, wanted);
+      if (block) claim(block);
       statistics_.in_use += wanted.capacity;
       if (statistics_.in_use > statistics_.peak) statistics_.peak = statistics_.in_use;
     }
@@ -64,8 +73,7 @@ class CachingAllocator {
 
   void give_back(Block* block) noexcept {
     const std::lock_guard lock(mutex_);
-    block->next = free_[block->size_class];
-    free_[block->size_class] = block;
+    push(block->arena ? block->arena->blocks_->free : free_, block);
     statistics_.in_use -= block->capacity;
   }
 
@@ -80,12 +88,40 @@ class CachingAllocator {
       }
   }
 
+  void dissolve(MemoryArena::Blocks& arena) noexcept {
+    const std::lock_guard lock(mutex_);
+    for (Block* block : arena.all) block->arena = nullptr;  // those in use come back to everybody
+    for (Block*& head : arena.free)
+      while (Block* block = head) {
+        head = block->next;
+        push(free_, block);
+      }
+  }
+
   MemoryStatistics statistics() {
     const std::lock_guard lock(mutex_);
     return statistics_;
   }
 
  private:
+  using Lists = std::array<Block*, class_count>;
+
+  static Block* pop(Lists& lists, SizeClass wanted) {
+    Block* block = lists[wanted.index];
+    if (block) lists[wanted.index] = block->next;
+    return block;
+  }
+  static void push(Lists& lists, Block* block) {
+    block->next = lists[block->size_class];
+    lists[block->size_class] = block;
+  }
+  /// Makes it the current arena's, where there is one.
+  static void claim(Block* block) {
+    if (!current_arena || block->arena) return;
+    current_arena->blocks_->all.push_back(block);
+    block->arena = current_arena;
+  }
+
   Block* grow(SizeClass wanted) {
     void* data = nullptr;
     try {
@@ -105,14 +141,20 @@ class CachingAllocator {
     block->capacity = wanted.capacity;
     block->size_class = wanted.index;
     const std::lock_guard lock(mutex_);
+    claim(block);
     statistics_.reserved += wanted.capacity;
     return block;
   }
 
   std::mutex mutex_;
-  std::array<Block*, class_count> free_{};
+  Lists free_{};
   MemoryStatistics statistics_;
 };
+
+MemoryArena::MemoryArena() : blocks_(std::make_unique<Blocks>()) {}
+MemoryArena::~MemoryArena() { CachingAllocator::instance().dissolve(*blocks_); }
+MemoryArena::Use::Use(MemoryArena& arena) : outer_(std::exchange(current_arena, &arena)) {}
+MemoryArena::Use::~Use() { current_arena = outer_; }
 
 Storage Storage::allocate(size_t bytes) { return Storage(CachingAllocator::instance().take(bytes)); }
 

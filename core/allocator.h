@@ -4,9 +4,37 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 namespace gradus {
+
+/// Memory for work that is repeated at the same places: what is allocated through it serves nobody else before it is
+/// destroyed, not even when it is free.
+class MemoryArena {
+ public:
+  MemoryArena();
+  ~MemoryArena();
+  MemoryArena(const MemoryArena&) = delete;
+  MemoryArena& operator=(const MemoryArena&) = delete;
+
+  /// While one lives, allocations of this thread go through the arena.
+  class Use {
+   public:
+    explicit Use(MemoryArena& arena);
+    ~Use();
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+   private:
+    MemoryArena* outer_;
+  };
+
+ private:
+  friend class CachingAllocator;
+  struct Blocks;
+  std::unique_ptr<Blocks> blocks_;
+};
 
 /// A shared handle to one block of device memory, aligned to 64 bytes. Copies share the block; the last handle returns
 /// it to the cache. The version counts in-place writes, so that autograd can tell when a saved tensor was changed.
@@ -39,6 +67,7 @@ class Storage {
 
  private:
   friend class CachingAllocator;
+  friend class MemoryArena;
   struct Block {
     std::atomic<uint32_t> references{1};
     bool owned = true;
@@ -48,6 +77,7 @@ class Storage {
     size_t bytes = 0;     ///< asked for
     size_t capacity = 0;  ///< held
     Block* next = nullptr;
+    MemoryArena* arena = nullptr;  ///< that it belongs to
   };
 
   explicit Storage(Block* block) : block_(block) {}

@@ -12,9 +12,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
+#include "core/crop.h"
 #include "core/random.h"
 #include "core/tensor.h"
 
@@ -101,6 +103,31 @@ struct ParameterUpdate {
   RuleUpdate rule = {};
 };
 
+/// One learned matrix M [n, n] of a preconditioner and the P that follows from it: M takes a step of `rule` along
+/// factor h, h the gradient with respect to M of what has the gradient C with respect to P; then P is made anew. All are
+/// contiguous.
+struct MatrixUpdate {
+  enum class Form : uint8_t {
+    product,       ///< P = M M^T, h = (C + C^T) M
+    product_plus,  ///< P = I + M M^T, the same h
+    symmetric,     ///< P = (M + M^T) / 2, h = (C + C^T) / 2
+    plain          ///< P = M, h = C
+  };
+  Form form = Form::plain;
+  Tensor* matrix = nullptr;             ///< M
+  const Tensor* correlation = nullptr;  ///< C [n, n]
+  Tensor* p = nullptr;                  ///< receives P; null: nobody asks for it
+  double factor = 1;
+  RuleUpdate rule = {};
+};
+
+/// Work that was recorded instead of done, and can be done any number of times: a CUDA graph.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void replay() = 0;
+};
+
 /// Memory and identity of the device that this library was built for.
 namespace device {
 const char* name();            ///< "cpu" or "cuda"
@@ -112,6 +139,13 @@ bool has_fast(DType dtype);
 void upload(void* to_device, const void* from_host, size_t bytes);
 void download(void* to_host, const void* from_device, size_t bytes);
 void synchronize();
+/// Whether work can be recorded: not on the CPU, where none of the three below is called.
+bool can_record();
+/// What is given to the device from now on is recorded, not done. Random keys that advance are later by *steps, which
+/// lies on the device and is read by each replay.
+void begin_recording(const int64_t* steps);
+/// Null where the device lost the recording.
+std::unique_ptr<Recording> end_recording();
 }  // namespace device
 
 namespace kernels {

@@ -122,6 +122,11 @@ Tensor gather(const Tensor& x, int64_t dim, const Tensor& index);
 /// A copy of x with source added at index along dim.
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source);
 
+// ---- Images --------------------------------------------------------------------------------------------------------
+/// Images of a data set that lies on the device as bytes: pixels [all, C, H, W] uint8, numbers [n] int64, which are not
+/// checked, table [C, 256] float32: what each byte becomes. The result [n, C, H, W] is channels-last.
+Tensor pick_images(const Tensor& pixels, const Tensor& numbers, const Tensor& table, const RandomCrop& crop = {});
+
 // ---- Linear algebra ------------------------------------------------------------------------------------------------
 /// [..., m, k] x [..., k, n] -> [..., m, n]; leading dimensions broadcast.
 Tensor matmul(const Tensor& a, const Tensor& b);
@@ -179,5 +184,7 @@ void unary_(UnaryOp op, Tensor& x);
 Tensor adam_(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v);
 /// The steps of many parameters at once. Each one's tensors have the shape, dtype and dense memory order of its value.
 void update_(std::span<const ParameterUpdate> parameters);
+/// The steps of many preconditioners' matrices at once.
+void update_matrices_(std::span<const MatrixUpdate> matrices);
 
 }  // namespace gradus

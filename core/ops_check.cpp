@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/step_graph.h"
 
 namespace gradus::check {
 namespace {
@@ -138,7 +139,7 @@ void indices(const char* op, const Tensor& index, int64_t extent) {
   defined(op, index, "the index");
   if (index.dtype() != DType::int64)
     fail(ErrorKind::dtype, op, "the index needs int64, got ", index.dtype(), " ", index.shape(), "; cast it first");
-  if (index.numel() == 0) return;
+  if (index.numel() == 0 || capturing()) return;  // what is captured was checked when it was done before
   const Shape one = Dims::filled(index.rank(), 1);
   for (const ReduceOp extremum : {ReduceOp::min, ReduceOp::max}) {
     Tensor bound = Tensor::empty(one, DType::int64);

@@ -85,4 +85,33 @@ void update_(std::span<const ParameterUpdate> parameters) {
       if (written) written->storage().bump_version();
 }
 
+namespace {
+
+void check_matrix(const MatrixUpdate& u) {
+  constexpr const char* op = "update_matrices_";
+  if (!u.matrix || !u.correlation) fail(ErrorKind::value, op, "needs a matrix and its correlation");
+  check::floating(op, *u.correlation);
+  const int64_t n = u.correlation->rank() == 2 ? u.correlation->size(0) : 0;
+  check::shape(op, "the correlation", *u.correlation, {n, n});
+  for (const Tensor* x : {static_cast<const Tensor*>(u.matrix), u.correlation, static_cast<const Tensor*>(u.p),
+                          static_cast<const Tensor*>(u.rule.first), static_cast<const Tensor*>(u.rule.second)}) {
+    if (!x) continue;
+    check::same_dtype(op, *u.correlation, *x);
+    if (x->numel() != n * n || !x->is_contiguous())
+      fail(ErrorKind::shape, op, "all must be contiguous and have the ", n * n,
+           " elements of the correlation, but one is ", x->shape());
+  }
+  UpdateCheck(*u.matrix).state(u.rule);
+}
+
+}  // namespace
+
+void update_matrices_(std::span<const MatrixUpdate> matrices) {
+  for (const MatrixUpdate& u : matrices) check_matrix(u);
+  kernels::update_matrices(matrices);
+  for (const MatrixUpdate& u : matrices)
+    for (const Tensor* written : {u.matrix, u.p, u.rule.first, u.rule.second})
+      if (written) written->storage().bump_version();
+}
+
 }  // namespace gradus

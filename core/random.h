@@ -17,6 +17,7 @@ struct RandomKey {
   uint64_t seed = 0;
   uint64_t stream = 0;
   uint64_t offset = 0;
+  bool advances = false;  ///< offset counts training steps in its upper half: work that is replayed goes on counting
 };
 
 /// One Philox block: counter {offset, stream}, key {seed}.

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/kernels.h"
+#include "core/step_graph.h"
 
 namespace gradus {
 namespace {
@@ -18,6 +19,16 @@ void check_extents(const Shape& shape) {
 
 Tensor allocate(const Shape& shape, const Strides& strides, DType dtype) {
   return Tensor(Storage::allocate(static_cast<size_t>(numel(shape)) * size_of(dtype)), 0, shape, strides, dtype);
+}
+
+void upload(const char* op, void* to_device, const void* from_host, size_t bytes) {
+  check_not_capturing(op);
+  if (bytes > 0) device::upload(to_device, from_host, bytes);
+}
+
+void download(const char* op, void* to_host, const void* from_device, size_t bytes) {
+  check_not_capturing(op);
+  if (bytes > 0) device::download(to_host, from_device, bytes);
 }
 
 /// The same elements in row-major order.
@@ -72,7 +83,7 @@ Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
     fail(ErrorKind::shape, "from", "shape ", shape, " needs ", gradus::numel(shape), " values, but ", values.size(),
          " came");
   Tensor out = empty(shape, dtype_of<T>);
-  if (!values.empty()) device::upload(out.raw(), values.data(), values.size_bytes());
+  upload("from", out.raw(), values.data(), values.size_bytes());
   return out;
 }
 
@@ -136,10 +147,10 @@ std::vector<T> Tensor::to_vector() const {
   std::vector<T> values(static_cast<size_t>(numel()));
   if constexpr (std::is_same_v<T, bool>) {
     std::vector<uint8_t> bytes(values.size());
-    if (!bytes.empty()) device::download(bytes.data(), source.raw(), bytes.size());
+    download("to_vector", bytes.data(), source.raw(), bytes.size());
     std::copy(bytes.begin(), bytes.end(), values.begin());
   } else {
-    if (!values.empty()) device::download(values.data(), source.raw(), values.size() * sizeof(T));
+    download("to_vector", values.data(), source.raw(), values.size() * sizeof(T));
   }
   return values;
 }
@@ -147,13 +158,13 @@ std::vector<T> Tensor::to_vector() const {
 std::vector<char> Tensor::to_bytes() const {
   const Tensor source = row_major(*this);
   std::vector<char> bytes(static_cast<size_t>(numel()) * size_of(dtype_));
-  if (!bytes.empty()) device::download(bytes.data(), source.raw(), bytes.size());
+  download("to_bytes", bytes.data(), source.raw(), bytes.size());
   return bytes;
 }
 
 Tensor Tensor::from_bytes(const void* bytes, const Shape& shape, DType dtype) {
   Tensor out = empty(shape, dtype);
-  if (out.numel() > 0) device::upload(out.raw(), bytes, static_cast<size_t>(out.numel()) * size_of(dtype));
+  upload("from_bytes", out.raw(), bytes, static_cast<size_t>(out.numel()) * size_of(dtype));
   return out;
 }
 
@@ -162,7 +173,7 @@ double Tensor::item() const {
     fail(ErrorKind::shape, "item", "needs a tensor of one element, but the shape is ", shape_);
   const auto read = [&]<class T>(T) {
     T value;
-    device::download(&value, raw(), sizeof value);
+    download("item", &value, raw(), sizeof value);
     return static_cast<double>(value);
   };
   switch (dtype_) {
@@ -174,7 +185,7 @@ double Tensor::item() const {
     case DType::boolean: return read(bool{});
     case DType::bfloat16: {
       bfloat16 value;
-      device::download(&value, raw(), sizeof value);
+      download("item", &value, raw(), sizeof value);
       return static_cast<float>(value);
     }
   }

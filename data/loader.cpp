@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/accelerator.h"
 #include "core/error.h"
 #include "core/ops.h"
 #include "data/permutation.h"
@@ -41,11 +42,47 @@ class DatasetSource : public ImageSource {
   ImageTransform transform_;
 };
 
+/// A data set on the device, as bytes, of which one kernel makes a batch.
+class ResidentImages {
+ public:
+  ResidentImages(const Dataset& dataset, const LoaderOptions& options) {
+    const DatasetInfo& info = dataset.info();
+    const ImageTransform transform(info, options.normalization, options.augment);
+    padding_ = transform.padding();
+    table_ = Tensor::from(transform.table(), {info.channels, 256});
+    const Tensor stored = Tensor::from(dataset.pixels(), {dataset.size(), info.height, info.width, info.channels});
+    pixels_ = permute(stored, {0, 3, 1, 2});
+  }
+  /// The images with these numbers; `key` is the epoch's.
+  Tensor make(const Tensor& numbers, const RandomKey& key) const {
+    return pick_images(pixels_, numbers, table_, {padding_, key});
+  }
+
+ private:
+  int64_t padding_ = 0;
+  Tensor table_, pixels_;
+};
+
+// A data set that is larger than this stays with the host where nobody asks for it.
+constexpr size_t most_resident_bytes = size_t{4} << 30;
+
+bool is_resident(const Dataset& dataset, const LoaderOptions& options) {
+  if (options.resident.value_or(false) && options.transform)
+    fail(ErrorKind::value, "loader",
+         "resident images are made on the device, which cannot run a .transform of one's own");
+  return options.resident.value_or(device_name() == "cuda" && !options.transform &&
+                                   dataset.pixels().size() <= most_resident_bytes);
+}
+
 }  // namespace
 
 struct Loader::Plan {
   std::shared_ptr<const ImageSource> source;
   LoaderOptions options;
+  std::optional<ResidentImages> resident = {};
+
+  /// Of the images' own numbers in an epoch.
+  RandomKey key_of(uint64_t epoch) const { return {options.seed, augment_stream + epoch, 0}; }
 
   int64_t batches() const {
     return options.drop_last ? source->size() / options.batch : (source->size() + options.batch - 1) / options.batch;
@@ -64,8 +101,9 @@ struct Loader::Plan {
     const auto size = static_cast<size_t>(info.height * info.width * info.channels);
     batch.pixels.resize(images.size() * size);
     batch.labels.clear();
+    const RandomCrop epoch_keys{.key = key_of(epoch)};
     for (int64_t image : images) {
-      const RandomKey key{options.seed, augment_stream + epoch, static_cast<uint64_t>(image) << 32};
+      const RandomKey key = epoch_keys.key_of(image);
       const std::span<float> out(batch.pixels.data() + batch.labels.size() * size, size);
       if (!source->make(image, key, out.data())) continue;
       // A Dataset's transforms use the first block of the image's numbers.
@@ -97,6 +135,13 @@ class Loader::Epoch::Pass {
         claimed_(first_batch),
         taken_(first_batch),
         end_(plan_->batches()) {
+    if (plan_->resident) {
+      std::vector<int64_t> labels;
+      for (int64_t image : order_) labels.push_back(plan_->source->label(image));
+      numbers_ = Tensor::from(order_, {plan_->source->size()});
+      labels_ = Tensor::from(labels, {plan_->source->size()});
+      return;
+    }
     try {
       for (int i = 0; i < plan_->options.workers; ++i) workers_.emplace_back([this] { work(); });
     } catch (...) {
@@ -110,6 +155,11 @@ class Loader::Epoch::Pass {
 
   std::optional<Batch> next() {
     if (taken_ >= end_) return std::nullopt;
+    if (plan_->resident) {
+      const int64_t begin = taken_++ * plan_->options.batch, end = begin + plan_->options.batch;
+      return Batch{.images = plan_->resident->make(slice(numbers_, 0, begin, end), plan_->key_of(epoch_)),
+                   .labels = slice(labels_, 0, begin, end)};
+    }
     Slot& slot = slot_of(taken_);
     if (workers_.empty()) {
       make(slot, taken_);
@@ -182,6 +232,7 @@ class Loader::Epoch::Pass {
   const std::shared_ptr<const Plan> plan_;
   const uint64_t epoch_;
   const std::vector<int64_t> order_;
+  Tensor numbers_, labels_;  // of resident images, in this order
   std::vector<Slot> slots_;
   std::mutex mutex_;  // of all below, and of Slot::ready
   std::condition_variable made_, freed_;
@@ -191,14 +242,24 @@ class Loader::Epoch::Pass {
   std::vector<std::thread> workers_;
 };
 
-Loader::Loader(const Dataset& dataset, const LoaderOptions& options)
-    : Loader(std::make_shared<const DatasetSource>(dataset, options), options) {}
-
-Loader::Loader(std::shared_ptr<const ImageSource> source, const LoaderOptions& options) {
+std::shared_ptr<Loader::Plan> Loader::make_plan(std::shared_ptr<const ImageSource> source,
+                                                const LoaderOptions& options) {
   if (options.batch < 1) fail(ErrorKind::value, "loader", "batch ", options.batch, ": it must be at least 1");
   if (options.workers < 0) fail(ErrorKind::value, "loader", "workers ", options.workers, ": it must be 0 or more");
   if (source->size() == 0) fail(ErrorKind::value, "loader", "the data set '", source->info().name, "' has no images");
-  plan_ = std::make_shared<const Plan>(Plan{std::move(source), options});
+  return std::make_shared<Plan>(Plan{std::move(source), options});
+}
+
+Loader::Loader(const Dataset& dataset, const LoaderOptions& options) {
+  const auto plan = make_plan(std::make_shared<const DatasetSource>(dataset, options), options);
+  if (is_resident(dataset, options)) plan->resident.emplace(dataset, options);
+  plan_ = plan;
+}
+
+Loader::Loader(std::shared_ptr<const ImageSource> source, const LoaderOptions& options) {
+  if (options.resident.value_or(false))
+    fail(ErrorKind::value, "loader", "only a Dataset can be .resident: images of a source are made on the host");
+  plan_ = make_plan(std::move(source), options);
 }
 
 int64_t Loader::batches() const { return plan_->batches(); }

@@ -46,6 +46,9 @@ struct LoaderOptions {
   bool drop_last = false;            ///< leave out a last batch that is not full
   Normalization normalization = {};  ///< likewise
   UserTransform transform = {};      ///< after all others
+  /// Keep a Dataset's images on the device as bytes and make each batch there, by one kernel; the bits are the same.
+  /// Not given: where the device is a GPU, unless there is a transform or they take more than 4 GiB.
+  std::optional<bool> resident = {};
 };
 
 /// Batch k of epoch e is a pure function of (data, options, e, k), whatever the number of workers. It has options.batch
@@ -54,8 +57,8 @@ class Loader {
  public:
   class Epoch;
 
-  /// Throws ErrorKind::value for a batch below 1, a negative number of workers, an empty data set, or a normalization
-  /// that does not fit.
+  /// Throws ErrorKind::value for a batch below 1, a negative number of workers, an empty data set, a normalization that
+  /// does not fit, or images that cannot be resident.
   Loader(const Dataset& dataset, const LoaderOptions& options);
   Loader(std::shared_ptr<const ImageSource> source, const LoaderOptions& options);
 
@@ -71,6 +74,7 @@ class Loader {
 
  private:
   struct Plan;
+  static std::shared_ptr<Plan> make_plan(std::shared_ptr<const ImageSource> source, const LoaderOptions& options);
   std::shared_ptr<const Plan> plan_;
 };
 

@@ -8,20 +8,7 @@
 namespace gradus {
 namespace {
 
-constexpr int64_t padding = 4;
-
-/// Where the crop begins in the padded image, and whether it is mirrored.
-struct Placement {
-  int64_t top = padding, left = padding;
-  bool flip = false;
-};
-
-Placement draw_placement(const RandomKey& key) {
-  // Scaling 32 random bits to nine values favours none by more than 2^-29.
-  const auto draws = philox(key);
-  const auto offset = [](uint32_t bits) { return static_cast<int64_t>(uint64_t{bits} * (2 * padding + 1) >> 32); };
-  return {.top = offset(draws[0]), .left = offset(draws[1]), .flip = (draws[2] & 1) != 0};
-}
+constexpr int64_t standard_padding = 4;
 
 }  // namespace
 
@@ -58,7 +45,10 @@ Normalization channel_statistics(const Dataset& dataset) {
 }
 
 ImageTransform::ImageTransform(const DatasetInfo& info, const Normalization& normalization, Augment augment)
-    : height_(info.height), width_(info.width), channels_(info.channels), augment_(augment) {
+    : height_(info.height),
+      width_(info.width),
+      channels_(info.channels),
+      padding_(augment == Augment::standard ? standard_padding : 0) {
   const auto channels = static_cast<size_t>(channels_);
   const bool plain = normalization.mean.empty() && normalization.std.empty();
   if (!plain && (normalization.mean.size() != channels || normalization.std.size() != channels))
@@ -73,16 +63,16 @@ ImageTransform::ImageTransform(const DatasetInfo& info, const Normalization& nor
 }
 
 void ImageTransform::apply(std::span<const uint8_t> image, const RandomKey& key, float* out) const {
-  const Placement placement = augment_ == Augment::standard ? draw_placement(key) : Placement();
+  const Placement placement = draw_placement(key, padding_);
   const auto black = [&](int64_t pixels) {
     for (int64_t i = 0; i < pixels; ++i)
       for (int64_t c = 0; c < channels_; ++c) *out++ = table_[static_cast<size_t>(256 * c)];
   };
   // Target column x shows source column x + shift, or its mirror image: x from `begin` to `end` lies within the source.
-  const int64_t shift = placement.flip ? padding - placement.left : placement.left - padding;
+  const int64_t shift = placement.flip ? padding_ - placement.left : placement.left - padding_;
   const int64_t begin = std::clamp<int64_t>(-shift, 0, width_), end = std::clamp(width_ - shift, begin, width_);
   for (int64_t y = 0; y < height_; ++y) {
-    const int64_t row = y + placement.top - padding;
+    const int64_t row = y + placement.top - padding_;
     if (row < 0 || row >= height_) {
       black(width_);
       continue;

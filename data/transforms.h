@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "core/random.h"
+#include "core/crop.h"
 #include "data/dataset.h"
 
 namespace gradus {
@@ -34,9 +34,13 @@ class ImageTransform {
   /// Writes (pixel / 255 - mean) / std of the image, augmented, to `out`; both [height, width, channels].
   void apply(std::span<const uint8_t> image, const RandomKey& key, float* out) const;
 
+  /// What it is made of, for devices that do the same: [channels, 256], what each byte becomes, and how many pixels
+  /// RandomCrop pads an image by.
+  std::span<const float> table() const { return table_; }
+  int64_t padding() const { return padding_; }
+
  private:
-  int64_t height_, width_, channels_;
-  Augment augment_;
+  int64_t height_, width_, channels_, padding_;
   std::vector<float> table_;  // [channels, 256]: what each byte becomes
 };
 

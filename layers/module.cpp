@@ -132,7 +132,9 @@ void Module::set_step(uint64_t step) {
 }
 
 // Steps and calls take the upper halves of the two counters: a draw uses at most 2^32 blocks of four numbers.
-RandomKey Module::next_draw() { return {random_.seed, random_.stream + (random_.calls++ << 32), random_.step << 32}; }
+RandomKey Module::next_draw() {
+  return {random_.seed, random_.stream + (random_.calls++ << 32), random_.step << 32, true};
+}
 
 EvalScope::EvalScope(Module& model) {
   model.visit([this](const std::string&, Module& module) {

@@ -74,7 +74,10 @@ void Learner::describe(const Settings& hyper, const StepInfo& at, ParameterUpdat
       update.hyper_factor = hyper_factor();
     }
   } else {
-    p_ = contiguous(preconditioner_->matrix(learned_, at));
+    if (!p_.defined() || !preconditioner_->matrix_form() || p_version_ != learned_.version()) {
+      p_ = contiguous(preconditioner_->matrix(learned_, at));
+      p_version_ = learned_.version();
+    }
     update.p = &p_;
     if (learns) {
       if (!correlation_.defined()) correlation_ = Tensor::empty_like(p_);
@@ -86,8 +89,22 @@ void Learner::describe(const Settings& hyper, const StepInfo& at, ParameterUpdat
   update.kept = &kept_;
 }
 
-void Learner::finish(const Tensor& gradient, const Settings& hyper, const StepInfo& at) {
-  if (previous_.defined() && !preconditioner_->is_diagonal()) {
+void Learner::finish(const Tensor& gradient, const Settings& hyper, const StepInfo& at,
+                     std::vector<MatrixUpdate>& matrices) {
+  const auto form = preconditioner_->matrix_form();
+  if (!previous_.defined() || preconditioner_->is_diagonal()) {
+    // there is nothing to learn from, or it is learned
+  } else if (form && rule_->fuses()) {
+    MatrixUpdate& update = matrices.emplace_back(MatrixUpdate{.form = *form,
+                                                              .matrix = &learned_,
+                                                              .correlation = &correlation_,
+                                                              .factor = hyper_factor(),
+                                                              .rule = rule_->fused(hyper)});
+    update.rule.lr = hyper.at("lr");
+    update.rule.decay = hyper.get("weight_decay", 0);
+    if (!(p_.storage() == learned_.storage())) update.p = &p_;
+    p_version_ = learned_.version() + 1;  // the step's
+  } else {
     Tensor h = preconditioner_->gradient_of_rows(learned_, correlation_, previous_at_);
     follow(h, hyper);
   }

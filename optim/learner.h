@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "optim/diagnostics.h"
 #include "optim/preconditioner.h"
@@ -18,11 +19,11 @@ class Learner {
   /// x is g itself, or the rule's direction after_rule(). No copy of x is made unless the rule owns it.
   Tensor step(const Tensor& g, const Tensor& x, const Settings& hyper, const StepInfo& at);
   /// Whether a kernel can do what step() does from the data that describe() gives, but for the small matrices, which
-  /// finish() learns afterwards.
+  /// learn afterwards: in finish(), or in one kernel call for all that it adds to `matrices`.
   bool fuses() const;
   /// Fills in the preconditioner's part; the transformation of the gradient is there already.
   void describe(const Settings& hyper, const StepInfo& at, ParameterUpdate& update);
-  void finish(const Tensor& gradient, const Settings& hyper, const StepInfo& at);
+  void finish(const Tensor& gradient, const Settings& hyper, const StepInfo& at, std::vector<MatrixUpdate>& matrices);
   /// Throws where the kept gradient was written to since the last step.
   void check_previous() const;
   /// No gradient came: the next one has no predecessor.
@@ -53,7 +54,9 @@ class Learner {
   StepInfo previous_at_;
   uint64_t previous_version_ = 0;  ///< of the memory of previous_, which others may hold too
   Tensor applied_;                 ///< exact: the m that the previous step applied
-  Tensor p_, correlation_, kept_;  ///< of a fused step, between describe() and finish()
+  Tensor correlation_, kept_;      ///< of a fused step, between describe() and finish()
+  Tensor p_;                       ///< P(m) for m of this version, for fused steps
+  uint64_t p_version_ = 0;
   std::string rule_name_;
   std::unique_ptr<Rule> rule_;
 };

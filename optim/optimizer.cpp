@@ -283,10 +283,12 @@ void Optimizer::Impl::step(const std::vector<Tensor>& gradients) {
     }
   }
   update_(updates);
+  std::vector<MatrixUpdate> matrices;
   for (const size_t i : unfinished) {
     OptimizerItem& item = impl.items[i];
-    item.learner->finish(gradients[i], impl.groups[item.group].hyper, impl.at(item));
+    item.learner->finish(gradients[i], impl.groups[item.group].hyper, impl.at(item), matrices);
   }
+  update_matrices_(matrices);
   impl.end_step();
 }
 

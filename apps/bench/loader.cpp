@@ -5,6 +5,7 @@
 #include "apps/bench/benchmarks.h"
 #include "apps/bench/measure.h"
 #include "apps/common/command_line.h"
+#include "core/accelerator.h"
 #include "data/photo_source.h"
 #include "data/synthetic.h"
 
@@ -14,13 +15,15 @@ namespace {
 struct Flags : MeasureFlags {
   std::string augment = "standard", photos;
   int64_t batch = 128, workers = 1, images = 10000, size = 224, passes = 5;
+  bool resident = false;
 };
 
 void run(const Flags& flags) {
   const bool augment = flags.augment == "standard";
   LoaderOptions options{.batch = flags.batch,
                         .augment = augment ? Augment::standard : Augment::none,
-                        .workers = static_cast<int>(flags.workers)};
+                        .workers = static_cast<int>(flags.workers),
+                        .resident = flags.resident};
   const auto loader = [&] {
     if (!flags.photos.empty()) {
       const PhotoSet photos = read_photo_folder(flags.photos).train;
@@ -36,6 +39,7 @@ void run(const Flags& flags) {
   const auto pass = [&] {
     for (int64_t i = 0; i < passes; ++i, ++epoch)
       for (const Batch& batch : loader.epoch(epoch)) seen += batch.labels.size(0);
+    finish_device();
   };
   Record record = measure({.rate_name = "images_per_s",
                            .per_step = static_cast<double>(flags.batch),
@@ -46,7 +50,8 @@ void run(const Flags& flags) {
                                  return static_cast<double>(seen) / seconds;
                                }},
                           flags);
-  record.add({{"batch", flags.batch}, {"workers", flags.workers}, {"augment", flags.augment}});
+  record.add(
+      {{"batch", flags.batch}, {"workers", flags.workers}, {"augment", flags.augment}, {"resident", flags.resident}});
   const std::string side = std::to_string(loader.source().info().height);
   report((flags.photos.empty() ? "loader of " : "loader of photographs as ") + side + "x" + side + " images", record,
          flags);
@@ -62,6 +67,7 @@ std::function<void()> add_loader(CLI::App& app) {
   app.add_option("--photos", flags->photos, "a folder or archive of photographs, instead of 32x32 images");
   app.add_option("--size", flags->size, "side that photographs are resized to")->check(at_least(1));
   app.add_option("--passes", flags->passes, "epochs of photographs per round")->check(at_least(1));
+  app.add_flag("--resident", flags->resident, "keep the images on the device as bytes and make batches there");
   app.add_option("--augment", flags->augment, "none or standard")->check(CLI::IsMember({"none", "standard"}));
   flags->add_to(app);
   return [flags] { run(*flags); };

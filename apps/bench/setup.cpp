@@ -50,15 +50,17 @@ TrainingSubject::TrainingSubject(const SubjectOptions& options)
                                          .classes = options_.classes,
                                          .dropout = false,
                                          .padding = AllCnnPadding::every})),
-      images_(contiguous(random_normal({options_.batch, 3, options_.side, options_.side}, 0, 1, {}),
-                         Layout::channels_last)),
-      labels_(random_labels(options_.batch, options_.classes)),
-      optimizer_(make_optimizer(model_->parameters(), options_.rule, options_.preconditioner)) {}
+      batch_{
+          contiguous(random_normal({options_.batch, 3, options_.side, options_.side}, 0, 1, {}), Layout::channels_last),
+          random_labels(options_.batch, options_.classes)},
+      optimizer_(make_optimizer(model_->parameters(), options_.rule, options_.preconditioner)),
+      captured_(*model_, optimizer_, {}) {}
 
 void TrainingSubject::gradients() {
   const Autocast scope(options_.dtype);
+  if (captured_.take(batch_, steps_++, score_)) return;
   optimizer_.zero_grad();
-  cross_entropy((*model_)(images_), labels_).backward();
+  cross_entropy((*model_)(batch_.images), batch_.labels).backward();
 }
 
 }  // namespace gradus::apps::bench

@@ -5,9 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/tensor.h"
-#include "layers/module.h"
-#include "optim/optimizer.h"
+#include "apps/common/captured_step.h"
 
 namespace CLI {
 class App;
@@ -34,7 +32,7 @@ struct SubjectOptions {
 class TrainingSubject {
  public:
   explicit TrainingSubject(const SubjectOptions& options);
-  /// Drops the gradients, forward, loss, backward.
+  /// Drops the gradients, forward, loss, backward; captured from the third time on where the device can.
   void gradients();
   void update() { optimizer_.step(); }
   void step() {
@@ -49,8 +47,11 @@ class TrainingSubject {
  private:
   SubjectOptions options_;
   std::unique_ptr<Module> model_;
-  Tensor images_, labels_;
+  Batch batch_;
   optim::Optimizer optimizer_;
+  CapturedStep captured_;
+  Score score_;
+  int64_t steps_ = 0;
 };
 
 }  // namespace gradus::apps::bench

@@ -2,6 +2,7 @@
 
 #include "apps/common/command_line.h"
 #include "core/accelerator.h"
+#include "core/step_graph.h"
 
 namespace gradus::apps {
 
@@ -14,21 +15,27 @@ void DeviceFlags::add_to(CLI::App& app) {
                  "where convolutions' plans come from. By default cuDNN's rule, the same in equal runs; measure: the\n"
                  "fastest, timed; FILE: those in it, others are timed and added to it")
       ->group(group);
+  app.add_option("--graph", graph,
+                 "forward and backward pass of a step as one CUDA graph, with the same result. on: or say why not and\n"
+                 "end; auto: on a GPU where it can be")
+      ->check(CLI::IsMember({"auto", "on", "off"}))
+      ->group(group);
 }
 
 void DeviceFlags::apply() const {
-  set_accelerator({.tf32 = tf32, .fast = fast, .plans = plans});
+  set_accelerator({.tf32 = tf32, .fast = fast, .plans = plans, .graphs = graph != "off"});
+  if (graph == "on" && !StepGraph::possible()) throw UsageError("--graph on: a build for the CPU captures nothing");
   set_warning_handler([](const std::string& line) { note(line); });
 }
 
 std::vector<std::string> DeviceFlags::without_effect(const CLI::App& app) const {
   std::vector<std::string> notes;
-  for (const char* flag : {"--tf32", "--fast", "--plans"})
+  for (const char* flag : {"--tf32", "--fast", "--plans", "--graph"})
     if (app.count(flag) > 0 && device_name() != "cuda")
       notes.push_back(std::string(flag) + " has no effect in a build for the CPU");
   return notes;
 }
 
-Record DeviceFlags::record() const { return {{"tf32", tf32}, {"fast", fast}, {"plans", plans}}; }
+Record DeviceFlags::record() const { return {{"tf32", tf32}, {"fast", fast}, {"plans", plans}, {"graph", graph}}; }
 
 }  // namespace gradus::apps

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "apps/common/captured_step.h"
 #include "core/ops.h"
 #include "core/state_dict.h"
 
@@ -57,6 +58,17 @@ std::string where(const TrainingState& state) {
   return text(" is not finite in epoch ", state.epoch + 1, ", batch ", state.batch + 1);
 }
 
+/// What captured steps can find out about themselves.
+void check_captured(const TrainingState& state, const std::vector<Parameter>& parameters, double lr) {
+  const bool finite = std::isfinite(state.score.loss_sum) &&
+                      std::all_of(parameters.begin(), parameters.end(),
+                                  [](const Parameter& parameter) { return all_finite(parameter.value()); });
+  if (!finite)
+    throw NotFinite(text(
+        "[training] the loss or a weight is not finite in epoch ", state.epoch + 1, ", batch ", state.batch,
+        ", or became so a few batches before: --graph off tells more; a smaller learning rate than ", lr, " may help"));
+}
+
 /// The buffers of a model (running statistics), which a forward pass changes before anything is known of its loss.
 class Buffers {
  public:
@@ -82,7 +94,21 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, con
   Buffers buffers(model, parameters);
   std::string problem;
   model.train();
-  for (const auto& [images, labels] : loader.epoch(state.epoch, state.batch)) {
+  CapturedStep* captured = options.accumulate == 1 && !options.skip ? options.captured : nullptr;
+  for (const Batch& batch : loader.epoch(state.epoch, state.batch)) {
+    if (captured && captured->take(batch, state.step, state.score)) {
+      optimizer.step();
+      if (options.ema) options.ema->update();
+      ++state.batch;
+      ++state.step;
+      if (!captured->due(state.step) && state.batch < loader.batches()) continue;
+      captured->collect(state.score);
+      check_captured(state, parameters, optimizer.lr());
+      if (!after(state.score)) return std::nullopt;
+      continue;
+    }
+    if (captured) captured->collect(state.score);
+    const auto& [images, labels] = batch;
     model.set_step(static_cast<uint64_t>(state.step));
     optimizer.zero_grad();
     if (options.skip) buffers.keep();

@@ -43,6 +43,8 @@ struct NotFinite : Error {
 /// What train_epoch() and evaluate() call after each batch; false ends the work early.
 using AfterBatch = std::function<bool(const Score& so_far)>;
 
+class CapturedStep;
+
 struct EpochOptions {
   double label_smoothing = 0;  ///< of the loss that is trained
   optim::Ema* ema = nullptr;   ///< updated after every step
@@ -52,6 +54,10 @@ struct EpochOptions {
   /// Where given, a batch whose loss or gradient is not finite changes nothing but score.skipped, and this is called
   /// with the reason. An epoch of nothing else still throws.
   std::function<void(const std::string& reason)> skip = {};
+  /// Where given, it takes the steps that it can, unless they are accumulated or skipped. Then `after` is called, and
+  /// the score is complete, when it is due and at the end of the epoch; and a loss that is not finite is found no
+  /// earlier, after the step that it made.
+  CapturedStep* captured = nullptr;
 };
 
 /// Goes on with the epoch state.epoch from state.batch. Returns its score, and state is at the beginning of the next

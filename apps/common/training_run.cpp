@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "apps/common/captured_step.h"
 #include "apps/common/command_line.h"
 #include "apps/common/interrupt.h"
 #include "apps/common/memory.h"
@@ -44,6 +45,7 @@ class Session {
     if (flags_.tensorboard && run.start.directory)
       observers_.push_back(&board_.emplace(run.start.directory->path(), run.model, run.train));
     if (flags_.ema > 0) ema_.emplace(run.model.state(), optim::EmaOptions{.decay = flags_.ema});
+    if (StepGraph::possible()) capture_steps();
   }
 
   int train() {
@@ -100,6 +102,21 @@ class Session {
     }
   };
 
+  void capture_steps() {
+    captured_.emplace(run_.model, optimizer_,
+                      CapturedStepOptions{.label_smoothing = flags_.label_smoothing, .due = [this](int64_t step) {
+                                            return step % 50 == 0 || step % checkpoint_every_ == 0;
+                                          }});
+    std::string obstacle = captured_->obstacle();
+    if (flags_.accumulate > 1) obstacle = "--accumulate takes several passes for a step";
+    if (flags_.on_nonfinite != "stop")
+      obstacle = "--on-nonfinite " + flags_.on_nonfinite + " looks at every gradient before its step";
+    if (obstacle.empty()) return;
+    captured_.reset();
+    if (flags_.device.graph == "on") throw UsageError("--graph on: steps cannot be captured: " + obstacle);
+    note("steps are not captured: " + obstacle);
+  }
+
   // ---- Where it begins, and goes on ----
 
   void start() {
@@ -154,8 +171,10 @@ class Session {
   // ---- Training and testing ----
 
   EpochOptions epoch_options() {
-    EpochOptions options = {
-        .label_smoothing = flags_.label_smoothing, .ema = ema_ ? &*ema_ : nullptr, .accumulate = flags_.accumulate};
+    EpochOptions options = {.label_smoothing = flags_.label_smoothing,
+                            .ema = ema_ ? &*ema_ : nullptr,
+                            .accumulate = flags_.accumulate,
+                            .captured = captured_ ? &*captured_ : nullptr};
     if (flags_.on_nonfinite == "skip")
       options.skip = [this](const std::string& reason) {
         progress_.clear();
@@ -332,6 +351,7 @@ class Session {
   optim::Optimizer optimizer_;
   std::optional<optim::Ema> ema_;
   const int64_t checkpoint_every_;  ///< steps
+  std::optional<CapturedStep> captured_;
   TrainingState state_;
   double lr_ = 0;          ///< of the first step of the epoch under way
   int64_t rollbacks_ = 0;  ///< since a checkpoint beyond failed_at_ was due

@@ -9,6 +9,7 @@
 #include "apps/common/run_directory.h"
 #include "apps/reproduce/campaign.h"
 #include "apps/reproduce/inspect.h"
+#include "autograd/autocast.h"
 #include "core/error.h"
 
 using namespace gradus;
@@ -101,6 +102,10 @@ int main(int argc, char** argv) {
   app.add_option("--out", request.out, "folder for the results: files go to OUT/EXPERIMENT/")->capture_default_str();
   apps::DeviceFlags device;
   device.add_to(app);
+  std::string amp = "none";
+  app.add_option("--amp", amp, "mixed precision. bf16: activations and products in bfloat16, parameters in float32")
+      ->check(CLI::IsMember({"none", "bf16"}))
+      ->capture_default_str();
   app.add_flag("--json", request.json, "one JSON object per line on standard output instead of tables");
   InspectRequest to_inspect;
   CLI::App* inspecting =
@@ -117,6 +122,7 @@ int main(int argc, char** argv) {
     const std::vector<const Experiment*> chosen = choose(names);
     for (const std::string& line : device.without_effect(app)) apps::note(line);
     device.apply();
+    const Autocast precision(parse_amp(amp));
     return chosen.empty() ? 0 : reproduce_all(request, chosen);
   });
 }

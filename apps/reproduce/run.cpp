@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "autograd/autocast.h"
 #include "core/accelerator.h"
 #include "data/file_source.h"
 #include "data/md5.h"
@@ -16,7 +17,7 @@ bool is_setting(const std::string& name, const apps::Record::Value& value) {
   static const std::set<std::string> always{"rule", "lr",       "lr_drop", "momentum", "weight_decay", "decay_mode",
                                             "form", "hyper_lr", "rank",    "batch",    "hyper_rule",   "preconditioner",
                                             "seed", "conv"};
-  static const std::set<std::string> never{"epochs", "weights", "threads", "workers", "tf32", "fast", "plans"};
+  static const std::set<std::string> never{"epochs", "weights", "threads", "workers", "tf32", "fast", "plans", "graph"};
   if (always.contains(name) || never.contains(name)) return always.contains(name);
   apps::TrainingFlags defaults;
   defaults.lr = defaults.weight_decay = 0;
@@ -50,6 +51,7 @@ apps::Record Run::settings(const apps::Record& data) const {
   if (device_name() != "cpu") record.add("device", std::string(device_name()));
   if (accelerator().tf32) record.add("tf32", true);
   if (accelerator().fast) record.add("fast", true);
+  if (autocasting()) record.add("amp", std::string("bf16"));
   record.add("steps", steps);
   record.add("evaluate_every", evaluate_every);
   record.add("angles_every", angles_every);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "apps/common/captured_step.h"
 #include "apps/common/checkpoint.h"
 #include "apps/common/progress.h"
 #include "apps/common/training.h"
@@ -60,7 +61,8 @@ class Training {
         train_(data.loader(run, true)),
         test_(data.loader(run, false)),
         model_(build_model(run, train_.source().info())),
-        optimizer_(build_optimizer(run, model_->parameters(), train_.batches())) {
+        optimizer_(build_optimizer(run, model_->parameters(), train_.batches())),
+        captured_(*model_, optimizer_, {.due = [this](int64_t step) { return step % 50 == 0 || is_measured(step); }}) {
     if (run.curvature_samples > 0) {
       probes_ = data.splits.test.class_balanced_subset(run.curvature_samples);
       probe_normalization_ = channel_statistics(data.splits.train.class_balanced_subset(run.train_samples));
@@ -75,7 +77,8 @@ class Training {
     watch_ = apps::Stopwatch();
     try {
       while (state_.step < run_.steps && !stopped_)
-        apps::train_epoch(*model_, optimizer_, train_, state_, [&](const apps::Score& score) { return after(score); });
+        apps::train_epoch(*model_, optimizer_, train_, state_, [&](const apps::Score& score) { return after(score); },
+                          {.captured = &captured_});
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::value) throw;
       outcome_.diverged = error.what();
@@ -90,9 +93,15 @@ class Training {
   }
 
  private:
-  // After every step; false ends the epoch early.
+  static bool is_multiple(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+  bool is_measured(int64_t step) const {
+    return step == run_.steps || is_multiple(step, run_.angles_every) || is_multiple(step, run_.matrices_every) ||
+           is_multiple(step, run_.evaluate_every);
+  }
+
+  // After every step, or every few where a GPU takes them; false ends the epoch early.
   bool after(const apps::Score& score) {
-    const auto due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
+    const auto due = [&](int64_t every) { return is_multiple(state_.step, every); };
     const bool last = state_.step == run_.steps;
     if (due(run_.angles_every) || due(run_.matrices_every) || last)
       measure_preconditioners(due(run_.matrices_every) || last);
@@ -203,6 +212,7 @@ class Training {
   Normalization probe_normalization_;
   std::unique_ptr<Module> model_;
   optim::Optimizer optimizer_;
+  apps::CapturedStep captured_;
   apps::TrainingState state_;
   Outcome outcome_;
   bool stopped_ = false;

@@ -14,9 +14,9 @@ namespace gradus::reproduce {
 
 /// How a training looks from outside while it runs.
 struct Supervision {
-  std::string checkpoint;                   ///< file that the state is kept in
-  std::function<bool()> stop;               ///< asked after every step; true: save the state and end
-  std::function<void(int64_t step)> watch;  ///< called after every step
+  std::string checkpoint;      ///< file that the state is kept in
+  std::function<bool()> stop;  ///< asked after every step, on a GPU every few; true: save the state and end
+  std::function<void(int64_t step)> watch;  ///< called likewise
 };
 
 /// Runs the training, or the rest of it where there is a checkpoint; nothing where it was stopped. A loss or gradient

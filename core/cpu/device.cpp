@@ -68,4 +68,9 @@ void download(void* to_host, const void* from_device, size_t bytes) {
 
 void synchronize() {}
 
+// Calls cost a CPU nothing that repeating them at once would save.
+bool can_record() { return false; }
+void begin_recording(const int64_t*) {}
+std::unique_ptr<Recording> end_recording() { return nullptr; }
+
 }  // namespace gradus::device

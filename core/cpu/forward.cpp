@@ -14,5 +14,9 @@ void gather(const Tensor& x, int dim, const Tensor& index, Tensor& out) { ref::g
 void scatter_add(int dim, const Tensor& index, const Tensor& source, Tensor& out) {
   ref::scatter_add(dim, index, source, out);
 }
+void pick_images(const Tensor& pixels, const Tensor& numbers, const Tensor& table, const RandomCrop& crop,
+                 Tensor& out) {
+  ref::pick_images(pixels, numbers, table, crop, out);
+}
 
 }  // namespace gradus::kernels

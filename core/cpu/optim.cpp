@@ -267,4 +267,60 @@ void update(std::span<const ParameterUpdate> parameters) {
   }
 }
 
+// update_matrices(): the operations that a preconditioner of one's own would take, so that the bits are the same too;
+// the rules' steps are one call of update().
+namespace {
+
+/// Contiguous memory as a matrix, or as its transpose.
+Tensor square(const Tensor& x, int64_t n, bool transposed = false) {
+  const Strides strides = transposed ? Strides{1, n} : Strides{n, 1};
+  return Tensor(x.storage(), x.offset(), {n, n}, strides, x.dtype());
+}
+
+/// x + x^T.
+Tensor with_transpose(const Tensor& x, int64_t n) {
+  Tensor sum = Tensor::empty({n, n}, x.dtype());
+  binary(BinaryOp::add, square(x, n), square(x, n, true), sum);
+  return sum;
+}
+
+Tensor gradient_of(const MatrixUpdate& u, int64_t n) {
+  if (u.form == MatrixUpdate::Form::plain) return *u.correlation;
+  Tensor sum = with_transpose(*u.correlation, n), h = Tensor::empty({n, n}, sum.dtype());
+  if (u.form == MatrixUpdate::Form::symmetric)
+    binary_scalar(BinaryOp::mul, sum, 0.5, h);
+  else
+    matmul(sum, square(*u.matrix, n), 1, 0, h);
+  return h;
+}
+
+void make_p(const MatrixUpdate& u, int64_t n) {
+  Tensor p = square(*u.p, n);
+  const Tensor m = square(*u.matrix, n);
+  switch (u.form) {
+    case MatrixUpdate::Form::plain: return copy(m, p);
+    case MatrixUpdate::Form::symmetric: return binary_scalar(BinaryOp::mul, with_transpose(m, n), 0.5, p);
+    case MatrixUpdate::Form::product: return matmul(m, square(m, n, true), 1, 0, p);
+    case MatrixUpdate::Form::product_plus: {
+      matmul(m, square(m, n, true), 1, 0, p);
+      kernels::axpby(1, Tensor::eye(n, p.dtype()), 1, p);
+    }
+  }
+}
+
+}  // namespace
+
+void update_matrices(std::span<const MatrixUpdate> matrices) {
+  std::vector<Tensor> gradients;
+  std::vector<ParameterUpdate> steps;
+  gradients.reserve(matrices.size());
+  for (const MatrixUpdate& u : matrices) {
+    gradients.push_back(gradient_of(u, u.correlation->shape()[0]));
+    steps.push_back({.value = u.matrix, .gradient = &gradients.back(), .factor = u.factor, .rule = u.rule});
+  }
+  update(steps);
+  for (const MatrixUpdate& u : matrices)
+    if (u.p) make_p(u, u.correlation->shape()[0]);
+}
+
 }  // namespace gradus::kernels

@@ -27,7 +27,7 @@ bool memory_is_managed() {
 
 void finish(cudaStream_t stream) { check(cudaStreamSynchronize(stream), "waiting for the GPU"); }
 void finish_if_managed(cudaStream_t stream) {
-  if (memory_is_managed()) finish(stream);
+  if (memory_is_managed() && !recorded_steps()) finish(stream);  // a capture cannot wait
 }
 
 /// Page-locked host memory that transfers pass through: the copy engine reads it without the driver's help, and the
@@ -111,8 +111,9 @@ using cuda::Context;
 
 const char* name() { return "cuda"; }
 
-// Not bfloat16 before its convolutions take float32 weights beside it, as the seam wants.
-bool has_fast(DType dtype) { return dtype == DType::float32; }
+bool has_fast(DType dtype) {
+  return dtype == DType::float32 || (dtype == DType::bfloat16 && Context::get().properties().major >= 8);
+}
 
 std::string describe() {
   const cudaDeviceProp& gpu = Context::get().properties();

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "core/anywhere.h"
 
@@ -62,6 +64,17 @@ void for_each_block(int64_t blocks, const Body& body) {
 
 #else
 
+/// What is recorded in place of being done; null: nothing is recorded.
+inline std::vector<std::function<void()>>* recorded = nullptr;
+
+template <class Work>
+void do_or_record(const Work& work) {
+  if (recorded)
+    recorded->push_back(work);
+  else
+    work();
+}
+
 /// The order of indices, blocks and threads on the host. A kernel whose result depends on it has a race.
 enum class Order : uint8_t { forward, backward };
 inline Order order = Order::forward;
@@ -74,22 +87,29 @@ void in_order(int64_t count, const Body& body) {
 
 template <class Body>
 void for_each(int64_t count, const Body& body) {
-  ++launches;
-  in_order(count, body);
+  do_or_record([=] {
+    ++launches;
+    in_order(count, body);
+  });
 }
 
 template <class Body>
 void for_each_block(int64_t blocks, const Body& body) {
-  ++launches;
-  const auto shared = std::make_unique<typename Body::Shared>();
-  in_order(blocks, [&](int64_t block) {
-    std::memset(shared.get(), 0xff, sizeof *shared);  // NaN
-    for (int phase = 0; phase < body.phases(); ++phase)
-      in_order(threads_per_block, [&](int64_t thread) { body(phase, block, static_cast<int>(thread), *shared); });
+  do_or_record([=] {
+    ++launches;
+    const auto shared = std::make_unique<typename Body::Shared>();
+    in_order(blocks, [&](int64_t block) {
+      std::memset(static_cast<void*>(shared.get()), 0xff, sizeof *shared);  // NaN
+      for (int phase = 0; phase < body.phases(); ++phase)
+        in_order(threads_per_block, [&](int64_t thread) { body(phase, block, static_cast<int>(thread), *shared); });
+    });
   });
 }
 
 #endif
+
+/// While work is recorded, the steps by which random keys that advance will be later; null otherwise.
+const int64_t* recorded_steps();
 
 /// Sets bytes of device memory to zero, or copies between disjoint places in it.
 void zero_bytes(void* to, size_t bytes);

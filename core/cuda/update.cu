@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/cuda/element.h"
+#include "core/cuda/rule.h"
 #include "core/kernels.h"
 
 namespace gradus::kernels {
@@ -14,50 +15,6 @@ using namespace cuda;
 constexpr int64_t tile_elements = 2048;  // of one block: x lies in shared memory
 constexpr int64_t longest_row = 256;     // longer ones go through matmul
 constexpr int most_entries = 48;         // whose table fits the 32 KiB of a launch's arguments
-
-/// A rule's coefficients and state.
-struct Rule {
-  explicit Rule(const RuleUpdate& r)
-      : kind(r.kind),
-        lr(r.lr),
-        decay(r.decay),
-        momentum(r.momentum),
-        adam(r.adam),
-        first(r.first ? r.first->raw() : nullptr),
-        second(r.second ? r.second->raw() : nullptr),
-        curvature(r.curvature ? r.curvature->raw() : nullptr),
-        magnitudes(r.magnitudes),
-        root(r.root) {}
-  Rule() = default;
-
-  /// The step of element i of `value` along u.
-  GRADUS_ANYWHERE void step(double u, void* value, DType type, int64_t i) const {
-    double d = u;
-    if (kind == RuleUpdate::Kind::adam || kind == RuleUpdate::Kind::curvature) {
-      store<double>(first, type, i, adam.beta1 * load<double>(first, type, i) + (1 - adam.beta1) * u);
-      double more = u * u;
-      if (kind == RuleUpdate::Kind::curvature) {
-        const auto h = load<double>(curvature, type, i);
-        more = magnitudes ? std::abs(h) : h * h;
-      }
-      store<double>(second, type, i, adam.beta2 * load<double>(second, type, i) + (1 - adam.beta2) * more);
-      const double corrected = load<double>(second, type, i) / adam.correction2;
-      d = (load<double>(first, type, i) / adam.correction1) / ((root ? std::sqrt(corrected) : corrected) + adam.eps);
-    } else if (kind != RuleUpdate::Kind::plain) {
-      store<double>(first, type, i, momentum * load<double>(first, type, i) + u);
-      const auto velocity = load<double>(first, type, i);
-      d = kind == RuleUpdate::Kind::momentum ? velocity : u + momentum * velocity;
-    }
-    store<double>(value, type, i, (1 - lr * decay) * load<double>(value, type, i) - lr * d);
-  }
-
-  RuleUpdate::Kind kind = RuleUpdate::Kind::plain;
-  double lr = 0, decay = 0, momentum = 0;
-  AdamSpec adam = {};
-  void *first = nullptr, *second = nullptr;
-  const void* curvature = nullptr;
-  bool magnitudes = false, root = true;
-};
 
 /// One parameter.
 struct Entry {
@@ -70,7 +27,7 @@ struct Entry {
   void *value, *kept, *diagonal;
   double* correlation;  // [blocks of this entry, n, n]: each block's share
   bool transforms_only;
-  Rule rule, hyper;
+  RuleStep rule, hyper;
 };
 
 struct Table {
@@ -243,8 +200,8 @@ class Launches {
                                       .diagonal = memory(p.diagonal),
                                       .correlation = shares,
                                       .transforms_only = transforms_only,
-                                      .rule = Rule(p.rule),
-                                      .hyper = Rule(p.hyper)};
+                                      .rule = RuleStep(p.rule),
+                                      .hyper = RuleStep(p.hyper)};
     blocks_ += blocks;
     if (table_.entries == most_entries) launch();
   }

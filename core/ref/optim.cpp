@@ -85,4 +85,40 @@ void update(std::span<const ParameterUpdate> parameters) {
     visit_floating("update", p.value->dtype(), [&]<class T>(T) { update_one<T>(p); });
 }
 
+namespace {
+
+template <class T>
+void update_matrix(const MatrixUpdate& u) {
+  using Form = MatrixUpdate::Form;
+  const int64_t n = u.correlation->shape()[0];
+  T* m = pointer<T>(*u.matrix);
+  const T* c = pointer<T>(*u.correlation);
+  std::vector<double> h(static_cast<size_t>(n * n));
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      double& to = h[static_cast<size_t>(i * n + j)];
+      if (u.form == Form::plain) to = c[i * n + j];
+      if (u.form == Form::symmetric) to = (double{c[i * n + j]} + c[j * n + i]) / 2;
+      if (u.form == Form::product || u.form == Form::product_plus)
+        for (int64_t k = 0; k < n; ++k) to += (double{c[i * n + k]} + c[k * n + i]) * m[k * n + j];
+    }
+  for (int64_t i = 0; i < n * n; ++i) rule_step(u.rule, u.factor * h[static_cast<size_t>(i)], m, i);
+  for (int64_t i = 0; u.p && i < n; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      double p = u.form == Form::product_plus && i == j ? 1 : 0;
+      if (u.form == Form::plain) p = m[i * n + j];
+      if (u.form == Form::symmetric) p = (double{m[i * n + j]} + m[j * n + i]) / 2;
+      if (u.form == Form::product || u.form == Form::product_plus)
+        for (int64_t k = 0; k < n; ++k) p += double{m[i * n + k]} * m[j * n + k];
+      pointer<T>(*u.p)[i * n + j] = static_cast<T>(p);
+    }
+}
+
+}  // namespace
+
+void update_matrices(std::span<const MatrixUpdate> matrices) {
+  for (const MatrixUpdate& u : matrices)
+    visit_floating("update_matrices", u.matrix->dtype(), [&]<class T>(T) { update_matrix<T>(u); });
+}
+
 }  // namespace gradus::ref

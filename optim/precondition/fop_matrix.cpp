@@ -59,6 +59,12 @@ class FopMatrix final : public Preconditioner {
       default: return c;
     }
   }
+  std::optional<MatrixUpdate::Form> matrix_form() const override {
+    if (scales()) return std::nullopt;
+    return form_ == Fop::Form::factor   ? MatrixUpdate::Form::product
+           : form_ == Fop::Form::direct ? MatrixUpdate::Form::symmetric
+                                        : MatrixUpdate::Form::plain;
+  }
 
   Tensor matrix(const Tensor& m, const StepInfo& at) const override {
     const Tensor q = form(m);

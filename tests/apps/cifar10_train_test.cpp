@@ -223,6 +223,34 @@ TEST_CASE("a flag without effect is pointed out") {
     CHECK(contains(train(images, {"--tf32", "--epochs", "0"}).err, "--tf32 has no effect in a build for the CPU"));
 }
 
+TEST_CASE("a training on resident images is that on images which the host makes") {
+  const TinyImages images;
+  std::vector<std::string> weights;
+  for (const std::string resident : {"on", "off"}) {
+    train(images, {"--resident", resident, "--augment", "standard", "--out", images / resident});
+    weights.push_back(read_file(images / resident + "/weights.safetensors"));
+  }
+  CHECK(weights[0] == weights[1]);
+}
+
+TEST_CASE("steps that cannot be captured are an error where that was asked for") {
+  const TinyImages images;
+  if (device_name() == "cpu") {
+    const Program::Result result = run_program("apps/cifar10_train", tiny_run(images, {"--graph", "on"}));
+    CHECK(result.exit_code == 2);
+    CHECK(contains(result.err, "--graph on: a build for the CPU captures nothing"));
+    return;
+  }
+  const Words flags = {"--accumulate", "2", "--epochs", "0", "--graph"};
+  Words on = flags, automatic = flags;
+  on.push_back("on");
+  automatic.push_back("auto");
+  const Program::Result result = run_program("apps/cifar10_train", tiny_run(images, on));
+  CHECK(result.exit_code == 2);
+  CHECK(contains(result.err, "--graph on: steps cannot be captured: --accumulate takes several passes for a step"));
+  CHECK(contains(train(images, automatic).err, "steps are not captured: --accumulate takes several passes for a step"));
+}
+
 TEST_CASE("the device that computes is named") {
   const TinyImages images;
   CHECK(contains(train(images, {"--epochs", "0"}).out, "device: " + std::string(device_name()) + ": "));

@@ -2,12 +2,19 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <limits>
 
+#include "apps/common/captured_step.h"
+#include "core/accelerator.h"
 #include "core/ops.h"
+#include "layers/activation.h"
 #include "layers/container.h"
+#include "layers/conv.h"
+#include "layers/dropout.h"
 #include "layers/linear.h"
 #include "layers/norm.h"
+#include "models/registry.h"
 #include "tests/apps/tiny_training.h"
 #include "tests/data/temporary_folder.h"
 
@@ -175,5 +182,157 @@ TEST_CASE("a moving average is updated after every step") {
     CHECK(ema.averages().at(name).to_vector<float>() == tensor.to_vector<float>());
 }
 
+/// A network with everything that a step can meet: convolution, batch norm, dropout, pooling.
+Sequential small_network() {
+  manual_seed(3);
+  Sequential model(Conv2d(1, 4, {.kernel = 3, .padding = 1}), BatchNorm2d(4), ReLU(), Dropout(0.3), Flatten(),
+                   Linear(16, 2));
+  model.seed(5);
+  return model;
+}
+
+struct Course {
+  std::vector<float> weights;
+  std::vector<Score> scores;
+  int64_t captured = 0;
+};
+
+/// Five epochs of three batches of 6 images and one of 2.
+Course trained(bool capture, const optim::AnyPreconditioner& preconditioner, const optim::AnyRule& rule, double ema) {
+  Sequential model = small_network();
+  optim::Optimizer optimizer = optim::over(model.parameters())
+                                   .precondition(preconditioner)
+                                   .rule(rule)
+                                   .schedule(optim::linear(20, 1, 0.1))
+                                   .weight_decay({.rate = 1e-2})
+                                   .clip({.norm = 2})
+                                   .build();
+  optim::Ema average(model.state(), {.decay = ema});
+  const Loader loader(tiny_dataset(), {.batch = 6, .seed = 4, .augment = Augment::standard});
+  CapturedStep step(model, optimizer, {.label_smoothing = 0.1, .due = [](int64_t step) { return step % 7 == 0; }});
+  TrainingState state;
+  Course course;
+  while (state.epoch < 5)
+    course.scores.push_back(
+        *train_epoch(model, optimizer, loader, state, go_on,
+                     {.label_smoothing = 0.1, .ema = &average, .captured = capture ? &step : nullptr}));
+  for (const StateDict& dict : {model.state(), average.averages(), optimizer.state()})
+    for (const auto& [name, tensor] : dict)
+      for (const double value : cast(tensor, DType::float64).to_vector<double>())
+        course.weights.push_back(static_cast<float>(value));
+  course.captured = step.taken();
+  return course;
+}
+
 }  // namespace
+
+TEST_CASE("captured steps leave the bits of plain ones, with last batches that are smaller in between") {
+  using optim::Adam, optim::Sgd;
+  const optim::AnyRule momentum = Sgd{.lr = 0.05, .momentum = 0.9};
+  for (const auto& [preconditioner, rule] : std::vector<std::pair<optim::AnyPreconditioner, optim::AnyRule>>{
+           {optim::NoPreconditioner{}, momentum},
+           {optim::Fop{.hyper = Adam{.lr = 1e-2}}, momentum},
+           {optim::Fop{.hyper = Adam{.lr = 1e-2}, .norm = optim::Fop::Norm::through}, Adam{.lr = 1e-2}},
+           {optim::PpHd{.hyper = Adam{.lr = 1e-2}}, momentum},
+           {optim::SHd{.hyper = Adam{.lr = 1e-2}}, Adam{.lr = 1e-2}}}) {
+    CAPTURE(preconditioner.name());
+    const Course plain = trained(false, preconditioner, rule, 0.9), captured = trained(true, preconditioner, rule, 0.9);
+    CHECK(plain.captured == 0);
+    CHECK(captured.captured == (StepGraph::possible() ? 13 : 0));  // of 15 whole batches, the first two are plain
+    CHECK(captured.weights == plain.weights);
+    REQUIRE(captured.scores.size() == plain.scores.size());
+    for (size_t i = 0; i < plain.scores.size(); ++i) {
+      CHECK(captured.scores[i].loss_sum == plain.scores[i].loss_sum);
+      CHECK(captured.scores[i].correct == plain.scores[i].correct);
+      CHECK(captured.scores[i].images == plain.scores[i].images);
+    }
+  }
+}
+
+TEST_CASE("captured steps tell of themselves when they are due, and at the end of an epoch") {
+  Training training;
+  CapturedStep step(training.model, training.optimizer, {.due = [](int64_t step) { return step % 6 == 0; }});
+  std::vector<int64_t> told, seen;
+  while (training.state.epoch < 3)
+    train_epoch(training.model, training.optimizer, training.loader, training.state,
+                [&](const Score& score) {
+                  told.push_back(training.state.step);
+                  seen.push_back(score.images);
+                  return true;
+                },
+                {.captured = &step});
+  // Four batches an epoch; the last, of 2 images, and the first two of 6 are plain steps.
+  if (StepGraph::possible()) {
+    CHECK(told == std::vector<int64_t>{1, 2, 4, 6, 8, 12});
+    CHECK(seen == std::vector<int64_t>{6, 12, 20, 12, 20, 20});
+  } else {
+    CHECK(told.size() == 12);
+  }
+}
+
+TEST_CASE("a model that cannot be captured trains by plain steps, and a warning says why") {
+  class Reading : public Module {
+   public:
+    Var forward(const Var& x) override { return x * (1.0 + 0.0 * sum(x.value()).item()); }
+  };
+  std::vector<std::string> warnings;
+  set_warning_handler([&](const std::string& line) { warnings.push_back(line); });
+  manual_seed(1);
+  Sequential model(Reading(), Flatten(), Linear(4, 2));
+  optim::Optimizer optimizer = optim::over(model.parameters()).rule(optim::Sgd{.lr = 0.1}).build();
+  CapturedStep step(model, optimizer, {});
+  const Loader loader(tiny_dataset(), {.batch = 5});
+  TrainingState state;
+  const auto score = train_epoch(model, optimizer, loader, state, go_on, {.captured = &step});
+  set_warning_handler(nullptr);
+  CHECK(score->images == 20);
+  CHECK(step.taken() == 0);
+  if (StepGraph::possible())
+    CHECK(warnings ==
+          std::vector<std::string>{"steps are not captured: [item] reads a value from the device or sends it "
+                                   "one, which captured work cannot repeat"});
+  else
+    CHECK(step.obstacle() == "this device captures no work");
+}
+
+TEST_CASE("rules that ask for curvature take plain steps") {
+  Training training;
+  optim::Optimizer optimizer = optim::over(training.model.parameters()).rule(optim::AdaHesScale{}).build();
+  const CapturedStep step(training.model, optimizer, {});
+  CHECK(contains(step.obstacle(), StepGraph::possible() ? "the optimizer asks for curvature" : "captures no work"));
+}
+
+TEST_CASE("captured steps find a loss that is not finite when they are due") {
+  Training training(1e20);
+  CapturedStep step(training.model, training.optimizer, {});
+  const std::string what = error_of([&] {
+    while (training.state.epoch < 3)
+      train_epoch(training.model, training.optimizer, training.loader, training.state, go_on, {.captured = &step});
+  });
+  CHECK(contains(what, "is not finite in epoch"));
+}
+
+TEST_CASE("every model of ours can be captured") {
+  if (!StepGraph::possible()) return;
+  for (const std::string name : {"all_cnn", "mlp", "resnet18"}) {
+    CAPTURE(name);
+    manual_seed(1);
+    const auto model = make_model(name, {.image = {3, 16, 16}, .classes = 3});
+    optim::Optimizer optimizer = optim::over(model->parameters()).rule(optim::Sgd{.lr = 0.01}).build();
+    CapturedStep step(*model, optimizer, {});
+    const Batch batch{Tensor::full({2, 3, 16, 16}, 0.5), Tensor::from<int64_t>({0, 2}, {2})};
+    Score score;
+    for (int i = 0; i < 3; ++i) {
+      if (step.take(batch, i, score)) continue;
+      optimizer.zero_grad();
+      cross_entropy((*model)(batch.images), batch.labels).backward();
+    }
+    CHECK(step.obstacle() == "");
+    CHECK(step.taken() == 1);
+    step.collect(score);
+    CHECK(score.images == 2);
+    CHECK(std::isfinite(score.loss()));
+  }
+}
+
 }  // namespace gradus::apps

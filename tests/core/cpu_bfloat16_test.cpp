@@ -37,8 +37,8 @@ bool can_run() {
 }
 
 /// Relative error of what cuDNN rounds to bfloat16 beside bfloat16 activations, since it takes no other dtype there: a
-/// convolution's bias, and the gradient of its weight.
-double parameter_rounding() { return std::string_view(device::name()) == "cuda" ? step / 4 : 0; }
+/// convolution's bias, and the gradient of its weight. Half a step to the nearest of two neighbours.
+double parameter_rounding() { return std::string_view(device::name()) == "cuda" ? step / 2 : 0; }
 
 }  // namespace
 

@@ -199,3 +199,98 @@ TEST_CASE("updates bump the versions of what they write") {
   CHECK(velocity.version() == state + 1);
   CHECK(gradient.version() == 0);
 }
+
+namespace {
+
+using MatrixForm = MatrixUpdate::Form;
+
+/// A preconditioner's matrix with random state.
+struct Matrix {
+  Tensor m, c, p, first, second;
+
+  Matrix(int64_t n, uint64_t seed)
+      : m(random({n, n}, seed)),
+        c(random({n, n}, seed + 1)),
+        p(random({n, n}, seed + 2)),
+        first(random({n, n}, seed + 3)),
+        second(random({n, n}, seed + 4, 0.1)) {}
+
+  MatrixUpdate update(MatrixForm form, Kind kind) {
+    return {.form = form,
+            .matrix = &m,
+            .correlation = &c,
+            .p = &p,
+            .factor = -0.375,
+            .rule = {.kind = kind,
+                     .lr = 0.5,
+                     .decay = 0.25,
+                     .momentum = 0.75,
+                     .adam = adam,
+                     .first = kind == Kind::plain ? nullptr : &first,
+                     .second = kind == Kind::adam ? &second : nullptr}};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("matrices learn and make P as in the reference, for every form and rule, many at once") {
+  for (const Kind kind : kinds)
+    for (const MatrixForm form :
+         {MatrixForm::product, MatrixForm::product_plus, MatrixForm::symmetric, MatrixForm::plain}) {
+      CAPTURE(static_cast<int>(kind));
+      CAPTURE(static_cast<int>(form));
+      std::vector<Matrix> ours, expected;
+      std::vector<MatrixUpdate> device, reference;
+      for (int i = 0; i < 70; ++i)
+        for (std::vector<Matrix>* matrices : {&ours, &expected})
+          matrices->emplace_back(i % 7 == 0 ? 1 : i % 7 == 1 ? 70 : 9, static_cast<uint64_t>(10 * i));
+      for (Matrix& matrix : ours) device.push_back(matrix.update(form, kind));
+      for (Matrix& matrix : expected) reference.push_back(matrix.update(form, kind));
+      kernels::update_matrices(device);
+      ref::update_matrices(reference);
+      for (size_t i = 0; i < ours.size(); ++i) {
+        // h is a sum of n products below 2, rounded at most n + 3 times each; Adam divides it by sqrt(0.1 0.95) or
+        // more, and P is a sum of n products of such elements, of which two may be off.
+        const auto n = static_cast<double>(ours[i].m.size(0));
+        const double h = 0.375 * (n + 3) * 2 * n * float_epsilon, m = 16 * h + 16 * float_epsilon;
+        double largest = 1;
+        for (const float x : bits_of(expected[i].m)) largest = std::max(largest, std::abs(static_cast<double>(x)));
+        check_within(ours[i].m, expected[i].m, [&](size_t) { return m * largest; });
+        check_within(ours[i].first, expected[i].first, [&](size_t) { return m * largest; });
+        check_within(ours[i].p, expected[i].p,
+                     [&](size_t) { return 2 * n * largest * largest * (m + (n + 2) * float_epsilon); });
+      }
+    }
+}
+
+TEST_CASE("a matrix whose P nobody asks for learns alike") {
+  Matrix with(9, 1), without(9, 1);
+  MatrixUpdate updates[] = {with.update(MatrixForm::product, Kind::adam),
+                            without.update(MatrixForm::product, Kind::adam)};
+  updates[1].p = nullptr;
+  update_matrices_(updates);
+  CHECK(bits_of(with.m) == bits_of(without.m));
+  CHECK(bits_of(without.p) == bits_of(Matrix(9, 1).p));
+}
+
+TEST_CASE("matrices that do not fit are refused, and versions of what is written go up") {
+  Matrix matrix(4, 1);
+  Tensor small = Tensor::zeros({3, 3}), wide = Tensor::zeros({2, 8}), doubles = Tensor::zeros({4, 4}, DType::float64);
+  const auto refused = [&](const MatrixUpdate& update, const char* message) {
+    CHECK_THROWS_WITH_AS(update_matrices_({&update, 1}), message, Error);
+  };
+  refused({.matrix = &matrix.m}, "[update_matrices_] needs a matrix and its correlation");
+  refused({.matrix = &matrix.m, .correlation = &wide},
+          "[update_matrices_] the correlation needs shape [2,2], got [2,8]");
+  refused({.matrix = &small, .correlation = &matrix.c},
+          "[update_matrices_] all must be contiguous and have the 16 elements of the correlation, but one is [3,3]");
+  refused({.matrix = &matrix.m, .correlation = &matrix.c, .rule = {.kind = Kind::adam}},
+          "[update_] a rule lacks the state that it needs");
+  const MatrixUpdate mixed{.matrix = &matrix.m, .correlation = &matrix.c, .p = &doubles};
+  CHECK_THROWS_AS(update_matrices_({&mixed, 1}), Error);
+  const uint64_t m = matrix.m.version(), p = matrix.p.version();
+  const MatrixUpdate one[] = {matrix.update(MatrixForm::plain, Kind::plain)};
+  update_matrices_(one);
+  CHECK(matrix.m.version() == m + 1);
+  CHECK(matrix.p.version() == p + 1);
+}

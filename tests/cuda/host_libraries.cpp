@@ -1,6 +1,10 @@
 // What core/cuda asks of cuBLAS, cuDNN and the runtime, by plain loops on the host. With it the GPU's kernels, compiled
 // as C++, run the library's tests where there is no GPU.
 #include <cstring>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
 
 #include "core/cuda/conv_plan.h"
 #include "core/cuda/element.h"
@@ -17,8 +21,12 @@ const char* name() { return "cuda"; }
 
 namespace gradus::cuda {
 
-void zero_bytes(void* to, size_t bytes) { std::memset(to, 0, bytes); }
-void copy_bytes(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
+void zero_bytes(void* to, size_t bytes) {
+  do_or_record([=] { std::memset(to, 0, bytes); });
+}
+void copy_bytes(void* to, const void* from, size_t bytes) {
+  do_or_record([=] { std::memcpy(to, from, bytes); });
+}
 
 namespace {
 
@@ -27,9 +35,7 @@ double at(const void* data, DType dtype, int64_t leading, bool transposed, int64
   return load<double>(data, dtype, transposed ? j + i * leading : i + j * leading);
 }
 
-}  // namespace
-
-void gemm(const Gemm& p) {
+void multiply(const Gemm& p) {
   // As gemm.cpp asks cuBLAS: c^T = b^T a^T, an n x m matrix by columns.
   for (int64_t batch = 0; batch < p.batch; ++batch) {
     const auto matrix = [&](const Matrix& m, DType dtype) {
@@ -49,6 +55,12 @@ void gemm(const Gemm& p) {
   }
 }
 
+}  // namespace
+
+void gemm(const Gemm& p) {
+  do_or_record([=] { multiply(p); });
+}
+
 /// Refuses what cuDNN may refuse too, so that every way around is taken: a bias or ReLU with an odd number of outputs,
 /// unequal paddings, and several groups.
 bool library_conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
@@ -64,7 +76,51 @@ bool library_conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) 
 }  // namespace gradus::cuda
 
 /// As core/cuda/device.cpp: the CPU, whose memory is the device's here, would say otherwise.
-bool gradus::device::has_fast(DType dtype) { return dtype == DType::float32; }
+bool gradus::device::has_fast(DType dtype) { return dtype == DType::float32 || dtype == DType::bfloat16; }
+
+// A list of calls in place of a CUDA graph. Nothing of it runs before it is replayed, and it holds no memory of its
+// own.
+namespace gradus {
+namespace {
+
+std::vector<std::function<void()>> record;
+const int64_t* steps = nullptr;
+
+class Calls final : public Recording {
+ public:
+  explicit Calls(std::vector<std::function<void()>> calls) : calls_(std::move(calls)) {}
+  void replay() override {
+    ++replays;
+    for (const auto& call : calls_) call();
+  }
+  static inline int64_t replays = 0;
+
+ private:
+  std::vector<std::function<void()>> calls_;
+};
+
+}  // namespace
+
+const int64_t* cuda::recorded_steps() { return steps; }
+
+namespace device {
+
+bool can_record() { return true; }
+void begin_recording(const int64_t* at) {
+  record.clear();
+  steps = at;
+  cuda::recorded = &record;
+}
+std::unique_ptr<Recording> end_recording() {
+  cuda::recorded = nullptr;
+  steps = nullptr;
+  return std::make_unique<Calls>(std::exchange(record, {}));
+}
+
+}  // namespace device
+}  // namespace gradus
+
+extern "C" int64_t gradus_cuda_on_host_replays() { return gradus::Calls::replays; }
 
 /// How many kernels were started: shows that these kernels are the ones in use.
 extern "C" int64_t gradus_cuda_on_host_launches() { return gradus::cuda::launches; }

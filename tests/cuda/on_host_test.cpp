@@ -10,6 +10,8 @@
 #include "core/cuda/plain_conv.h"
 #include "core/cuda/reduction.h"
 #include "core/ops.h"
+#include "data/loader.h"
+#include "optim/optimizer.h"
 #include "tests/core/cpu_compare.h"
 
 using namespace gradus;
@@ -49,6 +51,9 @@ std::vector<Tensor> results_of_every_kernel() {
                          matmul(tall, transpose(tall, 0, 1))});
   const Tensor index = Tensor::from<int64_t>({2, 0, 2}, {3, 1});
   const Tensor lines = expand(index, {3, 40});
+  std::vector<uint8_t> bytes;
+  for (int i = 0; i < 3 * 300; ++i) bytes.push_back(static_cast<uint8_t>(i * 37));
+  all.push_back(pick_images(Tensor::from(bytes, {3, 3, 10, 10}), reshape(index, {3}), random({3, 256}, 9), {.padding = 4}));
   all.push_back(scatter_add(slice(tall, 0, 0, 5), 0, contiguous(lines), slice(tall, 0, 5, 8)));
   return all;
 }
@@ -64,6 +69,42 @@ TEST_CASE("no kernel's result depends on the order of threads and blocks: there 
   for (size_t i = 0; i < forward.size(); ++i) {
     CAPTURE(i);
     CHECK(contiguous(forward[i]).to_vector<float>() == contiguous(backward[i]).to_vector<float>());
+  }
+}
+
+TEST_CASE("a GPU keeps a data set and makes a batch of it by one kernel") {
+  const DatasetInfo info{.name = "x", .channels = 3, .height = 8, .width = 8, .class_names = {"a"}};
+  const Dataset data(info, std::vector<uint8_t>(40 * 192), std::vector<int32_t>(40));
+  const Loader loader(data, {.batch = 16, .augment = Augment::standard, .workers = 2});
+  auto epoch = loader.epoch(0);
+  for (int batch = 0; batch < 3; ++batch) {
+    const int64_t before = gradus_cuda_on_host_launches();
+    CHECK(epoch.next());
+    CHECK(gradus_cuda_on_host_launches() == before + 1);
+  }
+}
+
+TEST_CASE("a step of FOP is three kernels, however many layers learn") {
+  for (const int64_t layers : {1, 9}) {
+    std::vector<Parameter> parameters;
+    for (int64_t i = 0; i < layers; ++i) {
+      const Shape shape{8, 4, 3, 3};
+      ParamInfo info{.name = "conv" + std::to_string(i), .layer = LayerKind::conv, .role = ParamRole::weight};
+      info.out = 8, info.in = 4, info.kernel[0] = info.kernel[1] = 3;
+      parameters.emplace_back(random(shape, static_cast<uint64_t>(i)), info);
+    }
+    optim::Optimizer optimizer = optim::over(parameters)
+                                     .precondition(optim::Fop{})
+                                     .rule(optim::Sgd{.lr = 0.1, .momentum = 0.9})
+                                     .weight_decay({.rate = 1e-3})
+                                     .build();
+    for (uint64_t step = 0; step < 4; ++step) {
+      for (const Parameter& parameter : parameters) parameter.set_grad(random(parameter.shape(), step));
+      const int64_t before = gradus_cuda_on_host_launches();
+      optimizer.step();
+      // The first step makes every P = M M^T, and has no gradient before it to learn from.
+      if (step > 0) CHECK(gradus_cuda_on_host_launches() == before + 3);
+    }
   }
 }
 

@@ -138,6 +138,69 @@ TEST_CASE("an image is augmented anew in every epoch, and apart from the others"
   CHECK(unchanged < 4);
 }
 
+namespace {
+
+/// Images of random bytes.
+Dataset random_images(int count, int64_t channels, int64_t height, int64_t width) {
+  const DatasetInfo info{
+      .name = "random", .channels = channels, .height = height, .width = width, .class_names = {"a", "b", "c"}};
+  Generator random(7);
+  std::vector<uint8_t> pixels(static_cast<size_t>(count * channels * height * width));
+  for (uint8_t& pixel : pixels) pixel = static_cast<uint8_t>(random.below(256));
+  std::vector<int32_t> labels;
+  for (int i = 0; i < count; ++i) labels.push_back(static_cast<int32_t>(random.below(3)));
+  return Dataset(info, pixels, labels);
+}
+
+}  // namespace
+
+TEST_CASE("resident images make the bits that the host makes, whatever is asked of them") {
+  for (const int64_t channels : {1, 3}) {
+    const Dataset data = random_images(45, channels, 7, 10);
+    for (const Augment augment : {Augment::none, Augment::standard})
+      for (const bool shuffle : {false, true}) {
+        LoaderOptions options{.batch = 8,
+                              .seed = 3,
+                              .shuffle = shuffle,
+                              .augment = augment,
+                              .normalization = channel_statistics(data),
+                              .resident = false};
+        const Loader host(data, options);
+        options.resident = true;
+        const Loader device(data, options);
+        const bool changes = all_batches(host, 0) != all_batches(host, 1);
+        CHECK(changes == (shuffle || augment == Augment::standard));
+        for (const int64_t epoch : {0, 1, 70000}) CHECK(all_batches(device, epoch) == all_batches(host, epoch));
+        CHECK(all_batches(device, 2, 4) == all_batches(host, 2, 4));
+        options.drop_last = true;
+        CHECK(all_batches(Loader(data, options), 1).size() == 5);
+      }
+  }
+  const Loader loader(random_images(5, 3, 4, 4), {.batch = 4, .resident = true});
+  auto epoch = loader.epoch(0);
+  CHECK(epoch.next()->images.is_channels_last());
+  CHECK(epoch.next()->images.shape() == Shape{1, 3, 4, 4});
+  CHECK(!epoch.next());
+}
+
+TEST_CASE("images that only the host can make are not resident") {
+  const UserTransform nothing = [](std::span<float>, const RandomKey&) {};
+  CHECK(contains(error_of([&] { Loader(numbered(4), {.transform = nothing, .resident = true}); }),
+                 "resident images are made on the device, which cannot run a .transform of one's own"));
+  class Source : public ImageSource {
+   public:
+    const DatasetInfo& info() const override { return info_; }
+    int64_t size() const override { return 1; }
+    int64_t label(int64_t) const override { return 0; }
+    bool make(int64_t, const RandomKey&, float*) const override { return true; }
+
+   private:
+    DatasetInfo info_{.name = "one", .channels = 1, .height = 1, .width = 1, .class_names = {"a"}};
+  };
+  CHECK(contains(error_of([] { Loader(std::make_shared<Source>(), {.resident = true}); }),
+                 "only a Dataset can be .resident"));
+}
+
 TEST_CASE("an epoch can begin at any batch") {
   for (int workers : {0, 2}) {
     const Loader loader(numbered(50), {.batch = 8, .seed = 2, .augment = Augment::standard, .workers = workers});

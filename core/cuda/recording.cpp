@@ -1,0 +1,59 @@
+// Work that is recorded and replayed as a CUDA graph: what goes to the one stream between two calls is captured.
+#include "core/cuda/context.h"
+#include "core/cuda/launch.h"
+#include "core/kernels.h"
+
+namespace gradus {
+namespace cuda {
+namespace {
+
+const int64_t* steps = nullptr;
+
+class Graph final : public Recording {
+ public:
+  explicit Graph(cudaGraph_t graph) {
+    check(cudaGraphInstantiate(&graph_, graph, 0), "making a graph of captured work");
+  }
+  ~Graph() override {
+    cudaStreamSynchronize(Context::get().stream());  // a replay may be under way
+    cudaGraphExecDestroy(graph_);
+  }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  void replay() override { check(cudaGraphLaunch(graph_, Context::get().stream()), "replaying captured work"); }
+
+ private:
+  cudaGraphExec_t graph_ = nullptr;
+};
+
+}  // namespace
+
+const int64_t* recorded_steps() { return steps; }
+
+}  // namespace cuda
+
+namespace device {
+
+bool can_record() { return true; }
+
+void begin_recording(const int64_t* at) {
+  // Relaxed: memory that the cache lacks may be taken from the driver meanwhile.
+  cuda::check(cudaStreamBeginCapture(cuda::Context::get().stream(), cudaStreamCaptureModeRelaxed), "capturing work");
+  cuda::steps = at;
+}
+
+std::unique_ptr<Recording> end_recording() {
+  cuda::steps = nullptr;
+  cudaGraph_t graph = nullptr;
+  const cudaError_t status = cudaStreamEndCapture(cuda::Context::get().stream(), &graph);
+  if (status != cudaSuccess || !graph) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  const std::unique_ptr<CUgraph_st, decltype(&cudaGraphDestroy)> owned(graph, cudaGraphDestroy);
+  return std::make_unique<cuda::Graph>(graph);
+}
+
+}  // namespace device
+}  // namespace gradus
