@@ -136,6 +136,10 @@ void Optimizer::Impl::step_scaled(const std::vector<Tensor>& gradients, double f
     const double lr = at(item).lr;
     along += lr * lr * dot(scaling->magnitudes ? average : sqrt(average), square(directions[i]));
   }
+  if (scaling->corrected) {
+    const double correction = 1 - std::pow(scaling->beta2, static_cast<double>(steps + 1));
+    along /= scaling->magnitudes ? correction : std::sqrt(correction);
+  }
   step_scale = std::min(scaling->max_scale, std::sqrt(2 * scaling->delta / along));
   for (size_t i = 0; i < items.size(); ++i)
     if (directions[i].defined()) descend(items[i], directions[i], step_scale);

@@ -23,9 +23,9 @@ struct TrainingFlags {
   int64_t rank = 0;
   double hyper_lr = 1e-4, momentum = 0.9;
   double init_gain = optim::Fop().init_gain;  ///< not a flag
-  double step_delta = 0;                      ///< of optim::StepScaling; 0: none
   std::vector<std::string> without_matrix;    ///< not a flag: layers whose weights fop and fop-norm leave alone
   std::optional<double> lr, weight_decay;
+  std::optional<double> step_delta;  ///< of optim::StepScaling; 0: none
   std::optional<std::string> decay_mode;
   std::string schedule = "step", lr_drop = "none";
   double warmup = 0;                     ///< epochs

@@ -122,6 +122,24 @@ TEST_CASE("step scaling keeps the curvature along the step within its bound") {
   }
 }
 
+TEST_CASE("with averages corrected for their start, every step keeps the bound exactly where curvature is constant") {
+  for (const bool magnitudes : {false, true}) {
+    const Parameter x(Tensor::from<double>({1, 2}, {2}), {.name = "x"});
+    const StepScaling scaling{.delta = 1e-3, .beta2 = 0.9, .magnitudes = magnitudes, .corrected = true};
+    Optimizer optimizer = over({x}).rule(Sgd{.lr = 0.1}).scale_steps(scaling).build();
+    for (int step = 0; step < 3; ++step) {
+      const auto before = x.value().to_vector<double>();
+      optimizer.zero_grad();
+      optimizer.backward(bowl(x, 2));  // curvature 4
+      optimizer.step();
+      const auto after = x.value().to_vector<double>();
+      double term = 0;
+      for (size_t i = 0; i < 2; ++i) term += 0.5 * 4 * (after[i] - before[i]) * (after[i] - before[i]);
+      CHECK(term == doctest::Approx(1e-3).epsilon(1e-12));
+    }
+  }
+}
+
 TEST_CASE("a step within the bound is not scaled, and decay is not either") {
   const Parameter x(Tensor::from<double>({1}, {1}), {.name = "x", .role = ParamRole::weight}),
       y(x.value() * 1.0, x.info());
