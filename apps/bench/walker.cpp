@@ -44,13 +44,15 @@ class Updates {
     Generator random(1);
     const int64_t n = settings.ppo.minibatch;
     const auto draw = [&](const Shape& shape) { return random_normal(shape, 0, 1, random.fork()); };
-    batch_ = {draw({n, walker::observation_size}), draw({n, walker::action_size}), draw({n}) - 6.0, draw({n}),
-              draw({n}), draw({n})};
+    batch_ = {draw({n, walker::observation_size}),
+              draw({n, walker::action_size}),
+              draw({n}) - 6.0,
+              draw({n}),
+              draw({n}),
+              draw({n})};
   }
 
-  int64_t count() const {
-    return settings_.ppo.epochs * settings_.steps_per_iteration() / settings_.ppo.minibatch;
-  }
+  int64_t count() const { return settings_.ppo.epochs * settings_.steps_per_iteration() / settings_.ppo.minibatch; }
   void run() {
     for (int64_t i = 0; i < count(); ++i) {
       const walker::Losses losses = walker::ppo_losses(policy_, batch_, settings_.ppo);
@@ -75,18 +77,17 @@ void run(const Flags& flags) {
   ppo.iterate();
   updates.run();
   std::vector<double> environment, iteration;
-  Record record = measure(
-      {.rate_name = "updates_per_s",
-       .round =
-           [&] {
-             environment.push_back(environment_rate());
-             iteration.push_back(seconds_of([&] {
-                                   for (int64_t i = 0; i < flags.iterations; ++i) ppo.iterate();
-                                 }) /
-                                 static_cast<double>(flags.iterations));
-             return static_cast<double>(updates.count()) / seconds_of([&] { updates.run(); });
-           }},
-      flags);
+  Record record = measure({.rate_name = "updates_per_s",
+                           .round =
+                               [&] {
+                                 environment.push_back(environment_rate());
+                                 iteration.push_back(seconds_of([&] {
+                                                       for (int64_t i = 0; i < flags.iterations; ++i) ppo.iterate();
+                                                     }) /
+                                                     static_cast<double>(flags.iterations));
+                                 return static_cast<double>(updates.count()) / seconds_of([&] { updates.run(); });
+                               }},
+                          flags);
   record.add({{"optimizer", flags.optimizer},
               {"iteration_s", median(iteration)},
               {"best_iteration_s", *std::min_element(iteration.begin(), iteration.end())},
@@ -104,6 +105,9 @@ std::function<void()> add_walker(CLI::App& app) {
           std::vector<std::string>(std::begin(walker::optimizer_names), std::end(walker::optimizer_names))));
   app.add_option("--iterations", flags->iterations, "PPO iterations per round")->check(at_least(1));
   flags->add_to(app);
+  app.footer(
+      "Example:\n  bench walker --threads 1 --against \"python3 apps/walker/ppo_torch.py\"\n"
+      "      beside the same updates in PyTorch");
   return [flags] { run(*flags); };
 }
 

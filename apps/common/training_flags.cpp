@@ -22,8 +22,8 @@ double default_lr(const std::string& rule) {
 }
 
 // Where curvature is tiny, as at the start of a deep net of convolutions, dividing by it gives steps without measure.
-// The authors of AdaHesScale bound theirs by 1e-8, in networks of some thousand parameters; where a million move at once
-// the diagonal says less of the curvature along a step, and All-CNN-C learns with a tenth of it only.
+// The authors of AdaHesScale bound theirs by 1e-8, in networks of some thousand parameters; where a million move at
+// once the diagonal says less of the curvature along a step, and All-CNN-C learns with a tenth of it only.
 double default_step_delta(const std::string& rule) {
   return rule.starts_with("adahesscale") ? 1e-9 : rule == "adahessian" ? 1e-8 : 0;
 }

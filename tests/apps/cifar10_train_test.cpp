@@ -58,7 +58,8 @@ TEST_CASE("rules of curvature and the bound of steps are flags, beside every pre
   for (const std::string rule : {"adahesscale", "adahesscale-gn", "adahessian"}) {
     CAPTURE(rule);
     // All-CNN-C at the rule's defaults: its curvature is tiny at the start, and steps that nothing bounds end it.
-    const Words lines = lines_of(train(images, {"--rule", rule, "--epochs", "4", "--json", "--out", images / rule}).out);
+    const Words lines =
+        lines_of(train(images, {"--rule", rule, "--epochs", "4", "--json", "--out", images / rule}).out);
     const double bound = Json::parse(read_file(images / (rule + "/config.json"))).at("step_delta");
     CHECK(bound == (rule == "adahessian" ? 1e-8 : 1e-9));
     REQUIRE(lines.size() == 5);

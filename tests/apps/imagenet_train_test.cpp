@@ -99,8 +99,8 @@ TEST_CASE("every rule and preconditioner trains a ResNet") {
     Words more = words;
     for (const char* word : {"--epochs", "1", "--json"}) more.push_back(word);
     const Json epoch = Json::parse(lines_of(train(images, more).out).at(0));
-    // A guess among three costs 1.1. RMSProp begins with steps of ten times its rate, as it does not correct its average
-    // for its start; PyTorch's comes to 2.0 to 2.2 here at the same rate, and to 17 to 24 at ten times that.
+    // A guess among three costs 1.1. RMSProp begins with steps of ten times its rate, as it does not correct its
+    // average for its start; PyTorch's comes to 2.0 to 2.2 here at the same rate, and to 17 to 24 at ten times that.
     CHECK(epoch.at("train_loss").get<double>() < 4);
     // Three steps take a running variance a quarter of the way to that of a batch, which such steps multiply by
     // thousands: in evaluation, by PyTorch as by gradus, RMSProp's loss is anything from hundreds to 100,000.
