@@ -114,6 +114,8 @@ struct MatrixUpdate {
     plain          ///< P = M, h = C
   };
   Form form = Form::plain;
+  double norm = 0;       ///< where positive, this P is Q, and P = k Q with k = norm / |Q|_F
+  bool through = false;  ///< then C becomes what k is for M too, k (C - <Q, C> Q / |Q|^2); otherwise it stays C
   Tensor* matrix = nullptr;             ///< M
   const Tensor* correlation = nullptr;  ///< C [n, n]
   Tensor* p = nullptr;                  ///< receives P; null: nobody asks for it

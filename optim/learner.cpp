@@ -74,7 +74,7 @@ void Learner::describe(const Settings& hyper, const StepInfo& at, ParameterUpdat
       update.hyper_factor = hyper_factor();
     }
   } else {
-    if (!p_.defined() || !preconditioner_->matrix_form() || p_version_ != learned_.version()) {
+    if (!p_.defined() || !preconditioner_->matrix_update() || p_version_ != learned_.version()) {
       p_ = contiguous(preconditioner_->matrix(learned_, at));
       p_version_ = learned_.version();
     }
@@ -91,15 +91,15 @@ void Learner::describe(const Settings& hyper, const StepInfo& at, ParameterUpdat
 
 void Learner::finish(const Tensor& gradient, const Settings& hyper, const StepInfo& at,
                      std::vector<MatrixUpdate>& matrices) {
-  const auto form = preconditioner_->matrix_form();
+  const auto form = preconditioner_->matrix_update();
   if (!previous_.defined() || preconditioner_->is_diagonal()) {
     // there is nothing to learn from, or it is learned
   } else if (form && rule_->fuses()) {
-    MatrixUpdate& update = matrices.emplace_back(MatrixUpdate{.form = *form,
-                                                              .matrix = &learned_,
-                                                              .correlation = &correlation_,
-                                                              .factor = hyper_factor(),
-                                                              .rule = rule_->fused(hyper)});
+    MatrixUpdate& update = matrices.emplace_back(*form);
+    update.matrix = &learned_;
+    update.correlation = &correlation_;
+    update.factor = hyper_factor();
+    update.rule = rule_->fused(hyper);
     update.rule.lr = hyper.at("lr");
     update.rule.decay = hyper.get("weight_decay", 0);
     if (!(p_.storage() == learned_.storage())) update.p = &p_;

@@ -56,9 +56,9 @@ class Preconditioner {
   virtual int64_t row_length() const { return 0; }
   /// The same as gradient(), from C [n, n], the sum of g x^T over the rows.
   virtual Tensor gradient_of_rows(const Tensor& m, const Tensor& c, const StepInfo& at) const;
-  /// Where matrix() and gradient_of_rows() are one of the forms that a kernel knows: all such matrices, m [n, n], learn
-  /// in one more kernel call.
-  virtual std::optional<MatrixUpdate::Form> matrix_form() const { return std::nullopt; }
+  /// Where matrix() and gradient_of_rows() are one of the forms that a kernel knows, its form and norm: all such
+  /// matrices, m [n, n], learn in one more kernel call.
+  virtual std::optional<MatrixUpdate> matrix_update() const { return std::nullopt; }
   /// Whether P(m) x is m x, elementwise.
   virtual bool is_diagonal() const { return false; }
 

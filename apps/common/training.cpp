@@ -58,12 +58,26 @@ std::string where(const TrainingState& state) {
   return text(" is not finite in epoch ", state.epoch + 1, ", batch ", state.batch + 1);
 }
 
+/// Whether every element of these is finite. It waits for the device once, not once for each.
+bool all_are_finite(const std::vector<Tensor>& tensors) {
+  std::vector<Tensor> extremes;
+  for (const Tensor& x : tensors)
+    for (const Tensor& extreme : {max(x), min(x)}) extremes.push_back(cast(reshape(extreme, {1}), DType::float64));
+  return extremes.empty() || all_finite(concat(extremes, 0));
+}
+
+/// The name of the first parameter whose gradient is not finite.
+std::string first_not_finite(const std::vector<Parameter>& parameters) {
+  for (const Parameter& parameter : parameters)
+    if (parameter.grad().defined() && !all_finite(parameter.grad())) return parameter.name();
+  return "";
+}
+
 /// What captured steps can find out about themselves.
 void check_captured(const TrainingState& state, const std::vector<Parameter>& parameters, double lr) {
-  const bool finite = std::isfinite(state.score.loss_sum) &&
-                      std::all_of(parameters.begin(), parameters.end(),
-                                  [](const Parameter& parameter) { return all_finite(parameter.value()); });
-  if (!finite)
+  std::vector<Tensor> values;
+  for (const Parameter& parameter : parameters) values.push_back(parameter.value());
+  if (!std::isfinite(state.score.loss_sum) || !all_are_finite(values))
     throw NotFinite(text(
         "[training] the loss or a weight is not finite in epoch ", state.epoch + 1, ", batch ", state.batch,
         ", or became so a few batches before: --graph off tells more; a smaller learning rate than ", lr, " may help"));
@@ -133,11 +147,10 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, con
       add(state.score, mean_loss, logits.value(), some_labels);
     }
     if (problem.empty()) {
-      for (const Parameter& parameter : parameters) {
-        if (!parameter.grad().defined() || all_finite(parameter.grad())) continue;
-        problem = "the gradient of " + parameter.name() + where(state);
-        break;
-      }
+      std::vector<Tensor> gradients;
+      for (const Parameter& parameter : parameters)
+        if (parameter.grad().defined()) gradients.push_back(parameter.grad());
+      if (!all_are_finite(gradients)) problem = "the gradient of " + first_not_finite(parameters) + where(state);
     }
     if (!problem.empty()) state.score = before;
     if (problem.empty()) {

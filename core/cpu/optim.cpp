@@ -284,9 +284,43 @@ Tensor with_transpose(const Tensor& x, int64_t n) {
   return sum;
 }
 
+/// The form's P of the current M.
+void make_form(const MatrixUpdate& u, int64_t n, Tensor& p) {
+  const Tensor m = square(*u.matrix, n);
+  switch (u.form) {
+    case MatrixUpdate::Form::plain: return copy(m, p);
+    case MatrixUpdate::Form::symmetric: return binary_scalar(BinaryOp::mul, with_transpose(m, n), 0.5, p);
+    case MatrixUpdate::Form::product: return matmul(m, square(m, n, true), 1, 0, p);
+    case MatrixUpdate::Form::product_plus:
+      matmul(m, square(m, n, true), 1, 0, p);
+      kernels::axpby(1, Tensor::eye(n, p.dtype()), 1, p);
+  }
+}
+
+/// The sum over a b.
+double inner(const Tensor& a, const Tensor& b) {
+  Tensor products = Tensor::empty(a.shape(), a.dtype()), sum = Tensor::empty({1, 1}, a.dtype());
+  binary(BinaryOp::mul, a, b, products);
+  reduce(ReduceOp::sum, products, sum);
+  return sum.item();
+}
+
+/// C, or what it becomes through the norm.
+Tensor carried(const MatrixUpdate& u, int64_t n) {
+  if (u.norm <= 0 || !u.through) return *u.correlation;
+  Tensor q = Tensor::empty({n, n}, u.matrix->dtype()), c = Tensor::empty({n, n}, q.dtype());
+  make_form(u, n, q);
+  const double length = std::sqrt(inner(q, q)), k = u.norm / length, alignment = inner(q, *u.correlation);
+  binary_scalar(BinaryOp::mul, *u.correlation, k, c);
+  binary_scalar(BinaryOp::mul, q, 1 / length, q);
+  kernels::axpby(-k / length * alignment, q, 1, c);
+  return c;
+}
+
 Tensor gradient_of(const MatrixUpdate& u, int64_t n) {
-  if (u.form == MatrixUpdate::Form::plain) return *u.correlation;
-  Tensor sum = with_transpose(*u.correlation, n), h = Tensor::empty({n, n}, sum.dtype());
+  const Tensor c = carried(u, n);
+  if (u.form == MatrixUpdate::Form::plain) return c;
+  Tensor sum = with_transpose(c, n), h = Tensor::empty({n, n}, sum.dtype());
   if (u.form == MatrixUpdate::Form::symmetric)
     binary_scalar(BinaryOp::mul, sum, 0.5, h);
   else
@@ -296,16 +330,8 @@ Tensor gradient_of(const MatrixUpdate& u, int64_t n) {
 
 void make_p(const MatrixUpdate& u, int64_t n) {
   Tensor p = square(*u.p, n);
-  const Tensor m = square(*u.matrix, n);
-  switch (u.form) {
-    case MatrixUpdate::Form::plain: return copy(m, p);
-    case MatrixUpdate::Form::symmetric: return binary_scalar(BinaryOp::mul, with_transpose(m, n), 0.5, p);
-    case MatrixUpdate::Form::product: return matmul(m, square(m, n, true), 1, 0, p);
-    case MatrixUpdate::Form::product_plus: {
-      matmul(m, square(m, n, true), 1, 0, p);
-      kernels::axpby(1, Tensor::eye(n, p.dtype()), 1, p);
-    }
-  }
+  make_form(u, n, p);
+  if (u.norm > 0) binary_scalar(BinaryOp::mul, p, u.norm / std::sqrt(inner(p, p)), p);
 }
 
 }  // namespace

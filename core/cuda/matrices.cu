@@ -12,52 +12,104 @@ using namespace cuda;
 
 struct Entry {
   MatrixUpdate::Form form;
+  bool through;
   DType type;
   int n;
-  double factor;
+  double norm, factor;
   const void* correlation;
   void *matrix, *p;
-  double* h;
+  double *q, *h;  // scratch [n, n]
   RuleStep rule;
 };
 
 constexpr size_t most_entries = 64;
 
 struct UpdateMatrices {
-  struct Shared {};
+  struct Shared {
+    double squares[threads_per_block], products[threads_per_block];  // shares of <Q, Q> and <Q, C>
+    double scale, part;                                              // norm / |Q|, <Q, C> / |Q|^2
+  };
   Entry entry[most_entries];
 
-  GRADUS_ANYWHERE int phases() const { return 3; }
-  GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared&) const {
+  GRADUS_ANYWHERE int phases() const { return 7; }
+  GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
     const Entry& e = entry[block];
-    const bool product = e.form == MatrixUpdate::Form::product || e.form == MatrixUpdate::Form::product_plus;
-    for (int at = thread; at < e.n * e.n; at += threads_per_block) {
-      const int i = at / e.n, j = at % e.n;
-      if (phase == 0)  // of all elements before M changes
-        e.h[at] = product ? gradient_of_product(e, i, j) : mixed(e, e.correlation, i, j);
-      else if (phase == 1)
-        e.rule.step(e.factor * e.h[at], e.matrix, e.type, at);
-      else if (e.p)
-        store<double>(e.p, e.type, at, product ? product_at(e, i, j) : mixed(e, e.matrix, i, j));
+    switch (phase) {
+      case 0:
+        if (e.through) form_q(e, thread, shared);
+        return;
+      case 1:
+        if (e.through && thread == 0) add(e, shared);
+        return;
+      case 2:  // all elements of h before M changes
+        for (int at = thread; at < e.n * e.n; at += threads_per_block)
+          e.h[at] = gradient(e, shared, at / e.n, at % e.n);
+        return;
+      case 3:
+        for (int at = thread; at < e.n * e.n; at += threads_per_block)
+          e.rule.step(e.factor * e.h[at], e.matrix, e.type, at);
+        return;
+      case 4:
+        if (e.p) form_q(e, thread, shared);
+        return;
+      case 5:
+        if (e.p && e.norm > 0 && thread == 0) add(e, shared);
+        return;
+      default:
+        if (!e.p) return;
+        const double k = e.norm > 0 ? shared.scale : 1;
+        for (int at = thread; at < e.n * e.n; at += threads_per_block) store<double>(e.p, e.type, at, k * e.q[at]);
     }
   }
 
-  /// Of a matrix, or of its symmetric part.
-  GRADUS_ANYWHERE static double mixed(const Entry& e, const void* x, int i, int j) {
-    const auto value = load<double>(x, e.type, i * e.n + j);
-    return e.form == MatrixUpdate::Form::plain ? value : (value + load<double>(x, e.type, j * e.n + i)) / 2;
+  GRADUS_ANYWHERE static bool is_product(const Entry& e) {
+    return e.form == MatrixUpdate::Form::product || e.form == MatrixUpdate::Form::product_plus;
   }
-  GRADUS_ANYWHERE static double gradient_of_product(const Entry& e, int i, int j) {
+
+  /// Q of the current M, and this thread's share of the sums.
+  GRADUS_ANYWHERE static void form_q(const Entry& e, int thread, Shared& shared) {
+    double squares = 0, products = 0;
+    for (int at = thread; at < e.n * e.n; at += threads_per_block) {
+      const int i = at / e.n, j = at % e.n;
+      double q = 0;
+      if (is_product(e)) {
+        q = e.form == MatrixUpdate::Form::product_plus && i == j ? 1 : 0;
+        for (int k = 0; k < e.n; ++k)
+          q += load<double>(e.matrix, e.type, i * e.n + k) * load<double>(e.matrix, e.type, j * e.n + k);
+      } else {
+        q = load<double>(e.matrix, e.type, at);
+        if (e.form == MatrixUpdate::Form::symmetric) q = (q + load<double>(e.matrix, e.type, j * e.n + i)) / 2;
+      }
+      e.q[at] = q;
+      squares += q * q;
+      products += q * load<double>(e.correlation, e.type, at);
+    }
+    shared.squares[thread] = squares;
+    shared.products[thread] = products;
+  }
+
+  GRADUS_ANYWHERE static void add(const Entry& e, Shared& shared) {
+    double squares = 0, products = 0;
+    for (int thread = 0; thread < threads_per_block; ++thread) {
+      squares += shared.squares[thread];
+      products += shared.products[thread];
+    }
+    shared.scale = e.norm / std::sqrt(squares);
+    shared.part = products / squares;
+  }
+
+  /// C, or what it becomes through the norm.
+  GRADUS_ANYWHERE static double carried(const Entry& e, const Shared& shared, int i, int j) {
+    const auto c = load<double>(e.correlation, e.type, i * e.n + j);
+    return e.through ? shared.scale * (c - shared.part * e.q[i * e.n + j]) : c;
+  }
+
+  GRADUS_ANYWHERE static double gradient(const Entry& e, const Shared& shared, int i, int j) {
+    if (e.form == MatrixUpdate::Form::plain) return carried(e, shared, i, j);
+    const auto both = [&](int i, int j) { return carried(e, shared, i, j) + carried(e, shared, j, i); };
+    if (e.form == MatrixUpdate::Form::symmetric) return both(i, j) / 2;
     double sum = 0;
-    for (int k = 0; k < e.n; ++k)
-      sum += (load<double>(e.correlation, e.type, i * e.n + k) + load<double>(e.correlation, e.type, k * e.n + i)) *
-             load<double>(e.matrix, e.type, k * e.n + j);
-    return sum;
-  }
-  GRADUS_ANYWHERE static double product_at(const Entry& e, int i, int j) {
-    double sum = e.form == MatrixUpdate::Form::product_plus && i == j ? 1 : 0;
-    for (int k = 0; k < e.n; ++k)
-      sum += load<double>(e.matrix, e.type, i * e.n + k) * load<double>(e.matrix, e.type, j * e.n + k);
+    for (int k = 0; k < e.n; ++k) sum += both(i, k) * load<double>(e.matrix, e.type, k * e.n + j);
     return sum;
   }
 };
@@ -70,21 +122,25 @@ void update_matrices(std::span<const MatrixUpdate> matrices) {
     const auto some = matrices.first(std::min(matrices.size(), most_entries));
     size_t elements = 0;
     for (const MatrixUpdate& u : some) elements += static_cast<size_t>(u.correlation->numel());
-    const Storage scratch = Storage::allocate(elements * sizeof(double));
-    auto* h = static_cast<double*>(scratch.data());
+    const Storage scratch = Storage::allocate(2 * elements * sizeof(double));
+    auto* room = static_cast<double*>(scratch.data());
     UpdateMatrices work{};
     Entry* to = work.entry;
     for (const MatrixUpdate& u : some) {
+      const int64_t count = u.correlation->numel();
       *to++ = {.form = u.form,
+               .through = u.norm > 0 && u.through,
                .type = u.matrix->dtype(),
                .n = static_cast<int>(u.correlation->shape()[0]),
+               .norm = u.norm,
                .factor = u.factor,
                .correlation = u.correlation->raw(),
                .matrix = u.matrix->raw(),
                .p = u.p ? u.p->raw() : nullptr,
-               .h = h,
+               .q = room,
+               .h = room + count,
                .rule = RuleStep(u.rule)};
-      h += u.correlation->numel();
+      room += 2 * count;
     }
     for_each_block(static_cast<int64_t>(some.size()), work);
     matrices = matrices.subspan(some.size());

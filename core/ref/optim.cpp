@@ -87,31 +87,57 @@ void update(std::span<const ParameterUpdate> parameters) {
 
 namespace {
 
+/// The form's P for the matrix m [n, n].
+template <class T>
+std::vector<double> form_of(MatrixUpdate::Form form, const T* m, int64_t n) {
+  using Form = MatrixUpdate::Form;
+  std::vector<double> p;
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      double& to = p.emplace_back(form == Form::product_plus && i == j ? 1 : 0);
+      if (form == Form::plain) to = m[i * n + j];
+      if (form == Form::symmetric) to = (double{m[i * n + j]} + m[j * n + i]) / 2;
+      if (form == Form::product || form == Form::product_plus)
+        for (int64_t k = 0; k < n; ++k) to += double{m[i * n + k]} * m[j * n + k];
+    }
+  return p;
+}
+
+double inner(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
 template <class T>
 void update_matrix(const MatrixUpdate& u) {
   using Form = MatrixUpdate::Form;
   const int64_t n = u.correlation->shape()[0];
   T* m = pointer<T>(*u.matrix);
-  const T* c = pointer<T>(*u.correlation);
-  std::vector<double> h(static_cast<size_t>(n * n));
+  std::vector<double> c(pointer<T>(*u.correlation), pointer<T>(*u.correlation) + n * n);
+  if (u.norm > 0 && u.through) {
+    const std::vector<double> q = form_of(u.form, m, n);
+    const double squares = inner(q, q), part = inner(q, c) / squares;
+    for (size_t i = 0; i < c.size(); ++i) c[i] = u.norm / std::sqrt(squares) * (c[i] - part * q[i]);
+  }
+  std::vector<double> h = c;
+  const auto sum_at = [&](int64_t i, int64_t j) {
+    return c[static_cast<size_t>(i * n + j)] + c[static_cast<size_t>(j * n + i)];
+  };
   for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j < n; ++j) {
-      double& to = h[static_cast<size_t>(i * n + j)];
-      if (u.form == Form::plain) to = c[i * n + j];
-      if (u.form == Form::symmetric) to = (double{c[i * n + j]} + c[j * n + i]) / 2;
-      if (u.form == Form::product || u.form == Form::product_plus)
-        for (int64_t k = 0; k < n; ++k) to += (double{c[i * n + k]} + c[k * n + i]) * m[k * n + j];
+    for (int64_t j = 0; j < n && u.form != Form::plain; ++j) {
+      double to = 0;
+      if (u.form == Form::symmetric)
+        to = sum_at(i, j) / 2;
+      else
+        for (int64_t k = 0; k < n; ++k) to += sum_at(i, k) * m[k * n + j];
+      h[static_cast<size_t>(i * n + j)] = to;
     }
   for (int64_t i = 0; i < n * n; ++i) rule_step(u.rule, u.factor * h[static_cast<size_t>(i)], m, i);
-  for (int64_t i = 0; u.p && i < n; ++i)
-    for (int64_t j = 0; j < n; ++j) {
-      double p = u.form == Form::product_plus && i == j ? 1 : 0;
-      if (u.form == Form::plain) p = m[i * n + j];
-      if (u.form == Form::symmetric) p = (double{m[i * n + j]} + m[j * n + i]) / 2;
-      if (u.form == Form::product || u.form == Form::product_plus)
-        for (int64_t k = 0; k < n; ++k) p += double{m[i * n + k]} * m[j * n + k];
-      pointer<T>(*u.p)[i * n + j] = static_cast<T>(p);
-    }
+  if (!u.p) return;
+  const std::vector<double> p = form_of(u.form, m, n);
+  const double k = u.norm > 0 ? u.norm / std::sqrt(inner(p, p)) : 1;
+  for (size_t i = 0; i < p.size(); ++i) pointer<T>(*u.p)[i] = static_cast<T>(k * p[i]);
 }
 
 }  // namespace

@@ -57,7 +57,9 @@ class FopLowRank final : public Preconditioner {
   Tensor gradient_of_rows(const Tensor& m, const Tensor& c, const StepInfo&) const override {
     return matmul(c + transpose(c, 0, 1), m);
   }
-  std::optional<MatrixUpdate::Form> matrix_form() const override { return MatrixUpdate::Form::product_plus; }
+  std::optional<MatrixUpdate> matrix_update() const override {
+    return MatrixUpdate{.form = MatrixUpdate::Form::product_plus};
+  }
 
   Tensor matrix(const Tensor& m, const StepInfo& at) const override {
     if (site_.n > largest_matrix) return {};

@@ -40,9 +40,7 @@ class FopMatrix final : public Preconditioner {
   }
 
   // Weights of few rows do better with apply() and gradient().
-  int64_t row_length() const override {
-    return !thin() && site_.n <= longest_row ? site_.n : 0;
-  }
+  int64_t row_length() const override { return !thin() && site_.n <= longest_row ? site_.n : 0; }
   /// C = G^T X is the gradient with respect to Q where P = Q.
   Tensor gradient_of_rows(const Tensor& m, const Tensor& correlation, const StepInfo& at) const override {
     Tensor c = correlation;
@@ -59,11 +57,13 @@ class FopMatrix final : public Preconditioner {
       default: return c;
     }
   }
-  std::optional<MatrixUpdate::Form> matrix_form() const override {
-    if (scales()) return std::nullopt;
-    return form_ == Fop::Form::factor   ? MatrixUpdate::Form::product
-           : form_ == Fop::Form::direct ? MatrixUpdate::Form::symmetric
-                                        : MatrixUpdate::Form::plain;
+  std::optional<MatrixUpdate> matrix_update() const override {
+    if (rescale_) return std::nullopt;
+    return MatrixUpdate{.form = form_ == Fop::Form::factor   ? MatrixUpdate::Form::product
+                                : form_ == Fop::Form::direct ? MatrixUpdate::Form::symmetric
+                                                             : MatrixUpdate::Form::plain,
+                        .norm = norm_ == Fop::Norm::off ? 0 : std::sqrt(static_cast<double>(site_.n)),
+                        .through = norm_ == Fop::Norm::through};
   }
 
   Tensor matrix(const Tensor& m, const StepInfo& at) const override {

@@ -30,8 +30,8 @@ class ScalarPreconditioner final : public Preconditioner {
     const Tensor alignment = reshape(c, {1});
     return form_ == SHd::Form::positive ? m * alignment * 2.0 : alignment;  // baydin acts after the rule, not here
   }
-  std::optional<MatrixUpdate::Form> matrix_form() const override {
-    return form_ == SHd::Form::scale ? std::optional(MatrixUpdate::Form::plain) : std::nullopt;
+  std::optional<MatrixUpdate> matrix_update() const override {
+    return form_ == SHd::Form::scale ? std::optional(MatrixUpdate{.form = MatrixUpdate::Form::plain}) : std::nullopt;
   }
 
   // Baydin's rule: e steps along the rule's direction, and the learning rate that multiplies later must cancel.

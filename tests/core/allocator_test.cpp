@@ -86,3 +86,32 @@ TEST_CASE("threads may allocate and free at once") {
   for (auto& t : threads) t.join();
   CHECK(memory_statistics().in_use == before);
 }
+
+TEST_CASE("what was allocated through an arena serves nobody else, and everybody when the arena is gone") {
+  void* first = nullptr;
+  Storage survivor;
+  {
+    MemoryArena arena;
+    {
+      const MemoryArena::Use use(arena);
+      const Storage s = Storage::allocate(7000);
+      first = s.data();
+      survivor = Storage::allocate(9000);
+    }
+    const Storage other = Storage::allocate(7000);
+    CHECK(other.data() != first);
+    std::thread([&] { CHECK(Storage::allocate(7000).data() != first); }).join();
+    const MemoryArena::Use use(arena);
+    CHECK(Storage::allocate(7000).data() == first);
+    MemoryArena inner;
+    {
+      const MemoryArena::Use nested(inner);
+      CHECK(Storage::allocate(7000).data() != first);
+    }
+    CHECK(Storage::allocate(7000).data() == first);
+  }
+  CHECK(Storage::allocate(7000).data() == first);
+  void* second = survivor.data();
+  survivor = Storage();
+  CHECK(Storage::allocate(9000).data() == second);
+}

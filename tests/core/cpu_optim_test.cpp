@@ -263,6 +263,28 @@ TEST_CASE("matrices learn and make P as in the reference, for every form and rul
     }
 }
 
+TEST_CASE("matrices whose P has a given norm learn as in the reference, through the norm or not") {
+  for (const MatrixForm form :
+       {MatrixForm::product, MatrixForm::product_plus, MatrixForm::symmetric, MatrixForm::plain})
+    for (const bool through : {false, true})
+      for (const int64_t n : {9, 70}) {
+        CAPTURE(static_cast<int>(form));
+        CAPTURE(through);
+        CAPTURE(n);
+        Matrix ours(n, 1), expected(n, 1);
+        MatrixUpdate device = ours.update(form, Kind::momentum), reference = expected.update(form, Kind::momentum);
+        for (MatrixUpdate* u : {&device, &reference}) u->norm = 3, u->through = through;
+        kernels::update_matrices({&device, 1});
+        ref::update_matrices({&reference, 1});
+        // As above; |Q| is a few times the norm or more, so scaling enlarges nothing.
+        const auto count = static_cast<double>(n);
+        const double bound = 8 * count * (count + 3) * float_epsilon;
+        check_within(ours.m, expected.m, [&](size_t) { return bound; });
+        check_within(ours.p, expected.p, [&](size_t) { return 2 * bound; });
+        CHECK(norm(ours.p) == doctest::Approx(3).epsilon(1e-5));
+      }
+}
+
 TEST_CASE("a matrix whose P nobody asks for learns alike") {
   Matrix with(9, 1), without(9, 1);
   MatrixUpdate updates[] = {with.update(MatrixForm::product, Kind::adam),

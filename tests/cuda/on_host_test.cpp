@@ -84,8 +84,9 @@ TEST_CASE("a GPU keeps a data set and makes a batch of it by one kernel") {
   }
 }
 
-TEST_CASE("a step of FOP is three kernels, however many layers learn") {
-  for (const int64_t layers : {1, 9}) {
+TEST_CASE("a step of FOP or FOP-norm is three kernels, however many layers learn") {
+  using Norm = optim::Fop::Norm;
+  for (const auto& [layers, norm] : {std::pair<int64_t, Norm>{1, Norm::off}, {9, Norm::off}, {9, Norm::through}}) {
     std::vector<Parameter> parameters;
     for (int64_t i = 0; i < layers; ++i) {
       const Shape shape{8, 4, 3, 3};
@@ -94,7 +95,7 @@ TEST_CASE("a step of FOP is three kernels, however many layers learn") {
       parameters.emplace_back(random(shape, static_cast<uint64_t>(i)), info);
     }
     optim::Optimizer optimizer = optim::over(parameters)
-                                     .precondition(optim::Fop{})
+                                     .precondition(optim::Fop{.norm = norm})
                                      .rule(optim::Sgd{.lr = 0.1, .momentum = 0.9})
                                      .weight_decay({.rate = 1e-3})
                                      .build();
