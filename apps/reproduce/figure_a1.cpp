@@ -5,6 +5,7 @@
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
+#include "core/error.h"
 
 namespace gradus::reproduce {
 namespace {
@@ -33,13 +34,17 @@ void read_figure_a1(const Context& context, Report& report) {
   Table table{{"layer", "paper", "measured", "n", "difference", "verdict"}, {}};
   std::vector<apps::Record> means, curves;
   std::string diverged;
+  size_t places = 0, angles_found = 0;
   for (const Layer& layer : layers) {
     std::vector<double> per_seed;
     for (const Run& run : runs) {
       std::vector<double> angles;
       for (const apps::Record& row : band(context, {run}, "angle", layer.name, {}))
         angles.push_back(std::get<double>(row.fields().at(1).second));
-      per_seed.push_back(mean(angles));
+      if (const auto& series = context.at(run).series; series.contains("angle"))
+        places += series.at("angle").rows.size();
+      angles_found += angles.size();
+      per_seed.push_back(angles.empty() ? std::nan("") : mean(angles));
       means.push_back({{"layer", std::string(layer.name)},
                        {"seed", static_cast<int64_t>(run.flags.seed)},
                        {"mean_angle", per_seed.back()}});
@@ -50,6 +55,7 @@ void read_figure_a1(const Context& context, Report& report) {
     table.rows.push_back({layer.name, known ? fixed(layer.published, 2) : "(not legible)",
                           plus_minus(measured, deviation, 2), std::to_string(per_seed.size()), fixed(difference, 2),
                           !known                        ? ""
+                          : std::isnan(measured)        ? "no angle: a gradient was zero all the time"
                           : std::abs(difference) <= 1.5 ? "within 1.5 degrees"
                           : std::abs(difference) <= 5   ? "off by more than 1.5 degrees"
                                                         : "not reproduced"});
@@ -58,6 +64,9 @@ void read_figure_a1(const Context& context, Report& report) {
   }
   for (const Run& run : runs)
     if (!context.at(run).diverged.empty()) diverged += " Diverged: " + run.name + ".";
+  if (angles_found < places)
+    diverged += gradus::text(" A gradient of zero has no angle: ", places - angles_found, " of ", places,
+                     " values are missing, of trainings whose units died or whose images are all learned.");
   report.table(table);
   report.note(
       "Angle between g and P g in degrees: mean over the training, then mean and standard deviation over seeds. The "

@@ -1,6 +1,8 @@
 #include "apps/reproduce/protocols.h"
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 
 #include "apps/reproduce/statistics.h"
 #include "core/error.h"
@@ -69,7 +71,8 @@ Run mnist_run(const MnistSize& size, const std::string& preconditioner, int64_t 
   run.angles_every = run.evaluate_every = std::max<int64_t>(1, size.steps / 100);
   run.flags.preconditioner = preconditioner;
   run.flags.rank = rank;
-  run.flags.lr = 0.01;
+  run.flags.lr = 0.001;
+  run.flags.hyper_lr = 1e-6;
   run.flags.weight_decay = 0;
   run.flags.decay_mode = "coupled";
   run.flags.batch = 64;
@@ -91,19 +94,21 @@ std::vector<apps::Record> band(const Context& context, const std::vector<Run>& r
   std::vector<apps::Record> rows;
   for (size_t i = 0;; ++i) {
     std::vector<double> values;
-    double step = 0;
+    std::optional<double> step;
     for (const Run& run : runs) {
       const auto& all = context.at(run).series;
       const auto found = all.find(series);
       if (found == all.end() || i >= found->second.rows.size()) continue;
       const auto& columns = found->second.columns;
       const auto at = std::find(columns.begin(), columns.end(), column) - columns.begin();
+      const double value = found->second.rows[i].at(static_cast<size_t>(at));
       step = found->second.rows[i][0];
-      values.push_back(factor * found->second.rows[i].at(static_cast<size_t>(at)));
+      if (!std::isnan(value)) values.push_back(factor * value);
     }
-    if (values.empty()) return rows;
+    if (!step) return rows;
+    if (values.empty()) continue;
     apps::Record row = labels;
-    row.add({{"step", step},
+    row.add({{"step", *step},
              {"mean", mean(values)},
              {"lowest", *std::min_element(values.begin(), values.end())},
              {"highest", *std::max_element(values.begin(), values.end())}});
