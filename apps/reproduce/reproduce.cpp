@@ -30,7 +30,7 @@ constexpr const char* examples = R"(Examples:
       spectra, angles, norms and heat maps of what a training of cifar10_train --out runs/fop has learned)";
 
 std::string line_of(const Experiment& experiment) {
-  constexpr size_t column = 18;  // the longest name and two blanks
+  constexpr size_t column = 19;  // the longest name and two blanks
   std::string line = experiment.name;
   line.resize(std::max(line.size() + 1, column), ' ');
   return line + experiment.title + (experiment.missing ? std::string(" (") + experiment.missing + ")" : "");
