@@ -141,7 +141,7 @@ class StretchUpdate {
       for (int64_t i = 0; i < n_ * n_; ++i) transposed_[i] = matrix_[i % n_ * n_ + i / n_];
     const int64_t tile = std::min(tile_elements / n_, most_tile_rows) * n_;
     for (int64_t at = stretch.begin; at < stretch.end; at += tile) {
-      if (at + tile < stretch.end) prefetch(at + tile, std::min(tile, stretch.end - at - tile));
+      ask_for(at + tile, std::clamp<int64_t>(stretch.end - at - tile, 0, tile));
       run(at, std::min(tile, stretch.end - at));
     }
   }
@@ -151,16 +151,20 @@ class StretchUpdate {
  private:
   using Form = cpu::vector::Form;
 
-  /// Asks for the next tile of every array while this one is computed: each is read in a stage of its own, too late for
-  /// the processor to see a stream.
-  void prefetch(int64_t at, int64_t count) const {
-    constexpr int64_t line = 64 / sizeof(float);
+  /// The next tile of every array, while this one is computed: each is read in a stage of its own, too late for the
+  /// processor to see a stream. Rows of nine are work enough to ask for it bit by bit; all at once it would be waited for.
+  void ask_for(int64_t at, int64_t count) {
+    ahead_.count = 0;
+    if (count == 0) return;
     for (const Tensor* array :
          {p_.gradient, static_cast<const Tensor*>(p_.value), p_.previous, static_cast<const Tensor*>(p_.rule.first),
           static_cast<const Tensor*>(p_.rule.second), static_cast<const Tensor*>(p_.diagonal),
           static_cast<const Tensor*>(p_.hyper.first), static_cast<const Tensor*>(p_.hyper.second)})
-      if (const float* from = floats(array))
-        for (int64_t i = 0; i < count; i += line) __builtin_prefetch(from + at + i);
+      if (array) ahead_.arrays[ahead_.count++] = floats(array) + at;
+    if (n_ == cpu::vector::nine) return;
+    constexpr int64_t line = 64 / sizeof(float);
+    for (int i = 0; i < ahead_.count; ++i)
+      for (int64_t j = 0; j < count; j += line) __builtin_prefetch(ahead_.arrays[i] + j);
   }
 
   void multiply(Form form, const float* a, const float* b, float* out, int64_t n) const {
@@ -210,7 +214,7 @@ class StretchUpdate {
       if (!before) return multiply(Form::left, x, matrix_, u_, count);
       totals_[0] += table_.mix_ones(x, before, matrix_[0], u_, count);
     } else if (n_ == cpu::vector::nine) {
-      table_.mix_nines(x, before, transposed_, count / n_, u_, totals_);
+      table_.mix_nines(x, before, transposed_, count / n_, u_, totals_, ahead_);
     } else {
       const int64_t rows = count / n_;
       table_.small_matmul(rows, n_, n_, 1, {x, n_, 1}, {matrix_, 1, n_}, 0, u_, n_);
@@ -227,6 +231,7 @@ class StretchUpdate {
   const float *matrix_, *previous_;
   float* diagonal_;
   RuleLoop rule_, hyper_;
+  cpu::vector::Ahead ahead_;
   alignas(64) float x_[tile_elements], u_[tile_elements + cpu::vector::nines_room], room_[tile_elements];
   float transposed_[cpu::vector::nine * cpu::vector::nine], product_[longest_row * longest_row];
 };

@@ -55,6 +55,13 @@ inline constexpr int64_t nine = 9;
 /// Elements beyond the rows that mix_nines may write.
 inline constexpr int64_t nines_room = 16;
 
+/// What will be read soon: a loop that is busy computing asks for it meanwhile.
+struct Ahead {
+  static constexpr int most = 8;
+  const float* arrays[most];
+  int count = 0;
+};
+
 /// All pointers of a call may be equal, but must not overlap otherwise.
 struct Kernels {
   // Elementwise. An element's result depends on nothing but its operands.
@@ -94,9 +101,9 @@ struct Kernels {
                                   float* direction, int64_t n);
 
   /// For rows of nine: u = P x, from P's transpose, and, where previous is not null, totals[9 i + j] += x_i previous_j.
-  /// u has nines_room elements more and is no input.
+  /// u has nines_room elements more and is no input. Asks for as many elements of `ahead` as it reads of x.
   void (*mix_nines)(const float* x, const float* previous, const float* transposed_p, int64_t rows, float* u,
-                    double* totals);
+                    double* totals, const Ahead& ahead);
   /// For rows of one: u = p x, and the sum of x previous.
   double (*mix_ones)(const float* x, const float* previous, float p, float* u, int64_t n);
 

@@ -91,14 +91,15 @@ inline void load_row(const float* from, Pack* row) {
 
 /// Every element of x is spread once, and multiplies a column of P and a row before.
 template <bool correlate>
-void mix_nines(const float* x, const float* previous, const float* transposed_p, int64_t rows, float* u,
-               double* totals) {
+void mix_nines(const float* x, const float* previous, const float* transposed_p, int64_t rows, float* u, double* totals,
+               const Ahead& ahead) {
   Pack columns[n][packs], sums[n][packs];
   unrolled<n>([&](auto i) {
     load_row(transposed_p + i.value * n, columns[i.value]);
     unrolled<packs>([&](auto q) { sums[i.value][q.value] = Pack{}; });
   });
   for (int64_t row = 0; row < rows; ++row, x += n, u += n) {
+    for (int a = 0; a < ahead.count; ++a) __builtin_prefetch(ahead.arrays[a] + row * n);
     Pack result[packs], before[packs];
     unrolled<packs>([&](auto q) { result[q.value] = Pack{}; });
     if constexpr (correlate) {
@@ -128,9 +129,9 @@ void mix_nines(const float* x, const float* previous, const float* transposed_p,
   }
 }
 
-void mix_nines(const float* x, const float* previous, const float* transposed_p, int64_t rows, float* u,
-               double* totals) {
-  (previous ? mix_nines<true> : mix_nines<false>)(x, previous, transposed_p, rows, u, totals);
+void mix_nines(const float* x, const float* previous, const float* transposed_p, int64_t rows, float* u, double* totals,
+               const Ahead& ahead) {
+  (previous ? mix_nines<true> : mix_nines<false>)(x, previous, transposed_p, rows, u, totals, ahead);
 }
 
 double mix_ones(const float* x, const float* previous, float p, float* u, int64_t n) {
