@@ -104,13 +104,16 @@ class RuleLoop {
     axpby(-rule_.lr, direction, 1 - rule_.lr * rule_.decay, value_ + at, n);
   }
 
+  /// Whether step_of_product() has time to ask for what comes next.
+  bool takes_time() const { return rule_.kind == RuleUpdate::Kind::adam && value_ && factors_.keep != 0; }
+
   /// The same along factor a b, which overwrites `room` and `more`.
-  void step_of_product(double factor, const float* a, const float* b, int64_t at, int64_t n, float* room,
-                       float* more) const {
+  void step_of_product(double factor, const float* a, const float* b, int64_t at, int64_t n, float* room, float* more,
+                       const cpu::vector::Ahead& ahead) const {
     const auto& table = cpu::vector::kernels();
     if (rule_.kind == RuleUpdate::Kind::adam && factors_.keep != 0)
       return table.adam_step_of_product(adam_, factors_, narrow(factor), a, b, first_ + at, second_ + at, value_ + at,
-                                        n);
+                                        n, ahead);
     const float scale = narrow(factor);
     const auto& multiply = table.binary[static_cast<int>(BinaryOp::mul)];
     multiply[static_cast<int>(cpu::vector::Form::both)](a, b, room, n, 0);
@@ -152,7 +155,7 @@ class StretchUpdate {
   using Form = cpu::vector::Form;
 
   /// The next tile of every array, while this one is computed: each is read in a stage of its own, too late for the
-  /// processor to see a stream. Rows of nine are work enough to ask for it bit by bit; all at once it would be waited for.
+  /// processor to see a stream. Where there is work enough it is asked for bit by bit; all at once it would be waited for.
   void ask_for(int64_t at, int64_t count) {
     ahead_.count = 0;
     if (count == 0) return;
@@ -161,7 +164,7 @@ class StretchUpdate {
           static_cast<const Tensor*>(p_.rule.second), static_cast<const Tensor*>(p_.diagonal),
           static_cast<const Tensor*>(p_.hyper.first), static_cast<const Tensor*>(p_.hyper.second)})
       if (array) ahead_.arrays[ahead_.count++] = floats(array) + at;
-    if (n_ == cpu::vector::nine) return;
+    if (n_ == cpu::vector::nine || hyper_.takes_time()) return;
     constexpr int64_t line = 64 / sizeof(float);
     for (int i = 0; i < ahead_.count; ++i)
       for (int64_t j = 0; j < count; j += line) __builtin_prefetch(ahead_.arrays[i] + j);
@@ -187,7 +190,7 @@ class StretchUpdate {
       u = u_;
     }
     rule_.step(u, at, count, room_);
-    if (diagonal_ && previous_) hyper_.step_of_product(p_.hyper_factor, x, previous_ + at, at, count, u_, room_);
+    if (diagonal_ && previous_) hyper_.step_of_product(p_.hyper_factor, x, previous_ + at, at, count, u_, room_, ahead_);
   }
 
   const float* transformed(int64_t at, int64_t count) {

@@ -50,17 +50,17 @@ struct StepFactors {
   float along, keep;
 };
 
-/// Rows of a 3x3 kernel's positions: see mix_nines.
-inline constexpr int64_t nine = 9;
-/// Elements beyond the rows that mix_nines may write.
-inline constexpr int64_t nines_room = 16;
-
 /// What will be read soon: a loop that is busy computing asks for it meanwhile.
 struct Ahead {
   static constexpr int most = 8;
   const float* arrays[most];
   int count = 0;
 };
+
+/// Rows of a 3x3 kernel's positions: see mix_nines.
+inline constexpr int64_t nine = 9;
+/// Elements beyond the rows that mix_nines may write.
+inline constexpr int64_t nines_room = 16;
 
 /// All pointers of a call may be equal, but must not overlap otherwise.
 struct Kernels {
@@ -87,11 +87,12 @@ struct Kernels {
 
   /// m = beta1 m + rest1 g, v = beta2 v + rest2 g^2, and the direction.
   void (*adam)(const AdamFactors& factors, const float* g, float* m, float* v, float* direction, int64_t n);
-  /// The same and the step along it, and the same for g = factor a b; as axpby takes it.
+  /// The same and the step along it, as axpby takes it; and the same for g = factor a b, which asks for as many elements
+  /// of `ahead`.
   void (*adam_step)(const AdamFactors& factors, const StepFactors& step, const float* g, float* m, float* v, float* w,
                     int64_t n);
   void (*adam_step_of_product)(const AdamFactors& factors, const StepFactors& step, float factor, const float* a,
-                               const float* b, float* m, float* v, float* w, int64_t n);
+                               const float* b, float* m, float* v, float* w, int64_t n, const Ahead& ahead);
   /// v = momentum v + g and the step along it; momentum is not 0.
   void (*momentum_step)(float momentum, const StepFactors& step, const float* g, float* v, float* w, int64_t n);
 

@@ -34,10 +34,19 @@ void adam_step(const AdamFactors& f, const StepFactors& step, const float* g, fl
 }
 
 void adam_step_of_product(const AdamFactors& f, const StepFactors& step, float factor, const float* a, const float* b,
-                          float* m, float* v, float* w, int64_t n) {
-  adam_directions(
-      f, [&](int64_t i) { return factor * (a[i] * b[i]); }, m, v, n,
-      [&](int64_t i, float d) { w[i] = multiply_add(step.along, d, step.keep * w[i]); });
+                          float* m, float* v, float* w, int64_t n, const Ahead& ahead) {
+  constexpr int64_t line = 16;
+  const auto part = [&](int64_t begin, int64_t count) {
+    adam_directions(
+        f, [&](int64_t i) { return factor * (a[begin + i] * b[begin + i]); }, m + begin, v + begin, count,
+        [&](int64_t i, float d) { w[begin + i] = multiply_add(step.along, d, step.keep * w[begin + i]); });
+  };
+  int64_t begin = 0;
+  for (; begin + line <= n; begin += line) {
+    for (int i = 0; i < ahead.count; ++i) __builtin_prefetch(ahead.arrays[i] + begin);
+    part(begin, line);
+  }
+  if (begin < n) part(begin, n - begin);
 }
 
 void momentum_step(float momentum, const StepFactors& step, const float* g, float* v, float* w, int64_t n) {
