@@ -55,7 +55,7 @@ void read_figure_a1(const Context& context, Report& report) {
     table.rows.push_back({layer.name, known ? fixed(layer.published, 2) : "(not legible)",
                           plus_minus(measured, deviation, 2), std::to_string(per_seed.size()), fixed(difference, 2),
                           !known                        ? ""
-                          : std::isnan(measured)        ? "no angle: a gradient was zero all the time"
+                          : std::isnan(measured)        ? "no angle: a gradient was always zero"
                           : std::abs(difference) <= 1.5 ? "within 1.5 degrees"
                           : std::abs(difference) <= 5   ? "off by more than 1.5 degrees"
                                                         : "not reproduced"});

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -203,6 +204,32 @@ TEST_CASE("results of two folders merge by copying their ledgers, and several pr
   fs::copy(first + "/ledger", second + "/ledger");
   REQUIRE(run_program(program, figure_a1(second, {"--seeds", "2", "--budget", "1e-9"})).exit_code == 0);
   CHECK(results(first) == results(second));
+}
+
+TEST_CASE("a gradient of zero has no angle: figure_a1 leaves it out, and says how many are missing") {
+  const NoData none;
+  const std::string out = none.folder / "out";
+  REQUIRE(run_program(program, figure_a1(out, {"--seeds", "2"})).exit_code == 0);
+  CHECK(!contains(read_file(out + "/figure_a1/table.md"), "has no angle"));
+  size_t points = 0;
+  bool first = true;
+  for (const std::string& path : ledger_of(out)) {
+    nlohmann::json training = nlohmann::json::parse(read_file(path));
+    auto& rows = training["outcome"]["series"]["angle"]["rows"];
+    REQUIRE(rows.size() > 1);
+    points += 4 * rows.size();
+    for (auto& row : rows)  // all of the first training's second layer, and the second training's last value of it
+      if (first || &row == &rows.back()) row[2] = nullptr;
+    std::ofstream(path) << training.dump();
+    first = false;
+  }
+  REQUIRE(run_program(program, figure_a1(out, {"--seeds", "2"})).exit_code == 0);
+  const std::string table = read_file(out + "/figure_a1/table.md");
+  CAPTURE(table);
+  CHECK(contains(table, "A gradient of zero has no angle: " + std::to_string(points / 8 + 1) + " of " +
+                            std::to_string(points) + " values are missing"));
+  CHECK(contains(table, "no angle: a gradient was always zero"));
+  CHECK(!contains(read_file(out + "/figure_a1/angles.csv"), "nan"));
 }
 
 TEST_CASE("--list names the experiments") {
