@@ -1,0 +1,21 @@
+# gnuplot angles.gp makes angles.svg; with -e "format='png'", angles.png
+if (!exists("format")) format = 'svg'
+if (format eq 'svg') {
+  set terminal svg noenhanced background 'white' size 900,600
+} else {
+  if (strstrt(GPVAL_TERMINALS, 'pngcairo')) {
+    set terminal pngcairo noenhanced size 900,600
+  } else {
+    set terminal png noenhanced size 900,600
+  }
+}
+set output 'angles.'.format
+set datafile separator ','
+heading = "Angle between g and P g per layer: mean, lowest and highest of all seeds"."\n"."Figure A.1: angle between gradient and preconditioned gradient; MNIST, paper scale (20000 steps, 5 seeds)"
+set title heading
+set xlabel 'iteration'
+set ylabel 'angle of g and P g, degrees'
+set key bottom right
+of(l, c) = strcol(1) eq l ? column(c) : NaN
+set style fill transparent solid 0.2 noborder
+plot 'angles.csv' using 2:(of('fc1', 4)):(of('fc1', 5)) every ::1 with filledcurves lc 1 notitle, '' using 2:(of('fc1', 3)) every ::1 with lines lw 2 lc 1 title 'fc1', 'angles.csv' using 2:(of('fc2', 4)):(of('fc2', 5)) every ::1 with filledcurves lc 2 notitle, '' using 2:(of('fc2', 3)) every ::1 with lines lw 2 lc 2 title 'fc2', 'angles.csv' using 2:(of('fc3', 4)):(of('fc3', 5)) every ::1 with filledcurves lc 3 notitle, '' using 2:(of('fc3', 3)) every ::1 with lines lw 2 lc 3 title 'fc3', 'angles.csv' using 2:(of('fc4', 4)):(of('fc4', 5)) every ::1 with filledcurves lc 4 notitle, '' using 2:(of('fc4', 3)) every ::1 with lines lw 2 lc 4 title 'fc4'
