@@ -61,8 +61,10 @@ std::string where(const TrainingState& state) {
 /// Whether every element of these is finite. It waits for the device once, not once for each.
 bool all_are_finite(const std::vector<Tensor>& tensors) {
   std::vector<Tensor> extremes;
-  for (const Tensor& x : tensors)
+  for (const Tensor& x : tensors) {
+    if (x.numel() == 0) continue;
     for (const Tensor& extreme : {max(x), min(x)}) extremes.push_back(cast(reshape(extreme, {1}), DType::float64));
+  }
   return extremes.empty() || all_finite(concat(extremes, 0));
 }
 

@@ -33,7 +33,7 @@ void read_figure_a1(const Context& context, Report& report) {
   report.protocol(size(context).text() + ", " + std::to_string(runs.size()) + " seeds");
   Table table{{"layer", "paper", "measured", "n", "difference", "verdict"}, {}};
   std::vector<apps::Record> means, curves;
-  std::string diverged;
+  std::string remarks;
   size_t places = 0, angles_found = 0;
   for (const Layer& layer : layers) {
     std::vector<double> per_seed;
@@ -63,15 +63,15 @@ void read_figure_a1(const Context& context, Report& report) {
       curves.push_back(row);
   }
   for (const Run& run : runs)
-    if (!context.at(run).diverged.empty()) diverged += " Diverged: " + run.name + ".";
+    if (!context.at(run).diverged.empty()) remarks += " Diverged: " + run.name + ".";
   if (angles_found < places)
-    diverged += gradus::text(" A gradient of zero has no angle: ", places - angles_found, " of ", places,
+    remarks += gradus::text(" A gradient of zero has no angle: ", places - angles_found, " of ", places,
                      " values are missing, of trainings whose units died or whose images are all learned.");
   report.table(table);
   report.note(
       "Angle between g and P g in degrees: mean over the training, then mean and standard deviation over seeds. The "
       "start of M is 3.5 / sqrt(inputs), derived from the published angles: the paper only calls it small." +
-      diverged);
+      remarks);
   report.csv("means", means);
   report.csv("angles", curves);
   std::string commands =

@@ -15,6 +15,12 @@ namespace {
 
 constexpr const char* program = "apps/reproduce/reproduce";
 
+Program::Result walker_adam(const std::string& out, const std::vector<std::string>& more) {
+  std::vector<std::string> words{"walker_adam", "--scale", "smoke", "--out", out};
+  words.insert(words.end(), more.begin(), more.end());
+  return run_program(program, words);
+}
+
 }  // namespace
 
 TEST_CASE("figure_4a, figure_4b and walker_adam run at smoke scale and show their tables and curves") {
@@ -68,20 +74,15 @@ TEST_CASE("hesscale_walker counts the collapses with scaled steps and without, a
 
 TEST_CASE("a walker's training whose checkpoint is damaged begins again, which is said") {
   const TemporaryFolder folder;
-  const auto command = [&](const char* out, const std::vector<std::string>& more) {
-    std::vector<std::string> words{"walker_adam", "--scale", "smoke", "--out", folder / out};
-    words.insert(words.end(), more.begin(), more.end());
-    return run_program(program, words);
-  };
-  REQUIRE(command("whole", {}).exit_code == 0);
-  REQUIRE(command("parts", {"--budget", "1e-9"}).exit_code == 0);
+  REQUIRE(walker_adam(folder / "whole", {}).exit_code == 0);
+  REQUIRE(walker_adam(folder / "parts", {"--budget", "1e-9"}).exit_code == 0);
   for (const auto& entry : std::filesystem::directory_iterator(folder / "parts/ledger")) {
     REQUIRE(entry.path().extension() == ".safetensors");
     std::string content = read_file(entry.path().string());
     content[content.size() / 2] = static_cast<char>(content[content.size() / 2] ^ 1);
     folder.write("parts/ledger/" + entry.path().filename().string(), content);
   }
-  const Program::Result result = command("parts", {});
+  const Program::Result result = walker_adam(folder / "parts", {});
   REQUIRE(result.exit_code == 0);
   CHECK(contains(result.err, "begins a training again, as its checkpoint is damaged"));
   CHECK(read_file(folder / "whole/walker_adam/curves.csv") == read_file(folder / "parts/walker_adam/curves.csv"));
@@ -89,16 +90,11 @@ TEST_CASE("a walker's training whose checkpoint is damaged begins again, which i
 
 TEST_CASE("a walker's training that the budget stops after every iteration goes on as if nothing had been") {
   const TemporaryFolder folder;
-  const auto command = [&](const char* out, const std::vector<std::string>& more) {
-    std::vector<std::string> words{"walker_adam", "--scale", "smoke", "--out", folder / out};
-    words.insert(words.end(), more.begin(), more.end());
-    return run_program(program, words);
-  };
-  REQUIRE(command("whole", {}).exit_code == 0);
+  REQUIRE(walker_adam(folder / "whole", {}).exit_code == 0);
   int calls = 0;
   Program::Result result;
   do {
-    result = command("parts", {"--budget", "1e-9"});
+    result = walker_adam(folder / "parts", {"--budget", "1e-9"});
     REQUIRE(result.exit_code == 0);
     REQUIRE(++calls < 10);
   } while (contains(result.err, "the budget is used up in walker_adam"));
