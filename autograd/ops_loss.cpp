@@ -99,15 +99,18 @@ Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOpt
   const double smoothing = options.label_smoothing;
   if (!(smoothing >= 0 && smoothing <= 1))
     fail(ErrorKind::value, "cross_entropy", "label_smoothing must be in [0, 1], but is ", smoothing);
-  const Tensor index = unsqueeze(labels, 1);
-  const Tensor log_p = log_softmax(logits.value(), 1);
-  Tensor losses = neg(squeeze(gather(log_p, 1, index), 1));
-  if (smoothing > 0) losses = losses * (1 - smoothing) - mean(log_p, {1}) * smoothing;
+  const auto [losses, normalizers] = cross_entropy(logits.value(), labels, smoothing);
   return record("cross_entropy", reduced(losses, options.reduction), {logits},
-                [logits = Saved(logits), index = Saved(index), smoothing, reduction = options.reduction,
+                [logits = Saved(logits), labels = Saved(labels), normalizers = normalizers, smoothing,
+                 reduction = options.reduction,
                  share = share(losses, options.reduction)](const Var& gy, Inputs in, Curvature h) {
                   const Var& x = logits.get(in);
-                  const Tensor target = target_distribution(index.get(in).value(), x.shape(), smoothing, x.dtype());
+                  const Tensor y = labels.get(in).value();
+                  if (!recording() && !h) {
+                    in[0] = cross_entropy_backward(gy.value(), x.value(), y, normalizers, smoothing, share);
+                    return;
+                  }
+                  const Tensor target = target_distribution(unsqueeze(y, 1), x.shape(), smoothing, x.dtype());
                   const auto per_row = [&](const Var& v) { return reduction == Reduction::none ? unsqueeze(v, 1) : v; };
                   const Var g = per_row(gy) * share, p = softmax(x, 1), slope = p - target;
                   in[0] = slope * g;

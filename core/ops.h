@@ -167,6 +167,11 @@ NormGradients layer_norm_backward(const Tensor& gy, const Tensor& x, const Tenso
 Tensor softmax(const Tensor& x, int64_t dim);
 Tensor log_softmax(const Tensor& x, int64_t dim);
 Tensor softmax_backward(const Tensor& gy, const Tensor& y, int64_t dim, bool log);
+struct CrossEntropy { Tensor losses, normalizers; };
+/// x [N, K], float32 or float64; labels [N], int64, whose values are not checked; see core/kernels.inc.
+CrossEntropy cross_entropy(const Tensor& x, const Tensor& labels, double smoothing);
+/// gy [N] or []; `share` is a factor.
+Tensor cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& labels, const Tensor& normalizers, double smoothing, double share);
 /// Elements kept with probability 1 - p and scaled by 1 / (1 - p); the mask is a pure function of the key.
 Tensor dropout(const Tensor& x, double p, const RandomKey& key);
 

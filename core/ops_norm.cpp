@@ -114,6 +114,35 @@ Tensor softmax_backward(const Tensor& gy, const Tensor& y, int64_t dim, bool log
   return gx;
 }
 
+namespace {
+
+void check_cross_entropy(const char* op, const Tensor& x, const Tensor& labels) {
+  check::floating(op, x);
+  if (x.rank() != 2 || x.shape()[1] == 0) fail(ErrorKind::shape, op, "the logits must be [N, K], got ", x.shape());
+  check::shape(op, "the labels", labels, {x.shape()[0]});
+  if (labels.dtype() != DType::int64) fail(ErrorKind::dtype, op, "the labels must be int64, got ", labels.dtype());
+}
+
+}  // namespace
+
+CrossEntropy cross_entropy(const Tensor& x, const Tensor& labels, double smoothing) {
+  check_cross_entropy("cross_entropy", x, labels);
+  CrossEntropy out = {Tensor::empty(labels.shape(), x.dtype()), Tensor::empty(labels.shape(), DType::float64)};
+  kernels::cross_entropy(x, labels, smoothing, out.losses, out.normalizers);
+  return out;
+}
+
+Tensor cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& labels, const Tensor& normalizers,
+                              double smoothing, double share) {
+  check_cross_entropy("cross_entropy_backward", x, labels);
+  check::same_dtype("cross_entropy_backward", x, gy);
+  const Tensor each = expand(gy, labels.shape());
+  check::shape("cross_entropy_backward", "the normalizers", normalizers, labels.shape());
+  Tensor gx = Tensor::empty_like(x);
+  kernels::cross_entropy_backward(each, x, labels, normalizers, smoothing, share, gx);
+  return gx;
+}
+
 Tensor dropout(const Tensor& x, double p, const RandomKey& key) {
   check::activation("dropout", x);
   if (!(p >= 0 && p < 1)) fail(ErrorKind::value, "dropout", "the probability to drop must lie in [0, 1), got ", p);

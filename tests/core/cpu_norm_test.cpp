@@ -80,6 +80,32 @@ TEST_CASE("gradients of softmax agree with the reference along every dimension i
   }
 }
 
+TEST_CASE("cross-entropy and its gradient agree with the reference in every memory order") {
+  for (const Shape& shape : {Shape{1, 1}, Shape{128, 10}, Shape{3, 1000}, Shape{300, 7}}) {
+    const int64_t rows = shape[0], classes = shape[1];
+    const Tensor x = random(shape, 2, -5, 5), gy = random({rows}, 3);
+    std::vector<int64_t> numbers;
+    for (int64_t n = 0; n < rows; ++n) numbers.push_back(n * 13 % classes);
+    const Tensor labels = Tensor::from(numbers, {rows});
+    for (const double smoothing : {0.0, 0.1}) {
+      Tensor losses = Tensor::empty({rows}), sums = Tensor::empty({rows}, DType::float64), gx = Tensor::empty(shape);
+      ref::cross_entropy(x, labels, smoothing, losses, sums);
+      ref::cross_entropy_backward(gy, x, labels, sums, smoothing, 0.5, gx);
+      for (const Memory memory : every_memory) {
+        Tensor ours = empty_in(memory, {rows}), our_sums = empty_in(memory, {rows}, DType::float64);
+        Tensor our_gx = empty_in(memory, shape);
+        kernels::cross_entropy(in(memory, x), in(memory, labels), smoothing, ours, our_sums);
+        kernels::cross_entropy_backward(in(memory, gy), in(memory, x), in(memory, labels), our_sums, smoothing, 0.5,
+                                        our_gx);
+        // Both compute in float64 and round once; sums in another order may fall on the other side of a rounding.
+        check_within(ours, losses, [e = elements(losses)](size_t i) { return 4 * float_epsilon * std::abs(e[i]); });
+        check_within(our_sums, sums, [](size_t) { return 1e-12; });
+        check_within(our_gx, gx, [e = elements(gx)](size_t i) { return 4 * float_epsilon * std::abs(e[i]) + 1e-13; });
+      }
+    }
+  }
+}
+
 TEST_CASE("batch norm and its gradient agree with the reference in every memory order") {
   for (const Shape& shape :
        {Shape{4, 96, 5, 7}, Shape{64, 3, 33, 31}, Shape{700, 130}, Shape{2, 5, 1, 1}, Shape{3, 4, 6}}) {

@@ -219,6 +219,35 @@ TEST_CASE("softmax_backward is the derivative of both, for every memory order") 
     }
 }
 
+TEST_CASE("cross-entropy is what log_softmax says of the labels, and its gradient the softmax less the target") {
+  const Tensor x = Tensor::from<double>({1, 2, 3, -1, 0, 900}, {2, 3}), labels = Tensor::from<int64_t>({2, 0}, {2});
+  const Tensor log_p = log_softmax(x, 1), p = softmax(x, 1);
+  const double smoothing = 0.3, ones[] = {0, 0, 1, 1, 0, 0};
+  const auto [losses, normalizers] = cross_entropy(x, labels, smoothing);
+  const Values l = elements(log_p), probability = elements(p), gradient = elements(cross_entropy_backward(
+      Tensor::full({}, 2, DType::float64), x, labels, normalizers, smoothing, 0.5));
+  for (size_t n = 0; n < 2; ++n) {
+    double expected = 0;
+    for (size_t k = 0; k < 3; ++k) {
+      const double target = (1 - smoothing) * ones[3 * n + k] + smoothing / 3;
+      expected -= target * l[3 * n + k];
+      CHECK(gradient[3 * n + k] == doctest::Approx(probability[3 * n + k] - target).epsilon(1e-12));
+    }
+    CHECK(elements(losses)[n] == doctest::Approx(expected).epsilon(1e-12));
+  }
+  const double infinity = std::numeric_limits<double>::infinity();
+  const auto loss_of = [](double first, double second) {
+    const Tensor label = Tensor::zeros({1}, DType::int64);
+    return elements(cross_entropy(Tensor::from<double>({first, second}, {1, 2}), label, 0).losses)[0];
+  };
+  CHECK(std::isnan(loss_of(infinity, 1)));
+  CHECK(std::isnan(loss_of(1, std::nan(""))));
+  CHECK(loss_of(0, -infinity) == 0);
+  CHECK_THROWS_AS(cross_entropy(x, Tensor::zeros({3}, DType::int64), 0), Error);
+  CHECK_THROWS_AS(cross_entropy(x, cast(labels, DType::int32), 0), Error);
+  CHECK_THROWS_AS(cross_entropy(cast(x, DType::int64), labels, 0), Error);
+}
+
 TEST_CASE("softmax names what does not fit") {
   const Tensor x = Tensor::zeros({2, 3});
   CHECK_THROWS_AS(softmax(x, 2), Error);

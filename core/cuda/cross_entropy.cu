@@ -1,0 +1,90 @@
+// Cross-entropy of logits and labels: one pass over each row, and one over all elements for the gradient.
+#include <limits>
+
+#include "core/cuda/element.h"
+#include "core/cuda/reduction.h"
+#include "core/kernels.h"
+
+namespace gradus::kernels {
+namespace {
+
+using namespace cuda;
+
+/// Logits [N, K] and labels [N].
+struct Problem {
+  Problem(const Tensor& logits, const Tensor& given, double s)
+      : x(logits.raw()),
+        type(logits.dtype()),
+        row(logits.strides()[0]),
+        column(logits.strides()[1]),
+        classes(logits.shape()[1]),
+        labels(given, 0),
+        smoothing(s) {}
+  GRADUS_ANYWHERE double at(int64_t n, int64_t k) const { return load<double>(x, type, n * row + k * column); }
+  GRADUS_ANYWHERE int64_t label(int64_t n) const { return static_cast<int64_t>(labels[n]); }
+
+  const void* x;
+  DType type;
+  int64_t row, column, classes;
+  Vector labels;
+  double smoothing;
+};
+
+struct LossTerm {
+  struct Value {
+    double largest, sum, total;  // sum of exp(x - largest), of x
+  };
+  Problem problem;
+  Vector losses, normalizers;
+
+  GRADUS_ANYWHERE Value none() const { return {-std::numeric_limits<double>::infinity(), 0, 0}; }
+  GRADUS_ANYWHERE Value at(int64_t n, int64_t k) const {
+    const double x = problem.at(n, k), infinity = std::numeric_limits<double>::infinity();
+    if (x != x) return {-infinity, x, x};
+    return {x, x == infinity ? x - x : 1, x};  // NaN, as exp(infinity - infinity) is
+  }
+  GRADUS_ANYWHERE Value combine(const Value& a, const Value& b) const {
+    const double total = a.total + b.total;
+    if (a.largest == b.largest) return {a.largest, a.sum + b.sum, total};
+    const Value &larger = a.largest > b.largest ? a : b, &smaller = a.largest > b.largest ? b : a;
+    return {larger.largest, larger.sum + smaller.sum * std::exp(smaller.largest - larger.largest), total};
+  }
+  GRADUS_ANYWHERE void finish(int64_t n, const Value& value) const {
+    const double normalizer = value.largest + std::log(value.sum);
+    double loss = normalizer - (1 - problem.smoothing) * problem.at(n, problem.label(n));
+    if (problem.smoothing > 0) loss -= problem.smoothing * value.total / static_cast<double>(problem.classes);
+    losses.set(n, loss);
+    normalizers.set(n, normalizer);
+  }
+};
+
+struct Gradient {
+  Problem problem;
+  Vector gy, normalizers;
+  double share;
+  void* gx;
+  int64_t row, column;  // strides of gx
+  GRADUS_ANYWHERE void operator()(int64_t i) const {
+    const int64_t n = i / problem.classes, k = i % problem.classes;
+    const double target = problem.smoothing / static_cast<double>(problem.classes) +
+                          (k == problem.label(n) ? 1 - problem.smoothing : 0);
+    const double slope = std::exp(problem.at(n, k) - normalizers[n]) - target;
+    store<double>(gx, problem.type, n * row + k * column, share * gy[n] * slope);
+  }
+};
+
+}  // namespace
+
+void cross_entropy(const Tensor& x, const Tensor& labels, double smoothing, Tensor& losses, Tensor& normalizers) {
+  const bool along_rows = x.strides()[1] <= x.strides()[0];
+  reduce_terms(x.shape()[0], x.shape()[1], along_rows,
+               LossTerm{Problem(x, labels, smoothing), Vector(losses, 0), Vector(normalizers, 0)});
+}
+
+void cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& labels, const Tensor& normalizers,
+                            double smoothing, double share, Tensor& gx) {
+  for_each(x.numel(), Gradient{Problem(x, labels, smoothing), Vector(gy, 0), Vector(normalizers, 0), share, gx.raw(),
+                               gx.strides()[0], gx.strides()[1]});
+}
+
+}  // namespace gradus::kernels
