@@ -127,6 +127,88 @@ struct BiasReluTerm {
   GRADUS_ANYWHERE void finish(int64_t channel, double sum) const { gbias.set(channel, sum); }
 };
 
+/// The same where the pixels' channels lie next to each other, `width` neighbouring channels per thread: the block's threads stand in
+/// rows, one per pixel, and each block leaves its sums.
+template <class T, class W, int width>
+struct BiasReluRows {
+  struct alignas(width * sizeof(T)) Group {
+    T at[width];
+  };
+  struct Shared {
+    double at[threads_per_block][width];
+  };
+  int groups, rows;  // of a pixel; of the block
+  int64_t pixels, piece;
+  int64_t gy_step, y_step, gz_step;  // from pixel to pixel, in groups
+  const Group *gy, *y;
+  Group* gz;
+  double* sums;  // [blocks, channels]
+
+  GRADUS_ANYWHERE int phases() const { return 2; }
+  GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
+    if (phase == 0) {
+      if (thread >= rows * groups) return;
+      double sum[width] = {};
+      const int64_t begin = block * piece, end = begin + piece < pixels ? begin + piece : pixels;
+      for (int64_t pixel = begin + thread / groups; pixel < end; pixel += rows) {
+        const int group = thread % groups;
+        const Group from = gy[pixel * gy_step + group], of = y[pixel * y_step + group];
+        Group to;
+        for (int k = 0; k < width; ++k) {
+          to.at[k] = static_cast<W>(of.at[k]) > 0 ? from.at[k] : T(W{0});
+          sum[k] += static_cast<double>(static_cast<W>(to.at[k]));
+        }
+        gz[pixel * gz_step + group] = to;
+      }
+      for (int k = 0; k < width; ++k) shared.at[thread][k] = sum[k];
+    } else {
+      for (int channel = thread; channel < groups * width; channel += threads_per_block) {
+        double sum = 0;
+        for (int row = 0; row < rows; ++row) sum += shared.at[row * groups + channel / width][channel % width];
+        sums[block * groups * width + channel] = sum;
+      }
+    }
+  }
+};
+
+/// A tensor's channels from the sums of blocks.
+struct GatherSums {
+  using Value = double;
+  const double* sums;
+  int64_t channels;
+  Vector out;
+  GRADUS_ANYWHERE double none() const { return 0; }
+  GRADUS_ANYWHERE double at(int64_t channel, int64_t i) const { return sums[i * channels + channel]; }
+  GRADUS_ANYWHERE double combine(double a, double b) const { return a + b; }
+  GRADUS_ANYWHERE void finish(int64_t channel, double sum) const { out.set(channel, sum); }
+};
+
+/// False where the tensors do not have the form that it needs.
+template <class T, class W, int width>
+bool bias_relu_by_rows(const Walk<3>& terms, const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& gbias) {
+  using Rows = BiasReluRows<T, W, width>;
+  const int64_t channels = y.shape()[1], pixels = terms.count, groups = channels / width;
+  if (pixels == 0 || terms.rank > 1 || groups == 0 || channels % width != 0 || groups > threads_per_block) return false;
+  const Tensor* const tensors[] = {&gy, &y, &gz};
+  for (int k = 0; k < 3; ++k)
+    if (tensors[k]->strides()[1] != 1 || terms.stride[k][0] % width != 0 ||
+        reinterpret_cast<uintptr_t>(tensors[k]->raw()) % sizeof(typename Rows::Group) != 0)
+      return false;
+  constexpr int64_t pixels_per_thread = 8, most_pieces = 512;  // enough blocks for a GPU, and few sums to add
+  const int64_t rows = threads_per_block / groups;
+  const int64_t wanted = std::min(most_pieces, (pixels + rows * pixels_per_thread - 1) / (rows * pixels_per_thread));
+  const int64_t piece = (pixels + wanted - 1) / wanted, blocks = (pixels + piece - 1) / piece;
+  const Storage scratch = Storage::allocate(static_cast<size_t>(blocks * channels) * sizeof(double));
+  auto* sums = static_cast<double*>(scratch.data());
+  using Group = typename Rows::Group;
+  for_each_block(blocks, Rows{static_cast<int>(groups), static_cast<int>(rows), pixels, piece, terms.stride[0][0] / width,
+                              terms.stride[1][0] / width, terms.stride[2][0] / width,
+                              static_cast<const Group*>(gy.raw()), static_cast<const Group*>(y.raw()),
+                              static_cast<Group*>(gz.raw()), sums});
+  reduce_at_once(channels, blocks, GatherSums{sums, channels, Vector(gbias, 0)});
+  return true;
+}
+
 /// W: what sums and comparisons are made in.
 template <class Body>
 void visit_wide(DType dtype, Body&& body) {
@@ -166,6 +248,8 @@ void bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& g
   const int64_t channels = y.shape()[1];
   const bool along_terms = channels == 1 || (terms.count > 1 && terms.stride[0][terms.rank - 1] < gy.strides()[1]);
   const auto run = [&]<class T, class W>(T, W) {
+    if (bias_relu_by_rows<T, W, 16 / sizeof(T)>(terms, gy, y, gz, gbias)) return;
+    if (bias_relu_by_rows<T, W, 2>(terms, gy, y, gz, gbias)) return;
     reduce_terms(channels, terms.count, along_terms,
                  BiasReluTerm<T, W>{terms, gy.strides()[1], y.strides()[1], gz.strides()[1],
                                     static_cast<const T*>(gy.raw()), static_cast<const T*>(y.raw()),

@@ -26,11 +26,12 @@ struct Cut {
   bool along_terms;  ///< neighbours in memory are terms of one output, not the same term of neighbouring outputs
 };
 
-inline Cut make_cut(int64_t outputs, int64_t terms, bool along_terms) {
+/// Where terms are no neighbours, `width` neighbouring outputs or more share a block: they are read together.
+inline Cut make_cut(int64_t outputs, int64_t terms, bool along_terms, int64_t width = 32) {
   constexpr int64_t terms_per_lane = 4, terms_per_piece_and_lane = 16, enough_blocks = 1024;
   const auto power = [](int64_t n) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))); };
   const int64_t most_lanes =
-      along_terms ? threads_per_block : threads_per_block / std::min<int64_t>(32, power(std::max<int64_t>(outputs, 1)));
+      along_terms ? threads_per_block : threads_per_block / std::min(width, power(std::max<int64_t>(outputs, 1)));
   Cut cut{};
   cut.outputs = outputs;
   cut.terms = terms;
@@ -104,6 +105,16 @@ struct Pieces {
   GRADUS_ANYWHERE void finish(int64_t output, const Value& value) const { term.finish(output, value); }
 };
 
+/// The sums of some hundred terms at most, each of them read by neighbouring outputs.
+template <class Term>
+void reduce_at_once(int64_t outputs, int64_t terms, const Term& term) {
+  constexpr int64_t width = 4;  // of float64, what memory hands out at once
+  Cut cut = make_cut(outputs, terms, false, width);
+  cut.piece = terms;
+  cut.pieces = 1;
+  for_each_block(cut.tiles, ReduceBlocks<Term>{term, cut, nullptr});
+}
+
 template <class Term>
 void reduce_terms(int64_t outputs, int64_t terms, bool along_terms, const Term& term) {
   using Value = typename Term::Value;
@@ -113,10 +124,7 @@ void reduce_terms(int64_t outputs, int64_t terms, bool along_terms, const Term& 
   const Storage scratch = Storage::allocate(static_cast<size_t>(cut.pieces * outputs) * sizeof(Value));
   auto* partial = static_cast<Value*>(scratch.data());
   for_each_block(cut.tiles * cut.pieces, ReduceBlocks<Term>{term, cut, partial});
-  Cut rest = make_cut(outputs, cut.pieces, false);
-  rest.piece = cut.pieces;  // one piece: the pieces are few
-  rest.pieces = 1;
-  for_each_block(rest.tiles, ReduceBlocks<Pieces<Term>>{{term, partial, outputs}, rest, nullptr});
+  reduce_at_once(outputs, cut.pieces, Pieces<Term>{term, partial, outputs});
 }
 
 }  // namespace gradus::cuda
