@@ -202,22 +202,26 @@ Proposal describe(std::unique_ptr<Descriptor> config) {
 
 }  // namespace
 
-std::vector<Proposal> proposals(const Target& target, const Descriptor& graph) {
-  std::vector<Proposal> all;
-  for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-    Descriptor heuristic(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-    heuristic.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
-    heuristic.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
-    if (!target.is_there())
-      target.set(heuristic, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
-    if (!heuristic.try_finalize()) continue;  // it has nothing to say of this graph
-    for (auto& config : listed(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR)) {
-      Proposal proposal = describe(std::move(config));
-      const auto same = [&](const Proposal& other) { return other.name == proposal.name; };
-      if (std::none_of(all.begin(), all.end(), same)) all.push_back(std::move(proposal));
+std::optional<Proposal> Proposals::next() {
+  static constexpr cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
+  while (true) {
+    while (!configs_.empty()) {
+      Proposal proposal = describe(std::move(configs_.back()));
+      configs_.pop_back();
+      if (std::find(given_.begin(), given_.end(), proposal.name) != given_.end()) continue;
+      given_.push_back(proposal.name);
+      return proposal;
     }
+    if (list_ == std::size(modes)) return std::nullopt;
+    Descriptor heuristic(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+    heuristic.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph_);
+    heuristic.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &modes[list_++]);
+    if (!target_.is_there())
+      target_.set(heuristic, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
+    if (!heuristic.try_finalize()) continue;  // it has nothing to say of this graph
+    configs_ = listed(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+    std::reverse(configs_.begin(), configs_.end());
   }
-  return all;
 }
 
 bool allowed(const Proposal& proposal, DType dtype, const AcceleratorSettings& settings) {

@@ -5,6 +5,7 @@
 #include <cudnn_graph.h>
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -84,8 +85,20 @@ struct Proposal {
   std::string name = {};  ///< "engine 14 (5=1, 12=3)": the engine's number and its knobs; equal for equal libraries and GPUs
   bool deterministic, tensor_cores, converts_down;
 };
-/// What cuDNN proposes: the heuristic's list, best first, and then its list of engines that fit most problems.
-std::vector<Proposal> proposals(const Target& target, const Descriptor& graph);
+/// What cuDNN proposes, one after another: the heuristic's list, best first, and then its list of engines that fit most
+/// problems, without those that the first list had. Each is asked for only when it is wanted, since asking takes time.
+class Proposals {
+ public:
+  Proposals(const Target& target, const Descriptor& graph) : target_(target), graph_(graph) {}
+  std::optional<Proposal> next();
+
+ private:
+  const Target& target_;
+  const Descriptor& graph_;
+  size_t list_ = 0;                                   // that is asked for next
+  std::vector<std::unique_ptr<Descriptor>> configs_;  // of the current list, last first
+  std::vector<std::string> given_;
+};
 /// Whether the settings allow it for elements of this dtype.
 bool allowed(const Proposal& proposal, DType dtype, const AcceleratorSettings& settings);
 /// The engine made ready; nothing where it turns out not to support the graph after all.

@@ -13,6 +13,7 @@
 #include "core/accelerator.h"
 #include "core/cuda/context.h"
 #include "core/cuda/conv_graph.h"
+#include "core/cuda/launch.h"
 #include "core/error.h"
 #include "core/file.h"
 
@@ -94,7 +95,8 @@ bool passes_check(cudnnHandle_t handle, const Plan& plan, const ConvKey& key, Co
   return false;
 }
 
-/// Milliseconds of a run, the best of several; infinite where it fails.
+/// Milliseconds of a run, the best of several; infinite where it fails. Before each run the cache is filled with other
+/// memory: between two passes of one layer a training step touches more than the cache holds.
 double milliseconds(cudnnHandle_t handle, const Plan& plan, const ConvOperands& operands) {
   const cudaStream_t stream = Context::get().stream();
   const auto make_event = [] {
@@ -103,8 +105,10 @@ double milliseconds(cudnnHandle_t handle, const Plan& plan, const ConvOperands& 
     return std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, decltype(&cudaEventDestroy)>(event, &cudaEventDestroy);
   };
   const auto begin = make_event(), end = make_event();
+  const Storage other = Storage::allocate(2 * static_cast<size_t>(Context::get().properties().l2CacheSize));
   float best = INFINITY;
   for (int repeat = 0; repeat < 6; ++repeat) {  // the first one also loads code
+    zero_bytes(other.data(), other.bytes());
     check(cudaEventRecord(begin.get(), stream), "timing a convolution");
     if (plan.run(handle, operands) != CUDNN_STATUS_SUCCESS) return INFINITY;
     check(cudaEventRecord(end.get(), stream), "timing a convolution");
@@ -147,43 +151,44 @@ std::unique_ptr<Plan> choose(cudnnHandle_t handle, const ConvKey& key) {
   const Target target(handle);
   const auto graph = ConvGraph(key).bind(target);
   if (!graph) return nullptr;
-  std::vector<Proposal> list = proposals(target, *graph);
-  std::erase_if(list, [&](const Proposal& proposal) { return !allowed(proposal, key.dtype, accelerator()); });
-
   const cudaDeviceProp& gpu = Context::get().properties();
   const auto most_workspace = static_cast<int64_t>(gpu.totalGlobalMem / 8);
-  const auto make = [&](const Proposal& proposal) {
-    auto plan = Plan::make(target, proposal);
-    return plan && plan->workspace() <= most_workspace ? std::move(plan) : nullptr;
+  /// The next one that the settings allow, or the one with this name, made ready; nothing at the end.
+  const auto next = [&](Proposals& proposals, const std::string& name = "") -> std::unique_ptr<Plan> {
+    while (const std::optional<Proposal> proposal = proposals.next())
+      if (allowed(*proposal, key.dtype, accelerator()) && (name.empty() || proposal->name == name))
+        if (auto plan = Plan::make(target, *proposal); plan && plan->workspace() <= most_workspace) return plan;
+    return nullptr;
   };
+  Proposals all(target, *graph);
   ConvOperands operands = random_operands(key);
+  const auto passes = [&](const Plan& plan) { return passes_check(handle, plan, key, operands); };
   const std::string& source = accelerator().plans;
   if (source.empty()) {
-    for (const Proposal& proposal : list)
-      if (auto plan = make(proposal); plan && passes_check(handle, *plan, key, operands)) return plan;
+    while (auto plan = next(all))
+      if (passes(*plan)) return plan;
     return nullptr;
   }
 
   std::optional<PlanFile> file;
   if (source != "measure") file.emplace(source);
   const std::string problem = text(gpu.name, ", cuDNN ", cudnnGetVersion(), ", ", describe(key));
-  if (file)
-    for (const Proposal& proposal : list)
-      if (proposal.name == file->find(problem))
-        if (auto plan = make(proposal); plan && passes_check(handle, *plan, key, operands)) return plan;
+  if (const std::string known = file ? file->find(problem) : ""; !known.empty()) {
+    Proposals again(target, *graph);
+    if (auto plan = next(again, known); plan && passes(*plan)) return plan;
+  }
   struct Timed {
     double time;
     std::unique_ptr<Plan> plan;
   };
   std::vector<Timed> timed;
-  for (const Proposal& proposal : list)
-    if (auto plan = make(proposal)) {
-      const double time = milliseconds(handle, *plan, operands);
-      timed.push_back({time, std::move(plan)});
-    }
+  while (auto plan = next(all)) {
+    const double time = milliseconds(handle, *plan, operands);
+    timed.push_back({time, std::move(plan)});
+  }
   std::stable_sort(timed.begin(), timed.end(), [](const Timed& a, const Timed& b) { return a.time < b.time; });
   for (Timed& t : timed)
-    if (passes_check(handle, *t.plan, key, operands)) {
+    if (passes(*t.plan)) {
       if (file) file->add(problem, t.plan->name());
       return std::move(t.plan);
     }

@@ -107,7 +107,9 @@ TEST_CASE("cuDNN has an engine on an H200 for every pass of All-CNN-C, determini
           INFO(describe(key));
           const auto graph = ConvGraph(key).bind(target);
           REQUIRE(graph);
-          const std::vector<Proposal> list = proposals(target, *graph);
+          std::vector<Proposal> list;
+          Proposals proposals(target, *graph);
+          while (std::optional<Proposal> proposal = proposals.next()) list.push_back(std::move(*proposal));
           for (const bool tf32 : {false, true}) {
             const auto fits = [&](const Proposal& p) { return allowed(p, dtype, {.tf32 = tf32}); };
             const auto first = std::find_if(list.begin(), list.end(), fits);
