@@ -1,10 +1,13 @@
 // Convolution on the GPU: operands in the form that cuDNN takes, and plain kernels where it takes none.
 #include <algorithm>
 #include <cstdint>
+#include <mutex>
+#include <vector>
 
 #include "core/accelerator.h"
 #include "core/as_layout.h"
 #include "core/cuda/conv_plan.h"
+#include "core/cuda/launch.h"
 #include "core/error.h"
 #include "core/kernels.h"
 
@@ -27,10 +30,52 @@ bool is_ready(const Tensor& x) {
   return (x.rank() == 4 ? x.is_channels_last() : x.is_contiguous()) && reinterpret_cast<uintptr_t>(x.raw()) % 16 == 0;
 }
 
+/// Parameters as cuDNN reads them. The gradient of the input takes the copy that the forward pass made, and so do the
+/// batches of an evaluation, as long as the parameter is unchanged.
+class ParameterCopies {
+ public:
+  static ParameterCopies& instance() {
+    static ParameterCopies* copies = new ParameterCopies;  // outlives static tensors
+    return *copies;
+  }
+
+  /// The copy of x with this dtype and shape, which make() makes where there is none.
+  template <class Make>
+  Tensor find_or_make(const Tensor& x, DType dtype, const Shape& shape, Make make) {
+    const std::lock_guard lock(mutex_);
+    const int64_t recording = cuda::recording_number();
+    std::erase_if(entries_, [&](const Entry& e) {
+      return e.recording != recording || e.version != e.source.version() || e.source.storage().unique();
+    });
+    for (const Entry& e : entries_)
+      if (e.source.raw() == x.raw() && e.source.shape() == x.shape() && e.source.strides() == x.strides() &&
+          e.source.dtype() == x.dtype() && e.copy.dtype() == dtype && e.copy.shape() == shape)
+        return e.copy;
+    if (entries_.size() >= most) entries_.erase(entries_.begin());
+    return entries_.emplace_back(Entry{x, x.version(), recording, make()}).copy;
+  }
+
+ private:
+  static constexpr size_t most = 128;
+  struct Entry {
+    Tensor source;  // keeps the memory, so that nothing else comes to its place
+    uint64_t version;
+    int64_t recording;
+    Tensor copy;
+  };
+  std::mutex mutex_;
+  std::vector<Entry> entries_;
+};
+
+/// Whether x has this dtype and shape and is as cuDNN takes it.
+bool is_inside(const Tensor& x, DType dtype, const Shape& shape) {
+  return x.shape() == shape && x.dtype() == dtype && is_ready(x);
+}
+
 /// x inside a channels-last (or flat) tensor of this shape and dtype, at this place; x itself where that is no other.
 /// Around x the larger tensor is zero. An output's elements are not copied.
 Tensor inside(const Tensor& x, DType dtype, const Shape& shape, const Dims& at, bool is_output) {
-  if (!x.defined() || (x.shape() == shape && x.dtype() == dtype && is_ready(x))) return x;
+  if (!x.defined() || is_inside(x, dtype, shape)) return x;
   Tensor larger = x.rank() == 4 ? Tensor::empty(shape, dtype, Layout::channels_last) : Tensor::empty(shape, dtype);
   if (is_output) return larger;
   if (!(shape == x.shape())) kernels::fill(0, larger);
@@ -49,8 +94,10 @@ bool library_conv_inside(ConvPass pass, const ConvOperands& o, const Conv2dSpec&
                          const Shape& y, int64_t top, int64_t left) {
   const Dims corner = {0, 0, 0, 0}, x_at = {0, 0, top, left};
   const DType dtype = o.x.dtype();
+  const auto weight = [&] { return inside(o.w, dtype, w, corner, pass == ConvPass::grad_weight); };
+  const bool is_copied = pass != ConvPass::grad_weight && !is_inside(o.w, dtype, w);
   const ConvOperands larger = {inside(o.x, dtype, x, x_at, pass == ConvPass::grad_input),
-                               inside(o.w, dtype, w, corner, pass == ConvPass::grad_weight),
+                               is_copied ? ParameterCopies::instance().find_or_make(o.w, dtype, w, weight) : weight(),
                                inside(o.y, dtype, y, corner, pass == ConvPass::forward),
                                inside(o.bias, dtype, {w[0]}, {0}, false), o.relu};
   if (!library_conv(pass, larger, spec)) return false;

@@ -8,6 +8,7 @@ namespace cuda {
 namespace {
 
 const int64_t* steps = nullptr;
+int64_t recordings = 0;
 
 class Graph final : public Recording {
  public:
@@ -30,6 +31,7 @@ class Graph final : public Recording {
 }  // namespace
 
 const int64_t* recorded_steps() { return steps; }
+int64_t recording_number() { return steps ? recordings : 0; }
 
 }  // namespace cuda
 
@@ -41,6 +43,7 @@ void begin_recording(const int64_t* at) {
   // Relaxed: memory that the cache lacks may be taken from the driver meanwhile.
   cuda::check(cudaStreamBeginCapture(cuda::Context::get().stream(), cudaStreamCaptureModeRelaxed), "capturing work");
   cuda::steps = at;
+  ++cuda::recordings;
 }
 
 std::unique_ptr<Recording> end_recording() {

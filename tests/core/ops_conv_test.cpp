@@ -90,6 +90,20 @@ TEST_CASE("bias is added per channel, and relu applied after it") {
 
 // The three convolutions are the three ways to contract one trilinear form, which ties the two gradients to the forward
 // pass that the textbook sum confirms: <gy, conv(x, w)> = <grad_input(gy, w), x> = <grad_weight(gy, x), w>.
+TEST_CASE("conv2d sees a weight that was changed in place") {  // a device may keep a copy of it in another form
+  const Tensor x = random({2, 3, 5, 5}, 1);
+  Tensor w = random({4, 3, 3, 3}, 2);
+  const Values before = elements(conv2d(x, w, {}, {}));
+  scale_(w, 2);
+  const Tensor y = conv2d(x, w, {}, {});
+  check_within(y, conv2d(x, clone(w), {}, {}), [](size_t) { return 0.0; });
+  CHECK(elements(y)[0] == doctest::Approx(2 * before[0]));
+  const Tensor gy = Tensor::ones(y.shape());
+  scale_(w, 0.5);
+  check_within(conv2d_grad_input(gy, w, {}, x.shape()), conv2d_grad_input(gy, clone(w), {}, x.shape()),
+               [](size_t) { return 0.0; });
+}
+
 TEST_CASE("the gradients of conv2d are its adjoints") {
   for (const Case& c : cases)
     for (const DType dtype : {DType::float32, DType::float64})

@@ -85,6 +85,7 @@ namespace {
 
 std::vector<std::function<void()>> record;
 const int64_t* steps = nullptr;
+int64_t recordings = 0;
 
 class Calls final : public Recording {
  public:
@@ -102,6 +103,7 @@ class Calls final : public Recording {
 }  // namespace
 
 const int64_t* cuda::recorded_steps() { return steps; }
+int64_t cuda::recording_number() { return steps ? recordings : 0; }
 
 namespace device {
 
@@ -109,6 +111,7 @@ bool can_record() { return true; }
 void begin_recording(const int64_t* at) {
   record.clear();
   steps = at;
+  ++recordings;
   cuda::recorded = &record;
 }
 std::unique_ptr<Recording> end_recording() {
