@@ -62,6 +62,20 @@ bool Learner::fuses() const {
   return n == 1 || (n > 1 && like_.is_contiguous());
 }
 
+Tensor Learner::formed(const StepInfo& at) const {
+  const auto form = preconditioner_->matrix_update();
+  const bool is_itself = form && form->form == MatrixUpdate::Form::plain && form->norm == 0;
+  if (!form || is_itself) return contiguous(preconditioner_->matrix(learned_, at));
+  Tensor m = clone(learned_), p = Tensor::empty_like(m);
+  const Tensor nothing = zeros_like(m);
+  MatrixUpdate stay = *form;
+  stay.matrix = &m;
+  stay.correlation = &nothing;
+  stay.p = &p;
+  update_matrices_({&stay, 1});
+  return p;
+}
+
 void Learner::describe(const Settings& hyper, const StepInfo& at, ParameterUpdate& update) {
   const bool learns = previous_.defined();
   if (learns) update.previous = &previous_;
@@ -75,7 +89,7 @@ void Learner::describe(const Settings& hyper, const StepInfo& at, ParameterUpdat
     }
   } else {
     if (!p_.defined() || !preconditioner_->matrix_update() || p_version_ != learned_.version()) {
-      p_ = contiguous(preconditioner_->matrix(learned_, at));
+      p_ = formed(at);
       p_version_ = learned_.version();
     }
     update.p = &p_;

@@ -45,6 +45,8 @@ class Learner {
   /// dJ/dm = factor d<g, P(m) x>/dm
   double hyper_factor() const { return learning_.include_lr ? -previous_at_.lr : -1; }
   void remember(const Tensor& x, const StepInfo& at);
+  /// P(m) as steps form it: a run that was loaded has the bits of one that was not.
+  Tensor formed(const StepInfo& at) const;
 
   std::unique_ptr<const Preconditioner> preconditioner_;
   Learning learning_;
