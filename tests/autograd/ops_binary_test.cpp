@@ -40,7 +40,9 @@ TEST_CASE("powers at zero have the derivatives of calculus, not 0 * infinity") {
   const Var x = leaf({0, 3});
   CHECK(slopes(pow(x, 0.0), x) == Values{0, 0});
   CHECK(slopes(pow(x, 1.0), x) == Values{1, 1});
-  CHECK(slopes(pow(x, 2.0), x) == Values{0, 6});
+  const Values squares = slopes(pow(x, 2.0), x);
+  CHECK(squares[0] == 0);
+  CHECK(squares[1] == doctest::Approx(6).epsilon(1e-6));  // a GPU's powf rounds
   const Var first = grad(sum(pow(x, 2.0)), x, {.create_graph = true});
   CHECK(slopes(first, x) == Values{2, 2});
 

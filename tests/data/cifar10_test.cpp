@@ -65,7 +65,8 @@ TEST_CASE("a CIFAR-10 archive is read like the folder") {
     return;
   }
   try {
-    CHECK(read_cifar10(folder / "c.tar").train.label(40000) == 6);
+    const auto label = read_cifar10(folder / "c.tar").train.label(40000);
+    CHECK(label == 6);
   } catch (const Error& error) {
     if (!contains(error.what(), "-Darchive=enabled")) throw;
     MESSAGE("skipped: built without libarchive");
