@@ -61,8 +61,8 @@ void report_comparison(const Context& context, const Comparison& comparison, Rep
     about_control = "Every FOP run diverged, so there is no step of FOP's to give to momentum. ";
   if (!control.empty()) {
     add("momentum, FOP's step (ours)", control, nullptr);
-    about_control = "Ours: momentum with the learning rate " + apps::exact(*control[0].flags.lr) + ", " +
-                    apps::exact(*momentum[0].flags.lr) +
+    about_control = "Ours: momentum with the learning rate " + fixed(*control[0].flags.lr, 4) + ", " +
+                    fixed(*momentum[0].flags.lr, 4) +
                     " times the mean of |P g| / |g| over the second half of the FOP runs. ";
   }
   // PP-HD and FOP-norm share a published value.

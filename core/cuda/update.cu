@@ -14,6 +14,7 @@ using namespace cuda;
 
 constexpr int64_t tile_elements = 2048;  // of one block: x lies in shared memory
 constexpr int64_t longest_row = 256;     // longer ones go through matmul
+constexpr int small_matrix = 256;        // elements of a P that lies in shared memory
 constexpr int most_entries = 48;         // whose table fits the 32 KiB of a launch's arguments
 
 /// One parameter.
@@ -45,7 +46,8 @@ static_assert(sizeof(Table) < 32000);
 
 struct Update {
   struct Shared {
-    double x[tile_elements];
+    double x[tile_elements], previous[tile_elements];
+    double p[small_matrix];
     double share[threads_per_block];
   };
   Table table;
@@ -58,7 +60,7 @@ struct Update {
     switch (phase) {
       case 0: return transform(e, begin, count, thread, shared);
       case 1: return step(e, begin, count, thread, shared);
-      case 2: return share(e, begin, count / e.n, block - e.first_block, thread, shared);
+      case 2: return share(e, count / e.n, block - e.first_block, thread, shared);
       default: return add_shares(e, block - e.first_block, thread, shared);
     }
   }
@@ -71,7 +73,10 @@ struct Update {
       if (e.type == DType::float32) x = static_cast<float>(x);  // rounded as if it had been stored
       if (e.kept) store<double>(e.kept, e.type, begin + i, x);
       shared.x[i] = x;
+      if (e.correlation) shared.previous[i] = load<double>(e.previous, e.type, begin + i);
     }
+    if (!e.p || e.n * e.n > small_matrix) return;
+    for (int i = thread; i < e.n * e.n; i += threads_per_block) shared.p[i] = load<double>(e.p, e.type, i);
   }
 
   GRADUS_ANYWHERE void step(const Entry& e, int64_t begin, int count, int thread, Shared& shared) const {
@@ -83,7 +88,10 @@ struct Update {
       if (e.p) {
         const int row = i / e.n * e.n, column = i - row;
         u = 0;
-        for (int j = 0; j < e.n; ++j) u += load<double>(e.p, e.type, column * e.n + j) * shared.x[row + j];
+        for (int j = 0; j < e.n; ++j) {
+          const int place = column * e.n + j;
+          u += (e.n * e.n <= small_matrix ? shared.p[place] : load<double>(e.p, e.type, place)) * shared.x[row + j];
+        }
       }
       if (e.diagonal) u *= load<double>(e.diagonal, e.type, at);
       if (e.late_decay != 0) u += e.late_decay * load<double>(e.value, e.type, at);
@@ -95,14 +103,14 @@ struct Update {
 
   /// Sums of x_i previous_j over the block's rows. Where there are fewer pairs (i, j) than threads, several threads
   /// share a pair.
-  GRADUS_ANYWHERE void share(const Entry& e, int64_t begin, int rows, int64_t block, int thread, Shared& shared) const {
+  GRADUS_ANYWHERE void share(const Entry& e, int rows, int64_t block, int thread, Shared& shared) const {
     if (!e.correlation) return;
     const int pairs = e.n * e.n, lanes = pairs < threads_per_block ? threads_per_block / pairs : 1;
     double* to = e.correlation + block * pairs;
     for (int pair = thread % pairs, lane = thread / pairs; pair < pairs && lane < lanes; pair += threads_per_block) {
       double sum = 0;
       for (int row = lane; row < rows; row += lanes)
-        sum += shared.x[row * e.n + pair / e.n] * load<double>(e.previous, e.type, begin + row * e.n + pair % e.n);
+        sum += shared.x[row * e.n + pair / e.n] * shared.previous[row * e.n + pair % e.n];
       if (lanes == 1)
         to[pair] = sum;
       else
