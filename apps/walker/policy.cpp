@@ -58,7 +58,7 @@ Action Policy::act(const Observation& seen) {
   const Observation x = normalized(seen);
   const Var mean = evaluate(Tensor::from(std::span<const float>(x), {1, observation_size})).mean;
   Action action;
-  std::copy_n(mean.value().data<float>(), action_size, action.begin());
+  std::copy_n(mean.value().to_vector<float>().begin(), action_size, action.begin());
   return action;
 }
 

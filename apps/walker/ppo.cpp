@@ -67,8 +67,8 @@ struct Walker {
       row.raw = seen;
       row.seen = policy.normalized(seen);
       const Policy::Output output = evaluate(policy, row.seen);
-      row.value = output.value.value().data<float>()[0];
-      const float* mean = output.mean.value().data<float>();
+      row.value = static_cast<float>(output.value.item());
+      const std::vector<float> mean = output.mean.value().to_vector<float>();
       const auto words = philox({settings.seed, noise_stream + number, first_step + static_cast<uint64_t>(t)});
       double squares = 0;
       for (size_t k = 0; k < action_size; ++k) {
@@ -137,24 +137,22 @@ struct Walker {
 
 // Rows in the order in which an epoch uses them.
 Minibatch gather(const std::vector<const Walker::Row*>& rows, const std::vector<int64_t>& order, int64_t minibatch) {
-  const auto n = static_cast<int64_t>(rows.size());
-  Minibatch all{Tensor::empty({n, observation_size}), Tensor::empty({n, action_size}), Tensor::empty({n}),
-                Tensor::empty({n}),                   Tensor::empty({n}),              Tensor::empty({n})};
-  float *seen = all.seen.data<float>(), *actions = all.actions.data<float>(),
-        *log_probability = all.log_probability.data<float>(), *advantage = all.advantage.data<float>(),
-        *value = all.value.data<float>(), *target = all.target.data<float>();
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const Walker::Row& row = *rows[static_cast<size_t>(order[i])];
-    seen = std::copy(row.seen.begin(), row.seen.end(), seen);
-    actions = std::copy(row.action.begin(), row.action.end(), actions);
-    log_probability[i] = row.log_probability;
-    advantage[i] = row.advantage;
-    value[i] = row.value;
-    target[i] = row.target;
+  std::vector<float> seen, actions, log_probability, advantage, value, target;
+  for (const int64_t at : order) {
+    const Walker::Row& row = *rows[static_cast<size_t>(at)];
+    seen.insert(seen.end(), row.seen.begin(), row.seen.end());
+    actions.insert(actions.end(), row.action.begin(), row.action.end());
+    log_probability.push_back(row.log_probability);
+    advantage.push_back(row.advantage);
+    value.push_back(row.value);
+    target.push_back(row.target);
   }
+  const auto n = static_cast<int64_t>(rows.size());
   for (int64_t begin = 0; begin < n; begin += minibatch)
-    normalize({advantage + begin, static_cast<size_t>(minibatch)});
-  return all;
+    normalize({advantage.data() + begin, static_cast<size_t>(minibatch)});
+  return {Tensor::from(seen, {n, observation_size}), Tensor::from(actions, {n, action_size}),
+          Tensor::from(log_probability, {n}),        Tensor::from(advantage, {n}),
+          Tensor::from(value, {n}),                  Tensor::from(target, {n})};
 }
 
 }  // namespace
@@ -276,9 +274,9 @@ struct Ppo::Impl {
 
     made.policy_loss += losses.policy.item();
     made.value_loss += losses.value.item();
-    const float *ratio = losses.ratio.data<float>(), *log_ratio = losses.log_ratio.data<float>();
+    const auto ratio = losses.ratio.to_vector<float>(), log_ratio = losses.log_ratio.to_vector<float>();
     double kl = 0, clipped = 0;
-    for (int64_t i = 0; i < ppo.minibatch; ++i) {
+    for (size_t i = 0; i < ratio.size(); ++i) {
       kl += ratio[i] - 1.0 - log_ratio[i];
       clipped += std::abs(ratio[i] - 1.0) > ppo.clip ? 1 : 0;
     }
