@@ -43,16 +43,16 @@ class ParameterCopies {
   template <class Make>
   Tensor find_or_make(const Tensor& x, DType dtype, const Shape& shape, Make make) {
     const std::lock_guard lock(mutex_);
-    const int64_t recording = cuda::recording_number();
+    const int64_t events = cuda::recording_events();
     std::erase_if(entries_, [&](const Entry& e) {
-      return e.recording != recording || e.version != e.source.version() || e.source.storage().unique();
+      return e.events != events || e.version != e.source.version() || e.source.storage().unique();
     });
     for (const Entry& e : entries_)
       if (e.source.raw() == x.raw() && e.source.shape() == x.shape() && e.source.strides() == x.strides() &&
           e.source.dtype() == x.dtype() && e.copy.dtype() == dtype && e.copy.shape() == shape)
         return e.copy;
     if (entries_.size() >= most) entries_.erase(entries_.begin());
-    return entries_.emplace_back(Entry{x, x.version(), recording, make()}).copy;
+    return entries_.emplace_back(Entry{x, x.version(), events, make()}).copy;
   }
 
  private:
@@ -60,7 +60,7 @@ class ParameterCopies {
   struct Entry {
     Tensor source;  // keeps the memory, so that nothing else comes to its place
     uint64_t version;
-    int64_t recording;
+    int64_t events;
     Tensor copy;
   };
   std::mutex mutex_;

@@ -111,9 +111,9 @@ void for_each_block(int64_t blocks, const Body& body) {
 /// While work is recorded, the steps by which random keys that advance will be later; null otherwise.
 const int64_t* recorded_steps();
 
-/// Counts recordings; 0 while nothing is recorded. What is computed in one holds only there: it is done again by each
-/// replay, when what it was computed from has changed.
-int64_t recording_number();
+/// Counts beginnings and ends of recordings, and replays. What was computed before one of them may not hold after it:
+/// recorded work is done again when its operands have changed, and a replay writes without counting versions.
+int64_t recording_events();
 
 /// Sets bytes of device memory to zero, or copies between disjoint places in it.
 void zero_bytes(void* to, size_t bytes);

@@ -8,7 +8,7 @@ namespace cuda {
 namespace {
 
 const int64_t* steps = nullptr;
-int64_t recordings = 0;
+int64_t events = 0;
 
 class Graph final : public Recording {
  public:
@@ -22,7 +22,10 @@ class Graph final : public Recording {
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
-  void replay() override { check(cudaGraphLaunch(graph_, Context::get().stream()), "replaying captured work"); }
+  void replay() override {
+    ++events;
+    check(cudaGraphLaunch(graph_, Context::get().stream()), "replaying captured work");
+  }
 
  private:
   cudaGraphExec_t graph_ = nullptr;
@@ -31,7 +34,7 @@ class Graph final : public Recording {
 }  // namespace
 
 const int64_t* recorded_steps() { return steps; }
-int64_t recording_number() { return steps ? recordings : 0; }
+int64_t recording_events() { return events; }
 
 }  // namespace cuda
 
@@ -43,11 +46,12 @@ void begin_recording(const int64_t* at) {
   // Relaxed: memory that the cache lacks may be taken from the driver meanwhile.
   cuda::check(cudaStreamBeginCapture(cuda::Context::get().stream(), cudaStreamCaptureModeRelaxed), "capturing work");
   cuda::steps = at;
-  ++cuda::recordings;
+  ++cuda::events;
 }
 
 std::unique_ptr<Recording> end_recording() {
   cuda::steps = nullptr;
+  ++cuda::events;
   cudaGraph_t graph = nullptr;
   const cudaError_t status = cudaStreamEndCapture(cuda::Context::get().stream(), &graph);
   if (status != cudaSuccess || !graph) {

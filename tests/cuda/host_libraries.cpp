@@ -85,13 +85,14 @@ namespace {
 
 std::vector<std::function<void()>> record;
 const int64_t* steps = nullptr;
-int64_t recordings = 0;
+int64_t events = 0;
 
 class Calls final : public Recording {
  public:
   explicit Calls(std::vector<std::function<void()>> calls) : calls_(std::move(calls)) {}
   void replay() override {
     ++replays;
+    ++events;
     for (const auto& call : calls_) call();
   }
   static inline int64_t replays = 0;
@@ -103,7 +104,7 @@ class Calls final : public Recording {
 }  // namespace
 
 const int64_t* cuda::recorded_steps() { return steps; }
-int64_t cuda::recording_number() { return steps ? recordings : 0; }
+int64_t cuda::recording_events() { return events; }
 
 namespace device {
 
@@ -111,12 +112,13 @@ bool can_record() { return true; }
 void begin_recording(const int64_t* at) {
   record.clear();
   steps = at;
-  ++recordings;
+  ++events;
   cuda::recorded = &record;
 }
 std::unique_ptr<Recording> end_recording() {
   cuda::recorded = nullptr;
   steps = nullptr;
+  ++events;
   return std::make_unique<Calls>(std::exchange(record, {}));
 }
 
