@@ -30,9 +30,9 @@ constexpr double seconds_between_checkpoints = 20;
 struct Flags {
   std::string terrain = "stock", landscape, lidar = "v3", preset = "paper", out, hidden;
   std::optional<int64_t> time_limit, envs, horizon, epochs, minibatch;
-  std::optional<double> force, jitter, gamma, lambda, clip, max_grad_norm, lr;
+  std::optional<double> force, jitter, gamma, lambda, clip, max_grad_norm, lr, hyper_lr;
   std::optional<std::string> optimizer;
-  double momentum = 0.9, hyper_lr = 1e-4, step_delta = 0;
+  double momentum = 0.9, step_delta = 0;
   int64_t steps = 0, threads = 0, evaluate_every = 10, episodes = 10;
   std::vector<uint64_t> seeds{0};
   bool linear_decay = false, json = false;
@@ -89,7 +89,7 @@ struct Flags {
     app.add_option("--momentum", momentum, "of the rules with momentum [0.9]")
         ->check(apps::within(0, 1))
         ->group(group);
-    app.add_option("--hyper-lr", hyper_lr, "Adam's rate that learns the preconditioner [1e-4]")
+    app.add_option("--hyper-lr", hyper_lr, "Adam's rate that learns the preconditioner [FOP 1e-6, others 1e-4]")
         ->check(apps::at_least(0))
         ->group(group);
 

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "core/error.h"
 
@@ -37,7 +38,9 @@ void visit_plain(Settings& s, See see) {
   see("bootstrap_limit", s.ppo.bootstrap_limit);
   see("linear_decay", s.ppo.linear_decay);
   see("momentum", s.optimizer.momentum);
-  see("hyper_lr", s.optimizer.hyper_lr);
+  double hyper_lr = s.optimizer.resolved_hyper_lr();
+  see("hyper_lr", hyper_lr);
+  if constexpr (!std::is_const_v<Settings>) s.optimizer.hyper_lr = hyper_lr;
   see("iterations", s.iterations);
   see("seed", s.seed);
 }
@@ -124,7 +127,7 @@ Settings Settings::parse(const std::string& json) {
 optim::Optimizer Settings::make_optimizer(const std::vector<Parameter>& parameters) const {
   const std::string& name = optimizer.name;
   const double lr = optimizer.resolved_lr();
-  const optim::AnyRule hyper = optim::Adam{.lr = optimizer.hyper_lr};
+  const optim::AnyRule hyper = optim::Adam{.lr = optimizer.resolved_hyper_lr()};
   const auto rule = [&]() -> optim::AnyRule {
     if (name == "adam" || name == "fop-adam") return optim::Adam{.lr = lr, .eps = 1e-5};
     if (name == "rmsprop") return optim::RmsProp{.lr = lr};

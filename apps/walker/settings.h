@@ -31,9 +31,13 @@ struct OptimizerOptions {
   std::string name = "fop";  ///< sgd, momentum, adam, rmsprop: the rule; fop, fop-norm, s-hd, pp-hd: with momentum;
                              ///< fop-adam: FOP with Adam
   std::optional<double> lr = {};  ///< the paper's by default: 3.5e-4 for sgd and momentum, otherwise 3e-4
-  double momentum = 0.9, hyper_lr = 1e-4;
+  double momentum = 0.9;
+  /// Adam's, which learns the preconditioner. The paper gives none for the walker; FOP's default is the best of 1e-4,
+  /// 1e-5 and 1e-6: an iteration makes 640 steps of it, and with 1e-4 learning ends after some 100 iterations.
+  std::optional<double> hyper_lr = {};
   double step_delta = 0;  ///< of optim::StepScaling, with HesScale's curvature; 0: steps are not scaled
 
+  double resolved_hyper_lr() const { return hyper_lr ? *hyper_lr : name.starts_with("fop") ? 1e-6 : 1e-4; }
   double resolved_lr() const { return lr ? *lr : name == "sgd" || name == "momentum" ? 3.5e-4 : 3e-4; }
 };
 
