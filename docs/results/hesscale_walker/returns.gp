@@ -1,0 +1,20 @@
+# gnuplot returns.gp makes returns.svg; with -e "format='png'", returns.png
+if (!exists("format")) format = 'svg'
+if (format eq 'svg') {
+  set terminal svg noenhanced background 'white' size 900,600
+} else {
+  if (strstrt(GPVAL_TERMINALS, 'pngcairo')) {
+    set terminal pngcairo noenhanced size 900,600
+  } else {
+    set terminal png noenhanced size 900,600
+  }
+}
+set output 'returns.'.format
+set datafile separator ','
+heading = "Return at the end, median over seeds"."\n"."HesScale: PPO's collapses over Adam's learning rate, with scaled steps and without (cpu scale, 5 of 9 learning rates, 3 of 10 seeds, 1228800 of 2 million steps)"
+set title heading
+set logscale x
+set xlabel 'learning rate'
+set key top left
+set ylabel 'last return'
+plot 'shares.csv' using 2:(strcol(1) eq 'Adam' ? column(5) : NaN) every ::1 with linespoints lw 2 pt 7 title 'Adam', 'shares.csv' using 2:(strcol(1) eq 'AdamHesScale' ? column(5) : NaN) every ::1 with linespoints lw 2 pt 7 title 'AdamHesScale'
