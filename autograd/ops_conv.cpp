@@ -79,6 +79,12 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& s
                     if (relu) g = relu_grad(gy, y.get(in));
                     if (in.needs(2)) in[2] = sum(cast(g, in.dtype(2)), {0, 2, 3});
                   }
+                  if (in.needs(0) && in.needs(1) && !recording()) {
+                    ConvGradients both = conv2d_gradients(g.value(), x.get(in).value(), w.get(in).value(), spec);
+                    in[0] = std::move(both.input);
+                    in[1] = cast(both.weight, in.dtype(1));
+                    return;
+                  }
                   if (in.needs(0)) in[0] = grad_input(g, w.get(in), spec, in.shape(0));
                   if (in.needs(1)) in[1] = grad_weight(g, x.get(in), spec, in.shape(1), in.dtype(1));
                 }),

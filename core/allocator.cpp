@@ -36,12 +36,17 @@ SizeClass size_class(size_t bytes) {
 }
 
 thread_local MemoryArena* current_arena = nullptr;
+thread_local HeldMemory* current_hold = nullptr;
 
 }  // namespace
 
 struct MemoryArena::Blocks {
   std::array<Storage::Block*, class_count> free{};
   std::vector<Storage::Block*> all;
+};
+
+struct HeldMemory::Blocks {
+  Storage::Block* first = nullptr;
 };
 
 class CachingAllocator {
@@ -72,9 +77,20 @@ class CachingAllocator {
   }
 
   void give_back(Block* block) noexcept {
+    if (current_hold) {
+      block->next = std::exchange(current_hold->blocks_->first, block);
+      return;
+    }
     const std::lock_guard lock(mutex_);
     push(block->arena ? block->arena->blocks_->free : free_, block);
     statistics_.in_use -= block->capacity;
+  }
+
+  void give_back_all(HeldMemory::Blocks& held) noexcept {
+    while (Block* block = held.first) {
+      held.first = block->next;
+      give_back(block);
+    }
   }
 
   void release_cached() noexcept {
@@ -155,6 +171,12 @@ MemoryArena::MemoryArena() : blocks_(std::make_unique<Blocks>()) {}
 MemoryArena::~MemoryArena() { CachingAllocator::instance().dissolve(*blocks_); }
 MemoryArena::Use::Use(MemoryArena& arena) : outer_(std::exchange(current_arena, &arena)) {}
 MemoryArena::Use::~Use() { current_arena = outer_; }
+
+HeldMemory::HeldMemory() : blocks_(std::make_unique<Blocks>()), outer_(std::exchange(current_hold, this)) {}
+HeldMemory::~HeldMemory() {
+  current_hold = outer_;
+  CachingAllocator::instance().give_back_all(*blocks_);
+}
 
 Storage Storage::allocate(size_t bytes) { return Storage(CachingAllocator::instance().take(bytes)); }
 

@@ -36,6 +36,21 @@ class MemoryArena {
   std::unique_ptr<Blocks> blocks_;
 };
 
+/// While one lives, memory that this thread gives back serves nobody else: for work that runs side by side.
+class HeldMemory {
+ public:
+  HeldMemory();
+  ~HeldMemory();
+  HeldMemory(const HeldMemory&) = delete;
+  HeldMemory& operator=(const HeldMemory&) = delete;
+
+ private:
+  friend class CachingAllocator;
+  struct Blocks;
+  std::unique_ptr<Blocks> blocks_;
+  HeldMemory* outer_;
+};
+
 /// A shared handle to one block of device memory, aligned to 64 bytes. Copies share the block; the last handle returns
 /// it to the cache. The version counts in-place writes, so that autograd can tell when a saved tensor was changed.
 class Storage {
@@ -68,6 +83,7 @@ class Storage {
  private:
   friend class CachingAllocator;
   friend class MemoryArena;
+  friend class HeldMemory;
   struct Block {
     std::atomic<uint32_t> references{1};
     bool owned = true;

@@ -141,6 +141,9 @@ Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dSpec& spec);
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec, bool relu = false);
 Tensor conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, const Shape& x);
 Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, const Shape& w);
+struct ConvGradients { Tensor input, weight; };
+/// Both at once.
+ConvGradients conv2d_gradients(const Tensor& gy, const Tensor& x, const Tensor& w, const Conv2dSpec& spec);
 /// Gradients before a bias per channel and a relu, from the gradient of the result y [N, C, H, W] and y itself.
 struct BiasReluGradients {
   Tensor gz, gbias;
@@ -187,9 +190,10 @@ void binary_(BinaryOp op, Tensor& y, const Tensor& x);
 void unary_(UnaryOp op, Tensor& x);
 /// Updates Adam's moments with the gradient g and returns the direction (m / correction1) / (sqrt(v / correction2) + eps).
 Tensor adam_(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v);
-/// The steps of many parameters at once. Each one's tensors have the shape, dtype and dense memory order of its value.
-void update_(std::span<const ParameterUpdate> parameters);
 /// The steps of many preconditioners' matrices at once.
 void update_matrices_(std::span<const MatrixUpdate> matrices);
+/// The steps of many parameters at once, and then of the matrices that learn from their correlations. Each parameter's
+/// tensors have the shape, dtype and dense memory order of its value.
+void update_(std::span<const ParameterUpdate> parameters, std::span<const MatrixUpdate> matrices = {});
 
 }  // namespace gradus

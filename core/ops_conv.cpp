@@ -108,6 +108,23 @@ Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& s
   return gw;
 }
 
+ConvGradients conv2d_gradients(const Tensor& gy, const Tensor& x, const Tensor& w, const Conv2dSpec& spec) {
+  check::activation("conv2d_gradients", gy);
+  check::weight("conv2d_gradients", w, gy);
+  check::defined("conv2d_gradients", x);
+  check::same_dtype("conv2d_gradients", gy, x);
+  check::shape("conv2d_gradients", "the gradient", gy, conv_shape("conv2d_gradients", x.shape(), w.shape(), spec));
+  ConvGradients out = {channels_last(x.shape(), gy.dtype()),
+                       Tensor::empty(w.shape(), check::parameter_dtype(gy.dtype()))};
+  if (gy.numel() == 0) {
+    kernels::fill(0, out.input);
+    kernels::fill(0, out.weight);
+  } else {
+    kernels::conv2d_gradients(gy, x, w, spec, out.input, out.weight);
+  }
+  return out;
+}
+
 BiasReluGradients bias_relu_backward(const Tensor& gy, const Tensor& y) {
   check::activation("bias_relu_backward", gy);
   check::same_dtype("bias_relu_backward", gy, y);

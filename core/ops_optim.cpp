@@ -74,19 +74,6 @@ void check_update(const ParameterUpdate& p) {
     fail(ErrorKind::value, "update_", "a correlation needs P and the previous gradient");
 }
 
-}  // namespace
-
-void update_(std::span<const ParameterUpdate> parameters) {
-  for (const ParameterUpdate& p : parameters) check_update(p);
-  kernels::update(parameters);
-  for (const ParameterUpdate& p : parameters)
-    for (const Tensor* written :
-         {p.value, p.kept, p.correlation, p.diagonal, p.rule.first, p.rule.second, p.hyper.first, p.hyper.second})
-      if (written) written->storage().bump_version();
-}
-
-namespace {
-
 void check_matrix(const MatrixUpdate& u) {
   constexpr const char* op = "update_matrices_";
   if (!u.matrix || !u.correlation) fail(ErrorKind::value, op, "needs a matrix and its correlation");
@@ -104,14 +91,29 @@ void check_matrix(const MatrixUpdate& u) {
   UpdateCheck(*u.matrix).state(u.rule);
 }
 
+void bump_versions(std::span<const MatrixUpdate> matrices) {
+  for (const MatrixUpdate& u : matrices)
+    for (const Tensor* written : {u.matrix, u.p, u.rule.first, u.rule.second})
+      if (written) written->storage().bump_version();
+}
+
 }  // namespace
 
 void update_matrices_(std::span<const MatrixUpdate> matrices) {
   for (const MatrixUpdate& u : matrices) check_matrix(u);
   kernels::update_matrices(matrices);
-  for (const MatrixUpdate& u : matrices)
-    for (const Tensor* written : {u.matrix, u.p, u.rule.first, u.rule.second})
+  bump_versions(matrices);
+}
+
+void update_(std::span<const ParameterUpdate> parameters, std::span<const MatrixUpdate> matrices) {
+  for (const ParameterUpdate& p : parameters) check_update(p);
+  for (const MatrixUpdate& u : matrices) check_matrix(u);
+  kernels::update(parameters, matrices);
+  for (const ParameterUpdate& p : parameters)
+    for (const Tensor* written :
+         {p.value, p.kept, p.correlation, p.diagonal, p.rule.first, p.rule.second, p.hyper.first, p.hyper.second})
       if (written) written->storage().bump_version();
+  bump_versions(matrices);
 }
 
 }  // namespace gradus

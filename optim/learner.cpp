@@ -76,19 +76,19 @@ Tensor Learner::formed(const StepInfo& at) const {
   return p;
 }
 
-void Learner::describe(const Settings& hyper, const StepInfo& at, ParameterUpdate& update) {
+void Learner::describe(const Settings& hyper, const StepInfo& at, ParameterUpdate& update,
+                       std::vector<MatrixUpdate>& matrices) {
   const bool learns = previous_.defined();
   if (learns) update.previous = &previous_;
   if (preconditioner_->is_diagonal()) {
     update.diagonal = &learned_;
     if (learns) {
-      update.hyper = rule_->fused(hyper);
-      update.hyper.lr = hyper.at("lr");
-      update.hyper.decay = hyper.get("weight_decay", 0);
+      update.hyper = inner_step(hyper);
       update.hyper_factor = hyper_factor();
     }
   } else {
-    if (!p_.defined() || !preconditioner_->matrix_update() || p_version_ != learned_.version()) {
+    const auto form = preconditioner_->matrix_update();
+    if (!p_.defined() || !form || p_version_ != learned_.version()) {
       p_ = formed(at);
       p_version_ = learned_.version();
     }
@@ -97,28 +97,31 @@ void Learner::describe(const Settings& hyper, const StepInfo& at, ParameterUpdat
       if (!correlation_.defined()) correlation_ = Tensor::empty_like(p_);
       update.correlation = &correlation_;
     }
+    if (learns && form && rule_->fuses()) {
+      MatrixUpdate& matrix = matrices.emplace_back(*form);
+      matrix.matrix = &learned_;
+      matrix.correlation = &correlation_;
+      matrix.factor = hyper_factor();
+      matrix.rule = inner_step(hyper);
+      if (!(p_.storage() == learned_.storage())) matrix.p = &p_;
+      p_version_ = learned_.version() + 1;  // the step's
+    }
   }
   if (update.factor == 1 && update.limit == 0 && update.decay == 0) return;
   kept_ = Tensor::empty_like(like_);
   update.kept = &kept_;
 }
 
-void Learner::finish(const Tensor& gradient, const Settings& hyper, const StepInfo& at,
-                     std::vector<MatrixUpdate>& matrices) {
-  const auto form = preconditioner_->matrix_update();
-  if (!previous_.defined() || preconditioner_->is_diagonal()) {
-    // there is nothing to learn from, or it is learned
-  } else if (form && rule_->fuses()) {
-    MatrixUpdate& update = matrices.emplace_back(*form);
-    update.matrix = &learned_;
-    update.correlation = &correlation_;
-    update.factor = hyper_factor();
-    update.rule = rule_->fused(hyper);
-    update.rule.lr = hyper.at("lr");
-    update.rule.decay = hyper.get("weight_decay", 0);
-    if (!(p_.storage() == learned_.storage())) update.p = &p_;
-    p_version_ = learned_.version() + 1;  // the step's
-  } else {
+RuleUpdate Learner::inner_step(const Settings& hyper) {
+  RuleUpdate step = rule_->fused(hyper);
+  step.lr = hyper.at("lr");
+  step.decay = hyper.get("weight_decay", 0);
+  return step;
+}
+
+void Learner::finish(const Tensor& gradient, const Settings& hyper, const StepInfo& at) {
+  const bool is_learned = preconditioner_->is_diagonal() || (preconditioner_->matrix_update() && rule_->fuses());
+  if (previous_.defined() && !is_learned) {
     Tensor h = preconditioner_->gradient_of_rows(learned_, correlation_, previous_at_);
     follow(h, hyper);
   }

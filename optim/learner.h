@@ -18,12 +18,12 @@ class Learner {
   /// Learns from the gradient g of this step and what the previous step preconditioned; returns P(m) x and remembers x.
   /// x is g itself, or the rule's direction after_rule(). No copy of x is made unless the rule owns it.
   Tensor step(const Tensor& g, const Tensor& x, const Settings& hyper, const StepInfo& at);
-  /// Whether a kernel can do what step() does from the data that describe() gives, but for the small matrices, which
-  /// learn afterwards: in finish(), or in one kernel call for all that it adds to `matrices`.
+  /// Whether update_() can do what step() does from the data that describe() gives; finish() does the rest, such as the
+  /// learning of matrices that are in no form that it knows.
   bool fuses() const;
-  /// Fills in the preconditioner's part; the transformation of the gradient is there already.
-  void describe(const Settings& hyper, const StepInfo& at, ParameterUpdate& update);
-  void finish(const Tensor& gradient, const Settings& hyper, const StepInfo& at, std::vector<MatrixUpdate>& matrices);
+  /// Fills in the preconditioner's part, where the transformation of the gradient is already, and adds its matrix.
+  void describe(const Settings& hyper, const StepInfo& at, ParameterUpdate& update, std::vector<MatrixUpdate>& matrices);
+  void finish(const Tensor& gradient, const Settings& hyper, const StepInfo& at);
   /// Throws where the kept gradient was written to since the last step.
   void check_previous() const;
   /// No gradient came: the next one has no predecessor.
@@ -44,6 +44,8 @@ class Learner {
   void follow(Tensor& h, const Settings& hyper);
   /// dJ/dm = factor d<g, P(m) x>/dm
   double hyper_factor() const { return learning_.include_lr ? -previous_at_.lr : -1; }
+  /// The inner rule's next step, for update_().
+  RuleUpdate inner_step(const Settings& hyper);
   void remember(const Tensor& x, const StepInfo& at);
   /// P(m) as steps form it: a run that was loaded has the bits of one that was not.
   Tensor formed(const StepInfo& at) const;

@@ -146,7 +146,7 @@ void Optimizer::Impl::step_scaled(const std::vector<Tensor>& gradients, double f
 }
 
 ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gradient, double factor,
-                                          std::list<Tensor>& own) {
+                                          std::list<Tensor>& own, std::vector<MatrixUpdate>& matrices) {
   const OptimizerGroup& group = groups[item.group];
   const StepInfo now = at(item);
   ParameterUpdate update{.value = &item.parameter.mutable_value(),
@@ -168,7 +168,7 @@ ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gra
   update.factor = factor;
   update.limit = clip.value;
   update.decay = coupled;
-  if (item.learner) item.learner->describe(group.hyper, now, update);
+  if (item.learner) item.learner->describe(group.hyper, now, update, matrices);
   return update;
 }
 
@@ -272,7 +272,8 @@ void Optimizer::Impl::step(const std::vector<Tensor>& gradients) {
     return;
   }
   std::vector<ParameterUpdate> updates;
-  std::vector<size_t> unfinished;  // items whose preconditioners learn after the kernel
+  std::vector<MatrixUpdate> matrices;
+  std::vector<size_t> unfinished;  // items whose preconditioners have something left to do
   std::list<Tensor> own;           // gradients that had to be preconditioned beforehand
   updates.reserve(impl.items.size());
   for (size_t i = 0; i < gradients.size(); ++i) {
@@ -280,19 +281,17 @@ void Optimizer::Impl::step(const std::vector<Tensor>& gradients) {
     if (!gradients[i].defined()) {
       if (item.learner) item.learner->skip();
     } else if (item.fuses(gradients[i])) {
-      updates.push_back(impl.describe(item, gradients[i], factor, own));
+      updates.push_back(impl.describe(item, gradients[i], factor, own, matrices));
       if (item.learner && item.learner->fuses()) unfinished.push_back(i);
     } else {
       impl.step(item, gradients[i], factor);
     }
   }
-  update_(updates);
-  std::vector<MatrixUpdate> matrices;
+  update_(updates, matrices);
   for (const size_t i : unfinished) {
     OptimizerItem& item = impl.items[i];
-    item.learner->finish(gradients[i], impl.groups[item.group].hyper, impl.at(item), matrices);
+    item.learner->finish(gradients[i], impl.groups[item.group].hyper, impl.at(item));
   }
-  update_matrices_(matrices);
   impl.end_step();
 }
 

@@ -87,8 +87,10 @@ struct Optimizer::Impl {
   void step(const std::vector<Tensor>& gradients);
   /// P P^T g: by what the next step multiplies the gradient, before it learns from it.
   Tensor scaled(const OptimizerItem& item, const Tensor& gradient) const;
-  /// A step as data for update_(); `own` takes a gradient that had to be preconditioned beforehand.
-  ParameterUpdate describe(OptimizerItem& item, const Tensor& gradient, double factor, std::list<Tensor>& own);
+  /// A step as data for update_(); `own` takes a gradient that had to be preconditioned beforehand, `matrices` what its
+  /// preconditioner learns.
+  ParameterUpdate describe(OptimizerItem& item, const Tensor& gradient, double factor, std::list<Tensor>& own,
+                           std::vector<MatrixUpdate>& matrices);
 };
 
 }  // namespace gradus::optim

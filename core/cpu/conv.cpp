@@ -141,4 +141,10 @@ void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spe
   });
 }
 
+void conv2d_gradients(const Tensor& gy, const Tensor& x, const Tensor& w, const Conv2dSpec& spec, Tensor& gx,
+                      Tensor& gw) {
+  conv2d_grad_input(gy, w, spec, gx);
+  conv2d_grad_weight(gy, x, spec, gw);
+}
+
 }  // namespace gradus::kernels

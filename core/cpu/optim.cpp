@@ -241,7 +241,7 @@ class StretchUpdate {
 
 }  // namespace
 
-void update(std::span<const ParameterUpdate> parameters) {
+void update(std::span<const ParameterUpdate> parameters, std::span<const MatrixUpdate> matrices) {
   std::vector<Stretch> stretches;
   size_t totals = 0;
   int64_t elements = 0;
@@ -273,6 +273,7 @@ void update(std::span<const ParameterUpdate> parameters) {
       for (double& sum : sums) sum += *share++;
     for (size_t j = 0; j < sums.size(); ++j) floats(p.correlation)[j] = static_cast<float>(sums[j]);
   }
+  if (!matrices.empty()) update_matrices(matrices);
 }
 
 // update_matrices(): the operations that a preconditioner of one's own would take, so that the bits are the same too;

@@ -70,25 +70,47 @@ Context::Context() {
   if (count == 0) check(cudaErrorNoDevice, "looking for a GPU");
   check(cudaSetDevice(0), "choosing the GPU");
   check(cudaGetDeviceProperties(&properties_, 0), "asking the GPU what it is");
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  for (cudaStream_t& stream : stream_)
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream");
+  for (cudaEvent_t* event : {&forked_, &joined_})
+    check(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "making an event");
 }
 
 namespace {
 std::mutex handles;
+thread_local int current = 0;  // the stream that this thread's work goes to
+}  // namespace
+
+cudaStream_t Context::stream() const { return stream_[current]; }
+
+void Context::fork() {
+  check(cudaEventRecord(forked_, stream_[0]), "dividing work");
+  check(cudaStreamWaitEvent(stream_[1], forked_, 0), "dividing work");
 }
+
+void Context::join() {
+  check(cudaEventRecord(joined_, stream_[1]), "joining work");
+  check(cudaStreamWaitEvent(stream_[0], joined_, 0), "joining work");
+}
+
+Context::Aside::Aside() { current = 1; }
+Context::Aside::~Aside() { current = 0; }
 
 cublasHandle_t Context::cublas() {
   const std::lock_guard lock(handles);
   if (!cublas_) {
     cublasHandle_t handle = nullptr;
     check(cublasCreate(&handle), "matmul");
-    Owned<cublasHandle_t, cublasDestroy> made(handle);
-    check(cublasSetStream(handle, stream_), "matmul");
+    cublas_.reset(handle);
+  }
+  if (cublas_stream_ != current) {
     // A workspace of ours makes results repeatable, and keeps cuBLAS from allocating while a graph is captured.
     constexpr size_t workspace = size_t{32} << 20;
-    check(cudaMalloc(&cublas_workspace_, workspace), "memory for matmul");
-    check(cublasSetWorkspace(handle, cublas_workspace_, workspace), "matmul");
-    cublas_ = std::move(made);
+    void*& memory = cublas_workspace_[current];
+    if (!memory) check(cudaMalloc(&memory, workspace), "memory for matmul");
+    check(cublasSetStream(cublas_.get(), stream_[current]), "matmul");  // and takes the workspace away
+    check(cublasSetWorkspace(cublas_.get(), memory, workspace), "matmul");
+    cublas_stream_ = current;
   }
   return cublas_.get();
 }
@@ -98,9 +120,11 @@ cudnnHandle_t Context::cudnn() {
   if (!cudnn_) {
     cudnnHandle_t handle = nullptr;
     check(cudnnCreate(&handle), "convolution");
-    Owned<cudnnHandle_t, cudnnDestroy> made(handle);
-    check(cudnnSetStream(handle, stream_), "convolution");
-    cudnn_ = std::move(made);
+    cudnn_.reset(handle);
+  }
+  if (cudnn_stream_ != current) {
+    check(cudnnSetStream(cudnn_.get(), stream_[current]), "convolution");
+    cudnn_stream_ = current;
   }
   return cudnn_.get();
 }

@@ -21,15 +21,27 @@ void check(cudnnStatus_t status, const char* what);
 std::string explain(cudaError_t status, const char* what, int built, int driver);
 
 /// Made at the first use of the device, on the first GPU that CUDA_VISIBLE_DEVICES shows; never destroyed, since the
-/// memory of static tensors may outlive it. All work goes to its one stream, so that memory can be reused as soon as
-/// the work that used it is queued.
+/// memory of static tensors may outlive it. All work goes to one stream, so that memory can be reused as soon as the work
+/// that used it is queued; but for what side_by_side() gives to a second one, which ends before anything that follows.
 class Context {
  public:
   static Context& get();
 
-  cudaStream_t stream() const { return stream_; }
+  /// The one that this thread's work goes to.
+  cudaStream_t stream() const;
+  /// The second stream, which waits for what the first one was given; and the first one for the second.
+  void fork();
+  void join();
+  /// While one lives, this thread's work goes to the second stream.
+  class Aside {
+   public:
+    Aside();
+    ~Aside();
+    Aside(const Aside&) = delete;
+    Aside& operator=(const Aside&) = delete;
+  };
   const cudaDeviceProp& properties() const { return properties_; }
-  /// Created at their first use.
+  /// For this thread's stream; created at their first use.
   cublasHandle_t cublas();
   cudnnHandle_t cudnn();
 
@@ -43,10 +55,13 @@ class Context {
   using Owned = std::unique_ptr<std::remove_pointer_t<Handle>, Destroy<Handle, destroy>>;
 
   cudaDeviceProp properties_{};
-  cudaStream_t stream_ = nullptr;
+  static constexpr int streams = 2;
+  cudaStream_t stream_[streams] = {};
+  cudaEvent_t forked_ = nullptr, joined_ = nullptr;
   Owned<cublasHandle_t, cublasDestroy> cublas_;
   Owned<cudnnHandle_t, cudnnDestroy> cudnn_;
-  void* cublas_workspace_ = nullptr;
+  int cublas_stream_ = -1, cudnn_stream_ = -1;  // that the handles are set to
+  void* cublas_workspace_[streams] = {};
 };
 
 }  // namespace gradus::cuda

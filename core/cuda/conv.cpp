@@ -7,6 +7,7 @@
 #include "core/accelerator.h"
 #include "core/as_layout.h"
 #include "core/cuda/conv_plan.h"
+#include "core/cuda/corner_copy.h"
 #include "core/cuda/launch.h"
 #include "core/error.h"
 #include "core/kernels.h"
@@ -30,8 +31,9 @@ bool is_ready(const Tensor& x) {
   return (x.rank() == 4 ? x.is_channels_last() : x.is_contiguous()) && reinterpret_cast<uintptr_t>(x.raw()) % 16 == 0;
 }
 
-/// Parameters as cuDNN reads them. The gradient of the input takes the copy that the forward pass made, and so do the
-/// batches of an evaluation, as long as the parameter is unchanged.
+/// Parameters as cuDNN reads them: channels-last, in the activations' dtype, inside larger ones. The gradient of the input
+/// takes the copy that the forward pass made, and so do the batches of an evaluation, as long as the parameter is
+/// unchanged. Whoever asks for a copy that is out of date has all such copies made anew, by one kernel.
 class ParameterCopies {
  public:
   static ParameterCopies& instance() {
@@ -39,30 +41,51 @@ class ParameterCopies {
     return *copies;
   }
 
-  /// The copy of x with this dtype and shape, which make() makes where there is none.
-  template <class Make>
-  Tensor find_or_make(const Tensor& x, DType dtype, const Shape& shape, Make make) {
+  /// The copy of x with this dtype in the corner of this shape, zero around it.
+  Tensor find(const Tensor& x, DType dtype, const Shape& shape) {
     const std::lock_guard lock(mutex_);
-    const int64_t events = cuda::recording_events();
-    std::erase_if(entries_, [&](const Entry& e) {
-      return e.events != events || e.version != e.source.version() || e.source.storage().unique();
-    });
-    for (const Entry& e : entries_)
-      if (e.source.raw() == x.raw() && e.source.shape() == x.shape() && e.source.strides() == x.strides() &&
-          e.source.dtype() == x.dtype() && e.copy.dtype() == dtype && e.copy.shape() == shape)
-        return e.copy;
-    if (entries_.size() >= most) entries_.erase(entries_.begin());
-    return entries_.emplace_back(Entry{x, x.version(), events, make()}).copy;
+    std::erase_if(entries_, [](const Entry& e) { return e.source.storage().unique(); });
+    const auto is_wanted = [&](const Entry& e) {
+      return e.source.raw() == x.raw() && e.source.shape() == x.shape() && e.source.strides() == x.strides() &&
+             e.source.dtype() == x.dtype() && e.dtype == dtype && e.shape == shape;
+    };
+    auto found = std::find_if(entries_.begin(), entries_.end(), is_wanted);
+    if (found == entries_.end()) {
+      if (entries_.size() >= most) entries_.erase(entries_.begin());
+      found = entries_.insert(entries_.end(), {x, dtype, shape});
+    }
+    if (!found->is_current()) renew();
+    return found->copy;
   }
 
  private:
   static constexpr size_t most = 128;
   struct Entry {
     Tensor source;  // keeps the memory, so that nothing else comes to its place
-    uint64_t version;
-    int64_t events;
-    Tensor copy;
+    DType dtype;
+    Shape shape;
+    uint64_t version = 0;
+    int64_t events = 0;
+    Tensor copy = {};
+
+    bool is_current() const {
+      return copy.defined() && events == cuda::recording_events() && version == source.version();
+    }
   };
+
+  void renew() {
+    std::vector<cuda::CornerCopy> copies;
+    for (Entry& e : entries_) {
+      if (e.is_current()) continue;
+      e.copy = Tensor::empty(e.shape, e.dtype, e.shape.rank() == 4 ? Layout::channels_last : Layout::contiguous);
+      e.version = e.source.version();
+      e.events = cuda::recording_events();
+      cuda::keep_while_recorded(e.source.storage());  // it may be another model's
+      copies.push_back({e.source, e.copy});
+    }
+    cuda::copy_to_corners(copies);
+  }
+
   std::mutex mutex_;
   std::vector<Entry> entries_;
 };
@@ -94,12 +117,13 @@ bool library_conv_inside(ConvPass pass, const ConvOperands& o, const Conv2dSpec&
                          const Shape& y, int64_t top, int64_t left) {
   const Dims corner = {0, 0, 0, 0}, x_at = {0, 0, top, left};
   const DType dtype = o.x.dtype();
-  const auto weight = [&] { return inside(o.w, dtype, w, corner, pass == ConvPass::grad_weight); };
-  const bool is_copied = pass != ConvPass::grad_weight && !is_inside(o.w, dtype, w);
-  const ConvOperands larger = {inside(o.x, dtype, x, x_at, pass == ConvPass::grad_input),
-                               is_copied ? ParameterCopies::instance().find_or_make(o.w, dtype, w, weight) : weight(),
-                               inside(o.y, dtype, y, corner, pass == ConvPass::forward),
-                               inside(o.bias, dtype, {w[0]}, {0}, false), o.relu};
+  const auto parameter = [&](const Tensor& p, const Shape& shape) {
+    return !p.defined() || is_inside(p, dtype, shape) ? p : ParameterCopies::instance().find(p, dtype, shape);
+  };
+  const ConvOperands larger = {
+      inside(o.x, dtype, x, x_at, pass == ConvPass::grad_input),
+      pass == ConvPass::grad_weight ? inside(o.w, dtype, w, corner, true) : parameter(o.w, w),
+      inside(o.y, dtype, y, corner, pass == ConvPass::forward), parameter(o.bias, {w[0]}), o.relu};
   if (!library_conv(pass, larger, spec)) return false;
   const Tensor &from = output_of(pass, larger), &to = output_of(pass, o);
   if (from.storage() == to.storage()) return true;
@@ -168,6 +192,12 @@ void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec
 
 void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, Tensor& gw) {
   conv(ConvPass::grad_weight, {x, gw, gy}, spec);
+}
+
+void conv2d_gradients(const Tensor& gy, const Tensor& x, const Tensor& w, const Conv2dSpec& spec, Tensor& gx,
+                      Tensor& gw) {
+  // Neither fills a GPU to its end.
+  cuda::side_by_side([&] { conv2d_grad_input(gy, w, spec, gx); }, [&] { conv2d_grad_weight(gy, x, spec, gw); });
 }
 
 }  // namespace gradus::kernels

@@ -1,4 +1,5 @@
 // Copies: whole blocks of memory, tiles turned over in shared memory, or one element at a time with conversion.
+#include "core/cuda/corner_copy.h"
 #include "core/cuda/element.h"
 #include "core/cuda/walk.h"
 #include "core/kernels.h"
@@ -93,6 +94,43 @@ void move(const Tensor& x, Tensor& out, const Walk<2>& walk) {
                  Transpose<Bits>{from, to, t.rows, t.columns, row_tiles, column_tiles});
 }
 
+/// See corner_copy.h. The table travels with the launch.
+struct ToCorners {
+  static constexpr int64_t tile = 2048;  // elements of a block
+  static constexpr size_t most = 64;
+  struct Entry {
+    const void* from;
+    void* to;
+    DType from_type, to_type;
+    int64_t first_block, count;  // of `to`
+    uint32_t inner[4], outer[4];  // extents of both, [N, C, H, W]
+    int64_t stride[4];            // of `from`
+  };
+  struct Shared {};
+  int entries = 0;
+  Entry entry[most] = {};
+
+  GRADUS_ANYWHERE int phases() const { return 1; }
+  GRADUS_ANYWHERE void operator()(int, int64_t block, int thread, Shared&) const {
+    int at = 0;
+    while (at + 1 < entries && entry[at + 1].first_block <= block) ++at;
+    const Entry& e = entry[at];
+    const int64_t begin = (block - e.first_block) * tile, end = begin + tile < e.count ? begin + tile : e.count;
+    for (int64_t i = begin + thread; i < end; i += threads_per_block) {
+      auto rest = static_cast<uint32_t>(i);  // in memory's order: N, H, W, C
+      const uint32_t c = rest % e.outer[1];
+      rest /= e.outer[1];
+      const uint32_t w = rest % e.outer[3];
+      rest /= e.outer[3];
+      const uint32_t h = rest % e.outer[2], n = rest / e.outer[2];
+      const bool is_inside = n < e.inner[0] && c < e.inner[1] && h < e.inner[2] && w < e.inner[3];
+      const int64_t from = n * e.stride[0] + c * e.stride[1] + h * e.stride[2] + w * e.stride[3];
+      store<float>(e.to, e.to_type, i, is_inside ? load<float>(e.from, e.from_type, from) : 0);
+    }
+  }
+};
+static_assert(sizeof(ToCorners) < 32000);
+
 }  // namespace
 
 void copy(const Tensor& x, Tensor& out) {
@@ -118,3 +156,30 @@ void copy(const Tensor& x, Tensor& out) {
 }
 
 }  // namespace gradus::kernels
+
+namespace gradus::cuda {
+
+void copy_to_corners(std::span<const CornerCopy> copies) {
+  while (!copies.empty()) {
+    const auto some = copies.first(std::min(copies.size(), kernels::ToCorners::most));
+    kernels::ToCorners work;
+    int64_t blocks = 0;
+    for (const auto& [from, to] : some) {
+      auto& e = work.entry[work.entries++];
+      e.from = from.raw(), e.to = to.raw();
+      e.from_type = from.dtype(), e.to_type = to.dtype();
+      e.first_block = blocks, e.count = to.numel();
+      for (int d = 0; d < 4; ++d) {
+        const bool is_there = d < from.rank();
+        e.inner[d] = is_there ? static_cast<uint32_t>(from.shape()[d]) : 1;
+        e.outer[d] = is_there ? static_cast<uint32_t>(to.shape()[d]) : 1;
+        e.stride[d] = is_there ? from.strides()[d] : 0;
+      }
+      blocks += (e.count + kernels::ToCorners::tile - 1) / kernels::ToCorners::tile;
+    }
+    for_each_block(blocks, work);
+    copies = copies.subspan(some.size());
+  }
+}
+
+}  // namespace gradus::cuda

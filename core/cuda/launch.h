@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/allocator.h"
 #include "core/anywhere.h"
 
 namespace gradus::cuda {
@@ -114,6 +115,12 @@ const int64_t* recorded_steps();
 /// Counts beginnings and ends of recordings, and replays. What was computed before one of them may not hold after it:
 /// recorded work is done again when its operands have changed, and a replay writes without counting versions.
 int64_t recording_events();
+
+/// What is being recorded keeps this memory from now on.
+void keep_while_recorded(const Storage& memory);
+
+/// Does both, in captured work at the same time. Neither reads what the other writes.
+void side_by_side(const std::function<void()>& first, const std::function<void()>& second);
 
 /// Sets bytes of device memory to zero, or copies between disjoint places in it.
 void zero_bytes(void* to, size_t bytes);

@@ -1,14 +1,15 @@
-// update_matrices(), the learning of all preconditioners' small matrices in one launch: a block of threads for each,
-// and a table of pointers and coefficients that travels with the launch. Arithmetic is in double.
+// The learning of all preconditioners' small matrices in one launch: a block of threads for each, and a table of pointers
+// and coefficients that travels with the launch. Arithmetic is in double.
+#include "core/cuda/matrices.h"
+
 #include <algorithm>
+#include <vector>
 
 #include "core/cuda/rule.h"
 #include "core/kernels.h"
 
-namespace gradus::kernels {
+namespace gradus::cuda {
 namespace {
-
-using namespace cuda;
 
 struct Entry {
   MatrixUpdate::Form form;
@@ -16,8 +17,8 @@ struct Entry {
   DType type;
   int n;
   double norm, factor;
-  const void* correlation;
-  void *matrix, *p;
+  Parts parts;  // of the correlation
+  void *correlation, *matrix, *p;
   double *q, *h;  // scratch [n, n]
   RuleStep rule;
 };
@@ -26,39 +27,82 @@ constexpr size_t most_entries = 64;
 
 struct UpdateMatrices {
   struct Shared {
+    double part_sums[threads_per_block];
     double squares[threads_per_block], products[threads_per_block];  // shares of <Q, Q> and <Q, C>
     double scale, part;                                              // norm / |Q|, <Q, C> / |Q|^2
   };
   Entry entry[most_entries];
 
-  GRADUS_ANYWHERE int phases() const { return 7; }
+  GRADUS_ANYWHERE int phases() const { return 9; }
   GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
     const Entry& e = entry[block];
     switch (phase) {
       case 0:
-        if (e.through) form_q(e, thread, shared);
+        if (e.parts.parts) add_parts(e, thread, shared);
         return;
       case 1:
+        if (e.parts.parts) add_lanes(e, thread, shared);
+        return;
+      case 2:
+        if (e.through) form_q(e, thread, shared);
+        return;
+      case 3:
         if (e.through && thread == 0) add(e, shared);
         return;
-      case 2:  // all elements of h before M changes
+      case 4:  // all elements of h before M changes
         for (int at = thread; at < e.n * e.n; at += threads_per_block)
           e.h[at] = gradient(e, shared, at / e.n, at % e.n);
         return;
-      case 3:
-        for (int at = thread; at < e.n * e.n; at += threads_per_block)
-          e.rule.step(e.factor * e.h[at], e.matrix, e.type, at);
+      case 5:
+        for (int at = thread; at < e.n * e.n; at += threads_per_block) step(e, at);
         return;
-      case 4:
+      case 6:
         if (e.p) form_q(e, thread, shared);
         return;
-      case 5:
+      case 7:
         if (e.p && e.norm > 0 && thread == 0) add(e, shared);
         return;
       default:
         if (!e.p) return;
         const double k = e.norm > 0 ? shared.scale : 1;
         for (int at = thread; at < e.n * e.n; at += threads_per_block) store<double>(e.p, e.type, at, k * e.q[at]);
+    }
+  }
+
+  /// How many threads share an element of the correlation.
+  GRADUS_ANYWHERE static int lanes(int elements) { return elements < threads_per_block ? threads_per_block / elements : 1; }
+
+  GRADUS_ANYWHERE static void add_parts(const Entry& e, int thread, Shared& shared) {
+    const int elements = e.n * e.n, lanes = UpdateMatrices::lanes(elements);
+    for (int at = thread % elements, lane = thread / elements; at < elements && lane < lanes; at += threads_per_block) {
+      constexpr int at_once = 8;  // loads under way
+      double sums[at_once] = {};
+      for (int64_t part = lane; part < e.parts.count; part += at_once * lanes)
+        for (int k = 0; k < at_once; ++k)
+          if (part + k * lanes < e.parts.count) sums[k] += e.parts.parts[(part + k * lanes) * elements + at];
+      double sum = 0;
+      for (int k = 0; k < at_once; ++k) sum += sums[k];
+      if (lanes == 1)
+        store<double>(e.correlation, e.type, at, sum);
+      else
+        shared.part_sums[thread] = sum;  // thread = lane * elements + at
+    }
+  }
+
+  GRADUS_ANYWHERE static void add_lanes(const Entry& e, int thread, Shared& shared) {
+    const int elements = e.n * e.n, lanes = UpdateMatrices::lanes(elements);
+    if (lanes == 1 || thread >= elements) return;
+    double sum = 0;
+    for (int lane = 0; lane < lanes; ++lane) sum += shared.part_sums[lane * elements + thread];
+    store<double>(e.correlation, e.type, thread, sum);
+  }
+
+  GRADUS_ANYWHERE static void step(const Entry& e, int at) {
+    const double along = e.factor * e.h[at];
+    switch (e.type) {
+      case DType::float64: return e.rule.step(along, static_cast<double*>(e.matrix), at);
+      case DType::bfloat16: return e.rule.step(along, static_cast<bfloat16*>(e.matrix), at);
+      default: return e.rule.step(along, static_cast<float*>(e.matrix), at);
     }
   }
 
@@ -117,7 +161,7 @@ static_assert(sizeof(UpdateMatrices) < 32000);
 
 }  // namespace
 
-void update_matrices(std::span<const MatrixUpdate> matrices) {
+void update_matrices(std::span<const MatrixUpdate> matrices, std::span<const Parts> parts) {
   while (!matrices.empty()) {
     const auto some = matrices.first(std::min(matrices.size(), most_entries));
     size_t elements = 0;
@@ -125,26 +169,32 @@ void update_matrices(std::span<const MatrixUpdate> matrices) {
     const Storage scratch = Storage::allocate(2 * elements * sizeof(double));
     auto* room = static_cast<double*>(scratch.data());
     UpdateMatrices work{};
-    Entry* to = work.entry;
-    for (const MatrixUpdate& u : some) {
+    for (size_t i = 0; i < some.size(); ++i) {
+      const MatrixUpdate& u = some[i];
       const int64_t count = u.correlation->numel();
-      *to++ = {.form = u.form,
-               .through = u.norm > 0 && u.through,
-               .type = u.matrix->dtype(),
-               .n = static_cast<int>(u.correlation->shape()[0]),
-               .norm = u.norm,
-               .factor = u.factor,
-               .correlation = u.correlation->raw(),
-               .matrix = u.matrix->raw(),
-               .p = u.p ? u.p->raw() : nullptr,
-               .q = room,
-               .h = room + count,
-               .rule = RuleStep(u.rule)};
+      work.entry[i] = {.form = u.form,
+                       .through = u.norm > 0 && u.through,
+                       .type = u.matrix->dtype(),
+                       .n = static_cast<int>(u.correlation->shape()[0]),
+                       .norm = u.norm,
+                       .factor = u.factor,
+                       .parts = parts[i],
+                       .correlation = u.correlation->raw(),
+                       .matrix = u.matrix->raw(),
+                       .p = u.p ? u.p->raw() : nullptr,
+                       .q = room,
+                       .h = room + count,
+                       .rule = RuleStep(u.rule)};
       room += 2 * count;
     }
     for_each_block(static_cast<int64_t>(some.size()), work);
     matrices = matrices.subspan(some.size());
+    parts = parts.subspan(some.size());
   }
 }
 
-}  // namespace gradus::kernels
+}  // namespace gradus::cuda
+
+void gradus::kernels::update_matrices(std::span<const MatrixUpdate> matrices) {
+  cuda::update_matrices(matrices, std::vector<cuda::Parts>(matrices.size()));
+}

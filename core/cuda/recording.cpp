@@ -1,4 +1,7 @@
 // Work that is recorded and replayed as a CUDA graph: what goes to the one stream between two calls is captured.
+#include <utility>
+#include <vector>
+
 #include "core/cuda/context.h"
 #include "core/cuda/launch.h"
 #include "core/kernels.h"
@@ -9,10 +12,11 @@ namespace {
 
 const int64_t* steps = nullptr;
 int64_t events = 0;
+std::vector<Storage> kept;
 
 class Graph final : public Recording {
  public:
-  explicit Graph(cudaGraph_t graph) {
+  Graph(cudaGraph_t graph, std::vector<Storage> memory) : memory_(std::move(memory)) {
     check(cudaGraphInstantiate(&graph_, graph, 0), "making a graph of captured work");
   }
   ~Graph() override {
@@ -29,12 +33,33 @@ class Graph final : public Recording {
 
  private:
   cudaGraphExec_t graph_ = nullptr;
+  std::vector<Storage> memory_;
 };
 
 }  // namespace
 
 const int64_t* recorded_steps() { return steps; }
 int64_t recording_events() { return events; }
+
+void keep_while_recorded(const Storage& memory) {
+  if (recorded_steps()) kept.push_back(memory);
+}
+
+void side_by_side(const std::function<void()>& first, const std::function<void()>& second) {
+  if (!recorded_steps()) {
+    first();
+    return second();
+  }
+  const HeldMemory until_joined;
+  Context& context = Context::get();
+  context.fork();
+  {
+    const Context::Aside aside;
+    second();
+  }
+  first();
+  context.join();
+}
 
 }  // namespace cuda
 
@@ -52,6 +77,7 @@ void begin_recording(const int64_t* at) {
 std::unique_ptr<Recording> end_recording() {
   cuda::steps = nullptr;
   ++cuda::events;
+  std::vector<Storage> memory = std::exchange(cuda::kept, {});
   cudaGraph_t graph = nullptr;
   const cudaError_t status = cudaStreamEndCapture(cuda::Context::get().stream(), &graph);
   if (status != cudaSuccess || !graph) {
@@ -59,7 +85,7 @@ std::unique_ptr<Recording> end_recording() {
     return nullptr;
   }
   const std::unique_ptr<CUgraph_st, decltype(&cudaGraphDestroy)> owned(graph, cudaGraphDestroy);
-  return std::make_unique<cuda::Graph>(graph);
+  return std::make_unique<cuda::Graph>(graph, std::move(memory));
 }
 
 }  // namespace device

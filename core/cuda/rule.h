@@ -8,7 +8,27 @@
 
 namespace gradus::cuda {
 
-/// A rule's coefficients and state.
+/// Calls body(T()) with a floating element type.
+template <class Body>
+void visit_parameter(DType dtype, Body&& body) {
+  if (dtype == DType::float64) return body(double());
+  if (dtype == DType::bfloat16) return body(bfloat16());
+  return body(float());
+}
+
+/// An element as the number that is computed with.
+GRADUS_ANYWHERE inline double wide(double x) { return x; }
+GRADUS_ANYWHERE inline double wide(bfloat16 x) { return static_cast<double>(static_cast<float>(x)); }
+
+/// A parameter's element and what its rule keeps of it, as they are stored.
+template <class T>
+struct RuleState {
+  T value = {}, first = {}, second = {};
+  T curvature = {};
+};
+
+/// A rule's coefficients and state. A kernel fetches some elements, advances them, and puts them back: so the loads of one
+/// wait for no store of another.
 struct RuleStep {
   explicit RuleStep(const RuleUpdate& r)
       : kind(r.kind),
@@ -23,25 +43,57 @@ struct RuleStep {
         root(r.root) {}
   RuleStep() = default;
 
-  /// The step of element i of `value` along u.
-  GRADUS_ANYWHERE void step(double u, void* value, DType type, int64_t i) const {
+  /// Kinds that divide by the root of a second moment.
+  GRADUS_ANYWHERE bool divides() const {
+    return kind == RuleUpdate::Kind::adam || kind == RuleUpdate::Kind::curvature;
+  }
+
+  /// Element i of `value` and of the state.
+  template <class T>
+  GRADUS_ANYWHERE RuleState<T> fetch(const T* value, int64_t i) const {
+    RuleState<T> s;
+    s.value = value[i];
+    if (kind != RuleUpdate::Kind::plain) s.first = static_cast<const T*>(first)[i];
+    if (divides()) s.second = static_cast<const T*>(second)[i];
+    if (kind == RuleUpdate::Kind::curvature) s.curvature = static_cast<const T*>(curvature)[i];
+    return s;
+  }
+
+  /// The step along u. What is stored is rounded before it is used.
+  template <class T>
+  GRADUS_ANYWHERE void advance(double u, RuleState<T>& s) const {
     double d = u;
-    if (kind == RuleUpdate::Kind::adam || kind == RuleUpdate::Kind::curvature) {
-      store<double>(first, type, i, adam.beta1 * load<double>(first, type, i) + (1 - adam.beta1) * u);
+    if (divides()) {
+      s.first = ref::narrow<T>(adam.beta1 * wide(s.first) + (1 - adam.beta1) * u);
       double more = u * u;
       if (kind == RuleUpdate::Kind::curvature) {
-        const auto h = load<double>(curvature, type, i);
+        const double h = wide(s.curvature);
         more = magnitudes ? std::abs(h) : h * h;
       }
-      store<double>(second, type, i, adam.beta2 * load<double>(second, type, i) + (1 - adam.beta2) * more);
-      const double corrected = load<double>(second, type, i) / adam.correction2;
-      d = (load<double>(first, type, i) / adam.correction1) / ((root ? std::sqrt(corrected) : corrected) + adam.eps);
+      s.second = ref::narrow<T>(adam.beta2 * wide(s.second) + (1 - adam.beta2) * more);
+      const double corrected = wide(s.second) / adam.correction2;
+      d = (wide(s.first) / adam.correction1) / ((root ? std::sqrt(corrected) : corrected) + adam.eps);
     } else if (kind != RuleUpdate::Kind::plain) {
-      store<double>(first, type, i, momentum * load<double>(first, type, i) + u);
-      const auto velocity = load<double>(first, type, i);
+      s.first = ref::narrow<T>(momentum * wide(s.first) + u);
+      const double velocity = wide(s.first);
       d = kind == RuleUpdate::Kind::momentum ? velocity : u + momentum * velocity;
     }
-    store<double>(value, type, i, (1 - lr * decay) * load<double>(value, type, i) - lr * d);
+    s.value = ref::narrow<T>((1 - lr * decay) * wide(s.value) - lr * d);
+  }
+
+  template <class T>
+  GRADUS_ANYWHERE void put(const RuleState<T>& s, T* value, int64_t i) const {
+    value[i] = s.value;
+    if (kind != RuleUpdate::Kind::plain) static_cast<T*>(first)[i] = s.first;
+    if (divides()) static_cast<T*>(second)[i] = s.second;
+  }
+
+  /// All of it.
+  template <class T>
+  GRADUS_ANYWHERE void step(double u, T* value, int64_t i) const {
+    RuleState<T> s = fetch(value, i);
+    advance(u, s);
+    put(s, value, i);
   }
 
   RuleUpdate::Kind kind = RuleUpdate::Kind::plain;

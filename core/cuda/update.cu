@@ -1,9 +1,10 @@
 // update(), the steps of many parameters: one launch for all of them, whose table of pointers and coefficients travels
-// with the launch, and one more where preconditioners learn from correlations. Arithmetic is in double and what is stored
-// is rounded, as in the reference.
+// with the launch, and one more for what preconditioners learn from correlations. Arithmetic is in double and what is
+// stored is rounded, as in the reference.
 #include <vector>
 
 #include "core/cuda/element.h"
+#include "core/cuda/matrices.h"
 #include "core/cuda/rule.h"
 #include "core/kernels.h"
 
@@ -19,7 +20,6 @@ constexpr int most_entries = 48;         // whose table fits the 32 KiB of a lau
 
 /// One parameter.
 struct Entry {
-  DType type;
   int n;                // of a row
   int64_t count, tile;  // elements in all and of a block, both whole rows
   int64_t first_block;
@@ -44,6 +44,8 @@ struct Table {
 };
 static_assert(sizeof(Table) < 32000);
 
+/// Of parameters of one element type.
+template <class T>
 struct Update {
   struct Shared {
     double x[tile_elements], previous[tile_elements];
@@ -65,40 +67,70 @@ struct Update {
     }
   }
 
+  /// The elements of a thread that it loads before it computes: while one is on its way, so are the others.
+  static constexpr int at_once = 4;
+
   GRADUS_ANYWHERE void transform(const Entry& e, int64_t begin, int count, int thread, Shared& shared) const {
-    for (int i = thread; i < count; i += threads_per_block) {
-      double g = e.factor * load<double>(e.gradient, e.type, begin + i);
-      if (e.limit > 0 && (g > e.limit || g < -e.limit)) g = g > 0 ? e.limit : -e.limit;  // no number stays none
-      double x = e.decay == 0 ? g : g + e.decay * load<double>(e.value, e.type, begin + i);
-      if (e.type == DType::float32) x = static_cast<float>(x);  // rounded as if it had been stored
-      if (e.kept) store<double>(e.kept, e.type, begin + i, x);
-      shared.x[i] = x;
-      if (e.correlation) shared.previous[i] = load<double>(e.previous, e.type, begin + i);
+    const T* gradient = static_cast<const T*>(e.gradient) + begin;
+    const T* value = static_cast<const T*>(e.value) + begin;
+    const T* previous = static_cast<const T*>(e.previous) + begin;
+    for (int first = thread; first < count; first += at_once * threads_per_block) {
+      T gradients[at_once] = {}, values[at_once] = {}, before[at_once] = {};
+      for (int k = 0; k < at_once; ++k) {
+        const int i = first + k * threads_per_block;
+        if (i >= count) continue;
+        gradients[k] = gradient[i];
+        if (e.decay != 0) values[k] = value[i];
+        if (e.correlation) before[k] = previous[i];
+      }
+      for (int k = 0; k < at_once; ++k) {
+        const int i = first + k * threads_per_block;
+        if (i >= count) continue;
+        double g = e.factor * wide(gradients[k]);
+        if (e.limit > 0 && (g > e.limit || g < -e.limit)) g = g > 0 ? e.limit : -e.limit;  // no number stays none
+        const T x = ref::narrow<T>(e.decay == 0 ? g : g + e.decay * wide(values[k]));
+        if (e.kept) static_cast<T*>(e.kept)[begin + i] = x;
+        shared.x[i] = wide(x);
+        if (e.correlation) shared.previous[i] = wide(before[k]);
+      }
     }
     if (!e.p || e.n * e.n > small_matrix) return;
-    for (int i = thread; i < e.n * e.n; i += threads_per_block) shared.p[i] = load<double>(e.p, e.type, i);
+    for (int i = thread; i < e.n * e.n; i += threads_per_block) shared.p[i] = wide(static_cast<const T*>(e.p)[i]);
   }
 
   GRADUS_ANYWHERE void step(const Entry& e, int64_t begin, int count, int thread, Shared& shared) const {
     if (e.transforms_only) return;
-    for (int i = thread; i < count; i += threads_per_block) {
-      const int64_t at = begin + i;
-      const double x = shared.x[i];
-      double u = x;
-      if (e.p) {
-        const int row = i / e.n * e.n, column = i - row;
-        u = 0;
-        for (int j = 0; j < e.n; ++j) {
-          const int place = column * e.n + j;
-          u += (e.n * e.n <= small_matrix ? shared.p[place] : load<double>(e.p, e.type, place)) * shared.x[row + j];
-        }
+    T* value = static_cast<T*>(e.value);
+    T* diagonal = static_cast<T*>(e.diagonal);
+    for (int first = thread; first < count; first += at_once * threads_per_block) {
+      RuleState<T> states[at_once];
+      for (int k = 0; k < at_once; ++k)
+        if (const int i = first + k * threads_per_block; i < count) states[k] = e.rule.fetch(value, begin + i);
+      for (int k = 0; k < at_once; ++k) {
+        const int i = first + k * threads_per_block;
+        if (i >= count) continue;
+        double u = e.p ? product(e, i, shared) : shared.x[i];
+        if (diagonal) u *= wide(diagonal[begin + i]);
+        if (e.late_decay != 0) u += e.late_decay * wide(states[k].value);
+        e.rule.advance(u, states[k]);
+        e.rule.put(states[k], value, begin + i);
+        if (diagonal && e.previous)
+          e.hyper.step(e.hyper_factor * shared.x[i] * wide(static_cast<const T*>(e.previous)[begin + i]), diagonal,
+                       begin + i);
       }
-      if (e.diagonal) u *= load<double>(e.diagonal, e.type, at);
-      if (e.late_decay != 0) u += e.late_decay * load<double>(e.value, e.type, at);
-      e.rule.step(u, e.value, e.type, at);
-      if (e.diagonal && e.previous)
-        e.hyper.step(e.hyper_factor * x * load<double>(e.previous, e.type, at), e.diagonal, e.type, at);
     }
+  }
+
+  /// Element i of P x, row by row.
+  GRADUS_ANYWHERE static double product(const Entry& e, int i, const Shared& shared) {
+    const int row = i / e.n * e.n, column = i - row;
+    const bool is_small = e.n * e.n <= small_matrix;
+    double u = 0;
+    for (int j = 0; j < e.n; ++j) {
+      const int place = column * e.n + j;
+      u += (is_small ? shared.p[place] : wide(static_cast<const T*>(e.p)[place])) * shared.x[row + j];
+    }
+    return u;
   }
 
   /// Sums of x_i previous_j over the block's rows. Where there are fewer pairs (i, j) than threads, several threads
@@ -171,27 +203,33 @@ struct GatherCorrelations {
 
 void* memory(const Tensor* x) { return x ? x->raw() : nullptr; }
 
-/// Collects parameters for launches of up to most_entries each.
+/// Collects parameters for launches of up to most_entries each, all of one dtype.
 class Launches {
  public:
+  /// `matrices`: what learns from the parameters' correlations, once all have been launched.
+  explicit Launches(std::span<const MatrixUpdate> matrices = {}) : matrices_(matrices), parts_(matrices.size()) {}
+
   void add(const ParameterUpdate& p, bool transforms_only) {
     const int64_t n = p.p ? p.p->shape()[0] : 1, count = p.value->numel(), tile = tile_elements / n * n;
     if (count == 0) {
       if (p.correlation) kernels::fill(0, *p.correlation);
       return;
     }
+    if (table_.entries == most_entries || (table_.entries > 0 && p.value->dtype() != dtype_)) launch();
+    dtype_ = p.value->dtype();
     const int64_t blocks = (count + tile - 1) / tile;
     double* shares = nullptr;
     if (p.correlation) {
       scratch_.push_back(Storage::allocate(static_cast<size_t>(blocks * n * n) * sizeof(double)));
       shares = static_cast<double*>(scratch_.back().data());
-      const int64_t pairs = n * n;
-      correlations_.entry[correlations_.entries++] = {shares, memory(p.correlation), p.value->dtype(),
-                                                      static_cast<int>(pairs), blocks, gather_blocks_};
-      gather_blocks_ += (pairs + GatherCorrelations::pairs_at_once - 1) / GatherCorrelations::pairs_at_once;
+      if (!matrix_adds(p.correlation, shares, blocks)) {
+        const int64_t pairs = n * n;
+        correlations_.entry[correlations_.entries++] = {shares, memory(p.correlation), dtype_, static_cast<int>(pairs),
+                                                        blocks, gather_blocks_};
+        gather_blocks_ += (pairs + GatherCorrelations::pairs_at_once - 1) / GatherCorrelations::pairs_at_once;
+      }
     }
-    table_.entry[table_.entries++] = {.type = p.value->dtype(),
-                                      .n = static_cast<int>(n),
+    table_.entry[table_.entries++] = {.n = static_cast<int>(n),
                                       .count = count,
                                       .tile = tile,
                                       .first_block = blocks_,
@@ -211,16 +249,37 @@ class Launches {
                                       .rule = RuleStep(p.rule),
                                       .hyper = RuleStep(p.hyper)};
     blocks_ += blocks;
-    if (table_.entries == most_entries) launch();
   }
 
   void launch() {
-    if (table_.entries > 0) for_each_block(blocks_, Update{table_});
+    if (table_.entries > 0)
+      visit_parameter(dtype_, [&]<class T>(T) { for_each_block(blocks_, Update<T>{table_}); });
     if (correlations_.entries > 0) for_each_block(gather_blocks_, GatherCorrelations{correlations_});
-    *this = Launches();
+    table_ = {};
+    correlations_ = {};
+    blocks_ = gather_blocks_ = 0;
+  }
+
+  void launch_all() {
+    launch();
+    if (!matrices_.empty()) cuda::update_matrices(matrices_, parts_);
   }
 
  private:
+  /// Whether this correlation is a small matrix's, which adds the shares itself.
+  bool matrix_adds(const Tensor* correlation, const double* shares, int64_t blocks) {
+    if (correlation->numel() > small_matrix) return false;
+    for (size_t i = 0; i < matrices_.size(); ++i)
+      if (matrices_[i].correlation->raw() == correlation->raw()) {
+        parts_[i] = {shares, blocks};
+        return true;
+      }
+    return false;
+  }
+
+  std::span<const MatrixUpdate> matrices_;
+  std::vector<Parts> parts_;
+  DType dtype_ = DType::float32;
   Table table_;
   CorrelationTable correlations_;
   int64_t blocks_ = 0, gather_blocks_ = 0;
@@ -258,15 +317,15 @@ void update_long_rows(const ParameterUpdate& p) {
 
 }  // namespace
 
-void update(std::span<const ParameterUpdate> parameters) {
-  Launches launches;
+void update(std::span<const ParameterUpdate> parameters, std::span<const MatrixUpdate> matrices) {
+  Launches launches(matrices);
   for (const ParameterUpdate& p : parameters) {
     if (p.p && p.p->shape()[0] > longest_row && p.value->numel() > 0)
       update_long_rows(p);
     else
       launches.add(p, false);
   }
-  launches.launch();
+  launches.launch_all();
 }
 
 }  // namespace gradus::kernels

@@ -145,6 +145,12 @@ void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spe
   });
 }
 
+void conv2d_gradients(const Tensor& gy, const Tensor& x, const Tensor& w, const Conv2dSpec& spec, Tensor& gx,
+                      Tensor& gw) {
+  conv2d_grad_input(gy, w, spec, gx);
+  conv2d_grad_weight(gy, x, spec, gw);
+}
+
 void bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& gbias) {
   if (is_bfloat16(y)) return bias_relu_backward(widened(gy), widened(y), Narrowed(gz), Narrowed(gbias));
   visit_floating("bias_relu_backward", gy.dtype(), [&]<class T>(T) {

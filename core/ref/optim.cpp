@@ -80,9 +80,10 @@ void update_one(const ParameterUpdate& p) {
 
 }  // namespace
 
-void update(std::span<const ParameterUpdate> parameters) {
+void update(std::span<const ParameterUpdate> parameters, std::span<const MatrixUpdate> matrices) {
   for (const ParameterUpdate& p : parameters)
     visit_floating("update", p.value->dtype(), [&]<class T>(T) { update_one<T>(p); });
+  update_matrices(matrices);
 }
 
 namespace {

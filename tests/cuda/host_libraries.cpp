@@ -28,6 +28,13 @@ void copy_bytes(void* to, const void* from, size_t bytes) {
   do_or_record([=] { std::memcpy(to, from, bytes); });
 }
 
+void side_by_side(const std::function<void()>& first, const std::function<void()>& second) {
+  const HeldMemory hold;
+  if (order == Order::forward) first();
+  second();
+  if (order == Order::backward) first();
+}
+
 namespace {
 
 /// BLAS's convention: element (i, j) of a column-major matrix, transposed or not.
@@ -84,12 +91,14 @@ namespace gradus {
 namespace {
 
 std::vector<std::function<void()>> record;
+std::vector<Storage> kept;
 const int64_t* steps = nullptr;
 int64_t events = 0;
 
 class Calls final : public Recording {
  public:
-  explicit Calls(std::vector<std::function<void()>> calls) : calls_(std::move(calls)) {}
+  Calls(std::vector<std::function<void()>> calls, std::vector<Storage> memory)
+      : calls_(std::move(calls)), memory_(std::move(memory)) {}
   void replay() override {
     ++replays;
     ++events;
@@ -99,12 +108,16 @@ class Calls final : public Recording {
 
  private:
   std::vector<std::function<void()>> calls_;
+  std::vector<Storage> memory_;
 };
 
 }  // namespace
 
 const int64_t* cuda::recorded_steps() { return steps; }
 int64_t cuda::recording_events() { return events; }
+void cuda::keep_while_recorded(const Storage& memory) {
+  if (steps) kept.push_back(memory);
+}
 
 namespace device {
 
@@ -119,7 +132,7 @@ std::unique_ptr<Recording> end_recording() {
   cuda::recorded = nullptr;
   steps = nullptr;
   ++events;
-  return std::make_unique<Calls>(std::exchange(record, {}));
+  return std::make_unique<Calls>(std::exchange(record, {}), std::exchange(kept, {}));
 }
 
 }  // namespace device

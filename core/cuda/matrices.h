@@ -1,0 +1,19 @@
+// The learning of preconditioners' small matrices, from correlations that may still be in parts.
+#pragma once
+
+#include <span>
+
+#include "core/kernels.h"
+
+namespace gradus::cuda {
+
+/// A correlation as the sum of parts [count, n, n] of float64; null where the correlation itself is there.
+struct Parts {
+  const double* parts = nullptr;
+  int64_t count = 0;
+};
+
+/// kernels::update_matrices(); one Parts for each matrix, whose correlation receives the sum.
+void update_matrices(std::span<const MatrixUpdate> matrices, std::span<const Parts> parts);
+
+}  // namespace gradus::cuda
