@@ -35,7 +35,7 @@ const Case cases[] = {
     {{3, 8, 9, 10}, 4, {.padding = {0, 1, 2, 1}}, {2, 2}},   // unequal padding, a last chunk that is smaller
     {{1, 8, 9, 6}, 8, {.padding = {2, 0, 0, 1}}, {1, 1}},    // and the other way
     {{1, 16, 1, 1}, 16, {.padding = {1, 1, 1, 1}}, {1, 4}},  // a single pixel, fewer tiles than parts
-    {{1, 4, 3, 3}, 4, {}, {1, 1}},                           // a single output
+    {{5, 4, 3, 3}, 8, {}, {2, 1}},                           // a single output of an image
     {{1, 4, 6, 7}, 8, {.padding = {4, 3, 0, 5}}, {1, 1}},    // outputs that meet no input
     {{23, 12, 3, 4}, 8, {.padding = {1, 1, 1, 1}}, {5, 2}},  // many chunks
     {{7, 4, 13, 11}, 4, {.padding = {1, 1, 1, 1}}, {3, 4}},  // many tiles to a part
