@@ -1,4 +1,5 @@
-// How a GPU may compute: one setting for the whole process. The CPU has no such choices; see core/convolution.h for its.
+// How a GPU may compute: one setting for the whole process. The CPU has no such choices; core/convolution.h has one
+// that both share.
 #pragma once
 
 #include <functional>

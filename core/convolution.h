@@ -6,10 +6,11 @@
 namespace gradus {
 
 enum class ConvAlgorithm {
-  direct,     ///< the plain sum of products
+  direct,     ///< the plain sum of products; on a GPU, cuDNN
   winograd,   ///< minimal filtering wherever the shape allows it, direct elsewhere
   automatic,  ///< a fixed rule: a pure function of shapes, dtype, instruction set and threads, so equal runs stay equal
-  measure     ///< times both on first sight of a shape and keeps the faster: runs may differ in the last bits
+  measure     ///< times both on first sight of a shape and keeps the faster: runs may differ in the last bits; on a GPU
+              ///< as automatic
 };
 
 void set_conv_algorithm(ConvAlgorithm algorithm);

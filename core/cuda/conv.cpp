@@ -1,4 +1,5 @@
-// Convolution on the GPU: operands in the form that cuDNN takes, and plain kernels where it takes none.
+// Convolution on the GPU: by our own Winograd algorithm where that pays, else by cuDNN, with operands in the form that
+// it takes, and by plain kernels where it takes none.
 #include <algorithm>
 #include <cstdint>
 #include <mutex>
@@ -9,6 +10,7 @@
 #include "core/cuda/conv_plan.h"
 #include "core/cuda/corner_copy.h"
 #include "core/cuda/launch.h"
+#include "core/cuda/winograd.h"
 #include "core/error.h"
 #include "core/kernels.h"
 
@@ -17,6 +19,7 @@ namespace {
 
 using cuda::ConvOperands;
 using cuda::library_conv;
+using cuda::output_of;
 
 int64_t rounded_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -107,10 +110,6 @@ Tensor inside(const Tensor& x, DType dtype, const Shape& shape, const Dims& at, 
   return larger;
 }
 
-const Tensor& output_of(ConvPass pass, const ConvOperands& o) {
-  return pass == ConvPass::forward ? o.y : pass == ConvPass::grad_input ? o.x : o.w;
-}
-
 /// Runs the pass with x, w and y inside tensors of these shapes, x at (0, 0, top, left). Parameters are rounded to the
 /// activations' dtype, and so is the weight's gradient: cuDNN takes no other beside bfloat16.
 bool library_conv_inside(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec, const Shape& x, const Shape& w,
@@ -169,6 +168,7 @@ void conv_by_sums(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) 
 void conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
   if (o.x.dtype() == DType::float64 || o.x.numel() == 0 || o.w.numel() == 0 || o.y.numel() == 0)
     return conv_by_sums(pass, o, spec);
+  if (cuda::winograd_conv(pass, o, spec)) return;
   if (library_conv_of(pass, o, spec)) return;
   if (o.bias.defined() || o.relu) {  // no engine does all at once
     Tensor y = o.y;

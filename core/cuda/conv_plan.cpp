@@ -12,6 +12,7 @@
 
 #include "core/accelerator.h"
 #include "core/cuda/context.h"
+#include "core/cuda/conv_check.h"
 #include "core/cuda/conv_graph.h"
 #include "core/cuda/launch.h"
 #include "core/error.h"
@@ -61,39 +62,6 @@ class Plan {
 };
 
 // ---- Trials ---------------------------------------------------------------------------------------------------------
-
-/// Operands of the problem's shapes, of random numbers but for the output.
-ConvOperands random_operands(const ConvKey& key) {
-  uint64_t stream = 0;
-  const auto random = [&](const Shape& shape) {
-    Tensor x = shape.rank() == 4 ? Tensor::empty(shape, key.dtype, Layout::channels_last)
-                                 : Tensor::empty(shape, key.dtype);
-    kernels::random_uniform({.seed = 0xc0, .stream = stream++}, -1, 1, x);
-    return x;
-  };
-  return {random(key.x), random(key.w), random(key.y), key.bias ? random({key.w[0]}) : Tensor(), key.relu};
-}
-
-Tensor& output_of(ConvPass pass, ConvOperands& o) {
-  return pass == ConvPass::forward ? o.y : pass == ConvPass::grad_input ? o.x : o.w;
-}
-
-/// Whether the plan computes the convolution. A plan that does not is named in a warning.
-bool passes_check(cudnnHandle_t handle, const Plan& plan, const ConvKey& key, ConvOperands& operands) {
-  kernels::fill(std::nan(""), output_of(key.pass, operands));  // what is left unwritten shows
-  const cudnnStatus_t status = plan.run(handle, operands);
-  const double most = tolerated_error(key.dtype, accelerator().tf32);
-  if (status != CUDNN_STATUS_SUCCESS) {
-    warn(text("[", name(key.pass), "] cuDNN's ", plan.name(), " is not used for ", describe(key),
-              ": it fails to run, ", cudnnGetErrorString(status)));
-    return false;
-  }
-  const double error = relative_error(key.pass, operands, key.spec);
-  if (error <= most) return true;
-  warn(text("[", name(key.pass), "] cuDNN's ", plan.name(), " is not used for ", describe(key),
-            ": its result is off by ", error, " of its size, at most ", most, " is rounding"));
-  return false;
-}
 
 /// Milliseconds of a run, the best of several; infinite where it fails. Before each run the cache is filled with other
 /// memory: between two passes of one layer a training step touches more than the cache holds.
@@ -161,8 +129,13 @@ std::unique_ptr<Plan> choose(cudnnHandle_t handle, const ConvKey& key) {
     return nullptr;
   };
   Proposals all(target, *graph);
-  ConvOperands operands = random_operands(key);
-  const auto passes = [&](const Plan& plan) { return passes_check(handle, plan, key, operands); };
+  const ConvOperands operands = random_operands(key);
+  const auto passes = [&](const Plan& plan) {
+    return passes_check(key, operands, "cuDNN's " + plan.name(), [&]() -> std::string {
+      const cudnnStatus_t status = plan.run(handle, operands);
+      return status == CUDNN_STATUS_SUCCESS ? "" : cudnnGetErrorString(status);
+    });
+  };
   const std::string& source = accelerator().plans;
   if (source.empty()) {
     while (auto plan = next(all))
@@ -197,29 +170,11 @@ std::unique_ptr<Plan> choose(cudnnHandle_t handle, const ConvKey& key) {
 
 }  // namespace
 
-double tolerated_error(DType dtype, bool tf32) { return dtype == DType::bfloat16 ? 1e-2 : tf32 ? 2e-3 : 1e-4; }
-
-std::string describe(const ConvKey& key) {
-  const auto list = [](std::span<const int64_t> values) { return text(Dims(values)); };
-  return text(name(key.pass), " ", key.dtype, " x ", key.x, " w ", key.w, " stride ", list(key.spec.stride), " padding ",
-              list(key.spec.padding), " dilation ", list(key.spec.dilation), " groups ", key.spec.groups,
-              key.bias ? " bias" : "", key.relu ? " relu" : "", key.variant & 1 ? " tf32" : "",
-              key.variant & 2 ? " fast" : "");
-}
-
 bool library_conv(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec) {
   static std::mutex mutex;  // also of the handle, which serves one thread at a time
   static std::unordered_map<ConvKey, std::unique_ptr<Plan>, ConvKeyHash> plans;
   constexpr size_t most = 4096;  // a program with ever new shapes must not grow for ever
-  const ConvKey key = {.pass = pass,
-                       .bias = operands.bias.defined(),
-                       .relu = operands.relu,
-                       .dtype = operands.x.dtype(),
-                       .variant = accelerator().tf32 + 2 * accelerator().fast,
-                       .x = operands.x.shape(),
-                       .w = operands.w.shape(),
-                       .y = operands.y.shape(),
-                       .spec = spec};
+  const ConvKey key = make_key(pass, operands, spec);
   const cudnnHandle_t handle = Context::get().cudnn();
   const std::lock_guard lock(mutex);
   auto found = plans.find(key);

@@ -120,10 +120,6 @@ PlainConv make_plain(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spe
   return {pass, Places(o.x), Places(o.w), Places(o.y), Vector(o.bias, 0), o.relu, spec};
 }
 
-const Tensor& output_of(ConvPass pass, const ConvOperands& o) {
-  return pass == ConvPass::forward ? o.y : pass == ConvPass::grad_input ? o.x : o.w;
-}
-
 struct AddBiasRelu {
   Walk<2> walk;  // y, channel
   void* y;

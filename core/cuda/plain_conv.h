@@ -14,6 +14,10 @@ struct ConvOperands {
   bool relu = false;
 };
 
+inline const Tensor& output_of(ConvPass pass, const ConvOperands& o) {
+  return pass == ConvPass::forward ? o.y : pass == ConvPass::grad_input ? o.x : o.w;
+}
+
 /// Computes the output.
 void plain_conv(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec);
 

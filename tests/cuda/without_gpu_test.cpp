@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "core/cuda/context.h"
+#include "core/cuda/conv_check.h"
 #include "core/cuda/conv_graph.h"
-#include "core/cuda/conv_plan.h"
 #include "core/error.h"
 #include "core/tensor.h"
 

@@ -1,0 +1,57 @@
+#include "core/cuda/conv_check.h"
+
+#include <cmath>
+
+#include "core/accelerator.h"
+#include "core/error.h"
+
+namespace gradus::cuda {
+
+ConvKey make_key(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec) {
+  return {.pass = pass,
+          .bias = operands.bias.defined(),
+          .relu = operands.relu,
+          .dtype = operands.x.dtype(),
+          .variant = accelerator().tf32 + 2 * accelerator().fast,
+          .x = operands.x.shape(),
+          .w = operands.w.shape(),
+          .y = operands.y.shape(),
+          .spec = spec};
+}
+
+std::string describe(const ConvKey& key) {
+  const auto list = [](std::span<const int64_t> values) { return text(Dims(values)); };
+  return text(name(key.pass), " ", key.dtype, " x ", key.x, " w ", key.w, " stride ", list(key.spec.stride),
+              " padding ", list(key.spec.padding), " dilation ", list(key.spec.dilation), " groups ", key.spec.groups,
+              key.bias ? " bias" : "", key.relu ? " relu" : "", key.variant & 1 ? " tf32" : "",
+              key.variant & 2 ? " fast" : "");
+}
+
+double tolerated_error(DType dtype, bool tf32) { return dtype == DType::bfloat16 ? 1e-2 : tf32 ? 2e-3 : 1e-4; }
+
+ConvOperands random_operands(const ConvKey& key) {
+  uint64_t stream = 0;
+  const auto random = [&](const Shape& shape) {
+    Tensor x =
+        shape.rank() == 4 ? Tensor::empty(shape, key.dtype, Layout::channels_last) : Tensor::empty(shape, key.dtype);
+    kernels::random_uniform({.seed = 0xc0, .stream = stream++}, -1, 1, x);
+    return x;
+  };
+  return {random(key.x), random(key.w), random(key.y), key.bias ? random({key.w[0]}) : Tensor(), key.relu};
+}
+
+bool passes_check(const ConvKey& key, const ConvOperands& operands, const std::string& algorithm,
+                  const std::function<std::string()>& run) {
+  const auto refuse = [&](const std::string& reason) {
+    warn(text("[", name(key.pass), "] ", algorithm, " is not used for ", describe(key), ": ", reason));
+    return false;
+  };
+  Tensor output = output_of(key.pass, operands);
+  kernels::fill(std::nan(""), output);  // what is left unwritten shows
+  if (const std::string failure = run(); !failure.empty()) return refuse("it fails to run, " + failure);
+  const double error = relative_error(key.pass, operands, key.spec), most = tolerated_error(key.dtype, key.variant & 1);
+  if (error <= most) return true;
+  return refuse(text("its result is off by ", error, " of its size, at most ", most, " is rounding"));
+}
+
+}  // namespace gradus::cuda
