@@ -78,9 +78,11 @@ struct UpdateMatrices {
       constexpr int at_once = 8;  // loads under way
       double sums[at_once] = {};
       for (int64_t part = lane; part < e.parts.count; part += at_once * lanes)
+        GRADUS_UNROLL
         for (int k = 0; k < at_once; ++k)
           if (part + k * lanes < e.parts.count) sums[k] += e.parts.parts[(part + k * lanes) * elements + at];
       double sum = 0;
+      GRADUS_UNROLL
       for (int k = 0; k < at_once; ++k) sum += sums[k];
       if (lanes == 1)
         store<double>(e.correlation, e.type, at, sum);

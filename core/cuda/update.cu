@@ -76,6 +76,7 @@ struct Update {
     const T* previous = static_cast<const T*>(e.previous) + begin;
     for (int first = thread; first < count; first += at_once * threads_per_block) {
       T gradients[at_once] = {}, values[at_once] = {}, before[at_once] = {};
+      GRADUS_UNROLL
       for (int k = 0; k < at_once; ++k) {
         const int i = first + k * threads_per_block;
         if (i >= count) continue;
@@ -83,6 +84,7 @@ struct Update {
         if (e.decay != 0) values[k] = value[i];
         if (e.correlation) before[k] = previous[i];
       }
+      GRADUS_UNROLL
       for (int k = 0; k < at_once; ++k) {
         const int i = first + k * threads_per_block;
         if (i >= count) continue;
@@ -104,8 +106,10 @@ struct Update {
     T* diagonal = static_cast<T*>(e.diagonal);
     for (int first = thread; first < count; first += at_once * threads_per_block) {
       RuleState<T> states[at_once];
+      GRADUS_UNROLL
       for (int k = 0; k < at_once; ++k)
         if (const int i = first + k * threads_per_block; i < count) states[k] = e.rule.fetch(value, begin + i);
+      GRADUS_UNROLL
       for (int k = 0; k < at_once; ++k) {
         const int i = first + k * threads_per_block;
         if (i >= count) continue;

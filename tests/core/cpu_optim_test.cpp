@@ -153,7 +153,7 @@ TEST_CASE("a gradient that is no number, or infinite, is not hidden by a limit")
   for (const auto update : {kernels::update, ref::update}) {
     value = Tensor::zeros({3});
     const ParameterUpdate one[] = {{.value = &value, .gradient = &gradient, .limit = 2, .rule = {.lr = 1}}};
-    update(std::span<const ParameterUpdate>(one));
+    update({one, 1}, {});
     const auto values = bits_of(value);
     CHECK(std::isnan(values[0]));
     CHECK(values[1] == -2);
@@ -293,6 +293,53 @@ TEST_CASE("a matrix whose P nobody asks for learns alike") {
   update_matrices_(updates);
   CHECK(bits_of(with.m) == bits_of(without.m));
   CHECK(bits_of(without.p) == bits_of(Matrix(9, 1).p));
+}
+
+TEST_CASE("matrices learn from the correlations of the same call") {
+  struct Pair {
+    Subject parameter;
+    Matrix matrix;
+  };
+  // Correlations from several parts, of several threads to an element, of more elements than a block has threads, and
+  // one that no matrix asks for.
+  const auto make = [] {
+    std::vector<Pair> all;
+    uint64_t seed = 0;
+    for (const auto& [rows, n] : {std::pair{3600, 9}, {1, 9}, {300, 2}, {700, 1}, {90, 25}, {300, 9}})
+      all.push_back({Subject({rows, n}, n, Memory::contiguous, ++seed), Matrix(n, seed += 20)});
+    return all;
+  };
+  const auto updates = [](std::vector<Pair>& all) {
+    std::pair<std::vector<ParameterUpdate>, std::vector<MatrixUpdate>> out;
+    for (Pair& pair : all) out.first.push_back(pair.parameter.update(Kind::momentum, Form::rows, false, true));
+    for (size_t i = 0; i + 1 < all.size(); ++i) {
+      MatrixUpdate& u = out.second.emplace_back(all[i].matrix.update(MatrixForm::product, Kind::momentum));
+      u.correlation = &all[i].parameter.correlation;
+      u.factor = -1e-3;
+    }
+    return out;
+  };
+  std::vector<Pair> together = make(), expected = make();
+  const auto [parameters, matrices] = updates(together);
+  const auto [reference_parameters, reference_matrices] = updates(expected);
+  update_(parameters, matrices);
+  ref::update(reference_parameters, reference_matrices);
+  for (size_t i = 0; i < together.size(); ++i) {
+    CAPTURE(i);
+    const Tensor &c = together[i].parameter.correlation, &right = expected[i].parameter.correlation;
+    const auto rows = static_cast<double>(together[i].parameter.value.size(0)), n = static_cast<double>(c.size(0));
+    const double off = (1024 / n + 4) * rows * float_epsilon;  // as in compare()
+    check_within(c, right, [&](size_t) { return off; });
+    check_within(together[i].parameter.value, expected[i].parameter.value,
+                 [&](size_t) { return ((n + 2) * n + 12 * 8) * float_epsilon; });
+    // M moves by lr factor (C + C^T) M, whose n products are below 2 |C|; P has n products of its elements.
+    const double m = 0.5e-3 * 2 * n * (off + 2 * rows * (n + 3) * float_epsilon) + 16 * float_epsilon;
+    double largest = 1;
+    for (const float x : bits_of(expected[i].matrix.m)) largest = std::max(largest, std::abs(static_cast<double>(x)));
+    check_within(together[i].matrix.m, expected[i].matrix.m, [&](size_t) { return m * largest; });
+    check_within(together[i].matrix.p, expected[i].matrix.p,
+                 [&](size_t) { return 2 * n * largest * largest * (m + (n + 2) * float_epsilon); });
+  }
 }
 
 TEST_CASE("matrices that do not fit are refused, and versions of what is written go up") {
