@@ -71,19 +71,22 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& s
   return record("conv2d", y, {x, weight, bias},
                 multilinear([x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad()),
                              y = SavedOutput(y, relu), spec, relu](const Var& gy, Inputs in) {
+                  const bool with_bias = relu && in.needs(2) && !recording();  // a bias without ReLU is a sum
+                  if (in.needs(0) && in.needs(1) && !recording() && (with_bias || !relu)) {
+                    ConvGradients all = conv2d_gradients(gy.value(), with_bias ? y.get(in).value() : Tensor(),
+                                                         x.get(in).value(), w.get(in).value(), spec);
+                    in[0] = std::move(all.input), in[1] = cast(all.weight, in.dtype(1));
+                    if (with_bias) in[2] = std::move(all.bias);
+                    if (!with_bias && in.needs(2)) in[2] = sum(cast(gy, in.dtype(2)), {0, 2, 3});
+                    return;
+                  }
                   Var g = gy;
-                  if (relu && in.needs(2) && !recording()) {
+                  if (with_bias) {
                     BiasReluGradients both = bias_relu_backward(gy.value(), y.get(in).value());
                     g = both.gz, in[2] = both.gbias;
                   } else {
                     if (relu) g = relu_grad(gy, y.get(in));
                     if (in.needs(2)) in[2] = sum(cast(g, in.dtype(2)), {0, 2, 3});
-                  }
-                  if (in.needs(0) && in.needs(1) && !recording()) {
-                    ConvGradients both = conv2d_gradients(g.value(), x.get(in).value(), w.get(in).value(), spec);
-                    in[0] = std::move(both.input);
-                    in[1] = cast(both.weight, in.dtype(1));
-                    return;
                   }
                   if (in.needs(0)) in[0] = grad_input(g, w.get(in), spec, in.shape(0));
                   if (in.needs(1)) in[1] = grad_weight(g, x.get(in), spec, in.shape(1), in.dtype(1));

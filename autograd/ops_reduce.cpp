@@ -39,14 +39,14 @@ Var sum(const Var& x, const Dims& dims, bool keep_dims) {
 }
 
 Var mean(const Var& x, const Dims& dims, bool keep_dims) {
-  if (widens(x)) return mean(cast(x, DType::float32), dims, keep_dims);
-  Tensor y = mean(x.value(), dims, keep_dims);
+  Tensor y = mean(x.value(), dims, keep_dims, widens(x) ? DType::float32 : x.dtype());
   const double share = static_cast<double>(y.numel()) / static_cast<double>(x.value().numel());
   return record(
       "mean", std::move(y), {x},
       [dims, share](const Var& gy, Inputs in, Curvature h) {
-        in[0] = expand_reduced(gy * share, in.shape(0), dims);
-        if (h) h[0] = expand_reduced(h.y() * (share * share), in.shape(0), dims);
+        const auto spread = [&](const Var& v) { return expand_reduced(cast(v, in.dtype(0)), in.shape(0), dims); };
+        in[0] = spread(gy * share);
+        if (h) h[0] = spread(h.y() * (share * share));
       },
       reduction(dims, keep_dims));
 }

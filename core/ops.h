@@ -103,6 +103,8 @@ Tensor pad(const Tensor& x, const Dims& before, const Dims& after, double value 
 // ---- Reductions: over `dims` (all if empty); keep_dims leaves extents of 1 -----------------------------------------
 Tensor sum(const Tensor& x, const Dims& dims = {}, bool keep_dims = false);
 Tensor mean(const Tensor& x, const Dims& dims = {}, bool keep_dims = false);
+/// Of bfloat16 elements, in float32.
+Tensor mean(const Tensor& x, const Dims& dims, bool keep_dims, DType dtype);
 Tensor max(const Tensor& x, const Dims& dims = {}, bool keep_dims = false);
 Tensor min(const Tensor& x, const Dims& dims = {}, bool keep_dims = false);
 /// int64 indices of the first maximum along dim.
@@ -141,14 +143,15 @@ Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dSpec& spec);
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec, bool relu = false);
 Tensor conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, const Shape& x);
 Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, const Shape& w);
-struct ConvGradients { Tensor input, weight; };
-/// Both at once.
-ConvGradients conv2d_gradients(const Tensor& gy, const Tensor& x, const Tensor& w, const Conv2dSpec& spec);
 /// Gradients before a bias per channel and a relu, from the gradient of the result y [N, C, H, W] and y itself.
 struct BiasReluGradients {
   Tensor gz, gbias;
 };
 BiasReluGradients bias_relu_backward(const Tensor& gy, const Tensor& y);
+struct ConvGradients { Tensor input, weight, bias; };
+/// All gradients of y = relu(conv2d(x, w) + bias) at once or, where y is undefined, of conv2d(x, w), which has no bias.
+ConvGradients conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Tensor& w,
+                               const Conv2dSpec& spec);
 struct MaxPooled { Tensor values, index; };
 MaxPooled max_pool2d(const Tensor& x, const Pool2dSpec& spec);
 /// `index` is one that max_pool2d gave for an input of x's height and width; its values are not checked.

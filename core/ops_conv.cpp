@@ -108,23 +108,6 @@ Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& s
   return gw;
 }
 
-ConvGradients conv2d_gradients(const Tensor& gy, const Tensor& x, const Tensor& w, const Conv2dSpec& spec) {
-  check::activation("conv2d_gradients", gy);
-  check::weight("conv2d_gradients", w, gy);
-  check::defined("conv2d_gradients", x);
-  check::same_dtype("conv2d_gradients", gy, x);
-  check::shape("conv2d_gradients", "the gradient", gy, conv_shape("conv2d_gradients", x.shape(), w.shape(), spec));
-  ConvGradients out = {channels_last(x.shape(), gy.dtype()),
-                       Tensor::empty(w.shape(), check::parameter_dtype(gy.dtype()))};
-  if (gy.numel() == 0) {
-    kernels::fill(0, out.input);
-    kernels::fill(0, out.weight);
-  } else {
-    kernels::conv2d_gradients(gy, x, w, spec, out.input, out.weight);
-  }
-  return out;
-}
-
 BiasReluGradients bias_relu_backward(const Tensor& gy, const Tensor& y) {
   check::activation("bias_relu_backward", gy);
   check::same_dtype("bias_relu_backward", gy, y);
@@ -133,6 +116,30 @@ BiasReluGradients bias_relu_backward(const Tensor& gy, const Tensor& y) {
   BiasReluGradients out = {channels_last(y.shape(), y.dtype()),
                            Tensor::empty({y.shape()[1]}, check::parameter_dtype(y.dtype()))};
   kernels::bias_relu_backward(gy, y, out.gz, out.gbias);
+  return out;
+}
+
+ConvGradients conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Tensor& w,
+                               const Conv2dSpec& spec) {
+  constexpr const char* op = "conv2d_gradients";
+  check::activation(op, gy);
+  check::weight(op, w, gy);
+  check::defined(op, x);
+  check::same_dtype(op, gy, x);
+  check::shape(op, "the gradient", gy, conv_shape(op, x.shape(), w.shape(), spec));
+  if (y.defined()) {
+    check::same_dtype(op, gy, y);
+    check::shape(op, "y", y, gy.shape());
+  }
+  const DType parameters = check::parameter_dtype(gy.dtype());
+  ConvGradients out = {channels_last(x.shape(), gy.dtype()), Tensor::empty(w.shape(), parameters),
+                       y.defined() ? Tensor::empty({w.shape()[0]}, parameters) : Tensor()};
+  if (gy.numel() > 0) {
+    kernels::conv2d_gradients(gy, y, x, w, spec, out.input, out.weight, out.bias);
+    return out;
+  }
+  for (Tensor* gradient : {&out.input, &out.weight, &out.bias})
+    if (gradient->defined()) kernels::fill(0, *gradient);
   return out;
 }
 

@@ -77,12 +77,19 @@ Tensor sum(const Tensor& x, const Dims& dims, bool keep_dims) {
 }
 
 Tensor mean(const Tensor& x, const Dims& dims, bool keep_dims) {
+  check::defined("mean", x);
+  return mean(x, dims, keep_dims, x.dtype());
+}
+
+Tensor mean(const Tensor& x, const Dims& dims, bool keep_dims, DType dtype) {
   const Plan plan("mean", x, dims);
   if (!is_floating(x.dtype())) check::fail_floating("mean", x);
+  if (dtype != x.dtype() && !(x.dtype() == DType::bfloat16 && dtype == DType::float32))
+    fail(ErrorKind::dtype, "mean", "of ", x.dtype(), " elements there is none in ", dtype);
   if (plan.count == 0 && numel(plan.full_shape) > 0)
     fail(ErrorKind::shape, "mean", "no elements to average: ", x.shape(), " is empty along the reduced dimensions");
-  Tensor out = reduce(ReduceOp::sum, x, plan);
-  kernels::binary_scalar(BinaryOp::div, out, static_cast<double>(plan.count), out);
+  Tensor out = Tensor::empty(plan.full_shape, dtype);
+  if (out.numel() > 0) kernels::mean(x, out);
   return keep_dims ? out : with_shape(out, plan.short_shape);
 }
 

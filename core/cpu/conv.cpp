@@ -141,10 +141,15 @@ void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spe
   });
 }
 
-void conv2d_gradients(const Tensor& gy, const Tensor& x, const Tensor& w, const Conv2dSpec& spec, Tensor& gx,
-                      Tensor& gw) {
-  conv2d_grad_input(gy, w, spec, gx);
-  conv2d_grad_weight(gy, x, spec, gw);
+void conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Tensor& w, const Conv2dSpec& spec,
+                      Tensor& gx, Tensor& gw, Tensor& gbias) {
+  Tensor gz = gy;
+  if (y.defined()) {
+    gz = Tensor::empty_like(y);
+    bias_relu_backward(gy, y, gz, gbias);
+  }
+  conv2d_grad_input(gz, w, spec, gx);
+  conv2d_grad_weight(gz, x, spec, gw);
 }
 
 }  // namespace gradus::kernels

@@ -185,6 +185,16 @@ void reduce(ReduceOp op, const Tensor& x, Tensor& out) {
   });
 }
 
+void mean(const Tensor& x, Tensor& out) {
+  Tensor terms = x;
+  if (x.dtype() != out.dtype()) {
+    terms = Tensor::empty_like(x, out.dtype());
+    copy(x, terms);
+  }
+  reduce(ReduceOp::sum, terms, out);
+  binary_scalar(BinaryOp::div, out, static_cast<double>(x.numel() / out.numel()), out);
+}
+
 void bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& gbias) {
   const bool narrow = y.dtype() == DType::bfloat16;
   if ((y.dtype() != DType::float32 && !narrow) || y.numel() == 0) return ref::bias_relu_backward(gy, y, gz, gbias);

@@ -2,11 +2,13 @@
 // it takes, and by plain kernels where it takes none.
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <vector>
 
 #include "core/accelerator.h"
 #include "core/as_layout.h"
+#include "core/cuda/bias_relu.h"
 #include "core/cuda/conv_plan.h"
 #include "core/cuda/corner_copy.h"
 #include "core/cuda/launch.h"
@@ -194,10 +196,20 @@ void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spe
   conv(ConvPass::grad_weight, {x, gw, gy}, spec);
 }
 
-void conv2d_gradients(const Tensor& gy, const Tensor& x, const Tensor& w, const Conv2dSpec& spec, Tensor& gx,
-                      Tensor& gw) {
-  // Neither fills a GPU to its end.
-  cuda::side_by_side([&] { conv2d_grad_input(gy, w, spec, gx); }, [&] { conv2d_grad_weight(gy, x, spec, gw); });
+void conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Tensor& w, const Conv2dSpec& spec,
+                      Tensor& gx, Tensor& gw, Tensor& gbias) {
+  Tensor gz = gy;
+  std::function<void()> bias_sums = [] {};
+  if (y.defined()) {
+    gz = Tensor::empty_like(y);
+    bias_sums = cuda::begin_bias_relu_backward(gy, y, gz, gbias);
+  }
+  const auto input = [&] { conv2d_grad_input(gz, w, spec, gx); };
+  const auto parameters = [&] {
+    bias_sums();
+    conv2d_grad_weight(gz, x, spec, gw);
+  };
+  cuda::side_by_side(input, parameters);  // neither fills a GPU to its end
 }
 
 }  // namespace gradus::kernels

@@ -19,45 +19,64 @@ struct Entry {
   double norm, factor;
   Parts parts;  // of the correlation
   void *correlation, *matrix, *p;
-  double *q, *h;  // scratch [n, n]
+  double* scratch;  // [4, n, n] where shared memory is too small
   RuleStep rule;
 };
 
 constexpr size_t most_entries = 64;
+constexpr int small_matrix = 256;  // elements of one that lies in shared memory
 
 struct UpdateMatrices {
   struct Shared {
+    double room[4 * small_matrix];
     double part_sums[threads_per_block];
     double squares[threads_per_block], products[threads_per_block];  // shares of <Q, Q> and <Q, C>
     double scale, part;                                              // norm / |Q|, <Q, C> / |Q|^2
   };
   Entry entry[most_entries];
 
+  /// What a block works on: C, M, Q and the gradient with respect to M, in double.
+  struct Room {
+    double *c, *m, *q, *h;
+    GRADUS_ANYWHERE Room(const Entry& e, Shared& shared) {
+      const int elements = e.n * e.n;
+      c = elements <= small_matrix ? shared.room : e.scratch;
+      m = c + elements;
+      q = m + elements;
+      h = q + elements;
+    }
+  };
+
   GRADUS_ANYWHERE int phases() const { return 9; }
   GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
     const Entry& e = entry[block];
+    const Room room(e, shared);
+    const int elements = e.n * e.n;
     switch (phase) {
       case 0:
-        if (e.parts.parts) add_parts(e, thread, shared);
-        return;
+        for (int at = thread; at < elements; at += threads_per_block) room.m[at] = load<double>(e.matrix, e.type, at);
+        return add_parts(e, thread, shared);
       case 1:
-        if (e.parts.parts) add_lanes(e, thread, shared);
+        for (int at = thread; at < elements; at += threads_per_block) {
+          if (e.parts.parts) store<double>(e.correlation, e.type, at, sum_of_lanes(elements, at, shared));
+          room.c[at] = load<double>(e.correlation, e.type, at);
+        }
         return;
       case 2:
-        if (e.through) form_q(e, thread, shared);
+        if (e.through) form_q(e, room, thread, shared);
         return;
       case 3:
         if (e.through && thread == 0) add(e, shared);
         return;
       case 4:  // all elements of h before M changes
-        for (int at = thread; at < e.n * e.n; at += threads_per_block)
-          e.h[at] = gradient(e, shared, at / e.n, at % e.n);
+        for (int at = thread; at < elements; at += threads_per_block)
+          room.h[at] = gradient(e, room, shared, at / e.n, at % e.n);
         return;
       case 5:
-        for (int at = thread; at < e.n * e.n; at += threads_per_block) step(e, at);
+        for (int at = thread; at < elements; at += threads_per_block) room.m[at] = step(e, room, at);
         return;
       case 6:
-        if (e.p) form_q(e, thread, shared);
+        if (e.p) form_q(e, room, thread, shared);
         return;
       case 7:
         if (e.p && e.norm > 0 && thread == 0) add(e, shared);
@@ -65,42 +84,39 @@ struct UpdateMatrices {
       default:
         if (!e.p) return;
         const double k = e.norm > 0 ? shared.scale : 1;
-        for (int at = thread; at < e.n * e.n; at += threads_per_block) store<double>(e.p, e.type, at, k * e.q[at]);
+        for (int at = thread; at < elements; at += threads_per_block) store<double>(e.p, e.type, at, k * room.q[at]);
     }
   }
 
-  /// How many threads share an element of the correlation.
-  GRADUS_ANYWHERE static int lanes(int elements) { return elements < threads_per_block ? threads_per_block / elements : 1; }
+  /// How many threads share an element of the correlation, which is a small one where it comes in parts.
+  GRADUS_ANYWHERE static int lanes(int elements) { return threads_per_block / elements; }
 
   GRADUS_ANYWHERE static void add_parts(const Entry& e, int thread, Shared& shared) {
-    const int elements = e.n * e.n, lanes = UpdateMatrices::lanes(elements);
-    for (int at = thread % elements, lane = thread / elements; at < elements && lane < lanes; at += threads_per_block) {
-      constexpr int at_once = 8;  // loads under way
-      double sums[at_once] = {};
-      for (int64_t part = lane; part < e.parts.count; part += at_once * lanes)
-        GRADUS_UNROLL
-        for (int k = 0; k < at_once; ++k)
-          if (part + k * lanes < e.parts.count) sums[k] += e.parts.parts[(part + k * lanes) * elements + at];
-      double sum = 0;
-      GRADUS_UNROLL
-      for (int k = 0; k < at_once; ++k) sum += sums[k];
-      if (lanes == 1)
-        store<double>(e.correlation, e.type, at, sum);
-      else
-        shared.part_sums[thread] = sum;  // thread = lane * elements + at
-    }
-  }
-
-  GRADUS_ANYWHERE static void add_lanes(const Entry& e, int thread, Shared& shared) {
-    const int elements = e.n * e.n, lanes = UpdateMatrices::lanes(elements);
-    if (lanes == 1 || thread >= elements) return;
+    const int elements = e.n * e.n, lanes = UpdateMatrices::lanes(elements), lane = thread / elements;
+    if (!e.parts.parts || lane >= lanes) return;
+    constexpr int at_once = 16;  // loads under way
     double sum = 0;
-    for (int lane = 0; lane < lanes; ++lane) sum += shared.part_sums[lane * elements + thread];
-    store<double>(e.correlation, e.type, thread, sum);
+    for (int64_t first = lane; first < e.parts.count; first += at_once * lanes) {
+      double parts[at_once] = {};
+      GRADUS_UNROLL
+      for (int k = 0; k < at_once; ++k)
+        if (first + k * lanes < e.parts.count)
+          parts[k] = e.parts.parts[(first + k * lanes) * elements + thread % elements];
+      GRADUS_UNROLL
+      for (int k = 0; k < at_once; ++k) sum += parts[k];
+    }
+    shared.part_sums[thread] = sum;  // thread = lane * elements + element
   }
 
-  GRADUS_ANYWHERE static void step(const Entry& e, int at) {
-    const double along = e.factor * e.h[at];
+  GRADUS_ANYWHERE static double sum_of_lanes(int elements, int at, const Shared& shared) {
+    double sum = 0;
+    for (int lane = 0; lane < lanes(elements); ++lane) sum += shared.part_sums[lane * elements + at];
+    return sum;
+  }
+
+  /// Steps element `at` of M, and returns it.
+  GRADUS_ANYWHERE static double step(const Entry& e, const Room& room, int at) {
+    const double along = e.factor * room.h[at];
     switch (e.type) {
       case DType::float64: return e.rule.step(along, static_cast<double*>(e.matrix), at);
       case DType::bfloat16: return e.rule.step(along, static_cast<bfloat16*>(e.matrix), at);
@@ -113,22 +129,21 @@ struct UpdateMatrices {
   }
 
   /// Q of the current M, and this thread's share of the sums.
-  GRADUS_ANYWHERE static void form_q(const Entry& e, int thread, Shared& shared) {
+  GRADUS_ANYWHERE static void form_q(const Entry& e, const Room& room, int thread, Shared& shared) {
     double squares = 0, products = 0;
     for (int at = thread; at < e.n * e.n; at += threads_per_block) {
       const int i = at / e.n, j = at % e.n;
       double q = 0;
       if (is_product(e)) {
         q = e.form == MatrixUpdate::Form::product_plus && i == j ? 1 : 0;
-        for (int k = 0; k < e.n; ++k)
-          q += load<double>(e.matrix, e.type, i * e.n + k) * load<double>(e.matrix, e.type, j * e.n + k);
+        for (int k = 0; k < e.n; ++k) q += room.m[i * e.n + k] * room.m[j * e.n + k];
       } else {
-        q = load<double>(e.matrix, e.type, at);
-        if (e.form == MatrixUpdate::Form::symmetric) q = (q + load<double>(e.matrix, e.type, j * e.n + i)) / 2;
+        q = room.m[at];
+        if (e.form == MatrixUpdate::Form::symmetric) q = (q + room.m[j * e.n + i]) / 2;
       }
-      e.q[at] = q;
+      room.q[at] = q;
       squares += q * q;
-      products += q * load<double>(e.correlation, e.type, at);
+      products += q * room.c[at];
     }
     shared.squares[thread] = squares;
     shared.products[thread] = products;
@@ -145,17 +160,19 @@ struct UpdateMatrices {
   }
 
   /// C, or what it becomes through the norm.
-  GRADUS_ANYWHERE static double carried(const Entry& e, const Shared& shared, int i, int j) {
-    const auto c = load<double>(e.correlation, e.type, i * e.n + j);
-    return e.through ? shared.scale * (c - shared.part * e.q[i * e.n + j]) : c;
+  GRADUS_ANYWHERE static double carried(const Entry& e, const Room& room, const Shared& shared, int i, int j) {
+    const int at = i * e.n + j;
+    return e.through ? shared.scale * (room.c[at] - shared.part * room.q[at]) : room.c[at];
   }
 
-  GRADUS_ANYWHERE static double gradient(const Entry& e, const Shared& shared, int i, int j) {
-    if (e.form == MatrixUpdate::Form::plain) return carried(e, shared, i, j);
-    const auto both = [&](int i, int j) { return carried(e, shared, i, j) + carried(e, shared, j, i); };
+  GRADUS_ANYWHERE static double gradient(const Entry& e, const Room& room, const Shared& shared, int i, int j) {
+    if (e.form == MatrixUpdate::Form::plain) return carried(e, room, shared, i, j);
+    const auto both = [&](int i, int j) {
+      return carried(e, room, shared, i, j) + carried(e, room, shared, j, i);
+    };
     if (e.form == MatrixUpdate::Form::symmetric) return both(i, j) / 2;
     double sum = 0;
-    for (int k = 0; k < e.n; ++k) sum += both(i, k) * load<double>(e.matrix, e.type, k * e.n + j);
+    for (int k = 0; k < e.n; ++k) sum += both(i, k) * room.m[k * e.n + j];
     return sum;
   }
 };
@@ -167,8 +184,9 @@ void update_matrices(std::span<const MatrixUpdate> matrices, std::span<const Par
   while (!matrices.empty()) {
     const auto some = matrices.first(std::min(matrices.size(), most_entries));
     size_t elements = 0;
-    for (const MatrixUpdate& u : some) elements += static_cast<size_t>(u.correlation->numel());
-    const Storage scratch = Storage::allocate(2 * elements * sizeof(double));
+    for (const MatrixUpdate& u : some)
+      if (u.correlation->numel() > small_matrix) elements += static_cast<size_t>(u.correlation->numel());
+    const Storage scratch = Storage::allocate(4 * elements * sizeof(double));
     auto* room = static_cast<double*>(scratch.data());
     UpdateMatrices work{};
     for (size_t i = 0; i < some.size(); ++i) {
@@ -184,10 +202,9 @@ void update_matrices(std::span<const MatrixUpdate> matrices, std::span<const Par
                        .correlation = u.correlation->raw(),
                        .matrix = u.matrix->raw(),
                        .p = u.p ? u.p->raw() : nullptr,
-                       .q = room,
-                       .h = room + count,
+                       .scratch = room,
                        .rule = RuleStep(u.rule)};
-      room += 2 * count;
+      if (count > small_matrix) room += 4 * count;
     }
     for_each_block(static_cast<int64_t>(some.size()), work);
     matrices = matrices.subspan(some.size());

@@ -7,7 +7,7 @@
 
 namespace gradus::cuda {
 
-/// A correlation as the sum of parts [count, n, n] of float64; null where the correlation itself is there.
+/// A correlation as the sum of parts [count, n, n] of float64, n at most 16; null where the correlation itself is there.
 struct Parts {
   const double* parts = nullptr;
   int64_t count = 0;

@@ -1,6 +1,7 @@
 // Reductions, argmax, and the sums that come with masking by ReLU.
 #include <limits>
 
+#include "core/cuda/bias_relu.h"
 #include "core/cuda/element.h"
 #include "core/cuda/functions.h"
 #include "core/cuda/reduction.h"
@@ -36,7 +37,8 @@ struct ReduceTerm {
   Walk<1> terms;    // x
   const void* x;
   void* out;
-  DType type;
+  DType type, out_type;
+  W divisor;  // of the total
 
   GRADUS_ANYWHERE W none() const {
     using Limits = std::numeric_limits<W>;
@@ -67,7 +69,7 @@ struct ReduceTerm {
   GRADUS_ANYWHERE void finish(int64_t output, W value) const {
     int64_t base[2];
     outputs.places(output, base);
-    store<W>(out, type, base[1], value);
+    store<W>(out, out_type, base[1], value / divisor);
   }
 };
 
@@ -127,8 +129,8 @@ struct BiasReluTerm {
   GRADUS_ANYWHERE void finish(int64_t channel, double sum) const { gbias.set(channel, sum); }
 };
 
-/// The same where the pixels' channels lie next to each other, `width` neighbouring channels per thread: the block's threads stand in
-/// rows, one per pixel, and each block leaves its sums.
+/// The same where the pixels' channels lie next to each other, `width` neighbouring channels per thread: the block's
+/// threads stand in rows, one per pixel, and each block leaves its sums.
 template <class T, class W, int width>
 struct BiasReluRows {
   struct alignas(width * sizeof(T)) Group {
@@ -139,6 +141,8 @@ struct BiasReluRows {
   };
   int groups, rows;  // of a pixel; of the block
   int64_t pixels, piece;
+  uint32_t per_image;                // pixels of an image
+  int64_t gy_image;                  // from image to image, in groups
   int64_t gy_step, y_step, gz_step;  // from pixel to pixel, in groups
   const Group *gy, *y;
   Group* gz;
@@ -152,7 +156,9 @@ struct BiasReluRows {
       const int64_t begin = block * piece, end = begin + piece < pixels ? begin + piece : pixels;
       for (int64_t pixel = begin + thread / groups; pixel < end; pixel += rows) {
         const int group = thread % groups;
-        const Group from = gy[pixel * gy_step + group], of = y[pixel * y_step + group];
+        const uint32_t image = static_cast<uint32_t>(pixel) / per_image;
+        const uint32_t in_image = static_cast<uint32_t>(pixel) - image * per_image;
+        const Group from = gy[image * gy_image + in_image * gy_step + group], of = y[pixel * y_step + group];
         Group to;
         for (int k = 0; k < width; ++k) {
           to.at[k] = static_cast<W>(of.at[k]) > 0 ? from.at[k] : T(W{0});
@@ -183,17 +189,25 @@ struct GatherSums {
   GRADUS_ANYWHERE void finish(int64_t channel, double sum) const { out.set(channel, sum); }
 };
 
-/// False where the tensors do not have the form that it needs.
+/// Nothing where the tensors do not have the form that it needs: y and gz flat, and gy at least image by image, as a mean
+/// over pixels leaves it. Otherwise what is left to do.
 template <class T, class W, int width>
-bool bias_relu_by_rows(const Walk<3>& terms, const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& gbias) {
+std::function<void()> bias_relu_by_rows(const Walk<3>& terms, const Tensor& gy, const Tensor& y, Tensor& gz,
+                                        Tensor& gbias) {
   using Rows = BiasReluRows<T, W, width>;
   const int64_t channels = y.shape()[1], pixels = terms.count, groups = channels / width;
-  if (pixels == 0 || terms.rank > 1 || groups == 0 || channels % width != 0 || groups > threads_per_block) return false;
+  if (pixels == 0 || pixels > 0x7fffffff || terms.rank > 2) return {};
+  if (groups == 0 || channels % width != 0 || groups > threads_per_block) return {};
+  const int inner = terms.rank - 1;
+  const int64_t per_image = terms.extent[inner];
   const Tensor* const tensors[] = {&gy, &y, &gz};
-  for (int k = 0; k < 3; ++k)
-    if (tensors[k]->strides()[1] != 1 || terms.stride[k][0] % width != 0 ||
-        reinterpret_cast<uintptr_t>(tensors[k]->raw()) % sizeof(typename Rows::Group) != 0)
-      return false;
+  for (int k = 0; k < 3; ++k) {
+    if (tensors[k]->strides()[1] != 1 || reinterpret_cast<uintptr_t>(tensors[k]->raw()) % sizeof(typename Rows::Group) != 0)
+      return {};
+    for (int d = 0; d < terms.rank; ++d)
+      if (terms.stride[k][d] % width != 0) return {};
+    if (k > 0 && terms.rank == 2 && terms.stride[k][0] != per_image * terms.stride[k][1]) return {};
+  }
   constexpr int64_t pixels_per_thread = 8, most_pieces = 512;  // enough blocks for a GPU, and few sums to add
   const int64_t rows = threads_per_block / groups;
   const int64_t wanted = std::min(most_pieces, (pixels + rows * pixels_per_thread - 1) / (rows * pixels_per_thread));
@@ -201,12 +215,14 @@ bool bias_relu_by_rows(const Walk<3>& terms, const Tensor& gy, const Tensor& y, 
   const Storage scratch = Storage::allocate(static_cast<size_t>(blocks * channels) * sizeof(double));
   auto* sums = static_cast<double*>(scratch.data());
   using Group = typename Rows::Group;
-  for_each_block(blocks, Rows{static_cast<int>(groups), static_cast<int>(rows), pixels, piece, terms.stride[0][0] / width,
-                              terms.stride[1][0] / width, terms.stride[2][0] / width,
+  for_each_block(blocks, Rows{static_cast<int>(groups), static_cast<int>(rows), pixels, piece,
+                              static_cast<uint32_t>(per_image), terms.rank == 2 ? terms.stride[0][0] / width : 0, terms.stride[0][inner] / width,
+                              terms.stride[1][inner] / width, terms.stride[2][inner] / width,
                               static_cast<const Group*>(gy.raw()), static_cast<const Group*>(y.raw()),
                               static_cast<Group*>(gz.raw()), sums});
-  reduce_at_once(channels, blocks, GatherSums{sums, channels, Vector(gbias, 0)});
-  return true;
+  return [scratch, channels, blocks, gbias] {
+    reduce_at_once(channels, blocks, GatherSums{static_cast<const double*>(scratch.data()), channels, Vector(gbias, 0)});
+  };
 }
 
 /// W: what sums and comparisons are made in.
@@ -216,17 +232,21 @@ void visit_wide(DType dtype, Body&& body) {
   return body(int64_t());
 }
 
-}  // namespace
-
-void reduce(ReduceOp op, const Tensor& x, Tensor& out) {
+void reduce_and_divide(ReduceOp op, const Tensor& x, int64_t divisor, Tensor& out) {
   const Split split(x.shape(), out.shape());
   const Walk<2> outputs = make_walk<2>(split.kept, {x.strides(), out.strides()});
   const Walk<1> terms = make_walk<1>(split.reduced, {x.strides()});
   visit_wide(x.dtype(), [&]<class W>(W) {
     reduce_terms(outputs.count, terms.count, terms_are_neighbours(outputs, terms),
-                 ReduceTerm<W>{op, outputs, terms, x.raw(), out.raw(), x.dtype()});
+                 ReduceTerm<W>{op, outputs, terms, x.raw(), out.raw(), x.dtype(), out.dtype(), static_cast<W>(divisor)});
   });
 }
+
+}  // namespace
+
+void reduce(ReduceOp op, const Tensor& x, Tensor& out) { reduce_and_divide(op, x, 1, out); }
+
+void mean(const Tensor& x, Tensor& out) { reduce_and_divide(ReduceOp::sum, x, x.numel() / out.numel(), out); }
 
 void argmax(const Tensor& x, int dim, Tensor& out) {
   Shape kept = x.shape();
@@ -242,18 +262,31 @@ void argmax(const Tensor& x, int dim, Tensor& out) {
 }
 
 void bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& gbias) {
+  cuda::begin_bias_relu_backward(gy, y, gz, gbias)();
+}
+
+}  // namespace gradus::kernels
+
+namespace gradus::cuda {
+
+std::function<void()> begin_bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& gbias) {
+  using namespace kernels;
   Shape pixels = y.shape();
   pixels[1] = 1;
-  const Walk<3> terms = make_walk<3>(pixels, {gy.strides(), y.strides(), gz.strides()});
+  // In the order of y's memory: gy may be a broadcast.
+  const Walk<3> by_y = make_walk<3>(pixels, {y.strides(), gy.strides(), gz.strides()});
+  Walk<3> terms = by_y;
+  for (int d = 0; d < by_y.rank; ++d) terms.stride[0][d] = by_y.stride[1][d], terms.stride[1][d] = by_y.stride[0][d];
   const int64_t channels = y.shape()[1];
-  const bool along_terms = channels == 1 || (terms.count > 1 && terms.stride[0][terms.rank - 1] < gy.strides()[1]);
-  const auto run = [&]<class T, class W>(T, W) {
-    if (bias_relu_by_rows<T, W, 16 / sizeof(T)>(terms, gy, y, gz, gbias)) return;
-    if (bias_relu_by_rows<T, W, 2>(terms, gy, y, gz, gbias)) return;
+  const bool along_terms = channels == 1 || (terms.count > 1 && terms.stride[1][terms.rank - 1] < y.strides()[1]);
+  const auto run = [&]<class T, class W>(T, W) -> std::function<void()> {
+    if (auto rest = bias_relu_by_rows<T, W, 16 / sizeof(T)>(terms, gy, y, gz, gbias)) return rest;
+    if (auto rest = bias_relu_by_rows<T, W, 2>(terms, gy, y, gz, gbias)) return rest;
     reduce_terms(channels, terms.count, along_terms,
                  BiasReluTerm<T, W>{terms, gy.strides()[1], y.strides()[1], gz.strides()[1],
                                     static_cast<const T*>(gy.raw()), static_cast<const T*>(y.raw()),
                                     static_cast<T*>(gz.raw()), Vector(gbias, 0)});
+    return [] {};
   };
   switch (y.dtype()) {
     case DType::float64: return run(double(), double());
@@ -262,4 +295,4 @@ void bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& g
   }
 }
 
-}  // namespace gradus::kernels
+}  // namespace gradus::cuda

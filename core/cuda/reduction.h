@@ -26,10 +26,13 @@ struct Cut {
   bool along_terms;  ///< neighbours in memory are terms of one output, not the same term of neighbouring outputs
 };
 
-/// Where terms are no neighbours, `width` neighbouring outputs or more share a block: they are read together.
+/// Where terms are no neighbours, `width` neighbouring outputs or more share a block: they are read together. Where that
+/// makes too few blocks for a GPU, fewer do.
 inline Cut make_cut(int64_t outputs, int64_t terms, bool along_terms, int64_t width = 32) {
   constexpr int64_t terms_per_lane = 4, terms_per_piece_and_lane = 16, enough_blocks = 1024;
+  constexpr int64_t fewest_blocks = 128, narrowest = 8;
   const auto power = [](int64_t n) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))); };
+  while (width > narrowest && outputs < fewest_blocks * width) width /= 2;
   const int64_t most_lanes =
       along_terms ? threads_per_block : threads_per_block / std::min(width, power(std::max<int64_t>(outputs, 1)));
   Cut cut{};

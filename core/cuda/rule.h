@@ -27,8 +27,7 @@ struct RuleState {
   T curvature = {};
 };
 
-/// A rule's coefficients and state. A kernel fetches some elements, advances them, and puts them back: so the loads of one
-/// wait for no store of another.
+/// A rule's coefficients and state. A kernel fetches an element, advances it, and puts it back.
 struct RuleStep {
   explicit RuleStep(const RuleUpdate& r)
       : kind(r.kind),
@@ -51,9 +50,14 @@ struct RuleStep {
   /// Element i of `value` and of the state.
   template <class T>
   GRADUS_ANYWHERE RuleState<T> fetch(const T* value, int64_t i) const {
+    return fetch_rest(value[i], kind == RuleUpdate::Kind::plain ? T{} : static_cast<const T*>(first)[i], i);
+  }
+  /// The same where the value and the first state are known.
+  template <class T>
+  GRADUS_ANYWHERE RuleState<T> fetch_rest(T value, T first_state, int64_t i) const {
     RuleState<T> s;
-    s.value = value[i];
-    if (kind != RuleUpdate::Kind::plain) s.first = static_cast<const T*>(first)[i];
+    s.value = value;
+    s.first = first_state;
     if (divides()) s.second = static_cast<const T*>(second)[i];
     if (kind == RuleUpdate::Kind::curvature) s.curvature = static_cast<const T*>(curvature)[i];
     return s;
@@ -88,12 +92,13 @@ struct RuleStep {
     if (divides()) static_cast<T*>(second)[i] = s.second;
   }
 
-  /// All of it.
+  /// All of it; returns the new value.
   template <class T>
-  GRADUS_ANYWHERE void step(double u, T* value, int64_t i) const {
+  GRADUS_ANYWHERE double step(double u, T* value, int64_t i) const {
     RuleState<T> s = fetch(value, i);
     advance(u, s);
     put(s, value, i);
+    return wide(s.value);
   }
 
   RuleUpdate::Kind kind = RuleUpdate::Kind::plain;

@@ -1,6 +1,7 @@
 // update(), the steps of many parameters: one launch for all of them, whose table of pointers and coefficients travels
 // with the launch, and one more for what preconditioners learn from correlations. Arithmetic is in double and what is
 // stored is rounded, as in the reference.
+#include <cmath>
 #include <vector>
 
 #include "core/cuda/element.h"
@@ -13,7 +14,9 @@ namespace {
 
 using namespace cuda;
 
-constexpr int64_t tile_elements = 2048;  // of one block: x lies in shared memory
+/// Elements of one block, which lie in its shared memory, of at most 48 KiB.
+template <class T>
+inline constexpr int tile_elements = sizeof(T) == 8 ? 1024 : 1536;
 constexpr int64_t longest_row = 256;     // longer ones go through matmul
 constexpr int small_matrix = 256;        // elements of a P that lies in shared memory
 constexpr int most_entries = 48;         // whose table fits the 32 KiB of a launch's arguments
@@ -35,11 +38,11 @@ struct Table {
   int entries = 0;
   Entry entry[most_entries] = {};
 
-  /// The entry that a block works on.
-  GRADUS_ANYWHERE const Entry& of_block(int64_t block) const {
+  /// The number of the entry that a block works on.
+  GRADUS_ANYWHERE int of_block(int64_t block) const {
     int at = 0;
     while (at + 1 < entries && entry[at + 1].first_block <= block) ++at;
-    return entry[at];
+    return at;
   }
 };
 static_assert(sizeof(Table) < 32000);
@@ -48,19 +51,24 @@ static_assert(sizeof(Table) < 32000);
 template <class T>
 struct Update {
   struct Shared {
-    double x[tile_elements], previous[tile_elements];
+    double x[tile_elements<T>], previous[tile_elements<T>];
+    T value[tile_elements<T>], first[tile_elements<T>];  // as they were, the rule's first state too
     double p[small_matrix];
     double share[threads_per_block];
+    int entry;
   };
   Table table;
 
   GRADUS_ANYWHERE int phases() const { return 4; }
   GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
-    const Entry& e = table.of_block(block);
+    const int at = phase == 0 ? table.of_block(block) : shared.entry;
+    const Entry& e = table.entry[at];
     const int64_t begin = (block - e.first_block) * e.tile;
     const auto count = static_cast<int>(e.count - begin < e.tile ? e.count - begin : e.tile);
     switch (phase) {
-      case 0: return transform(e, begin, count, thread, shared);
+      case 0:
+        if (thread == 0) shared.entry = at;
+        return transform(e, begin, count, thread, shared);
       case 1: return step(e, begin, count, thread, shared);
       case 2: return share(e, count / e.n, block - e.first_block, thread, shared);
       default: return add_shares(e, block - e.first_block, thread, shared);
@@ -70,19 +78,23 @@ struct Update {
   /// The elements of a thread that it loads before it computes: while one is on its way, so are the others.
   static constexpr int at_once = 4;
 
+  /// All that the step reads, but for what few rules have, and x.
   GRADUS_ANYWHERE void transform(const Entry& e, int64_t begin, int count, int thread, Shared& shared) const {
     const T* gradient = static_cast<const T*>(e.gradient) + begin;
     const T* value = static_cast<const T*>(e.value) + begin;
     const T* previous = static_cast<const T*>(e.previous) + begin;
+    const T* state = static_cast<const T*>(e.rule.first) + begin;
+    const bool has_state = e.rule.kind != RuleUpdate::Kind::plain && !e.transforms_only;
     for (int first = thread; first < count; first += at_once * threads_per_block) {
-      T gradients[at_once] = {}, values[at_once] = {}, before[at_once] = {};
+      T gradients[at_once] = {}, values[at_once] = {}, before[at_once] = {}, states[at_once] = {};
       GRADUS_UNROLL
       for (int k = 0; k < at_once; ++k) {
         const int i = first + k * threads_per_block;
         if (i >= count) continue;
         gradients[k] = gradient[i];
-        if (e.decay != 0) values[k] = value[i];
+        values[k] = value[i];
         if (e.correlation) before[k] = previous[i];
+        if (has_state) states[k] = state[i];
       }
       GRADUS_UNROLL
       for (int k = 0; k < at_once; ++k) {
@@ -93,6 +105,8 @@ struct Update {
         const T x = ref::narrow<T>(e.decay == 0 ? g : g + e.decay * wide(values[k]));
         if (e.kept) static_cast<T*>(e.kept)[begin + i] = x;
         shared.x[i] = wide(x);
+        shared.value[i] = values[k];
+        shared.first[i] = states[k];
         if (e.correlation) shared.previous[i] = wide(before[k]);
       }
     }
@@ -104,35 +118,27 @@ struct Update {
     if (e.transforms_only) return;
     T* value = static_cast<T*>(e.value);
     T* diagonal = static_cast<T*>(e.diagonal);
-    for (int first = thread; first < count; first += at_once * threads_per_block) {
-      RuleState<T> states[at_once];
-      GRADUS_UNROLL
-      for (int k = 0; k < at_once; ++k)
-        if (const int i = first + k * threads_per_block; i < count) states[k] = e.rule.fetch(value, begin + i);
-      GRADUS_UNROLL
-      for (int k = 0; k < at_once; ++k) {
-        const int i = first + k * threads_per_block;
-        if (i >= count) continue;
-        double u = e.p ? product(e, i, shared) : shared.x[i];
-        if (diagonal) u *= wide(diagonal[begin + i]);
-        if (e.late_decay != 0) u += e.late_decay * wide(states[k].value);
-        e.rule.advance(u, states[k]);
-        e.rule.put(states[k], value, begin + i);
-        if (diagonal && e.previous)
-          e.hyper.step(e.hyper_factor * shared.x[i] * wide(static_cast<const T*>(e.previous)[begin + i]), diagonal,
-                       begin + i);
-      }
+    for (int i = thread; i < count; i += threads_per_block) {
+      double u = e.p ? product(e, i, shared) : shared.x[i];
+      if (diagonal) u *= wide(diagonal[begin + i]);
+      RuleState<T> state = e.rule.fetch_rest(shared.value[i], shared.first[i], begin + i);
+      if (e.late_decay != 0) u += e.late_decay * wide(state.value);
+      e.rule.advance(u, state);
+      e.rule.put(state, value, begin + i);
+      if (diagonal && e.previous)
+        e.hyper.step(e.hyper_factor * shared.x[i] * wide(static_cast<const T*>(e.previous)[begin + i]), diagonal,
+                     begin + i);
     }
   }
 
-  /// Element i of P x, row by row.
+  /// Element i of P x, row by row. A product of float32 numbers is exact in double: with and without fma alike.
   GRADUS_ANYWHERE static double product(const Entry& e, int i, const Shared& shared) {
     const int row = i / e.n * e.n, column = i - row;
     const bool is_small = e.n * e.n <= small_matrix;
     double u = 0;
     for (int j = 0; j < e.n; ++j) {
       const int place = column * e.n + j;
-      u += (is_small ? shared.p[place] : wide(static_cast<const T*>(e.p)[place])) * shared.x[row + j];
+      u = std::fma(is_small ? shared.p[place] : wide(static_cast<const T*>(e.p)[place]), shared.x[row + j], u);
     }
     return u;
   }
@@ -144,9 +150,9 @@ struct Update {
     const int pairs = e.n * e.n, lanes = pairs < threads_per_block ? threads_per_block / pairs : 1;
     double* to = e.correlation + block * pairs;
     for (int pair = thread % pairs, lane = thread / pairs; pair < pairs && lane < lanes; pair += threads_per_block) {
+      const double *x = shared.x + pair / e.n, *previous = shared.previous + pair % e.n;
       double sum = 0;
-      for (int row = lane; row < rows; row += lanes)
-        sum += shared.x[row * e.n + pair / e.n] * shared.previous[row * e.n + pair % e.n];
+      for (int row = lane; row < rows; row += lanes) sum = std::fma(x[row * e.n], previous[row * e.n], sum);
       if (lanes == 1)
         to[pair] = sum;
       else
@@ -214,7 +220,9 @@ class Launches {
   explicit Launches(std::span<const MatrixUpdate> matrices = {}) : matrices_(matrices), parts_(matrices.size()) {}
 
   void add(const ParameterUpdate& p, bool transforms_only) {
-    const int64_t n = p.p ? p.p->shape()[0] : 1, count = p.value->numel(), tile = tile_elements / n * n;
+    const int64_t n = p.p ? p.p->shape()[0] : 1, count = p.value->numel();
+    const int64_t room = p.value->dtype() == DType::float64 ? tile_elements<double> : tile_elements<float>;
+    const int64_t tile = room / n * n;
     if (count == 0) {
       if (p.correlation) kernels::fill(0, *p.correlation);
       return;

@@ -145,12 +145,6 @@ void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spe
   });
 }
 
-void conv2d_gradients(const Tensor& gy, const Tensor& x, const Tensor& w, const Conv2dSpec& spec, Tensor& gx,
-                      Tensor& gw) {
-  conv2d_grad_input(gy, w, spec, gx);
-  conv2d_grad_weight(gy, x, spec, gw);
-}
-
 void bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& gbias) {
   if (is_bfloat16(y)) return bias_relu_backward(widened(gy), widened(y), Narrowed(gz), Narrowed(gbias));
   visit_floating("bias_relu_backward", gy.dtype(), [&]<class T>(T) {
@@ -164,6 +158,17 @@ void bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& g
     for (size_t c = 0; c < sums.size(); ++c)
       pointer<T>(gbias)[static_cast<int64_t>(c) * gbias.strides()[0]] = static_cast<T>(sums[c]);
   });
+}
+
+void conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Tensor& w, const Conv2dSpec& spec,
+                      Tensor& gx, Tensor& gw, Tensor& gbias) {
+  Tensor gz = gy;
+  if (y.defined()) {
+    gz = Tensor::empty_like(y);
+    bias_relu_backward(gy, y, gz, gbias);
+  }
+  conv2d_grad_input(gz, w, spec, gx);
+  conv2d_grad_weight(gz, x, spec, gw);
 }
 
 }  // namespace gradus::ref

@@ -57,6 +57,16 @@ void reduce(ReduceOp op, const Tensor& x, Tensor& out) {
   });
 }
 
+void mean(const Tensor& x, Tensor& out) {
+  Tensor terms = x;
+  if (x.dtype() != out.dtype()) {
+    terms = Tensor::empty_like(x, out.dtype());
+    copy(x, terms);
+  }
+  reduce(ReduceOp::sum, terms, out);
+  binary_scalar(BinaryOp::div, out, static_cast<double>(x.numel() / out.numel()), out);
+}
+
 void argmax(const Tensor& x, int dim, Tensor& out) {
   visit_any(x.dtype(), [&]<class T>(T) {
     const T* from = pointer<T>(x);
