@@ -1,6 +1,9 @@
 #include "core/cuda/conv_check.h"
 
 #include <cmath>
+#include <map>
+#include <mutex>
+#include <unordered_map>
 
 #include "core/accelerator.h"
 #include "core/error.h"
@@ -12,6 +15,7 @@ ConvKey make_key(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& 
           .bias = operands.bias.defined(),
           .relu = operands.relu,
           .dtype = operands.x.dtype(),
+          .weight = operands.w.dtype(),
           .variant = accelerator().tf32 + 2 * accelerator().fast,
           .x = operands.x.shape(),
           .w = operands.w.shape(),
@@ -31,13 +35,13 @@ double tolerated_error(DType dtype, bool tf32) { return dtype == DType::bfloat16
 
 ConvOperands random_operands(const ConvKey& key) {
   uint64_t stream = 0;
-  const auto random = [&](const Shape& shape) {
-    Tensor x =
-        shape.rank() == 4 ? Tensor::empty(shape, key.dtype, Layout::channels_last) : Tensor::empty(shape, key.dtype);
+  const auto random = [&](const Shape& shape, DType dtype) {
+    Tensor x = shape.rank() == 4 ? Tensor::empty(shape, dtype, Layout::channels_last) : Tensor::empty(shape, dtype);
     kernels::random_uniform({.seed = 0xc0, .stream = stream++}, -1, 1, x);
     return x;
   };
-  return {random(key.x), random(key.w), random(key.y), key.bias ? random({key.w[0]}) : Tensor(), key.relu};
+  return {random(key.x, key.dtype), random(key.w, key.weight), random(key.y, key.dtype),
+          key.bias ? random({key.w[0]}, key.weight) : Tensor(), key.relu};
 }
 
 bool passes_check(const ConvKey& key, const ConvOperands& operands, const std::string& algorithm,
@@ -52,6 +56,27 @@ bool passes_check(const ConvKey& key, const ConvOperands& operands, const std::s
   const double error = relative_error(key.pass, operands, key.spec), most = tolerated_error(key.dtype, key.variant & 1);
   if (error <= most) return true;
   return refuse(text("its result is off by ", error, " of its size, at most ", most, " is rounding"));
+}
+
+bool passes_once(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec, const std::string& algorithm,
+                 const std::function<void(const ConvOperands&)>& run) {
+  static std::mutex mutex;
+  static std::map<std::string, std::unordered_map<ConvKey, bool, ConvKeyHash>> of_algorithm;
+  constexpr size_t most = 4096;  // as in conv_plan.cpp
+  const ConvKey key = make_key(pass, operands, spec);
+  const std::lock_guard lock(mutex);
+  auto& known = of_algorithm[algorithm];
+  auto found = known.find(key);
+  if (found == known.end()) {
+    if (known.size() >= most) known.clear();
+    const ConvOperands trial = random_operands(key);
+    const bool passes = passes_check(key, trial, algorithm, [&]() -> std::string {
+      run(trial);
+      return "";
+    });
+    found = known.emplace(key, passes).first;
+  }
+  return found->second;
 }
 
 }  // namespace gradus::cuda

@@ -18,6 +18,28 @@ namespace gradus::cuda {
 
 inline constexpr int threads_per_block = 256;
 
+/// What a thread of a block keeps from phase to phase: nothing, but for a Body::Local.
+template <class Body>
+struct LocalMemory {
+  struct Type {};
+};
+template <class Body>
+  requires requires { typename Body::Local; }
+struct LocalMemory<Body> {
+  using Type = typename Body::Local;
+};
+template <class Body>
+using LocalOf = typename LocalMemory<Body>::Type;
+
+template <class Body>
+GRADUS_ANYWHERE void run_phase(const Body& body, int phase, int64_t block, int thread, typename Body::Shared& shared,
+                               LocalOf<Body>& local) {
+  if constexpr (requires { typename Body::Local; })
+    body(phase, block, thread, shared, local);
+  else
+    body(phase, block, thread, shared);
+}
+
 #ifdef __CUDACC__
 
 /// Throws if the launch before it failed.
@@ -31,15 +53,27 @@ __global__ void __launch_bounds__(threads_per_block) run_each(const Body body, i
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * threads_per_block + threadIdx.x; i < count; i += step) body(i);
 }
 
+/// How many blocks of this kernel shall have room on a multiprocessor at a time, which limits their registers: a
+/// Body::resident where there is one; 0 leaves it to the compiler.
 template <class Body>
-__global__ void __launch_bounds__(threads_per_block) run_blocks(const Body body, int64_t blocks) {
+constexpr int resident_blocks() {
+  if constexpr (requires { Body::resident; })
+    return Body::resident;
+  else
+    return 0;
+}
+
+template <class Body>
+__global__ void __launch_bounds__(threads_per_block, resident_blocks<Body>()) run_blocks(const Body body, int64_t blocks) {
   __shared__ typename Body::Shared shared;
   const int phases = body.phases();
-  for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x)
+  for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x) {
+    LocalOf<Body> local;
     for (int phase = 0; phase < phases; ++phase) {
-      body(phase, block, static_cast<int>(threadIdx.x), shared);
+      run_phase(body, phase, block, static_cast<int>(threadIdx.x), shared, local);
       __syncthreads();  // also between the last phase and the next block, which uses the same memory
     }
+  }
 }
 
 inline constexpr int64_t most_blocks = int64_t{1} << 20;
@@ -54,7 +88,8 @@ void for_each(int64_t count, const Body& body) {
 }
 
 /// For every block: body(phase, block, thread, shared) for each phase in turn, all threads of the block at the same time.
-/// Body::Shared is uninitialised memory that the threads of a block share; nothing else outlives a phase.
+/// Body::Shared is uninitialised memory that the threads of a block share. Nothing else outlives a phase, but for a
+/// Body::Local, where there is one: uninitialised memory of each thread, handed over after `shared`.
 template <class Body>
 void for_each_block(int64_t blocks, const Body& body) {
   if (blocks <= 0) return;
@@ -99,10 +134,14 @@ void for_each_block(int64_t blocks, const Body& body) {
   do_or_record([=] {
     ++launches;
     const auto shared = std::make_unique<typename Body::Shared>();
+    const auto local = std::make_unique<LocalOf<Body>[]>(threads_per_block);
     in_order(blocks, [&](int64_t block) {
       std::memset(static_cast<void*>(shared.get()), 0xff, sizeof *shared);  // NaN
+      std::memset(static_cast<void*>(local.get()), 0xff, sizeof(LocalOf<Body>) * threads_per_block);
       for (int phase = 0; phase < body.phases(); ++phase)
-        in_order(threads_per_block, [&](int64_t thread) { body(phase, block, static_cast<int>(thread), *shared); });
+        in_order(threads_per_block, [&](int64_t thread) {
+          run_phase(body, phase, block, static_cast<int>(thread), *shared, local[static_cast<size_t>(thread)]);
+        });
     });
   });
 }

@@ -1,8 +1,6 @@
 // When Winograd's algorithm computes a convolution on the GPU, and how it is cut.
 #include <algorithm>
 #include <bit>
-#include <mutex>
-#include <unordered_map>
 
 #include "core/accelerator.h"
 #include "core/convolution.h"
@@ -71,27 +69,9 @@ bool winograd_conv(ConvPass pass, const ConvOperands& operands, const Conv2dSpec
   const ConvAlgorithm algorithm = conv_algorithm();
   if (algorithm == ConvAlgorithm::direct || !winograd_can(operands, spec)) return false;
   if (algorithm != ConvAlgorithm::winograd && !winograd_pays(x, w, y)) return false;
-  const WinogradCut cut = winograd_cut(pass, x, w, y);
-
-  static std::mutex mutex;
-  static std::unordered_map<ConvKey, bool, ConvKeyHash> known;  // whether each problem passed its check
-  constexpr size_t most = 4096;                                 // as in conv_plan.cpp
-  {
-    const ConvKey key = make_key(pass, operands, spec);
-    const std::lock_guard lock(mutex);
-    auto found = known.find(key);
-    if (found == known.end()) {
-      if (known.size() >= most) known.clear();
-      const ConvOperands trial = random_operands(key);
-      const bool passes = passes_check(key, trial, "Winograd's algorithm", [&]() -> std::string {
-        winograd(pass, trial, spec, cut);
-        return "";
-      });
-      found = known.emplace(key, passes).first;
-    }
-    if (!found->second) return false;
-  }
-  winograd(pass, operands, spec, cut);
+  const auto run = [&](const ConvOperands& o) { winograd(pass, o, spec, winograd_cut(pass, x, w, y)); };
+  if (!passes_once(pass, operands, spec, "Winograd's algorithm", run)) return false;
+  run(operands);
   return true;
 }
 

@@ -1,0 +1,489 @@
+// A thread computes, of the forward pass, 8 neighbouring outputs of a row ("a run") in 8 channels; of the weight's
+// gradient, the 9 taps of one input channel for 8 output channels. The inputs that a run's outputs meet lie in shared
+// memory as float32, zero outside the image; so no sum has to look at borders, strides or dtypes.
+#include "core/cuda/few_channels.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "core/cuda/element.h"
+#include "core/cuda/launch.h"
+
+namespace gradus::cuda {
+namespace {
+
+constexpr int side = 3, taps = side * side, run = 8, outs = 8;  // outs: output channels of a thread
+constexpr int most_ins = 4;
+constexpr int most_runs = threads_per_block;  // that a block holds at a time
+
+struct alignas(16) Quad {
+  float at[4];
+};
+
+/// 16 bytes of neighbouring channels: one access to memory.
+template <class T>
+struct alignas(16) Pack {
+  static constexpr int count = 16 / sizeof(T);
+  T at[count];
+};
+
+/// The output channels in groups of 8, one group to a thread. A thread's packs are apart, so that neighbouring threads
+/// access neighbouring packs.
+template <class T>
+struct Channels {
+  static constexpr int packs = outs / Pack<T>::count;  // of a thread
+  int groups;
+  GRADUS_ANYWHERE int pack(int group, int j) const { return j * groups + group; }
+  GRADUS_ANYWHERE int channel(int group, int k) const {
+    return pack(group, k / Pack<T>::count) * Pack<T>::count + k % Pack<T>::count;
+  }
+  GRADUS_ANYWHERE int64_t packs_of_pixel() const { return int64_t{packs} * groups; }
+};
+
+/// Rounds neighbouring values as bfloat16's constructor does, by one instruction for two where there is one.
+GRADUS_ANYWHERE inline void put(const float* values, Pack<bfloat16>& to) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  GRADUS_UNROLL
+  for (int k = 0; k < to.count; k += 2) {
+    uint32_t both;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(values[k + 1]), "f"(values[k]));
+    to.at[k].bits = static_cast<uint16_t>(both);
+    to.at[k + 1].bits = static_cast<uint16_t>(both >> 16);
+  }
+#else
+  for (int k = 0; k < to.count; ++k) to.at[k] = bfloat16(values[k]);
+#endif
+}
+GRADUS_ANYWHERE inline void put(const float* values, Pack<float>& to) {
+  GRADUS_UNROLL
+  for (int k = 0; k < to.count; ++k) to.at[k] = values[k];
+}
+
+// ---- What runs meet of x --------------------------------------------------------------------------------------------
+
+struct Place {
+  int pixel, count;  // the run's first output pixel; its outputs, fewer than 8 at the end of a row, 0 where there is none
+};
+
+/// sliding: stride and dilation along a row are 1, and a run's outputs meet 10 neighbours of each row; else 8 inputs for
+/// each tap of a row.
+template <class T, bool sliding>
+struct Windows {
+  static constexpr int quads = sliding ? 3 : 6;  // of a window: one channel of one row of taps
+  const T* x;
+  int64_t image_stride, channel_stride, row_stride, column_stride;
+  int ins, height, width;              // of x
+  int out_height, out_width, across;   // of y; runs of a row
+  int top, left, down, right, dilation_down, dilation_right;  // paddings, strides, dilations
+  uint32_t runs;
+
+  GRADUS_ANYWHERE int rows() const { return side * ins; }
+
+  /// The windows of runs first, first + 1, ...: to [slots, 3, ins, quads].
+  GRADUS_ANYWHERE void stage(uint32_t first, int slots, int thread, Quad* to, Place* places) const {
+    for (int task = thread; task < slots * rows(); task += threads_per_block) {
+      const int slot = task / rows(), row = task - slot * rows(), tap = row / ins, in = row - tap * ins;
+      const uint32_t number = first + static_cast<uint32_t>(slot);
+      if (number >= runs) {
+        if (row == 0) places[slot] = {0, 0};
+        continue;
+      }
+      const int y_row = static_cast<int>(number / static_cast<uint32_t>(across));
+      const int image = y_row / out_height, y_column = run * (static_cast<int>(number) - y_row * across);
+      const int count = out_width - y_column < run ? out_width - y_column : run;
+      if (row == 0) places[slot] = {y_row * out_width + y_column, count};
+
+      const int x_row = (y_row - image * out_height) * down - top + tap * dilation_down;
+      const int begin = y_column * right - left;
+      const bool inside = x_row >= 0 && x_row < height;
+      const T* const from = x + image * image_stride + in * channel_stride + x_row * row_stride;
+      float window[4 * quads];
+      GRADUS_UNROLL
+      for (int k = 0; k < 4 * quads; ++k) {
+        const int column = sliding ? begin + k : begin + k % run * right + k / run * dilation_right;
+        const bool met = sliding ? k < count + side - 1 : k % run < count;  // by an output that there is
+        window[k] = inside && met && column >= 0 && column < width ? static_cast<float>(from[column * column_stride]) : 0;
+      }
+      GRADUS_UNROLL
+      for (int q = 0; q < quads; ++q)
+        to[task * quads + q] = {window[4 * q], window[4 * q + 1], window[4 * q + 2], window[4 * q + 3]};
+    }
+  }
+};
+
+/// Runs that fit this many quads.
+template <class W>
+int most_slots(const W& windows, int room) {
+  return std::min(most_runs, room / (windows.rows() * windows.quads));
+}
+
+// ---- Forward --------------------------------------------------------------------------------------------------------
+
+template <class T, bool sliding>
+struct Forward {
+  static constexpr int most_groups = 16;  // of a block
+  static constexpr int weight_quads = most_ins * taps * most_groups * 2, window_quads = 1536;
+  struct Shared {
+    Quad weights[weight_quads];  // [3, ins, 3, 2, groups]: tap, half of the group's channels
+    Quad bias[most_groups * 2];  // [2, groups]
+    Quad windows[window_quads];
+    Place places[most_runs];
+  };
+  Windows<T, sliding> windows;
+  Channels<T> channels;
+  int slices, groups;  // parts of the channels; groups of a slice
+  int slots, tiles;    // runs that a block computes at a time; how many times
+  const void *weight, *bias;  // bias may be null
+  DType weight_type, bias_type;
+  int64_t out_stride, in_stride, row_stride, column_stride, bias_stride;  // of weight
+  bool relu;
+  Pack<T>* y;
+
+  GRADUS_ANYWHERE int phases() const { return 2 * tiles; }
+  GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
+    const int first_group = static_cast<int>(block % slices) * groups;
+    const auto first = static_cast<uint32_t>((block / slices * tiles + phase / 2) * slots);
+    if (phase == 0) load_weights(first_group, thread, shared);
+    if (phase % 2 == 0) return windows.stage(first, slots, thread, shared.windows, shared.places);
+    const int slot = thread / groups, group = thread - slot * groups;
+    if (slot < slots && first_group + group < channels.groups) compute(slot, group, first_group + group, shared);
+  }
+
+  /// As the library reads parameters beside activations of T.
+  GRADUS_ANYWHERE static float rounded(float value) { return static_cast<float>(T(value)); }
+
+  GRADUS_ANYWHERE void load_weights(int first_group, int thread, Shared& shared) const {
+    const int of_tap = outs * groups, values = side * windows.rows() * of_tap;
+    for (int i = thread; i < values + of_tap; i += threads_per_block) {
+      const int tap = i / of_tap, place = i - tap * of_tap, half = place / (4 * groups);
+      const int group = first_group + place / 4 - half * groups, k = place % 4;
+      const int64_t channel = channels.channel(group, 4 * half + k);
+      float value = 0;
+      if (i >= values) {
+        if (bias && group < channels.groups) value = rounded(load<float>(bias, bias_type, channel * bias_stride));
+        shared.bias[place / 4].at[k] = value;
+        continue;
+      }
+      const int row = tap / side, column = tap - row * side, down = row / windows.ins, in = row - down * windows.ins;
+      if (group < channels.groups)
+        value = rounded(load<float>(weight, weight_type, channel * out_stride + in * in_stride + down * row_stride +
+                                                             column * column_stride));
+      shared.weights[i / 4].at[k] = value;
+    }
+  }
+
+  GRADUS_ANYWHERE void compute(int slot, int in_slice, int group, const Shared& shared) const {
+    const Place place = shared.places[slot];
+    if (place.count == 0) return;
+    float sum[run][outs];
+    GRADUS_UNROLL
+    for (int k = 0; k < outs; ++k) {
+      const float start = shared.bias[k / 4 * groups + in_slice].at[k % 4];
+      GRADUS_UNROLL
+      for (int p = 0; p < run; ++p) sum[p][k] = start;
+    }
+    constexpr int quads = Windows<T, sliding>::quads;
+    const Quad* of_tap = shared.weights + in_slice;
+    const Quad* of_row = shared.windows + slot * windows.rows() * quads;
+    for (int row = 0; row < windows.rows(); ++row, of_row += quads) {
+      Quad window[quads];
+      GRADUS_UNROLL
+      for (int q = 0; q < quads; ++q) window[q] = of_row[q];
+      GRADUS_UNROLL
+      for (int tap = 0; tap < side; ++tap, of_tap += 2 * groups) {
+        const Quad w[2] = {of_tap[0], of_tap[groups]};
+        GRADUS_UNROLL
+        for (int p = 0; p < run; ++p) {
+          const int at = sliding ? p + tap : p + run * tap;
+          GRADUS_UNROLL
+          for (int k = 0; k < outs; ++k) sum[p][k] = std::fma(window[at / 4].at[at % 4], w[k / 4].at[k % 4], sum[p][k]);
+        }
+      }
+    }
+    GRADUS_UNROLL
+    for (int p = 0; p < run; ++p) {
+      if (p >= place.count) break;
+      Pack<T>* const pixel = y + (place.pixel + p) * channels.packs_of_pixel();
+      GRADUS_UNROLL
+      for (int k = 0; k < outs; ++k) sum[p][k] = relu && sum[p][k] < 0 ? 0.0f : sum[p][k];  // keeps NaN
+      GRADUS_UNROLL
+      for (int j = 0; j < channels.packs; ++j) {
+        Pack<T> to;
+        put(sum[p] + j * to.count, to);
+        pixel[channels.pack(group, j)] = to;
+      }
+    }
+  }
+};
+
+// ---- The weight's gradient ------------------------------------------------------------------------------------------
+
+constexpr int sums_per_thread = outs * taps;
+
+/// A block's threads stand in streams. Each stream has a thread for every unit (a group of output channels and an input
+/// channel; of a slice of them, where there are many) and goes through its own half runs; at the end streams are added in
+/// pairs.
+template <class T, bool sliding>
+struct GradWeight {
+  static constexpr int resident = 2;    // blocks of a multiprocessor: while some wait for gy, others compute
+  static constexpr int half = run / 2;  // outputs whose gradients a thread loads at a time
+  static constexpr int room = sums_per_thread / 4 * threads_per_block / 2;
+  struct Shared {
+    Quad at[room];  // windows, later sums
+    Place places[most_runs];
+  };
+  struct Local {
+    float sum[sums_per_thread];  // [8, 3, 3]
+  };
+  Windows<T, sliding> windows;
+  Channels<T> channels;
+  int units, slices, per_slice, streams, rounds;
+  int slots, tiles;
+  const Pack<T>* gy;
+  float* parts;  // [blocks / slices, 8, 3, 3, units]
+
+  GRADUS_ANYWHERE int phases() const { return 2 * tiles + 2 * rounds + 1; }
+  GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared, Local& local) const {
+    const int64_t part = block / slices;
+    const int stream = thread / per_slice, in_slice = thread - stream * per_slice;
+    const int unit = static_cast<int>(block - part * slices) * per_slice + in_slice;
+    const bool works = stream < streams && unit < units;
+    if (phase == 0)
+      GRADUS_UNROLL
+      for (float& sum : local.sum) sum = 0;
+    if (phase < 2 * tiles) {
+      const auto first = static_cast<uint32_t>((part * tiles + phase / 2) * slots);
+      if (phase % 2 == 0)
+        windows.stage(first, slots, thread, shared.at, shared.places);
+      else if (works)
+        accumulate(stream, unit, shared, local);
+      return;
+    }
+    if (!works) return;
+    const int step = phase - 2 * tiles, round = step / 2;
+    if (round == rounds) {
+      if (stream != 0) return;
+      GRADUS_UNROLL
+      for (int k = 0; k < sums_per_thread; ++k) parts[(part * sums_per_thread + k) * units + unit] = local.sum[k];
+      return;
+    }
+    const int active = (streams + (1 << round) - 1) >> round, kept = (active + 1) / 2, spots = (active - kept) * per_slice;
+    if (step % 2 == 0) {
+      if (stream < kept || stream >= active) return;
+      Quad* const to = shared.at + (stream - kept) * per_slice + in_slice;
+      GRADUS_UNROLL
+      for (int q = 0; q < sums_per_thread / 4; ++q)
+        to[q * spots] = {local.sum[4 * q], local.sum[4 * q + 1], local.sum[4 * q + 2], local.sum[4 * q + 3]};
+    } else {
+      if (stream + kept >= active) return;
+      const Quad* const from = shared.at + stream * per_slice + in_slice;
+      GRADUS_UNROLL
+      for (int q = 0; q < sums_per_thread / 4; ++q) {
+        const Quad more = from[q * spots];
+        GRADUS_UNROLL
+        for (int k = 0; k < 4; ++k) local.sum[4 * q + k] += more.at[k];
+      }
+    }
+  }
+
+  GRADUS_ANYWHERE void accumulate(int stream, int unit, const Shared& shared, Local& local) const {
+    constexpr int quads = Windows<T, sliding>::quads;
+    const int group = unit / windows.ins, in = unit - group * windows.ins;
+    for (int piece = stream; piece < 2 * slots; piece += streams) {
+      const int slot = piece / 2, second = piece % 2;
+      const Place place = shared.places[slot];
+      const int count = place.count - half * second;
+      if (count <= 0) continue;
+      const Pack<T>* const pixel = gy + (place.pixel + half * second) * channels.packs_of_pixel();
+      Pack<T> g[half][Channels<T>::packs];
+      GRADUS_UNROLL
+      for (int p = 0; p < half; ++p) {
+        GRADUS_UNROLL
+        for (int j = 0; j < channels.packs; ++j)
+          g[p][j] = p < count ? pixel[p * channels.packs_of_pixel() + channels.pack(group, j)] : Pack<T>{};
+      }
+      const Quad* of_row = shared.at + (slot * windows.rows() + in) * quads + second;
+      GRADUS_UNROLL
+      for (int row = 0; row < side; ++row, of_row += windows.ins * quads) {
+        // Of each tap the inputs of 4 outputs; sliding, 8 neighbours.
+        constexpr int loaded = sliding ? 2 : side;
+        Quad window[loaded];
+        GRADUS_UNROLL
+        for (int q = 0; q < loaded; ++q) window[q] = of_row[sliding ? q : 2 * q];
+        GRADUS_UNROLL
+        for (int p = 0; p < half; ++p) {
+          GRADUS_UNROLL
+          for (int k = 0; k < outs; ++k) {
+            const auto gradient = static_cast<float>(g[p][k / Pack<T>::count].at[k % Pack<T>::count]);
+            GRADUS_UNROLL
+            for (int tap = 0; tap < side; ++tap) {
+              const int at = sliding ? p + tap : p + 4 * tap;
+              float& sum = local.sum[k * taps + row * side + tap];
+              sum = std::fma(gradient, window[at / 4].at[at % 4], sum);
+            }
+          }
+        }
+      }
+    }
+  }
+};
+
+/// Adds the blocks' parts, 32 threads to an element of the gradient.
+template <class T>
+struct AddParts {
+  static constexpr int elements = 8, lanes = threads_per_block / elements, at_once = 10;  // loads under way
+  struct Shared {
+    float at[lanes][elements];
+  };
+  Channels<T> channels;
+  const float* parts;
+  int64_t count;  // of parts
+  int units, ins;
+  void* gw;
+  DType type;
+  int64_t out_stride, in_stride, row_stride, column_stride;
+
+  GRADUS_ANYWHERE int phases() const { return 2; }
+  GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
+    const int lane = thread / elements, place = thread % elements;
+    const int64_t number = block * elements + place, step = int64_t{sums_per_thread} * units;  // divisible by 8
+    if (phase == 0) {
+      float sums[at_once] = {};
+      for (int64_t part = lane; part < count; part += at_once * lanes)
+        GRADUS_UNROLL
+        for (int k = 0; k < at_once; ++k)
+          if (part + k * lanes < count) sums[k] += parts[(part + k * lanes) * step + number];
+      float sum = 0;
+      GRADUS_UNROLL
+      for (int k = 0; k < at_once; ++k) sum += sums[k];
+      shared.at[lane][place] = sum;
+      return;
+    }
+    if (lane != 0) return;
+    float sum = 0;
+    GRADUS_UNROLL
+    for (int l = 0; l < lanes; ++l) sum += shared.at[l][place];
+    const int k = static_cast<int>(number / units), unit = static_cast<int>(number - int64_t{k} * units);
+    const int group = unit / ins, in = unit - group * ins, tap = k % taps;
+    store<float>(gw, type, channels.channel(group, k / taps) * out_stride + in * in_stride +
+                               tap / side * row_stride + tap % side * column_stride, sum);
+  }
+};
+
+// ---- Passes ---------------------------------------------------------------------------------------------------------
+
+int64_t divided_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
+
+template <class T, bool sliding>
+Windows<T, sliding> make_windows(const ConvOperands& o, const Conv2dSpec& spec) {
+  const Shape &x = o.x.shape(), &y = o.y.shape();
+  const Strides& s = o.x.strides();
+  const auto number = [](int64_t n) { return static_cast<int>(n); };
+  const int64_t across = divided_up(y[3], run);
+  return {.x = static_cast<const T*>(o.x.raw()),
+          .image_stride = s[0],
+          .channel_stride = s[1],
+          .row_stride = s[2],
+          .column_stride = s[3],
+          .ins = number(x[1]),
+          .height = number(x[2]),
+          .width = number(x[3]),
+          .out_height = number(y[2]),
+          .out_width = number(y[3]),
+          .across = number(across),
+          .top = number(spec.padding[0]),
+          .left = number(spec.padding[1]),
+          .down = number(spec.stride[0]),
+          .right = number(spec.stride[1]),
+          .dilation_down = number(spec.dilation[0]),
+          .dilation_right = number(spec.dilation[1]),
+          .runs = static_cast<uint32_t>(y[0] * y[2] * across)};
+}
+
+template <class T, bool sliding>
+void forward(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks) {
+  using Kernel = Forward<T, sliding>;
+  const auto windows = make_windows<T, sliding>(o, spec);
+  const Channels<T> channels{static_cast<int>(o.w.shape()[0] / outs)};
+  const auto slices = static_cast<int>(divided_up(channels.groups, Kernel::most_groups));
+  const auto groups = static_cast<int>(divided_up(channels.groups, slices));
+  const int slots = std::min(threads_per_block / groups, most_slots(windows, Kernel::window_quads));
+  const int64_t all = divided_up(windows.runs, slots), tiles = divided_up(all, most_blocks);
+  const Strides& w = o.w.strides();
+  const bool biased = o.bias.defined();
+  for_each_block(slices * divided_up(all, tiles), Kernel{.windows = windows,
+                                                         .channels = channels,
+                                                         .slices = slices,
+                                                         .groups = groups,
+                                                         .slots = slots,
+                                                         .tiles = static_cast<int>(tiles),
+                                                         .weight = o.w.raw(),
+                                                         .bias = biased ? o.bias.raw() : nullptr,
+                                                         .weight_type = o.w.dtype(),
+                                                         .bias_type = biased ? o.bias.dtype() : DType::float32,
+                                                         .out_stride = w[0],
+                                                         .in_stride = w[1],
+                                                         .row_stride = w[2],
+                                                         .column_stride = w[3],
+                                                         .bias_stride = biased ? o.bias.strides()[0] : 0,
+                                                         .relu = o.relu,
+                                                         .y = static_cast<Pack<T>*>(o.y.raw())});
+}
+
+template <class T, bool sliding>
+void grad_weight(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks) {
+  using Kernel = GradWeight<T, sliding>;
+  const auto windows = make_windows<T, sliding>(o, spec);
+  const Channels<T> channels{static_cast<int>(o.w.shape()[0] / outs)};
+  const int units = channels.groups * windows.ins;
+  const auto slices = static_cast<int>(divided_up(units, threads_per_block));
+  const auto per_slice = static_cast<int>(divided_up(units, slices));
+  const int streams = threads_per_block / per_slice;
+  const int64_t of_block = divided_up(windows.runs, most_blocks);
+  const int64_t tiles = divided_up(of_block, most_slots(windows, Kernel::room)), slots = divided_up(of_block, tiles);
+  const int64_t parts = divided_up(windows.runs, tiles * slots);
+  const int64_t elements = int64_t{sums_per_thread} * units;
+  const Storage scratch = Storage::allocate(static_cast<size_t>(parts * elements) * sizeof(float));
+  auto* const sums = static_cast<float*>(scratch.data());
+  for_each_block(slices * parts, Kernel{.windows = windows,
+                                        .channels = channels,
+                                        .units = units,
+                                        .slices = slices,
+                                        .per_slice = per_slice,
+                                        .streams = streams,
+                                        .rounds = static_cast<int>(std::bit_width(static_cast<unsigned>(streams - 1))),
+                                        .slots = static_cast<int>(slots),
+                                        .tiles = static_cast<int>(tiles),
+                                        .gy = static_cast<const Pack<T>*>(o.y.raw()),
+                                        .parts = sums});
+  const Strides& w = o.w.strides();
+  for_each_block(elements / AddParts<T>::elements, AddParts<T>{.channels = channels,
+                                                               .parts = sums,
+                                                               .count = parts,
+                                                               .units = units,
+                                                               .ins = windows.ins,
+                                                               .gw = o.w.raw(),
+                                                               .type = o.w.dtype(),
+                                                               .out_stride = w[0],
+                                                               .in_stride = w[1],
+                                                               .row_stride = w[2],
+                                                               .column_stride = w[3]});
+}
+
+template <class T, bool sliding>
+void run_pass(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks) {
+  if (pass == ConvPass::forward) return forward<T, sliding>(o, spec, most_blocks);
+  grad_weight<T, sliding>(o, spec, most_blocks);
+}
+
+}  // namespace
+
+void few_channels(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks) {
+  const bool sliding = spec.stride[1] == 1 && spec.dilation[1] == 1, narrow = o.x.dtype() == DType::bfloat16;
+  const auto by = narrow ? sliding ? &run_pass<bfloat16, true> : &run_pass<bfloat16, false>
+                         : sliding ? &run_pass<float, true> : &run_pass<float, false>;
+  by(pass, o, spec, most_blocks);
+}
+
+}  // namespace gradus::cuda
