@@ -148,6 +148,7 @@ struct Forward {
   Windows<T, sliding> windows;
   Channels<T> channels;
   int slices, groups;         // parts of the channels; groups of a slice
+  int lanes;                  // neighbouring threads of neighbouring groups, which divides groups
   int slots, tiles;           // runs that a block computes at a time; how many times
   const void *weight, *bias;  // bias may be null
   DType weight_type, bias_type;
@@ -161,8 +162,9 @@ struct Forward {
     const auto first = static_cast<uint32_t>((block / slices * tiles + phase / 2) * slots);
     if (phase == 0) load_weights(first_group, thread, shared);
     if (phase % 2 == 0) return windows.stage(first, slots, thread, shared.windows, shared.places);
-    const int slot = thread / groups, group = thread - slot * groups;
-    if (slot < slots && first_group + group < channels.groups) compute(slot, group, first_group + group, shared);
+    const int column = thread / (lanes * slots), in_column = thread - column * lanes * slots;
+    const int slot = in_column / lanes, group = column * lanes + in_column - slot * lanes;
+    if (group < groups && first_group + group < channels.groups) compute(slot, group, first_group + group, shared);
   }
 
   /// As the library reads parameters beside activations of T.
@@ -437,6 +439,7 @@ void forward(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks)
                                                          .channels = channels,
                                                          .slices = slices,
                                                          .groups = groups,
+                                                         .lanes = groups % 4 == 0 ? 4 : groups,
                                                          .slots = slots,
                                                          .tiles = static_cast<int>(tiles),
                                                          .weight = o.w.raw(),
