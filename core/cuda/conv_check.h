@@ -19,8 +19,8 @@ std::string describe(const ConvKey& key);
 /// bfloat16's operands to 11 and 8 bits makes 3e-4 and 1e-3; a wrong algorithm makes 0.1 and more.
 double tolerated_error(DType dtype, bool tf32);
 
-/// Channels-last operands of the problem's shapes and dtypes, of random numbers but for the output. A bias has the dtype
-/// of the weight.
+/// Channels-last operands of the problem's shapes and dtypes, of random numbers but for the output. A bias has the
+/// weight's dtype.
 ConvOperands random_operands(const ConvKey& key);
 
 /// Whether run() computes the convolution of these operands. It returns what failed, if anything did. An algorithm that
@@ -28,8 +28,8 @@ ConvOperands random_operands(const ConvKey& key);
 bool passes_check(const ConvKey& key, const ConvOperands& operands, const std::string& algorithm,
                   const std::function<std::string()>& run);
 
-/// Whether an algorithm of ours passes its check for a problem like this one. The first time it runs on random operands;
-/// from then on the answer is remembered.
+/// Whether an algorithm of ours passes its check for a problem like this one. The first time it runs on random
+/// operands; from then on the answer is remembered.
 bool passes_once(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec, const std::string& algorithm,
                  const std::function<void(const ConvOperands&)>& run);
 

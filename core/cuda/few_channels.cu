@@ -55,26 +55,39 @@ GRADUS_ANYWHERE inline void put(const float* values, Pack<bfloat16>& to) {
   for (int k = 0; k < to.count; ++k) to.at[k] = bfloat16(values[k]);
 #endif
 }
+/// A pack as it is loaded: bfloat16 becomes float32 by one instruction for a half of a word.
+struct alignas(16) Words {
+  uint32_t at[4];
+};
+template <class T>
+GRADUS_ANYWHERE inline float value_of(const Words& pack, int k) {
+  if constexpr (sizeof(T) == 4) return std::bit_cast<float>(pack.at[k]);
+  const uint32_t word = pack.at[k / 2];
+  return std::bit_cast<float>(k % 2 ? word & 0xffff0000u : word << 16);
+}
+
 GRADUS_ANYWHERE inline void put(const float* values, Pack<float>& to) {
   GRADUS_UNROLL
   for (int k = 0; k < to.count; ++k) to.at[k] = values[k];
 }
 
-// ---- What runs meet of x --------------------------------------------------------------------------------------------
+// ---- What runs meet of x
+// ---------------------------------------------------------------------------------------------
 
+/// A run's first output pixel, and its outputs: fewer than 8 at the end of a row, 0 where there is no such run.
 struct Place {
-  int pixel, count;  // the run's first output pixel; its outputs, fewer than 8 at the end of a row, 0 where there is none
+  int pixel, count;
 };
 
-/// sliding: stride and dilation along a row are 1, and a run's outputs meet 10 neighbours of each row; else 8 inputs for
-/// each tap of a row.
+/// sliding: stride and dilation along a row are 1, and a run's outputs meet 10 neighbours of each row; else 8 inputs
+/// for each tap of a row.
 template <class T, bool sliding>
 struct Windows {
   static constexpr int quads = sliding ? 3 : 6;  // of a window: one channel of one row of taps
   const T* x;
   int64_t image_stride, channel_stride, row_stride, column_stride;
-  int ins, height, width;              // of x
-  int out_height, out_width, across;   // of y; runs of a row
+  int ins, height, width;                                     // of x
+  int out_height, out_width, across;                          // of y; runs of a row
   int top, left, down, right, dilation_down, dilation_right;  // paddings, strides, dilations
   uint32_t runs;
 
@@ -99,11 +112,13 @@ struct Windows {
       const bool inside = x_row >= 0 && x_row < height;
       const T* const from = x + image * image_stride + in * channel_stride + x_row * row_stride;
       float window[4 * quads];
+      int column = begin;
       GRADUS_UNROLL
-      for (int k = 0; k < 4 * quads; ++k) {
-        const int column = sliding ? begin + k : begin + k % run * right + k / run * dilation_right;
+      for (int k = 0; k < 4 * quads; ++k, column += sliding ? 1 : right) {
+        if (!sliding && k % run == 0) column = begin + k / run * dilation_right;
         const bool met = sliding ? k < count + side - 1 : k % run < count;  // by an output that there is
-        window[k] = inside && met && column >= 0 && column < width ? static_cast<float>(from[column * column_stride]) : 0;
+        const bool there = inside && met && column >= 0 && column < width;
+        window[k] = there ? static_cast<float>(from[column * column_stride]) : 0.0f;
       }
       GRADUS_UNROLL
       for (int q = 0; q < quads; ++q)
@@ -132,8 +147,9 @@ struct Forward {
   };
   Windows<T, sliding> windows;
   Channels<T> channels;
-  int slices, groups;  // parts of the channels; groups of a slice
-  int slots, tiles;    // runs that a block computes at a time; how many times
+  int slices, groups;         // parts of the channels; groups of a slice
+  int lanes;                  // neighbouring threads of neighbouring groups, which divides groups
+  int slots, tiles;           // runs that a block computes at a time; how many times
   const void *weight, *bias;  // bias may be null
   DType weight_type, bias_type;
   int64_t out_stride, in_stride, row_stride, column_stride, bias_stride;  // of weight
@@ -146,8 +162,9 @@ struct Forward {
     const auto first = static_cast<uint32_t>((block / slices * tiles + phase / 2) * slots);
     if (phase == 0) load_weights(first_group, thread, shared);
     if (phase % 2 == 0) return windows.stage(first, slots, thread, shared.windows, shared.places);
-    const int slot = thread / groups, group = thread - slot * groups;
-    if (slot < slots && first_group + group < channels.groups) compute(slot, group, first_group + group, shared);
+    const int column = thread / (lanes * slots), in_column = thread - column * lanes * slots;
+    const int slot = in_column / lanes, group = column * lanes + in_column - slot * lanes;
+    if (group < groups && first_group + group < channels.groups) compute(slot, group, first_group + group, shared);
   }
 
   /// As the library reads parameters beside activations of T.
@@ -167,8 +184,8 @@ struct Forward {
       }
       const int row = tap / side, column = tap - row * side, down = row / windows.ins, in = row - down * windows.ins;
       if (group < channels.groups)
-        value = rounded(load<float>(weight, weight_type, channel * out_stride + in * in_stride + down * row_stride +
-                                                             column * column_stride));
+        value = rounded(load<float>(
+            weight, weight_type, channel * out_stride + in * in_stride + down * row_stride + column * column_stride));
       shared.weights[i / 4].at[k] = value;
     }
   }
@@ -222,8 +239,8 @@ struct Forward {
 constexpr int sums_per_thread = outs * taps;
 
 /// A block's threads stand in streams. Each stream has a thread for every unit (a group of output channels and an input
-/// channel; of a slice of them, where there are many) and goes through its own half runs; at the end streams are added in
-/// pairs.
+/// channel; of a slice of them, where there are many) and goes through its own half runs; at the end streams are added
+/// in pairs.
 template <class T, bool sliding>
 struct GradWeight {
   static constexpr int resident = 2;    // blocks of a multiprocessor: while some wait for gy, others compute
@@ -240,8 +257,9 @@ struct GradWeight {
   Channels<T> channels;
   int units, slices, per_slice, streams, rounds;
   int slots, tiles;
-  const Pack<T>* gy;
-  float* parts;  // [blocks / slices, 8, 3, 3, units]
+  const char* gy;
+  int64_t pixel_bytes, pack_bytes;  // of gy: from pixel to pixel, and from pack to pack of a thread
+  float* parts;                     // [blocks / slices, 8, 3, 3, units]
 
   GRADUS_ANYWHERE int phases() const { return 2 * tiles + 2 * rounds + 1; }
   GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared, Local& local) const {
@@ -249,9 +267,10 @@ struct GradWeight {
     const int stream = thread / per_slice, in_slice = thread - stream * per_slice;
     const int unit = static_cast<int>(block - part * slices) * per_slice + in_slice;
     const bool works = stream < streams && unit < units;
-    if (phase == 0)
+    if (phase == 0) {
       GRADUS_UNROLL
       for (float& sum : local.sum) sum = 0;
+    }
     if (phase < 2 * tiles) {
       const auto first = static_cast<uint32_t>((part * tiles + phase / 2) * slots);
       if (phase % 2 == 0)
@@ -268,7 +287,8 @@ struct GradWeight {
       for (int k = 0; k < sums_per_thread; ++k) parts[(part * sums_per_thread + k) * units + unit] = local.sum[k];
       return;
     }
-    const int active = (streams + (1 << round) - 1) >> round, kept = (active + 1) / 2, spots = (active - kept) * per_slice;
+    const int active = (streams + (1 << round) - 1) >> round, kept = (active + 1) / 2;
+    const int spots = (active - kept) * per_slice;
     if (step % 2 == 0) {
       if (stream < kept || stream >= active) return;
       Quad* const to = shared.at + (stream - kept) * per_slice + in_slice;
@@ -290,18 +310,19 @@ struct GradWeight {
   GRADUS_ANYWHERE void accumulate(int stream, int unit, const Shared& shared, Local& local) const {
     constexpr int quads = Windows<T, sliding>::quads;
     const int group = unit / windows.ins, in = unit - group * windows.ins;
+    const char* const of_group = gy + channels.pack(group, 0) * int64_t{sizeof(Pack<T>)};
     for (int piece = stream; piece < 2 * slots; piece += streams) {
       const int slot = piece / 2, second = piece % 2;
       const Place place = shared.places[slot];
       const int count = place.count - half * second;
       if (count <= 0) continue;
-      const Pack<T>* const pixel = gy + (place.pixel + half * second) * channels.packs_of_pixel();
-      Pack<T> g[half][Channels<T>::packs];
+      Words g[half][Channels<T>::packs];
+      const char* from = of_group + (place.pixel + half * second) * pixel_bytes;
       GRADUS_UNROLL
-      for (int p = 0; p < half; ++p) {
+      for (int p = 0; p < half; ++p, from += pixel_bytes) {
         GRADUS_UNROLL
         for (int j = 0; j < channels.packs; ++j)
-          g[p][j] = p < count ? pixel[p * channels.packs_of_pixel() + channels.pack(group, j)] : Pack<T>{};
+          g[p][j] = p < count ? *reinterpret_cast<const Words*>(from + j * pack_bytes) : Words{};
       }
       const Quad* of_row = shared.at + (slot * windows.rows() + in) * quads + second;
       GRADUS_UNROLL
@@ -312,15 +333,14 @@ struct GradWeight {
         GRADUS_UNROLL
         for (int q = 0; q < loaded; ++q) window[q] = of_row[sliding ? q : 2 * q];
         GRADUS_UNROLL
-        for (int p = 0; p < half; ++p) {
+        for (int tap = 0; tap < side; ++tap) {
           GRADUS_UNROLL
-          for (int k = 0; k < outs; ++k) {
-            const auto gradient = static_cast<float>(g[p][k / Pack<T>::count].at[k % Pack<T>::count]);
+          for (int p = 0; p < half; ++p) {
+            const int at = sliding ? p + tap : p + 4 * tap;
             GRADUS_UNROLL
-            for (int tap = 0; tap < side; ++tap) {
-              const int at = sliding ? p + tap : p + 4 * tap;
+            for (int k = 0; k < outs; ++k) {
               float& sum = local.sum[k * taps + row * side + tap];
-              sum = std::fma(gradient, window[at / 4].at[at % 4], sum);
+              sum = std::fma(value_of<T>(g[p][k / Pack<T>::count], k % Pack<T>::count), window[at / 4].at[at % 4], sum);
             }
           }
         }
@@ -350,10 +370,11 @@ struct AddParts {
     const int64_t number = block * elements + place, step = int64_t{sums_per_thread} * units;  // divisible by 8
     if (phase == 0) {
       float sums[at_once] = {};
-      for (int64_t part = lane; part < count; part += at_once * lanes)
+      for (int64_t part = lane; part < count; part += at_once * lanes) {
         GRADUS_UNROLL
         for (int k = 0; k < at_once; ++k)
           if (part + k * lanes < count) sums[k] += parts[(part + k * lanes) * step + number];
+      }
       float sum = 0;
       GRADUS_UNROLL
       for (int k = 0; k < at_once; ++k) sum += sums[k];
@@ -366,8 +387,10 @@ struct AddParts {
     for (int l = 0; l < lanes; ++l) sum += shared.at[l][place];
     const int k = static_cast<int>(number / units), unit = static_cast<int>(number - int64_t{k} * units);
     const int group = unit / ins, in = unit - group * ins, tap = k % taps;
-    store<float>(gw, type, channels.channel(group, k / taps) * out_stride + in * in_stride +
-                               tap / side * row_stride + tap % side * column_stride, sum);
+    store<float>(gw, type,
+                 channels.channel(group, k / taps) * out_stride + in * in_stride + tap / side * row_stride +
+                     tap % side * column_stride,
+                 sum);
   }
 };
 
@@ -416,6 +439,7 @@ void forward(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks)
                                                          .channels = channels,
                                                          .slices = slices,
                                                          .groups = groups,
+                                                         .lanes = groups % 4 == 0 ? 4 : groups,
                                                          .slots = slots,
                                                          .tiles = static_cast<int>(tiles),
                                                          .weight = o.w.raw(),
@@ -455,7 +479,9 @@ void grad_weight(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blo
                                         .rounds = static_cast<int>(std::bit_width(static_cast<unsigned>(streams - 1))),
                                         .slots = static_cast<int>(slots),
                                         .tiles = static_cast<int>(tiles),
-                                        .gy = static_cast<const Pack<T>*>(o.y.raw()),
+                                        .gy = static_cast<const char*>(o.y.raw()),
+                                        .pixel_bytes = channels.packs_of_pixel() * int64_t{sizeof(Pack<T>)},
+                                        .pack_bytes = channels.groups * int64_t{sizeof(Pack<T>)},
                                         .parts = sums});
   const Strides& w = o.w.strides();
   for_each_block(elements / AddParts<T>::elements, AddParts<T>{.channels = channels,
@@ -480,10 +506,11 @@ void run_pass(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec, int6
 }  // namespace
 
 void few_channels(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks) {
-  const bool sliding = spec.stride[1] == 1 && spec.dilation[1] == 1, narrow = o.x.dtype() == DType::bfloat16;
-  const auto by = narrow ? sliding ? &run_pass<bfloat16, true> : &run_pass<bfloat16, false>
-                         : sliding ? &run_pass<float, true> : &run_pass<float, false>;
-  by(pass, o, spec, most_blocks);
+  const bool sliding = spec.stride[1] == 1 && spec.dilation[1] == 1;
+  if (o.x.dtype() == DType::bfloat16)
+    (sliding ? run_pass<bfloat16, true> : run_pass<bfloat16, false>)(pass, o, spec, most_blocks);
+  else
+    (sliding ? run_pass<float, true> : run_pass<float, false>)(pass, o, spec, most_blocks);
 }
 
 }  // namespace gradus::cuda

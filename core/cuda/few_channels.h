@@ -23,7 +23,8 @@ bool few_channels_pays(const Shape& w, const Shape& y);
 inline constexpr int64_t few_channels_blocks = 264;
 
 /// What few_channels_can() allows, by this many blocks at most (for each part of the output channels). Activations of
-/// bfloat16 meet a weight and a bias that are rounded to bfloat16; the weight's gradient is rounded to its own dtype only.
+/// bfloat16 meet a weight and a bias that are rounded to bfloat16; the weight's gradient is rounded to its own dtype
+/// only.
 void few_channels(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec,
                   int64_t most_blocks = few_channels_blocks);
 

@@ -64,7 +64,8 @@ constexpr int resident_blocks() {
 }
 
 template <class Body>
-__global__ void __launch_bounds__(threads_per_block, resident_blocks<Body>()) run_blocks(const Body body, int64_t blocks) {
+__global__ void __launch_bounds__(threads_per_block, resident_blocks<Body>())
+    run_blocks(const Body body, int64_t blocks) {
   __shared__ typename Body::Shared shared;
   const int phases = body.phases();
   for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x) {
