@@ -22,57 +22,54 @@ struct alignas(16) Quad {
 };
 
 /// 16 bytes of neighbouring channels: one access to memory.
-template <class T>
-struct alignas(16) Pack {
-  static constexpr int count = 16 / sizeof(T);
-  T at[count];
+struct alignas(16) [[gnu::may_alias]] Pack {
+  uint32_t words[4];
 };
 
 /// The output channels in groups of 8, one group to a thread. A thread's packs are apart, so that neighbouring threads
 /// access neighbouring packs.
 template <class T>
 struct Channels {
-  static constexpr int packs = outs / Pack<T>::count;  // of a thread
+  static constexpr int per_pack = sizeof(Pack) / sizeof(T), packs = outs / per_pack;  // packs: of a thread
   int groups;
   GRADUS_ANYWHERE int pack(int group, int j) const { return j * groups + group; }
-  GRADUS_ANYWHERE int channel(int group, int k) const {
-    return pack(group, k / Pack<T>::count) * Pack<T>::count + k % Pack<T>::count;
-  }
+  GRADUS_ANYWHERE int channel(int group, int k) const { return pack(group, k / per_pack) * per_pack + k % per_pack; }
   GRADUS_ANYWHERE int64_t packs_of_pixel() const { return int64_t{packs} * groups; }
 };
 
-/// Rounds neighbouring values as bfloat16's constructor does, by one instruction for two where there is one.
-GRADUS_ANYWHERE inline void put(const float* values, Pack<bfloat16>& to) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  GRADUS_UNROLL
-  for (int k = 0; k < to.count; k += 2) {
-    uint32_t both;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(values[k + 1]), "f"(values[k]));
-    to.at[k].bits = static_cast<uint16_t>(both);
-    to.at[k + 1].bits = static_cast<uint16_t>(both >> 16);
-  }
-#else
-  for (int k = 0; k < to.count; ++k) to.at[k] = bfloat16(values[k]);
-#endif
-}
-/// A pack as it is loaded: bfloat16 becomes float32 by one instruction for a half of a word.
-struct alignas(16) Words {
-  uint32_t at[4];
-};
+/// A value of a pack: of bfloat16 one instruction makes float32.
 template <class T>
-GRADUS_ANYWHERE inline float value_of(const Words& pack, int k) {
-  if constexpr (sizeof(T) == 4) return std::bit_cast<float>(pack.at[k]);
-  const uint32_t word = pack.at[k / 2];
+GRADUS_ANYWHERE inline float value_of(const Pack& pack, int k) {
+  if constexpr (sizeof(T) == 4) return std::bit_cast<float>(pack.words[k]);
+  const uint32_t word = pack.words[k / 2];
   return std::bit_cast<float>(k % 2 ? word & 0xffff0000u : word << 16);
 }
 
-GRADUS_ANYWHERE inline void put(const float* values, Pack<float>& to) {
-  GRADUS_UNROLL
-  for (int k = 0; k < to.count; ++k) to.at[k] = values[k];
+/// Two numbers rounded as bfloat16's constructor does, by one instruction where there is one.
+GRADUS_ANYWHERE inline uint32_t rounded_pair(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  uint32_t both;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  return both;
+#else
+  return uint32_t{bfloat16(high).bits} << 16 | bfloat16(low).bits;
+#endif
 }
 
-// ---- What runs meet of x
-// ---------------------------------------------------------------------------------------------
+template <class T>
+GRADUS_ANYWHERE inline Pack make_pack(const float* values) {
+  Pack pack;
+  GRADUS_UNROLL
+  for (int k = 0; k < 4; ++k) {
+    if constexpr (sizeof(T) == 4)
+      pack.words[k] = std::bit_cast<uint32_t>(values[k]);
+    else
+      pack.words[k] = rounded_pair(values[2 * k], values[2 * k + 1]);
+  }
+  return pack;
+}
+
+// ---- What runs meet of x --------------------------------------------------------------------------------------------
 
 /// A run's first output pixel, and its outputs: fewer than 8 at the end of a row, 0 where there is no such run.
 struct Place {
@@ -137,6 +134,7 @@ int most_slots(const W& windows, int room) {
 
 template <class T, bool sliding>
 struct Forward {
+  static constexpr int resident = 2;      // blocks of a multiprocessor: while some load, others compute
   static constexpr int most_groups = 16;  // of a block
   static constexpr int weight_quads = most_ins * taps * most_groups * 2, window_quads = 1536;
   struct Shared {
@@ -154,7 +152,7 @@ struct Forward {
   DType weight_type, bias_type;
   int64_t out_stride, in_stride, row_stride, column_stride, bias_stride;  // of weight
   bool relu;
-  Pack<T>* y;
+  Pack* y;
 
   GRADUS_ANYWHERE int phases() const { return 2 * tiles; }
   GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
@@ -221,15 +219,12 @@ struct Forward {
     GRADUS_UNROLL
     for (int p = 0; p < run; ++p) {
       if (p >= place.count) break;
-      Pack<T>* const pixel = y + (place.pixel + p) * channels.packs_of_pixel();
+      Pack* const pixel = y + (place.pixel + p) * channels.packs_of_pixel();
       GRADUS_UNROLL
       for (int k = 0; k < outs; ++k) sum[p][k] = relu && sum[p][k] < 0 ? 0.0f : sum[p][k];  // keeps NaN
       GRADUS_UNROLL
-      for (int j = 0; j < channels.packs; ++j) {
-        Pack<T> to;
-        put(sum[p] + j * to.count, to);
-        pixel[channels.pack(group, j)] = to;
-      }
+      for (int j = 0; j < channels.packs; ++j)
+        pixel[channels.pack(group, j)] = make_pack<T>(sum[p] + j * channels.per_pack);
     }
   }
 };
@@ -310,19 +305,19 @@ struct GradWeight {
   GRADUS_ANYWHERE void accumulate(int stream, int unit, const Shared& shared, Local& local) const {
     constexpr int quads = Windows<T, sliding>::quads;
     const int group = unit / windows.ins, in = unit - group * windows.ins;
-    const char* const of_group = gy + channels.pack(group, 0) * int64_t{sizeof(Pack<T>)};
+    const char* const of_group = gy + channels.pack(group, 0) * int64_t{sizeof(Pack)};
     for (int piece = stream; piece < 2 * slots; piece += streams) {
       const int slot = piece / 2, second = piece % 2;
       const Place place = shared.places[slot];
       const int count = place.count - half * second;
       if (count <= 0) continue;
-      Words g[half][Channels<T>::packs];
+      Pack g[half][Channels<T>::packs];
       const char* from = of_group + (place.pixel + half * second) * pixel_bytes;
       GRADUS_UNROLL
       for (int p = 0; p < half; ++p, from += pixel_bytes) {
         GRADUS_UNROLL
         for (int j = 0; j < channels.packs; ++j)
-          g[p][j] = p < count ? *reinterpret_cast<const Words*>(from + j * pack_bytes) : Words{};
+          g[p][j] = p < count ? *reinterpret_cast<const Pack*>(from + j * pack_bytes) : Pack{};
       }
       const Quad* of_row = shared.at + (slot * windows.rows() + in) * quads + second;
       GRADUS_UNROLL
@@ -340,7 +335,8 @@ struct GradWeight {
             GRADUS_UNROLL
             for (int k = 0; k < outs; ++k) {
               float& sum = local.sum[k * taps + row * side + tap];
-              sum = std::fma(value_of<T>(g[p][k / Pack<T>::count], k % Pack<T>::count), window[at / 4].at[at % 4], sum);
+              sum = std::fma(value_of<T>(g[p][k / channels.per_pack], k % channels.per_pack), window[at / 4].at[at % 4],
+                             sum);
             }
           }
         }
@@ -452,7 +448,7 @@ void forward(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks)
                                                          .column_stride = w[3],
                                                          .bias_stride = biased ? o.bias.strides()[0] : 0,
                                                          .relu = o.relu,
-                                                         .y = static_cast<Pack<T>*>(o.y.raw())});
+                                                         .y = static_cast<Pack*>(o.y.raw())});
 }
 
 template <class T, bool sliding>
@@ -480,8 +476,8 @@ void grad_weight(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blo
                                         .slots = static_cast<int>(slots),
                                         .tiles = static_cast<int>(tiles),
                                         .gy = static_cast<const char*>(o.y.raw()),
-                                        .pixel_bytes = channels.packs_of_pixel() * int64_t{sizeof(Pack<T>)},
-                                        .pack_bytes = channels.groups * int64_t{sizeof(Pack<T>)},
+                                        .pixel_bytes = channels.packs_of_pixel() * int64_t{sizeof(Pack)},
+                                        .pack_bytes = channels.groups * int64_t{sizeof(Pack)},
                                         .parts = sums});
   const Strides& w = o.w.strides();
   for_each_block(elements / AddParts<T>::elements, AddParts<T>{.channels = channels,
