@@ -80,39 +80,48 @@ struct PlainConv {
   }
 
   GRADUS_ANYWHERE double grad_weight(int64_t o, int64_t i, int64_t kh, int64_t kw) const {
+    double sum = 0;
+    for (int64_t n = 0; n < y.extent[0]; ++n) sum += grad_weight_of_image(n, o, i, kh, kw);
+    return sum;
+  }
+  GRADUS_ANYWHERE double grad_weight_of_image(int64_t n, int64_t o, int64_t i, int64_t kh, int64_t kw) const {
     const int64_t c = o / (w.extent[0] / spec.groups) * w.extent[1] + i;
     double sum = 0;
-    for (int64_t n = 0; n < y.extent[0]; ++n)
-      for (int64_t oh = 0; oh < y.extent[2]; ++oh) {
-        const int64_t h = input_of(oh, kh, 0);
-        if (h < 0 || h >= x.extent[2]) continue;
-        for (int64_t ow = 0; ow < y.extent[3]; ++ow) {
-          const int64_t v = input_of(ow, kw, 1);
-          if (v >= 0 && v < x.extent[3]) sum += y.at(n, o, oh, ow) * x.at(n, c, h, v);
-        }
+    for (int64_t oh = 0; oh < y.extent[2]; ++oh) {
+      const int64_t h = input_of(oh, kh, 0);
+      if (h < 0 || h >= x.extent[2]) continue;
+      for (int64_t ow = 0; ow < y.extent[3]; ++ow) {
+        const int64_t v = input_of(ow, kw, 1);
+        if (v >= 0 && v < x.extent[3]) sum += y.at(n, o, oh, ow) * x.at(n, c, h, v);
       }
+    }
     return sum;
   }
 
-  /// The element with this number, and its place in the output.
-  GRADUS_ANYWHERE double value(int64_t number, int64_t& place) const {
+  struct Index {
+    int64_t a, b, c, d;
+  };
+  /// Of the output's element with this number: channels first, neighbours in memory.
+  GRADUS_ANYWHERE Index index(int64_t number) const {
     const Places& out = output();
-    const int64_t b = number % out.extent[1], rest = number / out.extent[1];  // channels first: neighbours in memory
-    const int64_t d = rest % out.extent[3], c = rest / out.extent[3] % out.extent[2];
-    const int64_t a = rest / out.extent[3] / out.extent[2];
-    place = out.place(a, b, c, d);
+    const int64_t rest = number / out.extent[1];
+    return {rest / out.extent[3] / out.extent[2], number % out.extent[1], rest / out.extent[3] % out.extent[2],
+            rest % out.extent[3]};
+  }
+  GRADUS_ANYWHERE int64_t place(const Index& at) const { return output().place(at.a, at.b, at.c, at.d); }
+
+  GRADUS_ANYWHERE double value(const Index& at) const {
     switch (pass) {
-      case ConvPass::forward: return forward(a, b, c, d);
-      case ConvPass::grad_input: return grad_input(a, b, c, d);
+      case ConvPass::forward: return forward(at.a, at.b, at.c, at.d);
+      case ConvPass::grad_input: return grad_input(at.a, at.b, at.c, at.d);
       case ConvPass::grad_weight: break;
     }
-    return grad_weight(a, b, c, d);
+    return grad_weight(at.a, at.b, at.c, at.d);
   }
 
   GRADUS_ANYWHERE void operator()(int64_t number) const {
-    int64_t place = 0;
-    const double sum = value(number, place);
-    store<double>(output().data, output().type, place, sum);
+    const Index at = index(number);
+    store<double>(output().data, output().type, place(at), value(at));
   }
 };
 
@@ -134,15 +143,33 @@ struct AddBiasRelu {
   }
 };
 
+/// The images' shares of the weight's gradient at every step-th element: its sums are long.
+struct Shares {
+  PlainConv conv;
+  int64_t step;
+  double* shares;  // [elements, images]
+  GRADUS_ANYWHERE void operator()(int64_t i) const {
+    const int64_t images = conv.y.extent[0], element = i / images;
+    const PlainConv::Index at = conv.index(element * step);
+    shares[i] = conv.grad_weight_of_image(i - element * images, at.a, at.b, at.c, at.d);
+  }
+};
+
 /// Squares of the distances from the plain sums, and of those themselves, at every step-th element.
 struct Distances {
   PlainConv conv;
   int64_t step;
+  const double* shares;  // of the sums; null: there are none
   Pair* squares;
   GRADUS_ANYWHERE void operator()(int64_t i) const {
-    int64_t place = 0;
-    const double expected = conv.value(i * step, place);
-    const double d = load<double>(conv.output().data, conv.output().type, place) - expected;
+    const PlainConv::Index at = conv.index(i * step);
+    const int64_t images = conv.y.extent[0];
+    double expected = 0;
+    if (shares)
+      for (int64_t n = 0; n < images; ++n) expected += shares[i * images + n];
+    else
+      expected = conv.value(at);
+    const double d = load<double>(conv.output().data, conv.output().type, conv.place(at)) - expected;
     squares[i] = {d * d, expected * expected};
   }
 };
@@ -182,7 +209,13 @@ double relative_error(ConvPass pass, const ConvOperands& operands, const Conv2dS
   const int64_t step = (out.numel() + wanted - 1) / wanted | 1, count = (out.numel() + step - 1) / step;
   const Storage scratch = Storage::allocate(static_cast<size_t>(count + 1) * sizeof(Pair));
   auto* pairs = static_cast<Pair*>(scratch.data());
-  for_each(count, Distances{make_plain(pass, operands, spec), step, pairs + 1});
+  const PlainConv plain = make_plain(pass, operands, spec);
+  Storage of_images;
+  if (pass == ConvPass::grad_weight) {
+    of_images = Storage::allocate(static_cast<size_t>(count * y[0]) * sizeof(double));
+    for_each(count * y[0], Shares{plain, step, static_cast<double*>(of_images.data())});
+  }
+  for_each(count, Distances{plain, step, static_cast<const double*>(of_images.data()), pairs + 1});
   reduce_terms(1, count, true, SumOfPairs{pairs + 1, pairs});
   Pair total{};
   device::download(&total, pairs, sizeof total);

@@ -141,12 +141,18 @@ struct BiasReluRows {
   };
   int groups, rows;  // of a pixel; of the block
   int64_t pixels, piece;
-  uint32_t per_image;                // pixels of an image
+  uint32_t per_image;                // pixels of an image; 0: gy is in one piece
   int64_t gy_image;                  // from image to image, in groups
   int64_t gy_step, y_step, gz_step;  // from pixel to pixel, in groups
   const Group *gy, *y;
   Group* gz;
   double* sums;  // [blocks, channels]
+
+  GRADUS_ANYWHERE int64_t place_of_gradient(uint32_t pixel) const {
+    if (per_image == 0) return pixel * gy_step;
+    const uint32_t image = pixel / per_image;
+    return image * gy_image + (pixel - image * per_image) * gy_step;
+  }
 
   GRADUS_ANYWHERE int phases() const { return 2; }
   GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
@@ -154,17 +160,27 @@ struct BiasReluRows {
       if (thread >= rows * groups) return;
       double sum[width] = {};
       const int64_t begin = block * piece, end = begin + piece < pixels ? begin + piece : pixels;
-      for (int64_t pixel = begin + thread / groups; pixel < end; pixel += rows) {
-        const int group = thread % groups;
-        const uint32_t image = static_cast<uint32_t>(pixel) / per_image;
-        const uint32_t in_image = static_cast<uint32_t>(pixel) - image * per_image;
-        const Group from = gy[image * gy_image + in_image * gy_step + group], of = y[pixel * y_step + group];
-        Group to;
-        for (int k = 0; k < width; ++k) {
-          to.at[k] = static_cast<W>(of.at[k]) > 0 ? from.at[k] : T(W{0});
-          sum[k] += static_cast<double>(static_cast<W>(to.at[k]));
+      const int group = thread % groups;
+      constexpr int at_once = 4;  // pixels whose loads are under way
+      for (int64_t first = begin + thread / groups; first < end; first += at_once * rows) {
+        Group from[at_once], of[at_once];
+        GRADUS_UNROLL
+        for (int p = 0; p < at_once; ++p) {
+          const int64_t pixel = first + p * rows < end ? first + p * rows : first;
+          from[p] = gy[place_of_gradient(static_cast<uint32_t>(pixel)) + group];
+          of[p] = y[pixel * y_step + group];
         }
-        gz[pixel * gz_step + group] = to;
+        GRADUS_UNROLL
+        for (int p = 0; p < at_once; ++p) {
+          if (first + p * rows >= end) continue;
+          Group to;
+          GRADUS_UNROLL
+          for (int k = 0; k < width; ++k) {
+            to.at[k] = static_cast<W>(of[p].at[k]) > 0 ? from[p].at[k] : T(W{0});
+            sum[k] += static_cast<double>(static_cast<W>(to.at[k]));
+          }
+          gz[(first + p * rows) * gz_step + group] = to;
+        }
       }
       for (int k = 0; k < width; ++k) shared.at[thread][k] = sum[k];
     } else {
@@ -215,8 +231,10 @@ std::function<void()> bias_relu_by_rows(const Walk<3>& terms, const Tensor& gy, 
   const Storage scratch = Storage::allocate(static_cast<size_t>(blocks * channels) * sizeof(double));
   auto* sums = static_cast<double*>(scratch.data());
   using Group = typename Rows::Group;
+  const bool by_image = terms.rank == 2;
   for_each_block(blocks, Rows{static_cast<int>(groups), static_cast<int>(rows), pixels, piece,
-                              static_cast<uint32_t>(per_image), terms.rank == 2 ? terms.stride[0][0] / width : 0, terms.stride[0][inner] / width,
+                              by_image ? static_cast<uint32_t>(per_image) : 0,
+                              by_image ? terms.stride[0][0] / width : 0, terms.stride[0][inner] / width,
                               terms.stride[1][inner] / width, terms.stride[2][inner] / width,
                               static_cast<const Group*>(gy.raw()), static_cast<const Group*>(y.raw()),
                               static_cast<Group*>(gz.raw()), sums});

@@ -1,4 +1,6 @@
 // Reductions of the device in float32 against the reference, which adds in double.
+#include "core/error.h"
+#include "core/ops.h"
 #include "core/parallel.h"
 #include "tests/core/cpu_compare.h"
 
@@ -139,6 +141,31 @@ TEST_CASE(
       check_within(got_bias, gbias, [&](size_t i) { return sum_bound * magnitudes[i]; });
     }
   }
+}
+
+TEST_CASE("the gradients before a bias and a relu take gradients that are the same for many pixels") {
+  for (const int64_t channels : {10, 16, 96, 130})
+    for (const Shape& few : {Shape{3, channels, 1, 1}, Shape{1, channels, 4, 5}, Shape{1, channels, 1, 1},
+                             Shape{3, channels, 4, 1}, Shape{1, 1, 1, 1}}) {
+      CAPTURE(few);
+      const Shape shape{3, channels, 4, 5};
+      const Tensor y = in(Memory::channels_last, random(shape, 2)), spread = expand(random(few, 1), shape);
+      Tensor gz = empty_in(Memory::channels_last, shape), gbias = Tensor::empty({channels});
+      Tensor right_gz = Tensor::empty(shape), right_gbias = Tensor::empty({channels});
+      kernels::bias_relu_backward(spread, y, gz, gbias);
+      ref::bias_relu_backward(contiguous(spread), y, right_gz, right_gbias);
+      check_equal(gz, right_gz);
+      check_within(gbias, right_gbias, [&](size_t) { return sum_bound * 60; });
+    }
+}
+
+TEST_CASE("means of bfloat16 elements can be float32, and then are not rounded to bfloat16") {
+  const Tensor x = cast(random({4, 10, 8, 8}, 1), DType::bfloat16);
+  const Tensor got = mean(x, {2, 3}, false, DType::float32), right = mean(cast(x, DType::float32), {2, 3});
+  CHECK(got.dtype() == DType::float32);
+  check_within(got, right, [&](size_t) { return sum_bound; });
+  CHECK(mean(x, {2, 3}).dtype() == DType::bfloat16);
+  CHECK_THROWS_AS(mean(x, {2, 3}, false, DType::float64), Error);
 }
 
 TEST_CASE("the gradients before a bias and a relu have the same bits for any number of threads") {

@@ -277,6 +277,26 @@ TEST_CASE("gradients of overlapping windows add up") {
         Values{5, 5.5, 0.5});
 }
 
+TEST_CASE("all gradients of a convolution at once are those of one call each") {
+  const Conv2dSpec spec{.padding = {1, 1, 1, 1}};
+  const Tensor x = random_normal({2, 5, 6, 7}, 0, 1, {1, 0, 0}), w = random_normal({8, 5, 3, 3}, 0, 1, {1, 1, 0});
+  const Tensor bias = random_normal({8}, 0, 1, {1, 2, 0}), gy = random_normal({2, 8, 6, 7}, 0, 1, {1, 3, 0});
+  const Tensor y = conv2d(x, w, bias, spec, true);
+  const BiasReluGradients before = bias_relu_backward(gy, y);
+  const ConvGradients with = conv2d_gradients(gy, y, x, w, spec), without = conv2d_gradients(gy, {}, x, w, spec);
+  CHECK(elements(with.bias) == elements(before.gbias));
+  CHECK(elements(with.input) == elements(conv2d_grad_input(before.gz, w, spec, x.shape())));
+  CHECK(elements(with.weight) == elements(conv2d_grad_weight(before.gz, x, spec, w.shape())));
+  CHECK(!without.bias.defined());
+  CHECK(elements(without.input) == elements(conv2d_grad_input(gy, w, spec, x.shape())));
+  CHECK(elements(without.weight) == elements(conv2d_grad_weight(gy, x, spec, w.shape())));
+
+  const Tensor none = Tensor::zeros({0, 5, 6, 7}), nothing = Tensor::zeros({0, 8, 6, 7});
+  CHECK(sum(conv2d_gradients(nothing, nothing, none, w, spec).weight).item() == 0);
+  CHECK_THROWS_AS(conv2d_gradients(gy, bias, x, w, spec), Error);
+  CHECK_THROWS_AS(conv2d_gradients(gy, y, cast(x, DType::float64), w, spec), Error);
+}
+
 TEST_CASE(
     "the gradients before a bias and a relu are masked by the result, summed per channel, and name what does not fit") {
   const Tensor gy = Tensor::from<float>({1, 2, 4, 8}, {1, 2, 1, 2}),
