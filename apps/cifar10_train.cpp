@@ -43,8 +43,9 @@ struct Flags : TrainingFlags {
   void add_to(CLI::App& app) {
     app.add_flag("--quick", quick,
                  "a short run that shows the training at work, on CIFAR-10 where it is at hand and synthetic images\n"
-                 "elsewhere, without dropout: 6000 training and 1000 test images, 5 epochs, batch 32, learning rate\n"
-                 "0.01 (momentum rules), dropped after epoch 4; flags that are given still count");
+                 "elsewhere, without dropout: 6000 training and 1000 test images, 5 epochs, batch 32, Adam with the\n"
+                 "learning rate 0.0005 (momentum rules: 0.02, with --clip-norm 1), dropped after epoch 4; flags that are\n"
+                 "given still count");
     app.add_option("--data", data,
                    "auto: CIFAR-10 from $GRADUS_DATA, the cache folder or the network; synthetic; or a folder or\n"
                    "archive of CIFAR-10's binary files or of pictures in train/CLASS/ and test/CLASS/")
@@ -79,7 +80,13 @@ struct Flags : TrainingFlags {
       unless_given("--epochs", epochs, 5);
       unless_given("--batch", batch, 32);
       unless_given("--lr-drop", lr_drop, "4");
-      if (rule == "momentum" || rule == "nesterov") unless_given("--lr", lr, 0.01);
+      // Momentum without normalization is at the edge of stability at any rate that learns in so few steps.
+      unless_given("--rule", rule, "adam");
+      if (rule == "adam" || rule == "adamw") unless_given("--lr", lr, 5e-4);
+      if (rule == "momentum" || rule == "nesterov") {
+        unless_given("--lr", lr, 0.02);
+        unless_given("--clip-norm", clip_norm, 1);
+      }
       no_dropout = true;
     }
     TrainingFlags::resolve();

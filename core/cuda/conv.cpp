@@ -37,8 +37,8 @@ bool is_ready(const Tensor& x) {
   return (x.rank() == 4 ? x.is_channels_last() : x.is_contiguous()) && reinterpret_cast<uintptr_t>(x.raw()) % 16 == 0;
 }
 
-/// Parameters as cuDNN reads them: channels-last, in the activations' dtype, inside larger ones. The gradient of the input
-/// takes the copy that the forward pass made, and so do the batches of an evaluation, as long as the parameter is
+/// Parameters as cuDNN reads them: channels-last, in the activations' dtype, inside larger ones. The gradient of the
+/// input takes the copy that the forward pass made, and so do the batches of an evaluation, as long as the parameter is
 /// unchanged. Whoever asks for a copy that is out of date has all such copies made anew, by one kernel.
 class ParameterCopies {
  public:

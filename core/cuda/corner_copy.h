@@ -7,8 +7,8 @@
 
 namespace gradus::cuda {
 
-/// `from`, of one or four dimensions, in the corner of `to`, which is channels-last or flat and at least as large; around
-/// it `to` becomes zero. Numbers are converted.
+/// `from`, of one or four dimensions, in the corner of `to`, which is channels-last or flat and at least as large;
+/// around it `to` becomes zero. Numbers are converted.
 struct CornerCopy {
   Tensor from, to;
 };

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <sstream>
 
 namespace gradus {
@@ -13,7 +14,7 @@ namespace {
 
 // An unnamed file: standard error can grow without anybody reading it meanwhile.
 int open_unnamed() {
-  std::string name = "/tmp/gradus-test-XXXXXX";
+  std::string name = (std::filesystem::temp_directory_path() / "gradus-test-XXXXXX").string();
   const int file = mkstemp(name.data());
   REQUIRE(file >= 0);
   unlink(name.c_str());

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/accelerator.h"
 #include "core/error.h"
 #include "tests/autograd/slopes.h"
 
@@ -42,7 +43,7 @@ TEST_CASE("powers at zero have the derivatives of calculus, not 0 * infinity") {
   CHECK(slopes(pow(x, 1.0), x) == Values{1, 1});
   const Values squares = slopes(pow(x, 2.0), x);
   CHECK(squares[0] == 0);
-  CHECK(squares[1] == doctest::Approx(6).epsilon(1e-6));  // a GPU's powf rounds
+  CHECK(std::abs(squares[1] - 6) <= (device_name() == "cpu" ? 0 : 6e-6));  // a GPU's powf rounds
   const Var first = grad(sum(pow(x, 2.0)), x, {.create_graph = true});
   CHECK(slopes(first, x) == Values{2, 2});
 
