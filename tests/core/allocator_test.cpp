@@ -116,3 +116,24 @@ TEST_CASE("what was allocated through an arena serves nobody else, and everybody
   survivor = Storage();
   CHECK(Storage::allocate(9000).data() == second);
 }
+
+TEST_CASE("what is given back while memory is held serves nobody before the hold ends") {
+  constexpr size_t bytes = 5000;
+  const size_t before = memory_statistics().in_use;
+  void* first = nullptr;
+  Storage second;
+  {
+    const HeldMemory hold;
+    {
+      const Storage s = Storage::allocate(bytes);
+      first = s.data();
+    }
+    second = Storage::allocate(bytes);
+    CHECK(second.data() != first);
+    const HeldMemory inner;
+    second = Storage();
+  }
+  CHECK(memory_statistics().in_use == before);
+  const Storage one = Storage::allocate(bytes), two = Storage::allocate(bytes);
+  CHECK((one.data() == first || two.data() == first));
+}
