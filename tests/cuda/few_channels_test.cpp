@@ -11,12 +11,11 @@
 #include "core/convolution.h"
 #include "core/error.h"
 #include "core/ops.h"
+#include "tests/cuda/convolution.h"
 
 using namespace gradus;
 using namespace gradus::cuda;
-
-extern "C" int64_t gradus_cuda_on_host_launches();
-extern "C" void gradus_cuda_on_host_reverse(bool reversed);
+using namespace gradus::testing;
 
 namespace {
 
@@ -48,24 +47,13 @@ const Case cases[] = {
     {{24, 3, 16, 16}, 96, {.padding = {1, 1, 1, 1}}},                      // more blocks than runs to a block
 };
 
-enum class Order { channels_last, contiguous, gaps };
-
-Tensor activations(const Shape& shape, uint64_t stream, DType dtype, Order order = Order::channels_last) {
-  if (order == Order::gaps) {  // a view of larger images
-    Shape larger = shape;
-    larger[1] += 2;
-    larger[3] += 3;
-    return slice(slice(activations(larger, stream, dtype), 1, 1, 1 + shape[1]), 3, 2, 2 + shape[3]);
-  }
-  const Tensor x = cast(random_normal(shape, 0, 1, {1, stream, 0}), dtype);
-  return contiguous(x, order == Order::contiguous ? Layout::contiguous : Layout::channels_last);
-}
-
-/// A weight in three memory orders: OIHW, OHWI, and a view of a larger one.
-Tensor weight(const Shape& shape, Order order) {
-  if (order == Order::contiguous) return random_normal(shape, 0, 1, {1, 9, 0});
-  if (order == Order::channels_last) return activations(shape, 9, DType::float32);
-  return slice(random_normal({shape[0], shape[1] + 3, 3, 3}, 0, 1, {1, 9, 0}), 1, 2, 2 + shape[1]);
+Tensor activations_in(Order order, const Shape& shape, uint64_t stream, DType dtype) {
+  if (order == Order::channels_last) return activations(shape, stream, dtype);
+  if (order == Order::contiguous) return contiguous(activations(shape, stream, dtype));
+  Shape larger = shape;  // of which it is a view
+  larger[1] += 2;
+  larger[3] += 3;
+  return slice(slice(activations(larger, stream, dtype), 1, 1, 1 + shape[1]), 3, 2, 2 + shape[3]);
 }
 
 struct Problem {
@@ -74,19 +62,13 @@ struct Problem {
 
 Problem problem(const Case& c, DType dtype, Order order) {
   const Shape w{c.out, c.x[1], 3, 3};
-  return {activations(c.x, 0, dtype, order), weight(w, order), random_normal({c.out}, 0, 1, {1, 2, 0}),
+  return {activations_in(order, c.x, 0, dtype), weight(w, order), random_normal({c.out}, 0, 1, {1, 2, 0}),
           activations(conv2d_shape(c.x, w, c.spec), 3, dtype)};
 }
 
 struct Passes {
   Tensor y, plain_y, gw;
 };
-
-Tensor unwritten(const Tensor& like) {
-  Tensor t = clone(like);
-  fill_(t, NAN);
-  return t;
-}
 
 Passes run(const Case& c, const Problem& p) {
   const Passes to = {unwritten(p.gy), unwritten(p.gy), unwritten(p.w)};
@@ -105,14 +87,10 @@ Passes expected(const Case& c, const Problem& p) {
   return {conv2d(x, w, bias, c.spec, true), conv2d(x, w, {}, c.spec), conv2d_grad_weight(gy, x, c.spec, w.shape())};
 }
 
-double relative_error(const Tensor& got, const Tensor& expected) {
-  return norm(cast(got, DType::float64) - cast(expected, DType::float64)) / norm(cast(expected, DType::float64));
-}
-
 template <class Body>
 void for_every_problem(Body&& body) {
   for (const DType dtype : {DType::float32, DType::bfloat16})
-    for (const Order order : {Order::channels_last, Order::contiguous, Order::gaps})
+    for (const Order order : every_order)
       for (const Case& c : cases) {
         CAPTURE(c.x);
         CAPTURE(c.out);

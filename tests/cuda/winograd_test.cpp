@@ -11,12 +11,11 @@
 #include "core/cuda/conv_check.h"
 #include "core/error.h"
 #include "core/ops.h"
+#include "tests/cuda/convolution.h"
 
 using namespace gradus;
 using namespace gradus::cuda;
-
-extern "C" int64_t gradus_cuda_on_host_launches();
-extern "C" void gradus_cuda_on_host_reverse(bool reversed);
+using namespace gradus::testing;
 
 namespace {
 
@@ -41,31 +40,15 @@ const Case cases[] = {
     {{7, 4, 13, 11}, 4, {.padding = {1, 1, 1, 1}}, {3, 4}},  // many tiles to a part
 };
 
-Tensor channels_last(const Shape& shape, uint64_t stream) {
-  return contiguous(random_normal(shape, 0, 1, {1, stream, 0}), Layout::channels_last);
-}
-
-/// A weight in three memory orders: OIHW, OHWI, and a view of a larger one.
-Tensor weight(const Shape& shape, int order) {
-  if (order == 0) return random_normal(shape, 0, 1, {1, 9, 0});
-  if (order == 1) return channels_last(shape, 9);
-  return slice(random_normal({shape[0], shape[1] + 3, 3, 3}, 0, 1, {1, 9, 0}), 1, 2, 2 + shape[1]);
-}
-
 struct Passes {
   Tensor y, plain_y, gx, gw;
 };
 
-Passes run(const Case& c, int order) {
+Passes run(const Case& c, Order order) {
   const Shape w_shape{c.out, c.x[1], 3, 3};
-  const Tensor x = channels_last(c.x, 0), w = weight(w_shape, order), bias = random_normal({c.out}, 0, 1, {1, 2, 0});
+  const Tensor x = activations(c.x, 0), w = weight(w_shape, order), bias = random_normal({c.out}, 0, 1, {1, 2, 0});
   const Shape y_shape = conv2d_shape(c.x, w_shape, c.spec);
-  const Tensor gy = channels_last(y_shape, 3);
-  const auto unwritten = [](const Tensor& like) {
-    Tensor t = clone(like);
-    fill_(t, NAN);
-    return t;
-  };
+  const Tensor gy = activations(y_shape, 3);
   const Passes to = {unwritten(gy), unwritten(gy), unwritten(x), unwritten(w)};
   REQUIRE(winograd_can({x, w, to.y, bias, true}, c.spec));
   winograd(ConvPass::forward, {x, w, to.y, bias, true}, c.spec, c.cut);
@@ -75,27 +58,23 @@ Passes run(const Case& c, int order) {
   return to;
 }
 
-Passes expected(const Case& c, int order) {
+Passes expected(const Case& c, Order order) {
   const auto wide = [](const Tensor& t) { return cast(t, DType::float64); };
   const Shape w_shape{c.out, c.x[1], 3, 3};
-  const Tensor x = wide(channels_last(c.x, 0)), w = wide(weight(w_shape, order));
+  const Tensor x = wide(activations(c.x, 0)), w = wide(weight(w_shape, order));
   const Tensor bias = wide(random_normal({c.out}, 0, 1, {1, 2, 0}));
-  const Tensor gy = wide(channels_last(conv2d_shape(c.x, w_shape, c.spec), 3));
+  const Tensor gy = wide(activations(conv2d_shape(c.x, w_shape, c.spec), 3));
   return {conv2d(x, w, bias, c.spec, true), conv2d(x, w, {}, c.spec), conv2d_grad_input(gy, w, c.spec, x.shape()),
           conv2d_grad_weight(gy, x, c.spec, w.shape())};
-}
-
-double relative_error(const Tensor& got, const Tensor& expected) {
-  return norm(cast(got, DType::float64) - expected) / norm(expected);
 }
 
 }  // namespace
 
 TEST_CASE("every pass agrees with float64 for every geometry and every cut") {
-  for (int order = 0; order < 3; ++order) {
+  for (const Order order : every_order) {
     for (const Case& c : cases) {
       CAPTURE(c.x);
-      CAPTURE(order);
+      CAPTURE(static_cast<int>(order));
       const Passes got = run(c, order), wanted = expected(c, order);
       // As on the CPU: F(4x4, 3x3) amplifies rounding about ten times over the direct sum, 2^-24 times some 20.
       CHECK(relative_error(got.y, wanted.y) < 4e-6);
@@ -109,9 +88,9 @@ TEST_CASE("every pass agrees with float64 for every geometry and every cut") {
 TEST_CASE("the order of threads and blocks changes no bit: there are no races") {
   for (const Case& c : cases) {
     CAPTURE(c.x);
-    const Passes forward = run(c, 0);
+    const Passes forward = run(c, Order::contiguous);
     gradus_cuda_on_host_reverse(true);
-    const Passes backward = run(c, 0);
+    const Passes backward = run(c, Order::contiguous);
     gradus_cuda_on_host_reverse(false);
     const auto same = [](const Tensor& first, const Tensor& second) {
       return first.to_vector<float>() == second.to_vector<float>();
@@ -125,10 +104,10 @@ TEST_CASE("the order of threads and blocks changes no bit: there are no races") 
 
 TEST_CASE("chunks change no bit of outputs and of the input's gradient") {
   Case c{{6, 8, 9, 10}, 12, {.padding = {1, 1, 1, 1}}, {6, 1}};
-  const Passes whole = run(c, 0);
+  const Passes whole = run(c, Order::contiguous);
   for (const int64_t images : {1, 4, 5}) {
     c.cut.images = images;
-    const Passes cut = run(c, 0);
+    const Passes cut = run(c, Order::contiguous);
     CHECK(cut.y.to_vector<float>() == whole.y.to_vector<float>());
     CHECK(cut.gx.to_vector<float>() == whole.gx.to_vector<float>());
   }
@@ -136,15 +115,15 @@ TEST_CASE("chunks change no bit of outputs and of the input's gradient") {
 
 TEST_CASE("what the kernels cannot do is refused") {
   const Conv2dSpec spec{.padding = {1, 1, 1, 1}};
-  const Tensor x = channels_last({2, 8, 6, 6}, 0), w = random_normal({4, 8, 3, 3}, 0, 1, {}),
-               y = channels_last({2, 4, 6, 6}, 1);
+  const Tensor x = activations({2, 8, 6, 6}, 0), w = random_normal({4, 8, 3, 3}, 0, 1, {}),
+               y = activations({2, 4, 6, 6}, 1);
   CHECK(winograd_can({x, w, y}, spec));
   CHECK_FALSE(winograd_can({contiguous(x, Layout::contiguous), w, y}, spec));
   CHECK_FALSE(winograd_can({x, w, y}, {.padding = {1, 1, 1, 1}, .dilation = {1, 2}}));
   CHECK_FALSE(winograd_can({x, w, y}, {.stride = {2, 1}, .padding = {1, 1, 1, 1}}));
   CHECK_FALSE(winograd_can({x, w, y}, {.padding = {1, 1, 1, 1}, .groups = 2}));
   CHECK_FALSE(winograd_can({x, random_normal({4, 8, 3, 1}, 0, 1, {}), y}, spec));
-  CHECK_FALSE(winograd_can({x, random_normal({6, 8, 3, 3}, 0, 1, {}), channels_last({2, 6, 6, 6}, 1)}, spec));
+  CHECK_FALSE(winograd_can({x, random_normal({6, 8, 3, 3}, 0, 1, {}), activations({2, 6, 6, 6}, 1)}, spec));
   CHECK_FALSE(winograd_can({cast(x, DType::bfloat16), w, cast(y, DType::bfloat16)}, spec));
   set_accelerator({.tf32 = true});
   CHECK_FALSE(winograd_can({x, w, y}, spec));
@@ -187,7 +166,7 @@ TEST_CASE("a cut's chunks are even, and its parts leave sums that are long enoug
 
 TEST_CASE("an operation takes it by the rule, after one check") {
   const Conv2dSpec spec{.padding = {1, 1, 1, 1}};
-  const Tensor x = channels_last({16, 96, 16, 16}, 0), w = random_normal({96, 96, 3, 3}, 0, 1, {});
+  const Tensor x = activations({16, 96, 16, 16}, 0), w = random_normal({96, 96, 3, 3}, 0, 1, {});
   REQUIRE(winograd_pays(x.shape(), w.shape(), x.shape()));
   const auto launches = [&] {
     const int64_t before = gradus_cuda_on_host_launches();
