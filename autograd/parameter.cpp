@@ -5,6 +5,11 @@
 
 namespace gradus {
 
+Parameter::Parameter(const Tensor& value, ParamInfo info)
+    : Var(Var::leaf(value)), info_(std::move(info)), observers_(std::make_shared<Observers>()) {}
+
+void Parameter::observe_input(const std::shared_ptr<InputObserver>& observer) const { observers_->push_back(observer); }
+
 void Parameter::show(const Tensor& x) const {
   std::erase_if(*observers_, [](const auto& observer) { return observer.expired(); });
   for (const auto& observer : Observers(*observers_))

@@ -32,8 +32,7 @@ class InputObserver {
 class Parameter : public Var {
  public:
   Parameter() = default;
-  Parameter(const Tensor& value, ParamInfo info)
-      : Var(Var::leaf(value)), info_(std::move(info)), observers_(std::make_shared<Observers>()) {}
+  Parameter(const Tensor& value, ParamInfo info);
 
   const ParamInfo& info() const { return info_; }
   const std::string& name() const { return info_.name; }
@@ -49,7 +48,7 @@ class Parameter : public Var {
     if (!observers_->empty()) show(x.value());
   }
   /// The observer sees every input from now on, as long as somebody else holds it.
-  void observe_input(const std::shared_ptr<InputObserver>& observer) const { observers_->push_back(observer); }
+  void observe_input(const std::shared_ptr<InputObserver>& observer) const;
 
  private:
   using Observers = std::vector<std::weak_ptr<InputObserver>>;

@@ -17,6 +17,8 @@ const char* name(DType dtype) {
   return "unknown";
 }
 
+std::string to_string(DType dtype) { return name(dtype); }
+
 std::ostream& operator<<(std::ostream& out, DType dtype) { return out << name(dtype); }
 
 }  // namespace gradus

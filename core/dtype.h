@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
+#include <string>
 
 #include "core/anywhere.h"
 
@@ -32,6 +33,7 @@ constexpr size_t size_of(DType dtype) {
 }
 /// "float32", "float64", "int32", "int64", "uint8", "bool", "bfloat16".
 const char* name(DType dtype);
+std::string to_string(DType dtype);
 std::ostream& operator<<(std::ostream& out, DType dtype);
 
 constexpr bool is_floating(DType dtype) {

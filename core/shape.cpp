@@ -9,11 +9,13 @@ namespace gradus {
 
 void Dims::too_many() { fail(ErrorKind::shape, "shape", "a tensor has at most ", max_rank, " dimensions"); }
 
-std::ostream& operator<<(std::ostream& out, const Dims& dims) {
-  out << '[';
-  for (int i = 0; i < dims.rank(); ++i) out << (i ? "," : "") << dims[i];
-  return out << ']';
+std::string to_string(const Dims& dims) {
+  std::string out = "[";
+  for (int i = 0; i < dims.rank(); ++i) out += text(i ? "," : "", dims[i]);
+  return out + "]";
 }
+
+std::ostream& operator<<(std::ostream& out, const Dims& dims) { return out << to_string(dims); }
 
 Strides contiguous_strides(const Shape& shape) {
   Strides strides = Dims::filled(shape.rank(), 1);

@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <iosfwd>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace gradus {
@@ -69,7 +70,8 @@ class Dims {
 using Shape = Dims;
 using Strides = Dims;
 
-/// Prints as [64,3,32,32].
+/// [64,3,32,32]
+std::string to_string(const Dims& dims);
 std::ostream& operator<<(std::ostream& out, const Dims& dims);
 
 /// Product of the extents; 1 for rank 0.

@@ -2,7 +2,8 @@
 #include "layers/geometry.h"
 
 #include <algorithm>
-#include <ostream>
+
+#include "core/error.h"
 
 namespace gradus {
 namespace {
@@ -33,16 +34,15 @@ void Padding::resolve(Extent2d input, Extent2d kernel, Extent2d stride, Extent2d
   sides[3] = horizontal.after;
 }
 
-std::ostream& operator<<(std::ostream& out, Extent2d extent) {
-  out << extent.height;
-  return extent.width == extent.height ? out : out << 'x' << extent.width;
+std::string to_string(Extent2d extent) {
+  return extent.width == extent.height ? text(extent.height) : text(extent.height, 'x', extent.width);
 }
 
-std::ostream& operator<<(std::ostream& out, const Padding& padding) {
-  if (padding.same_) return out << "same";
+std::string to_string(const Padding& padding) {
+  if (padding.same_) return "same";
   const auto& [top, left, bottom, right] = padding.sides_;
-  if (top == bottom && left == right) return out << Extent2d(top, left);
-  return out << top << ',' << left << ',' << bottom << ',' << right;
+  if (top == bottom && left == right) return to_string(Extent2d(top, left));
+  return text(top, ',', left, ',', bottom, ',', right);
 }
 
 }  // namespace gradus

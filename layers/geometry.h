@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <iosfwd>
+#include <string>
 
 namespace gradus {
 
@@ -30,7 +30,8 @@ class Padding {
   /// Writes top, left, bottom, right for an input of this size.
   void resolve(Extent2d input, Extent2d kernel, Extent2d stride, Extent2d dilation, int64_t (&sides)[4]) const;
   friend bool operator==(const Padding&, const Padding&) = default;
-  friend std::ostream& operator<<(std::ostream& out, const Padding& padding);
+  /// "same", "1", "1x2", or four numbers with commas: top, left, bottom, right.
+  friend std::string to_string(const Padding& padding);
 
  private:
   int64_t sides_[4];
@@ -43,7 +44,7 @@ inline constexpr Padding Padding::same = [] {
   return padding;
 }();
 
-/// Prints as 3, or 3x5.
-std::ostream& operator<<(std::ostream& out, Extent2d extent);
+/// 3, or 3x5.
+std::string to_string(Extent2d extent);
 
 }  // namespace gradus

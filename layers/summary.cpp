@@ -48,7 +48,7 @@ Summary summary(Module& model, const Shape& input) {
   return result;
 }
 
-std::ostream& operator<<(std::ostream& out, const Summary& summary) {
+std::string to_string(const Summary& summary) {
   std::vector<std::vector<std::string>> rows = {{"name", "layer", "output", "parameters", "MACs"}};
   for (const LayerSummary& l : summary.layers)
     rows.push_back({l.name, l.layer, text(l.output), grouped(l.parameters), grouped(l.macs)});
@@ -57,15 +57,17 @@ std::ostream& operator<<(std::ostream& out, const Summary& summary) {
   size_t widths[columns] = {};
   for (const auto& row : rows)
     for (size_t c = 0; c < columns; ++c) widths[c] = std::max(widths[c], row[c].size());
+  std::string out;
   for (const auto& row : rows) {
-    std::string line;
     for (size_t c = 0; c < columns; ++c) {
       const std::string space(widths[c] - row[c].size(), ' ');
-      line += (c == 0 ? "" : "  ") + (c < first_number ? row[c] + space : space + row[c]);
+      out += (c == 0 ? "" : "  ") + (c < first_number ? row[c] + space : space + row[c]);
     }
-    out << line << '\n';
+    out += '\n';
   }
   return out;
 }
+
+std::ostream& operator<<(std::ostream& out, const Summary& summary) { return out << to_string(summary); }
 
 }  // namespace gradus

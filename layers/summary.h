@@ -29,6 +29,7 @@ struct Summary {
 Summary summary(Module& model, const Shape& input);
 
 /// A table, one line per layer, and the totals.
+std::string to_string(const Summary& summary);
 std::ostream& operator<<(std::ostream& out, const Summary& summary);
 
 }  // namespace gradus

@@ -65,7 +65,7 @@ Builder& Builder::condition(Bnp bnp) {
 }
 
 Builder& Builder::group(Predicate where, Group overrides) {
-  groups_.emplace_back(std::move(where), std::move(overrides));
+  groups_.push_back({std::move(where), std::move(overrides)});
   return *this;
 }
 

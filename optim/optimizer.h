@@ -140,7 +140,11 @@ class Builder {
   std::optional<L1> l1_;
   std::optional<GradientPenalty> gradient_penalty_;
   std::optional<Bnp> bnp_;
-  std::vector<std::pair<Predicate, Group>> groups_;
+  struct Override {
+    Predicate where;
+    Group group;
+  };
+  std::vector<Override> groups_;
 };
 
 inline Builder over(std::vector<Parameter> parameters) { return Builder(std::move(parameters)); }

@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "apps/walker/ppo_loss.h"
+#include "core/distributions.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "data/permutation.h"

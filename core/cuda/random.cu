@@ -1,8 +1,8 @@
-// Random numbers: the scalar functions of core/random.h, element by element in the order of memory. An element's number
-// is its logical position, found as its place in an imagined row-major tensor.
+// Random numbers: the scalar functions of core/distributions.h, element by element in the order of memory. An element's
+// number is its logical position, found as its place in an imagined row-major tensor.
 #include "core/cuda/element.h"
 #include "core/cuda/walk.h"
-#include "core/random.h"
+#include "core/distributions.h"
 
 namespace gradus::kernels {
 namespace {

@@ -1,4 +1,5 @@
-// Reference kernels of random numbers: the scalar functions of core/random.h applied element after element.
+// Reference kernels of random numbers: the scalar functions of core/distributions.h applied element after element.
+#include "core/distributions.h"
 #include "core/kernels.h"
 #include "core/ref/loops.h"
 #include "core/ref/widened.h"
