@@ -35,6 +35,11 @@ Tensor linear_value(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   return reshape(y, shape);
 }
 
+/// g times the squares of w, without a tensor of these squares where the dtypes are one.
+Tensor times_squares(const Tensor& g, const Tensor& w, DType dtype) {
+  return g.dtype() == dtype && w.dtype() == dtype ? matmul_of_squares(g, w) : matmul(g, square(w), dtype);
+}
+
 Var as_matrix(const Var& x) { return x.rank() == 2 ? x : reshape(x, matrix_shape(x.shape())); }
 
 }  // namespace
@@ -46,7 +51,8 @@ Var linear(const Var& x, const Var& weight, const Var& bias) {
                                                                                                          Inputs in) {
                   const Var g = as_matrix(gy);
                   if (in.needs(0)) {
-                    in[0] = product(g, w.get(in), in.dtype(0));
+                    in[0] = in.squared() ? times_squares(g.value(), w.plain(in).value(), in.dtype(0))
+                                         : product(g, w.get(in), in.dtype(0));
                     if (gy.rank() != 2) in[0] = reshape(in[0], in.shape(0));
                   }
                   if (in.needs(1)) in[1] = product(transpose(g, 0, 1), as_matrix(x.get(in)), in.dtype(1));

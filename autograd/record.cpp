@@ -15,10 +15,15 @@ void check_version(const Inputs& in, const Tensor& tensor, uint64_t version, con
 
 }  // namespace
 
-const Var& Saved::get(const Inputs& in) const {
+const Var& Saved::plain(const Inputs& in) const {
   check_version(in, var_.value(), version_, "an input");
-  if (in.squares_ && var_.defined()) return in.squares_->emplace_front(square(var_.value()));
   return var_;
+}
+
+const Var& Saved::get(const Inputs& in) const {
+  const Var& var = plain(in);
+  if (in.squares_ && var.defined()) return in.squares_->emplace_front(square(var.value()));
+  return var;
 }
 
 const Var& Saved::none() {

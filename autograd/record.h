@@ -42,6 +42,8 @@ class Inputs {
   const Shape& shape(size_t i) const { return node_->inputs()[i]->shape(); }
   DType dtype(size_t i) const { return node_->inputs()[i]->dtype(); }
   Node& node() const { return *node_; }
+  /// Whether saved inputs come as their squares.
+  bool squared() const { return squares_ != nullptr; }
 
  private:
   friend class Saved;
@@ -57,6 +59,8 @@ class Saved {
   /// Keeps nothing unless `needed`, which is usually whether the other operand requires a gradient.
   Saved(const Var& input, bool needed) : Saved(needed ? input : none()) {}
   const Var& get(const Inputs& in) const;
+  /// The input itself, also where get() gives its square.
+  const Var& plain(const Inputs& in) const;
 
  private:
   static const Var& none();

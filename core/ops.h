@@ -135,6 +135,8 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 /// With the result in `dtype`. Operands may be float32 and bfloat16: beside bfloat16, float32 is rounded to it, and the
 /// result is summed in float32.
 Tensor matmul(const Tensor& a, const Tensor& b, DType dtype);
+/// a [m, k] times the squares of the elements of b [k, n], all of one dtype.
+Tensor matmul_of_squares(const Tensor& a, const Tensor& b);
 
 // ---- Convolution and pooling: NCHW logical, channels-last in memory ------------------------------------------------
 // Activations may be bfloat16. Parameters are float32 then (a weight also bfloat16), and so are their gradients.

@@ -1,7 +1,8 @@
-// Matrix products: small ones in float32 by a kernel without any set-up, others by oneDNN, rows or columns of the
-// operands contiguous in memory as they come.
+// Matrix products: small ones in float32, those with one row and those of two vectors by kernels without any set-up,
+// others by oneDNN, rows or columns of the operands contiguous in memory as they come.
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "core/cpu/layout.h"
 #include "core/cpu/onednn.h"
@@ -17,6 +18,10 @@ using cpu::vector::StridedMatrix;
 
 /// Multiplications up to which oneDNN's set-up would cost more than the product.
 constexpr int64_t small_product = 64 * 64 * 64;
+/// Elements of a product of two vectors up to which it is left in the cache nearest to a core.
+constexpr int64_t cached_product = 128 * 1024;
+/// Multiplications that are worth a thread where each takes an element from memory.
+constexpr int64_t streamed_grain = 32 * 1024;
 
 /// The last two dimensions.
 struct Matrix {
@@ -41,6 +46,14 @@ struct Matrix {
 Tensor operand(const Tensor& x) {
   const Matrix matrix(x);
   return matrix.is_row_major() || matrix.is_column_major() ? x : cpu::as_layout(x, Layout::contiguous);
+}
+
+Tensor transposed(const Tensor& x) {
+  Shape shape = x.shape();
+  Strides strides = x.strides();
+  std::swap(shape[x.rank() - 2], shape[x.rank() - 1]);
+  std::swap(strides[x.rank() - 2], strides[x.rank() - 1]);
+  return Tensor(x.storage(), x.offset(), shape, strides, x.dtype());
 }
 
 cpu::onednn::MatrixOperand blas(const Matrix& matrix, const float* data) {
@@ -78,23 +91,76 @@ void for_each_product(const Tensor& a, const Tensor& b, Tensor& out, int64_t gra
   });
 }
 
+/// Rows of a matrix that a thread takes at a time, with `work` multiplications each.
+int64_t rows_worth(int64_t work) { return std::max<int64_t>(1, streamed_grain / std::max<int64_t>(work, 1)); }
+
+/// Whether row_times() can multiply them: one row that lies together, and a matrix of rows or columns that do.
+bool is_row_times(const Matrix& left, const Matrix& right) {
+  return left.rows == 1 && left.column_stride == 1 && (right.is_row_major() || right.is_column_major());
+}
+
+/// y = alpha x b + beta y, or of the squares of b.
+void row_times(const float* x, const Matrix& b, const float* data, bool squared, float alpha, float beta, float* y) {
+  const auto& table = cpu::vector::kernels();
+  const int64_t k = b.rows, n = b.columns;
+  if (b.is_row_major()) {
+    constexpr int64_t chunk = 64;  // rows that are summed by themselves, so that the bits don't depend on threads
+    const int64_t chunks = (k + chunk - 1) / chunk;
+    std::vector<float> sums(static_cast<size_t>(chunks * n));
+    parallel_for(chunks, rows_worth(chunk * n), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        table.add_row_times_matrix[squared](x + i * chunk, data + i * chunk * b.row_stride, b.row_stride,
+                                            std::min(chunk, k - i * chunk), n, sums.data() + i * n);
+    });
+    for (int64_t i = 1; i < chunks; ++i) table.axpby(1, sums.data() + i * n, 1, sums.data(), n);
+    if (beta == 0)
+      table.scale(alpha, sums.data(), y, n);
+    else
+      table.axpby(alpha, sums.data(), beta, y, n);
+    return;
+  }
+  parallel_for(n, rows_worth(k), [&](int64_t begin, int64_t end) {
+    table.row_times_transposed[squared](x, data + begin * b.column_stride, b.column_stride, k, end - begin, alpha, beta,
+                                        y + begin);
+  });
+}
+
+/// z = x y^T for vectors.
+void outer_product(const Matrix& a, const float* x, const float* y, int64_t n, float* z, int64_t z_row) {
+  const auto kernel = cpu::vector::kernels().outer_product;
+  const bool past_caches = a.rows * n > cached_product;
+  parallel_for(a.rows, rows_worth(n), [&](int64_t begin, int64_t end) {
+    kernel(x + begin * a.row_stride, a.row_stride, y, end - begin, n, z + begin * z_row, z_row, past_caches);
+  });
+}
+
 /// out has contiguous rows.
 void multiply(const Tensor& a, const Tensor& b, float alpha, float beta, Tensor& out) {
   const Matrix left(a), right(b), to(out);
   const int64_t m = left.rows, n = right.columns, k = left.columns, work = m * n * k;
+  const int64_t grain = std::max<int64_t>(1, 4 * small_product / work);
+  if (k == 1 && alpha == 1 && beta == 0 && right.column_stride == 1) {
+    for_each_product(a, b, out, grain,
+                     [&](const float* x, const float* y, float* z) { outer_product(left, x, y, n, z, to.row_stride); });
+    return;
+  }
   if (work <= small_product && k <= cpu::vector::small_matmul_depth) {
     const auto small = cpu::vector::kernels().small_matmul;
-    const int64_t grain = std::max<int64_t>(1, 4 * small_product / work);
     for_each_product(a, b, out, grain, [&](const float* x, const float* y, float* z) {
       small(m, n, k, alpha, StridedMatrix{x, left.row_stride, left.column_stride},
             StridedMatrix{y, right.row_stride, right.column_stride}, beta, z, to.row_stride);
     });
     return;
   }
+  if (n == 1 && m > 1 && to.row_stride == 1) {  // a column: the transposed row
+    Tensor row = transposed(out);
+    return multiply(transposed(b), transposed(a), alpha, beta, row);
+  }
   const Tensor a_operand = operand(a), b_operand = operand(b);
   const Matrix a_matrix(a_operand), b_matrix(b_operand);
   const int64_t one_after_another = Batch(a, b, out).count();  // oneDNN spreads each product over the threads
   for_each_product(a_operand, b_operand, out, one_after_another, [&](const float* x, const float* y, float* z) {
+    if (is_row_times(a_matrix, b_matrix)) return row_times(x, b_matrix, y, false, alpha, beta, z);
     cpu::onednn::sgemm(m, n, k, alpha, blas(a_matrix, x), blas(b_matrix, y), beta, z, std::max(to.row_stride, n));
   });
 }
@@ -127,14 +193,6 @@ void multiply_bfloat16(const Tensor& a, const Tensor& b, Tensor& out) {
   });
 }
 
-Tensor transposed(const Tensor& x) {
-  Shape shape = x.shape();
-  Strides strides = x.strides();
-  std::swap(shape[x.rank() - 2], shape[x.rank() - 1]);
-  std::swap(strides[x.rank() - 2], strides[x.rank() - 1]);
-  return Tensor(x.storage(), x.offset(), shape, strides, x.dtype());
-}
-
 }  // namespace
 
 void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor& out) {
@@ -162,6 +220,18 @@ void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor&
     multiply(a, b, scale, keep, dense);
     kernels::copy(dense, out);
   }
+}
+
+void matmul_of_squares(const Tensor& a, const Tensor& b, Tensor& out) {
+  const Matrix left(a), right(b);
+  if (out.dtype() == DType::float32 && b.rank() == 2 && is_row_times(left, right) && Matrix(out).is_row_major()) {
+    row_times(static_cast<const float*>(a.raw()), right, static_cast<const float*>(b.raw()), true, 1, 0,
+              static_cast<float*>(out.raw()));
+    return;
+  }
+  Tensor squares = Tensor::empty_like(b);
+  unary(UnaryOp::square, b, squares);
+  matmul(a, squares, 1, 0, out);
 }
 
 }  // namespace gradus::kernels

@@ -78,6 +78,9 @@ class RuleLoop {
       return table.momentum_step(narrow(rule_.momentum), factors_, u, first_ + at, value_ + at, n);
     if (rule_.kind == RuleUpdate::Kind::adam && factors_.keep != 0)
       return table.adam_step(adam_, factors_, u, first_ + at, second_ + at, value_ + at, n);
+    if (rule_.kind == RuleUpdate::Kind::curvature && factors_.keep != 0)
+      return table.curvature_step[rule_.magnitudes][rule_.root](adam_, factors_, u, curvature_ + at, first_ + at,
+                                                                second_ + at, value_ + at, n);
     const float* direction = u;
     switch (rule_.kind) {
       case RuleUpdate::Kind::plain: break;
@@ -155,7 +158,8 @@ class StretchUpdate {
   using Form = cpu::vector::Form;
 
   /// The next tile of every array, while this one is computed: each is read in a stage of its own, too late for the
-  /// processor to see a stream. Where there is work enough it is asked for bit by bit; all at once it would be waited for.
+  /// processor to see a stream. Where there is work enough it is asked for bit by bit; all at once it would be waited
+  /// for.
   void ask_for(int64_t at, int64_t count) {
     ahead_.count = 0;
     if (count == 0) return;
@@ -190,7 +194,8 @@ class StretchUpdate {
       u = u_;
     }
     rule_.step(u, at, count, room_);
-    if (diagonal_ && previous_) hyper_.step_of_product(p_.hyper_factor, x, previous_ + at, at, count, u_, room_, ahead_);
+    if (diagonal_ && previous_)
+      hyper_.step_of_product(p_.hyper_factor, x, previous_ + at, at, count, u_, room_, ahead_);
   }
 
   const float* transformed(int64_t at, int64_t count) {

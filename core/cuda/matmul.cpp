@@ -80,4 +80,10 @@ void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor&
               .beta = beta});
 }
 
+void matmul_of_squares(const Tensor& a, const Tensor& b, Tensor& out) {
+  Tensor squares = Tensor::empty_like(b);
+  unary(UnaryOp::square, b, squares);
+  matmul(a, squares, 1, 0, out);
+}
+
 }  // namespace gradus::kernels

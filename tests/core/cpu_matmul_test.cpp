@@ -11,9 +11,9 @@ namespace {
 struct Size {
   int64_t m, k, n;
 };
-constexpr Size sizes[] = {{32, 24, 40}, {1, 1, 1},     {6, 16, 32},   {7, 5, 33},   {13, 3, 1},
-                          {1, 64, 17},  {5, 1, 70},    {64, 64, 64},  {65, 64, 64}, {1, 300, 1},
-                          {2, 257, 3},  {100, 70, 90}, {1, 700, 800}, {600, 700, 1}};
+constexpr Size sizes[] = {{32, 24, 40},  {1, 1, 1},     {6, 16, 32},  {7, 5, 33},    {13, 3, 1},   {1, 64, 17},
+                          {5, 1, 70},    {64, 64, 64},  {65, 64, 64}, {1, 300, 1},   {2, 257, 3},  {100, 70, 90},
+                          {1, 700, 800}, {600, 700, 1}, {9, 1, 50},   {300, 1, 447}, {300, 1, 480}};
 
 Tensor absolute(const Tensor& x) {
   Tensor out = Tensor::empty(x.shape());
@@ -51,6 +51,42 @@ TEST_CASE("products agree with the reference for row-major, column-major and gap
           compare(a, b, -0.5, 2, left, right, to);
         }
   }
+}
+
+TEST_CASE("products with squares agree with the reference") {
+  for (const Size& s : sizes) {
+    CAPTURE(s.m);
+    CAPTURE(s.k);
+    CAPTURE(s.n);
+    const Tensor a = random({s.m, s.k}, 1), b = random({s.k, s.n}, 2);
+    Tensor expected = Tensor::empty({s.m, s.n}), magnitude = Tensor::empty({s.m, s.n});
+    ref::matmul_of_squares(a, b, expected);
+    ref::matmul_of_squares(absolute(a), b, magnitude);
+    for (const Memory left : {Memory::contiguous, Memory::reversed})
+      for (const Memory right : {Memory::contiguous, Memory::padded, Memory::reversed})
+        for (const Memory to : {Memory::contiguous, Memory::padded, Memory::reversed}) {
+          Tensor out = in(to, expected);
+          kernels::fill(NAN, out);
+          kernels::matmul_of_squares(in(left, a), in(right, b), out);
+          check_within(out, expected, [&, values = elements(magnitude)](size_t i) {
+            return static_cast<double>(s.k + 4) * float_epsilon * values[i];
+          });
+        }
+  }
+}
+
+TEST_CASE("one row times a matrix has the same bits for every number of threads") {
+  const Tensor a = random({1, 700}, 1), b = random({700, 801}, 2);
+  const int before = num_threads();
+  Tensor one = Tensor::empty({1, 801}), three = Tensor::empty({1, 801});
+  for (const Memory memory : {Memory::contiguous, Memory::reversed}) {
+    set_num_threads(1);
+    kernels::matmul(a, in(memory, b), 1, 0, one);
+    set_num_threads(3);
+    kernels::matmul(a, in(memory, b), 1, 0, three);
+    CHECK(bits_of(one) == bits_of(three));
+  }
+  set_num_threads(before);
 }
 
 TEST_CASE("rows with gaps after them are multiplied in place") {

@@ -7,6 +7,7 @@ namespace gradus::cpu::vector {
 #define GRADUS_DECLARE_BUILD(isa) \
   namespace isa {                 \
   void add_elementwise(Kernels&); \
+  void add_gemv(Kernels&);        \
   void add_matmul(Kernels&);      \
   void add_norm(Kernels&);        \
   void add_optim(Kernels&);       \
@@ -24,9 +25,9 @@ namespace {
 
 Kernels build(Isa isa) {
   Kernels table{};
-#define GRADUS_USE_BUILD(isa)                                                                        \
-  (isa::add_elementwise(table), isa::add_matmul(table), isa::add_norm(table), isa::add_optim(table), \
-   isa::add_random(table), isa::add_reduce(table))
+#define GRADUS_USE_BUILD(isa)                                                                       \
+  (isa::add_elementwise(table), isa::add_gemv(table), isa::add_matmul(table), isa::add_norm(table), \
+   isa::add_optim(table), isa::add_random(table), isa::add_reduce(table))
   switch (isa) {
 #if defined(__x86_64__)
     case Isa::v4: GRADUS_USE_BUILD(v4); break;

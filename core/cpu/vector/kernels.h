@@ -82,13 +82,22 @@ struct Kernels {
   /// c = alpha a b + beta c, a [m, k], b [k, n] of any strides, c [m, n] with contiguous rows; k <= small_matmul_depth.
   void (*small_matmul)(int64_t m, int64_t n, int64_t k, float alpha, const StridedMatrix& a, const StridedMatrix& b,
                        float beta, float* c, int64_t c_row_stride);
+  /// y += x b for a row x [k] and b [k, n] with contiguous rows b_row apart; [squared]: of b's squares.
+  void (*add_row_times_matrix[2])(const float* x, const float* b, int64_t b_row, int64_t k, int64_t n, float* y);
+  /// y = alpha x b^T + beta y for b [n, k].
+  void (*row_times_transposed[2])(const float* x, const float* b, int64_t b_row, int64_t k, int64_t n, float alpha,
+                                  float beta, float* y);
+  /// z = x y^T for x [m] and y [n], z with contiguous rows. Written past the caches where that is asked for and z is
+  /// aligned: twice as fast where nobody reads it soon.
+  void (*outer_product)(const float* x, int64_t x_stride, const float* y, int64_t m, int64_t n, float* z, int64_t z_row,
+                        bool past_caches);
 
   // Optimizers. No two arrays overlap.
 
   /// m = beta1 m + rest1 g, v = beta2 v + rest2 g^2, and the direction.
   void (*adam)(const AdamFactors& factors, const float* g, float* m, float* v, float* direction, int64_t n);
-  /// The same and the step along it, as axpby takes it; and the same for g = factor a b, which asks for as many elements
-  /// of `ahead`.
+  /// The same and the step along it, as axpby takes it; and the same for g = factor a b, which asks for as many
+  /// elements of `ahead`.
   void (*adam_step)(const AdamFactors& factors, const StepFactors& step, const float* g, float* m, float* v, float* w,
                     int64_t n);
   void (*adam_step_of_product)(const AdamFactors& factors, const StepFactors& step, float factor, const float* a,
@@ -100,6 +109,9 @@ struct Kernels {
   /// where [root], by v scale2^2 + eps otherwise.
   void (*adam_of_curvature[2][2])(const AdamFactors& factors, const float* g, const float* h, float* m, float* v,
                                   float* direction, int64_t n);
+  /// The same and the step along it.
+  void (*curvature_step[2][2])(const AdamFactors& factors, const StepFactors& step, const float* g, const float* h,
+                               float* m, float* v, float* w, int64_t n);
 
   /// For rows of nine: u = P x, from P's transpose, and, where previous is not null, totals[9 i + j] += x_i previous_j.
   /// u has nines_room elements more and is no input. Asks for as many elements of `ahead` as it reads of x.

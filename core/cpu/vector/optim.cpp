@@ -7,24 +7,43 @@ namespace gradus::cpu::vector::GRADUS_ISA {
 
 namespace {
 
-/// Gives each element's direction to `take`.
-template <class Gradient, class Take>
-inline void adam_directions(const AdamFactors& f, Gradient gradient, float* m, float* v, int64_t n, Take take) {
+/// Gives each element's direction to `take`. The second moment is that of what `power` returns for an element and its
+/// gradient; the direction divides by its root, or by itself.
+template <bool root, class Gradient, class Power, class Take>
+inline void directions(const AdamFactors& f, Gradient gradient, Power power, float* m, float* v, int64_t n, Take take) {
   const float beta1 = f.beta1, rest1 = f.rest1, beta2 = f.beta2, rest2 = f.rest2;
-  const float scale1 = f.scale1, scale2 = f.scale2, eps = f.eps;
+  const float scale1 = f.scale1, scale2 = root ? f.scale2 : f.scale2 * f.scale2, eps = f.eps;
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const float g = gradient(i);
     const float first = beta1 * m[i] + rest1 * g;
-    const float second = beta2 * v[i] + rest2 * g * g;
+    const float second = beta2 * v[i] + power(i, g, rest2);
     m[i] = first;
     v[i] = second;
-    take(i, first * scale1 / (__builtin_sqrtf(second) * scale2 + eps));
+    take(i, first * scale1 / ((root ? __builtin_sqrtf(second) : second) * scale2 + eps));
   }
 }
 
+template <class Gradient, class Take>
+inline void adam_directions(const AdamFactors& f, Gradient gradient, float* m, float* v, int64_t n, Take take) {
+  directions<true>(
+      f, gradient, [](int64_t, float g, float rest2) { return rest2 * g * g; }, m, v, n, take);
+}
+
+template <bool magnitudes, bool root, class Take>
+inline void curvature_directions(const AdamFactors& f, const float* g, const float* curvature, float* m, float* v,
+                                 int64_t n, Take take) {
+  const auto power = [&](int64_t i, float, float rest2) {
+    const float h = curvature[i];
+    return magnitudes ? rest2 * __builtin_fabsf(h) : rest2 * h * h;
+  };
+  directions<root>(
+      f, [&](int64_t i) { return g[i]; }, power, m, v, n, take);
+}
+
 void adam(const AdamFactors& f, const float* g, float* m, float* v, float* direction, int64_t n) {
-  adam_directions(f, [&](int64_t i) { return g[i]; }, m, v, n, [&](int64_t i, float d) { direction[i] = d; });
+  adam_directions(
+      f, [&](int64_t i) { return g[i]; }, m, v, n, [&](int64_t i, float d) { direction[i] = d; });
 }
 
 void adam_step(const AdamFactors& f, const StepFactors& step, const float* g, float* m, float* v, float* w, int64_t n) {
@@ -59,19 +78,22 @@ void momentum_step(float momentum, const StepFactors& step, const float* g, floa
 }
 
 template <bool magnitudes, bool root>
-void adam_of_curvature(const AdamFactors& f, const float* gradient, const float* curvature, float* m, float* v,
-                       float* direction, int64_t n) {
-  const float beta1 = f.beta1, rest1 = f.rest1, beta2 = f.beta2, rest2 = f.rest2;
-  const float scale1 = f.scale1, scale2 = root ? f.scale2 : f.scale2 * f.scale2, eps = f.eps;
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    const float h = curvature[i];
-    const float first = beta1 * m[i] + rest1 * gradient[i];
-    const float second = beta2 * v[i] + (magnitudes ? rest2 * __builtin_fabsf(h) : rest2 * h * h);
-    m[i] = first;
-    v[i] = second;
-    direction[i] = first * scale1 / ((root ? __builtin_sqrtf(second) : second) * scale2 + eps);
-  }
+void adam_of_curvature(const AdamFactors& f, const float* g, const float* h, float* m, float* v, float* direction,
+                       int64_t n) {
+  curvature_directions<magnitudes, root>(f, g, h, m, v, n, [&](int64_t i, float d) { direction[i] = d; });
+}
+
+template <bool magnitudes, bool root>
+void curvature_step(const AdamFactors& f, const StepFactors& step, const float* g, const float* h, float* m, float* v,
+                    float* w, int64_t n) {
+  curvature_directions<magnitudes, root>(
+      f, g, h, m, v, n, [&](int64_t i, float d) { w[i] = multiply_add(step.along, d, step.keep * w[i]); });
+}
+
+template <bool magnitudes, bool root>
+void add_curvature(Kernels& table) {
+  table.adam_of_curvature[magnitudes][root] = adam_of_curvature<magnitudes, root>;
+  table.curvature_step[magnitudes][root] = curvature_step<magnitudes, root>;
 }
 
 template <int i>
@@ -122,8 +144,7 @@ void mix_nines(const float* x, const float* previous, const float* transposed_p,
       const Pack factor = spread(x[i.value]);
       unrolled<packs>([&](auto q) {
         result[q.value] = multiply_add(factor, columns[i.value][q.value], result[q.value]);
-        if constexpr (correlate)
-          sums[i.value][q.value] = multiply_add(factor, before[q.value], sums[i.value][q.value]);
+        if constexpr (correlate) sums[i.value][q.value] = multiply_add(factor, before[q.value], sums[i.value][q.value]);
       });
     });
     unrolled<packs>([&](auto q) { store(u + q.value * width, result[q.value]); });
@@ -172,10 +193,10 @@ void add_optim(Kernels& table) {
   table.adam_step_of_product = adam_step_of_product;
   table.momentum_step = momentum_step;
   table.mix_ones = mix_ones;
-  table.adam_of_curvature[false][false] = adam_of_curvature<false, false>;
-  table.adam_of_curvature[false][true] = adam_of_curvature<false, true>;
-  table.adam_of_curvature[true][false] = adam_of_curvature<true, false>;
-  table.adam_of_curvature[true][true] = adam_of_curvature<true, true>;
+  add_curvature<false, false>(table);
+  add_curvature<false, true>(table);
+  add_curvature<true, false>(table);
+  add_curvature<true, true>(table);
   table.mix_nines = mix_nines;
 }
 

@@ -29,6 +29,25 @@ static inline Pack load(const float* from) {
 }
 static inline void store(float* to, Pack p) { __builtin_memcpy(to, &p, sizeof p); }
 
+/// store() past the caches, to an address that is a multiple of the pack's size. Other threads may not see it before
+/// end_streams().
+static inline void stream(float* to, Pack p) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(to, p);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(to, p);
+#elif defined(__SSE2__)
+  _mm_stream_ps(to, p);
+#else
+  store(to, p);
+#endif
+}
+static inline void end_streams() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 using HalfPack = uint16_t __attribute__((vector_size(width * sizeof(uint16_t))));
 using Bits = uint32_t __attribute__((vector_size(width * sizeof(float))));
 
