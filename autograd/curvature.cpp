@@ -27,8 +27,9 @@ RandomKey advance(RandomKey& key, int64_t count) {
 }
 
 Tensor random_signs(const Shape& shape, DType dtype, RandomKey& key) {
-  const Tensor u = random_uniform(shape, -1, 1, advance(key, numel(shape)));
-  return cast(where(less(u, 0), Tensor::full({}, -1), Tensor::ones({})), dtype);
+  Tensor signs = dropout(Tensor::ones(shape), 0.5, advance(key, numel(shape)));  // 0 or 2 so far
+  binary_(BinaryOp::sub, signs, Tensor::ones({}));
+  return cast(signs, dtype);
 }
 
 /// (J^2)^T hy where no rule says how: the square of J^T (v sqrt(hy)) with random signs v has that mean, the positive
