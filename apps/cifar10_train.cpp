@@ -40,40 +40,36 @@ struct Flags : TrainingFlags {
     lr_drop = "80";
   }
 
-  void add_to(CLI::App& app) {
-    app.add_flag("--quick", quick,
-                 "a short run that shows the training at work, on CIFAR-10 where it is at hand and synthetic images\n"
-                 "elsewhere, without dropout: 6000 training and 1000 test images, 5 epochs, batch 32, Adam with the\n"
-                 "learning rate 0.0005 (momentum rules: 0.02, with --clip-norm 1), dropped after epoch 4; flags that are\n"
-                 "given still count");
-    app.add_option("--data", data,
-                   "auto: CIFAR-10 from $GRADUS_DATA, the cache folder or the network; synthetic; or a folder or\n"
-                   "archive of CIFAR-10's binary files or of pictures in train/CLASS/ and test/CLASS/")
-        ->group("Data");
-    app.add_option("--train-samples", train_samples, "use a fixed, class-balanced subset of so many; 0: all")
-        ->check(at_least(0))
-        ->group("Data");
-    app.add_option("--test-samples", test_samples, "the same of the test images")->check(at_least(0))->group("Data");
-    app.add_option("--augment", augment, "standard: random crop after padding by 4, and random flip")
-        ->check(CLI::IsMember({"none", "standard"}))
-        ->group("Data");
-    app.add_option("--resident", resident,
-                   "on: all images stay on the device as bytes, and batches are made there, with the same result.\n"
-                   "auto: on for a GPU and up to 4 GiB")
-        ->check(CLI::IsMember({"auto", "on", "off"}))
-        ->group("Data");
-    app.add_option("--model", model, "network")->check(CLI::IsMember({"all_cnn", "mlp"}))->group("Model");
-    app.add_option("--padding", padding, "of all_cnn's 3x3 convolutions. same: as TensorFlow; 1: as PyTorch")
-        ->check(CLI::IsMember({"same", "1"}))
-        ->group("Model");
-    app.add_flag("--no-dropout", no_dropout, "leave out all_cnn's dropout of 0.2, 0.5 and 0.5")->group("Model");
-    TrainingFlags::add_to(app);
+  void add_to(CommandLine& line) {
+    line.add("--quick", quick,
+             "a short run that shows the training at work, on CIFAR-10 where it is at hand and synthetic images\n"
+             "elsewhere, without dropout: 6000 training and 1000 test images, 5 epochs, batch 32, Adam with the\n"
+             "learning rate 0.0005 (momentum rules: 0.02, with --clip-norm 1), dropped after epoch 4; flags that are\n"
+             "given still count");
+    line.group("Data");
+    line.add("--data", data,
+             "auto: CIFAR-10 from $GRADUS_DATA, the cache folder or the network; synthetic; or a folder or\n"
+             "archive of CIFAR-10's binary files or of pictures in train/CLASS/ and test/CLASS/");
+    line.add("--train-samples", train_samples, "use a fixed, class-balanced subset of so many; 0: all", at_least(0));
+    line.add("--test-samples", test_samples, "the same of the test images", at_least(0));
+    line.add("--augment", augment, "standard: random crop after padding by 4, and random flip",
+             one_of({"none", "standard"}));
+    line.add("--resident", resident,
+             "on: all images stay on the device as bytes, and batches are made there, with the same result.\n"
+             "auto: on for a GPU and up to 4 GiB",
+             one_of({"auto", "on", "off"}));
+    line.group("Model");
+    line.add("--model", model, "network", one_of({"all_cnn", "mlp"}));
+    line.add("--padding", padding, "of all_cnn's 3x3 convolutions. same: as TensorFlow; 1: as PyTorch",
+             one_of({"same", "1"}));
+    line.add("--no-dropout", no_dropout, "leave out all_cnn's dropout of 0.2, 0.5 and 0.5");
+    TrainingFlags::add_to(line);
   }
 
-  void resolve(const CLI::App& app) {
+  void resolve(const CommandLine& line) {
     if (quick) {
       const auto unless_given = [&](const char* flag, auto& value, auto short_value) {
-        if (app.count(flag) == 0) value = short_value;
+        if (!line.given(flag)) value = short_value;
       };
       unless_given("--train-samples", train_samples, 6000);
       unless_given("--test-samples", test_samples, 1000);
@@ -103,10 +99,10 @@ struct Flags : TrainingFlags {
     return record;
   }
 
-  std::vector<std::string> without_effect(const CLI::App& app) const {
-    std::vector<std::string> notes = TrainingFlags::without_effect(app);
+  std::vector<std::string> without_effect(const CommandLine& line) const {
+    std::vector<std::string> notes = TrainingFlags::without_effect(line);
     for (const char* flag : {"--padding", "--no-dropout"})
-      if (resume.empty() && model != "all_cnn" && app.count(flag) > 0)
+      if (resume.empty() && model != "all_cnn" && line.given(flag))
         notes.push_back(std::string(flag) + " has no effect with --model " + model);
     return notes;
   }
@@ -192,12 +188,12 @@ int train(const Flags& flags, const std::vector<std::string>& notes) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Trains All-CNN-C or a perceptron on CIFAR-10. The defaults are the FOP paper's protocol.", program);
-  app.footer(examples);
+  CommandLine line("Trains All-CNN-C or a perceptron on CIFAR-10. The defaults are the FOP paper's protocol.", examples,
+                   program);
   Flags flags;
-  flags.add_to(app);
-  return run(app, argc, argv, [&] {
-    flags.resolve(app);
-    return train(flags, flags.without_effect(app));
+  flags.add_to(line);
+  return run(line, argc, argv, [&] {
+    flags.resolve(line);
+    return train(flags, flags.without_effect(line));
   });
 }

@@ -38,12 +38,12 @@ struct Flags : PhotoFlags {
     lr_drop = "20,27";
     preconditioner = "fop";
   }
-  void add_to(CLI::App& app) {
-    app.add_option("--predict", predict,
-                   "folder of a trained model: name the classes of PICTURES with it, and train nothing");
-    app.add_option("--top", top, "so many classes for each picture")->check(at_least(1));
-    app.add_option("PICTURES", pictures, "files, for --predict");
-    PhotoFlags::add_to(app);
+  void add_to(CommandLine& line) {
+    line.add("--predict", predict,
+             "folder of a trained model: name the classes of PICTURES with it, and train nothing");
+    line.add("--top", top, "so many classes for each picture", at_least(1));
+    line.add("PICTURES", pictures, "files, for --predict");
+    PhotoFlags::add_to(line);
   }
   void resolve() {
     if (!lr && (rule == "momentum" || rule == "nesterov" || rule == "sgd")) lr = 0.02;
@@ -113,17 +113,17 @@ int predict(Flags flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Learns to tell pictures apart from a folder of examples, and names the class of new ones.", program);
-  app.footer(examples);
+  CommandLine line("Learns to tell pictures apart from a folder of examples, and names the class of new ones.",
+                   examples, program);
   Flags flags;
-  flags.add_to(app);
-  return run(app, argc, argv, [&] {
+  flags.add_to(line);
+  return run(line, argc, argv, [&] {
     flags.resolve();
     if (!flags.predict.empty()) return predict(flags);
     const auto keep_classes = [](const RunDirectory& directory, const PhotoSet& train) {
       write_file_atomically(classes_file(directory.path()), nlohmann::json(train.class_names()).dump(1) + "\n");
     };
     return train_photos(flags, {.name = program, .new_classifier = true, .prepare = keep_classes},
-                        flags.without_effect(app));
+                        flags.without_effect(line));
   });
 }

@@ -20,16 +20,15 @@ constexpr const char* examples = R"(Examples:
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Trains a network on ImageNet or other photographs. The defaults are the FOP paper's protocol.",
-               program);
-  app.footer(examples);
+  CommandLine line("Trains a network on ImageNet or other photographs. The defaults are the FOP paper's protocol.",
+                   examples, program);
   PhotoFlags flags;
   flags.epochs = 60;
   flags.batch = 256;
   flags.lr_drop = "25,50";
-  flags.add_to(app);
-  return run(app, argc, argv, [&] {
+  flags.add_to(line);
+  return run(line, argc, argv, [&] {
     flags.resolve();
-    return train_photos(flags, {.name = program, .top5 = true}, flags.without_effect(app));
+    return train_photos(flags, {.name = program, .top5 = true}, flags.without_effect(line));
   });
 }

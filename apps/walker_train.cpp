@@ -37,86 +37,61 @@ struct Flags {
   std::vector<uint64_t> seeds{0};
   bool linear_decay = false, json = false;
 
-  void add_to(CLI::App& app) {
-    app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-    const char* group = "Task";
-    app.add_option("--terrain", terrain,
-                   "stock, hardcore: Gym's. rough: POET's hills, always the same; rough-obstacles: with pits and\n"
-                   "stumps; poet: and a list of roughness=R, gap=A-B, stump=A-B, stair=A-B, steps=A-B [stock]")
-        ->group(group);
-    app.add_option("--landscape", landscape,
-                   "seed of the one terrain of all episodes, or each: a new one in every episode [each; 1 for rough\n"
-                   "and poet]")
-        ->group(group);
-    app.add_option("--lidar", lidar, "v2: rays end at whatever is visited first; v3: at the nearest [v3]")
-        ->check(CLI::IsMember({"v2", "v3"}))
-        ->group(group);
-    app.add_option("--time-limit", time_limit, "steps of an episode [1600; 2000 unless stock]")
-        ->check(apps::at_least(1))
-        ->group(group);
-    app.add_option("--force", force, "newtons: the push at the start is uniform within +- this [5]")
-        ->check(apps::at_least(0))
-        ->group(group);
-    app.add_option("--jitter", jitter, "terrain steps: the place of the start is uniform within +- this [0]")
-        ->check(apps::at_least(0))
-        ->group(group);
+  void add_to(apps::CommandLine& line) {
+    line.group("Task");
+    line.add("--terrain", terrain,
+             "stock, hardcore: Gym's. rough: POET's hills, always the same; rough-obstacles: with pits and\n"
+             "stumps; poet: and a list of roughness=R, gap=A-B, stump=A-B, stair=A-B, steps=A-B");
+    line.add("--landscape", landscape,
+             "seed of the one terrain of all episodes, or each: a new one in every episode [each; 1 for rough\n"
+             "and poet]");
+    line.add("--lidar", lidar, "v2: rays end at whatever is visited first; v3: at the nearest",
+             apps::one_of({"v2", "v3"}));
+    line.add("--time-limit", time_limit, "steps of an episode [1600; 2000 unless stock]", apps::at_least(1));
+    line.add("--force", force, "newtons: the push at the start is uniform within +- this [5]", apps::at_least(0));
+    line.add("--jitter", jitter, "terrain steps: the place of the start is uniform within +- this [0]",
+             apps::at_least(0));
 
-    group = "PPO";
-    app.add_option("--preset", preset,
-                   "what the following flags start from. paper: the FOP paper and OpenAI Baselines; zoo: RL\n"
-                   "Baselines3 Zoo for BipedalWalker-v3, with 64-64 networks, normalisation and Adam [paper]")
-        ->check(CLI::IsMember({"paper", "zoo"}))
-        ->group(group);
-    app.add_option("--hidden", hidden, "widths of the hidden layers [40,40]")->group(group);
-    app.add_option("--envs", envs, "environments side by side [4]")->check(apps::at_least(1))->group(group);
-    app.add_option("--horizon", horizon, "steps of each in an iteration [512]")->check(apps::at_least(1))->group(group);
-    app.add_option("--epochs", epochs, "passes over them [10]")->check(apps::at_least(1))->group(group);
-    app.add_option("--minibatch", minibatch, "steps of an update [32]")->check(apps::at_least(1))->group(group);
-    app.add_option("--gamma", gamma, "discount [0.99]")->group(group);
-    app.add_option("--lambda", lambda, "of generalised advantage estimation [0.95]")->group(group);
-    app.add_option("--clip", clip, "range of the probability ratio [0.2]")->check(apps::above(0))->group(group);
-    app.add_option("--max-grad-norm", max_grad_norm, "before preconditioning; 0: no limit [0.5]")
-        ->check(apps::at_least(0))
-        ->group(group);
+    line.group("PPO");
+    line.add("--preset", preset,
+             "what the following flags start from. paper: the FOP paper and OpenAI Baselines; zoo: RL\n"
+             "Baselines3 Zoo for BipedalWalker-v3, with 64-64 networks, normalisation and Adam",
+             apps::one_of({"paper", "zoo"}));
+    line.add("--hidden", hidden, "widths of the hidden layers [40,40]");
+    line.add("--envs", envs, "environments side by side [4]", apps::at_least(1));
+    line.add("--horizon", horizon, "steps of each in an iteration [512]", apps::at_least(1));
+    line.add("--epochs", epochs, "passes over them [10]", apps::at_least(1));
+    line.add("--minibatch", minibatch, "steps of an update [32]", apps::at_least(1));
+    line.add("--gamma", gamma, "discount [0.99]");
+    line.add("--lambda", lambda, "of generalised advantage estimation [0.95]");
+    line.add("--clip", clip, "range of the probability ratio [0.2]", apps::above(0));
+    line.add("--max-grad-norm", max_grad_norm, "before preconditioning; 0: no limit [0.5]", apps::at_least(0));
 
-    group = "Optimizer";
-    app.add_option("--optimizer", optimizer,
-                   "momentum, adam, sgd, rmsprop; fop, fop-norm, s-hd, pp-hd: with momentum; fop-adam [fop]")
-        ->check(CLI::IsMember(std::vector<std::string>(std::begin(optimizer_names), std::end(optimizer_names))))
-        ->group(group);
-    app.add_option("--lr", lr, "learning rate [3e-4; sgd and momentum 3.5e-4]")->check(apps::at_least(0))->group(group);
-    app.add_flag("--linear-decay", linear_decay, "of the learning rate, to 0 at the end")->group(group);
-    app.add_option("--momentum", momentum, "of the rules with momentum [0.9]")
-        ->check(apps::within(0, 1))
-        ->group(group);
-    app.add_option("--hyper-lr", hyper_lr, "Adam's rate that learns the preconditioner [FOP 1e-6, others 1e-4]")
-        ->check(apps::at_least(0))
-        ->group(group);
+    line.group("Optimizer");
+    line.add("--optimizer", optimizer,
+             "momentum, adam, sgd, rmsprop; fop, fop-norm, s-hd, pp-hd: with momentum; fop-adam [fop]",
+             apps::one_of(std::vector<std::string>(std::begin(optimizer_names), std::end(optimizer_names))));
+    line.add("--lr", lr, "learning rate [3e-4; sgd and momentum 3.5e-4]", apps::at_least(0));
+    line.add("--linear-decay", linear_decay, "of the learning rate, to 0 at the end");
+    line.add("--momentum", momentum, "of the rules with momentum", apps::within(0, 1));
+    line.add("--hyper-lr", hyper_lr, "Adam's rate that learns the preconditioner [FOP 1e-6, others 1e-4]",
+             apps::at_least(0));
 
-    app.add_option("--step-delta", step_delta,
-                   "shortens updates until the loss's curvature term along them is at most this, for the policy and a\n"
-                   "value network of its own apart; the authors use 1e-8; 0: never [0]")
-        ->check(apps::at_least(0))
-        ->group(group);
+    line.add("--step-delta", step_delta,
+             "shortens updates until the loss's curvature term along them is at most this, for the policy and a\n"
+             "value network of its own apart; the authors use 1e-8; 0: never",
+             apps::at_least(0));
 
-    group = "Training";
-    app.add_option("--steps", steps, "of the environments; rounded up to whole iterations [1000000; zoo 5000000]")
-        ->check(apps::at_least(1))
-        ->group(group);
-    app.add_option("--seeds", seeds, "one training each [0]")
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-        ->group(group);
-    app.add_option("--evaluate-every", evaluate_every, "iterations [10]")->check(apps::at_least(1))->group(group);
-    app.add_option("--episodes", episodes, "of an evaluation, without exploration [10]")
-        ->check(apps::at_least(1))
-        ->group(group);
-    app.add_option("--threads", threads, "results do not depend on them; 0: all cores [0]")
-        ->check(apps::at_least(0))
-        ->group(group);
-    app.add_option("--out", out, "folder for the results, in a folder seed-N each; nothing is saved without it")
-        ->group("Results");
-    app.add_flag("--json", json, "print one JSON object per iteration and a last one with \"final\": true")
-        ->group("Results");
+    line.group("Training");
+    line.add("--steps", steps, "of the environments; rounded up to whole iterations; 0: 1000000, zoo 5000000",
+             apps::at_least(1));
+    line.add("--seeds", seeds, "one training each [0]");
+    line.add("--evaluate-every", evaluate_every, "iterations", apps::at_least(1));
+    line.add("--episodes", episodes, "of an evaluation, without exploration", apps::at_least(1));
+    line.add("--threads", threads, "results do not depend on them; 0: all cores", apps::at_least(0));
+    line.group("Results");
+    line.add("--out", out, "folder for the results, in a folder seed-N each; nothing is saved without it");
+    line.add("--json", json, "print one JSON object per iteration and a last one with \"final\": true");
   }
 
   Plan plan(uint64_t seed) const {
@@ -194,8 +169,7 @@ class Session {
       }
       const apps::Record& row = training_.iterate();
       const int64_t iteration = training_.iterations();
-      const double rate =
-          static_cast<double>((iteration - first) * settings.steps_per_iteration()) / watch_.seconds();
+      const double rate = static_cast<double>((iteration - first) * settings.steps_per_iteration()) / watch_.seconds();
       report(row, rate);
       progress_.show("iteration " + std::to_string(iteration) + "/" + std::to_string(settings.iterations) +
                          "  return " + text_of(number(row, "episode_return")) + "  best " + text_of(training_.best()) +
@@ -245,9 +219,9 @@ class Session {
     write_file_atomically(folder_->file("metrics.csv"), csv);
     write_file_atomically(folder_->file("metrics.jsonl"), lines);
     if (training_.best_iteration() > 0)
-      save_policy(folder_->file("best.safetensors"), training_.best_policy(), training_.plan().settings,
-                  {{"evaluation", apps::exact(training_.best())},
-                   {"iteration", std::to_string(training_.best_iteration())}});
+      save_policy(
+          folder_->file("best.safetensors"), training_.best_policy(), training_.plan().settings,
+          {{"evaluation", apps::exact(training_.best())}, {"iteration", std::to_string(training_.best_iteration())}});
     apps::save_checkpoint(folder_->path(), training_.iterations(), training_.checkpoint());
   }
 
@@ -258,19 +232,16 @@ class Session {
     const auto n = static_cast<double>(returns.size());
     const double mean = sum / n;
     for (double value : returns) squares += (value - mean) * (value - mean);
-    const apps::Record result{{"final", true},
-                              {"seed", training_.plan().settings.seed},
-                              {"best_iteration", training_.best_iteration()},
-                              {"return", mean},
-                              {"deviation", std::sqrt(squares / (n - 1))},
-                              {"episodes", final_episodes}};
+    const apps::Record result{
+        {"final", true},  {"seed", training_.plan().settings.seed},    {"best_iteration", training_.best_iteration()},
+        {"return", mean}, {"deviation", std::sqrt(squares / (n - 1))}, {"episodes", final_episodes}};
     progress_.clear();
     if (folder_) write_file_atomically(folder_->file("result.json"), result.json_lines() + "\n");
     apps::print_line(flags_.json ? result.json()
-                                 : "seed " + std::to_string(training_.plan().settings.seed) + ": the policy of iteration " +
-                                       std::to_string(training_.best_iteration()) + " scores " + text_of(mean) + " +- " +
-                                       text_of(std::sqrt(squares / (n - 1))) + " in " +
-                                       std::to_string(final_episodes) + " new episodes");
+                                 : "seed " + std::to_string(training_.plan().settings.seed) +
+                                       ": the policy of iteration " + std::to_string(training_.best_iteration()) +
+                                       " scores " + text_of(mean) + " +- " + text_of(std::sqrt(squares / (n - 1))) +
+                                       " in " + std::to_string(final_episodes) + " new episodes");
     if (folder_ && !flags_.json) apps::print_line("saved in " + folder_->path());
     return mean;
   }
@@ -307,9 +278,9 @@ int train(const Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Teaches the bipedal walker to walk with PPO. The defaults are the FOP paper's protocol.");
-  app.footer(examples);
+  apps::CommandLine line("Teaches the bipedal walker to walk with PPO. The defaults are the FOP paper's protocol.",
+                         examples);
   Flags flags;
-  flags.add_to(app);
-  return apps::run(app, argc, argv, [&] { return train(flags); });
+  flags.add_to(line);
+  return apps::run(line, argc, argv, [&] { return train(flags); });
 }

@@ -80,8 +80,11 @@ int watch(const Flags& flags) {
   }
   char line[160];
   std::snprintf(line, sizeof line, "%s after %zu steps and %.1f m; return %.1f; drawn in ",
-                episode.arrived ? "arrived" : episode.fell ? "fell" : "out of time", episode.poses.size() - 1,
-                episode.poses.back().eye.x - episode.poses.front().eye.x, episode.episode_return);
+                episode.arrived ? "arrived"
+                : episode.fell  ? "fell"
+                                : "out of time",
+                episode.poses.size() - 1, episode.poses.back().eye.x - episode.poses.front().eye.x,
+                episode.episode_return);
   apps::print_line(line + out);
   return 0;
 }
@@ -89,15 +92,14 @@ int watch(const Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Draws an episode of the bipedal walker, without exploration.");
-  app.footer(examples);
+  apps::CommandLine line("Draws an episode of the bipedal walker, without exploration.", examples);
   Flags flags;
-  app.add_option("POLICY", flags.policy, "best.safetensors or checkpoint-N.safetensors of walker_train, or heuristic")
-      ->required();
-  app.add_option("--out", flags.out, "FILE.svg or FILE.png: a filmstrip; FILE.gif: an animation; FOLDER/: PNG frames")
-      ->required();
-  app.add_option("--terrain", flags.terrain, "another terrain than it was trained on, as walker_train takes it");
-  app.add_option("--seed", flags.seed, "of the terrain, unless that is fixed, and of the push at the start [0]");
-  app.add_option("--every", flags.every, "steps between two frames of an animation [2]")->check(apps::at_least(1));
-  return apps::run(app, argc, argv, [&] { return watch(flags); });
+  line.add_required("POLICY", flags.policy,
+                    "best.safetensors or checkpoint-N.safetensors of walker_train, or heuristic");
+  line.add_required("--out", flags.out,
+                    "FILE.svg or FILE.png: a filmstrip; FILE.gif: an animation; FOLDER/: PNG frames");
+  line.add("--terrain", flags.terrain, "another terrain than it was trained on, as walker_train takes it");
+  line.add("--seed", flags.seed, "of the terrain, unless that is fixed, and of the push at the start");
+  line.add("--every", flags.every, "steps between two frames of an animation", apps::at_least(1));
+  return apps::run(line, argc, argv, [&] { return watch(flags); });
 }

@@ -17,26 +17,30 @@ constexpr const char* examples = R"(Examples:
   bench optimizer
       each rule and preconditioner: time per step, share of a training step, bytes of state)";
 
+constexpr const char* walker_example = R"(Example:
+  bench walker --threads 1 --against "python3 apps/walker/ppo_torch.py"
+      beside the same updates in PyTorch)";
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Measures the speed of gradus.");
-  app.footer(examples);
-  app.require_subcommand(1);
-  std::vector<std::pair<CLI::App*, std::function<void()>>> benchmarks;
-  const auto add = [&](const char* name, const char* what, std::function<void()> (*make)(CLI::App&)) {
-    CLI::App* command = app.add_subcommand(name, what);
-    benchmarks.emplace_back(command, make(*command));
+  CommandLine line("Measures the speed of gradus.", examples);
+  line.require_command();
+  std::vector<std::pair<const CommandLine*, std::function<void()>>> benchmarks;
+  const auto add = [&](const char* name, const char* what, std::function<void()> (*make)(CommandLine&),
+                       const char* more_examples = "") {
+    CommandLine& command = line.add_command(name, what, more_examples);
+    benchmarks.emplace_back(&command, make(command));
   };
   add("train-step", "a training step on one fixed random batch", bench::add_train_step);
   add("conv", "each convolution of a model, by each algorithm", bench::add_conv);
   add("optimizer", "the optimizer's part of a training step", bench::add_optimizer);
   add("small-net", "updates of a tiny actor-critic network", bench::add_small_net);
   add("loader", "batches of 32x32 images from memory, or of photographs from files", bench::add_loader);
-  add("walker", "the bipedal walker: its environment, PPO, and PPO's updates alone", bench::add_walker);
-  return run(app, argc, argv, [&] {
+  add("walker", "the bipedal walker: its environment, PPO, and PPO's updates alone", bench::add_walker, walker_example);
+  return run(line, argc, argv, [&] {
     for (const auto& [command, work] : benchmarks)
-      if (command->parsed()) work();
+      if (command->chosen()) work();
     return 0;
   });
 }

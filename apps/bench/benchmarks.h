@@ -3,18 +3,18 @@
 
 #include <functional>
 
-namespace CLI {
-class App;
+namespace gradus::apps {
+class CommandLine;
 }
 
 namespace gradus::apps::bench {
 
 /// Each returns what the program does when its subcommand was given.
-std::function<void()> add_train_step(CLI::App& app);
-std::function<void()> add_conv(CLI::App& app);
-std::function<void()> add_optimizer(CLI::App& app);
-std::function<void()> add_small_net(CLI::App& app);
-std::function<void()> add_loader(CLI::App& app);
-std::function<void()> add_walker(CLI::App& app);
+std::function<void()> add_train_step(CommandLine& line);
+std::function<void()> add_conv(CommandLine& line);
+std::function<void()> add_optimizer(CommandLine& line);
+std::function<void()> add_small_net(CommandLine& line);
+std::function<void()> add_loader(CommandLine& line);
+std::function<void()> add_walker(CommandLine& line);
 
 }  // namespace gradus::apps::bench

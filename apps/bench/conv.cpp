@@ -165,13 +165,12 @@ void run(Flags flags) {
 
 }  // namespace
 
-std::function<void()> add_conv(CLI::App& app) {
+std::function<void()> add_conv(CommandLine& line) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("--model", flags->model, "whose layers")->check(CLI::IsMember({"all_cnn", "resnet18"}));
-  app.add_option("--dtype", flags->dtype, "of activations; weights are float32")
-      ->check(CLI::IsMember({"float32", "bfloat16"}));
-  app.add_option("--batch", flags->batch, "images; 0: 128 for all_cnn, 16 for resnet18")->check(at_least(0));
-  flags->add_to(app);
+  line.add("--model", flags->model, "whose layers", one_of({"all_cnn", "resnet18"}));
+  line.add("--dtype", flags->dtype, "of activations; weights are float32", one_of({"float32", "bfloat16"}));
+  line.add("--batch", flags->batch, "images; 0: 128 for all_cnn, 16 for resnet18", at_least(0));
+  flags->add_to(line);
   return [flags] { run(*flags); };
 }
 

@@ -59,17 +59,17 @@ void run(const Flags& flags) {
 
 }  // namespace
 
-std::function<void()> add_loader(CLI::App& app) {
+std::function<void()> add_loader(CommandLine& line) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("--batch", flags->batch, "images per batch")->check(at_least(1));
-  app.add_option("--workers", flags->workers, "threads that make batches; 0: the caller")->check(at_least(0));
-  app.add_option("--images", flags->images, "images in the data set")->check(at_least(10));
-  app.add_option("--photos", flags->photos, "a folder or archive of photographs, instead of 32x32 images");
-  app.add_option("--size", flags->size, "side that photographs are resized to")->check(at_least(1));
-  app.add_option("--passes", flags->passes, "epochs of photographs per round")->check(at_least(1));
-  app.add_flag("--resident", flags->resident, "keep the images on the device as bytes and make batches there");
-  app.add_option("--augment", flags->augment, "none or standard")->check(CLI::IsMember({"none", "standard"}));
-  flags->add_to(app);
+  line.add("--batch", flags->batch, "images per batch", at_least(1));
+  line.add("--workers", flags->workers, "threads that make batches; 0: the caller", at_least(0));
+  line.add("--images", flags->images, "images in the data set", at_least(10));
+  line.add("--photos", flags->photos, "a folder or archive of photographs, instead of 32x32 images");
+  line.add("--size", flags->size, "side that photographs are resized to", at_least(1));
+  line.add("--passes", flags->passes, "epochs of photographs per round", at_least(1));
+  line.add("--resident", flags->resident, "keep the images on the device as bytes and make batches there");
+  line.add("--augment", flags->augment, "none or standard", one_of({"none", "standard"}));
+  flags->add_to(line);
   return [flags] { run(*flags); };
 }
 

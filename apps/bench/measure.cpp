@@ -72,16 +72,14 @@ double median(std::vector<double> values) {
   return n == 0 ? 0 : (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
-void MeasureFlags::add_to(CLI::App& app) {
-  app.add_option("--rounds", rounds, "measurements, whose median is reported")
-      ->check(at_least(1))
-      ->group("Measurement");
-  app.add_option("--threads", threads, "of the computation; 0: all cores")->check(at_least(0))->group("Measurement");
-  app.add_option("--against", against,
-                 "a command to run after each round, whose last line of output is a JSON object with the same rate:\n"
-                 "its rate and the ratio of the pairs are reported too")
-      ->group("Measurement");
-  app.add_flag("--json", json, "print one JSON object")->group("Measurement");
+void MeasureFlags::add_to(CommandLine& line) {
+  line.group("Measurement");
+  line.add("--rounds", rounds, "measurements, whose median is reported", at_least(1));
+  line.add("--threads", threads, "of the computation; 0: all cores", at_least(0));
+  line.add("--against", against,
+           "a command to run after each round, whose last line of output is a JSON object with the same rate:\n"
+           "its rate and the ratio of the pairs are reported too");
+  line.add("--json", json, "print one JSON object");
 }
 
 Record measure(const Subject& subject, const MeasureFlags& flags) {

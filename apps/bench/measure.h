@@ -8,8 +8,8 @@
 
 #include "apps/common/record.h"
 
-namespace CLI {
-class App;
+namespace gradus::apps {
+class CommandLine;
 }
 
 namespace gradus::apps::bench {
@@ -24,7 +24,7 @@ struct MeasureFlags {
   std::string against;
   bool json = false;
 
-  void add_to(CLI::App& app);
+  void add_to(CommandLine& line);
 };
 
 /// What one benchmark measures: `round` does a fixed amount of work and returns its rate per second.

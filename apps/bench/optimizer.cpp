@@ -113,12 +113,12 @@ void run(const Flags& flags) {
 
 }  // namespace
 
-std::function<void()> add_optimizer(CLI::App& app) {
+std::function<void()> add_optimizer(CommandLine& line) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("--model", flags->model, "model by name");
-  app.add_option("--batch", flags->batch, "images per step of the whole training step")->check(at_least(1));
-  app.add_option("--rules", flags->rules, "update rules, by name")->delimiter(',')->check(CLI::IsMember(flags->rules));
-  flags->add_to(app);
+  line.add("--model", flags->model, "model by name");
+  line.add("--batch", flags->batch, "images per step of the whole training step", at_least(1));
+  line.add("--rules", flags->rules, "update rules, by name", one_of(flags->rules));
+  flags->add_to(line);
   return [flags] { run(*flags); };
 }
 

@@ -26,11 +26,11 @@ Tensor random_labels(int64_t count, int64_t classes) {
 
 }  // namespace
 
-void add_optimizer_flags(CLI::App& app, std::string& rule, std::string& preconditioner) {
-  app.add_option("--rule", rule, "update rule")
-      ->check(CLI::IsMember({"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"}));
-  app.add_option("--preconditioner", preconditioner, "learned preconditioner")
-      ->check(CLI::IsMember({"none", "s-hd", "pp-hd", "fop", "fop-norm"}));
+void add_optimizer_flags(CommandLine& line, std::string& rule, std::string& preconditioner) {
+  line.add("--rule", rule, "update rule",
+           one_of({"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"}));
+  line.add("--preconditioner", preconditioner, "learned preconditioner",
+           one_of({"none", "s-hd", "pp-hd", "fop", "fop-norm"}));
 }
 
 optim::Optimizer make_optimizer(const std::vector<Parameter>& parameters, const std::string& rule,

@@ -7,14 +7,14 @@
 
 #include "apps/common/captured_step.h"
 
-namespace CLI {
-class App;
+namespace gradus::apps {
+class CommandLine;
 }
 
 namespace gradus::apps::bench {
 
 /// Adds --rule and --preconditioner.
-void add_optimizer_flags(CLI::App& app, std::string& rule, std::string& preconditioner);
+void add_optimizer_flags(CommandLine& line, std::string& rule, std::string& preconditioner);
 
 /// The optimizer with these names, weight decay off.
 optim::Optimizer make_optimizer(const std::vector<Parameter>& parameters, const std::string& rule,

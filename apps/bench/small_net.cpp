@@ -87,13 +87,12 @@ void run(const Flags& flags) {
 
 }  // namespace
 
-std::function<void()> add_small_net(CLI::App& app) {
+std::function<void()> add_small_net(CommandLine& line) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("--batch", flags->batch, "observations per update")->check(at_least(1));
-  app.add_option("--updates", flags->updates, "updates per round")->check(at_least(1));
-  app.add_option("--preconditioner", flags->preconditioner, "fop: full rank on every layer")
-      ->check(CLI::IsMember({"none", "fop"}));
-  flags->add_to(app);
+  line.add("--batch", flags->batch, "observations per update", at_least(1));
+  line.add("--updates", flags->updates, "updates per round", at_least(1));
+  line.add("--preconditioner", flags->preconditioner, "fop: full rank on every layer", one_of({"none", "fop"}));
+  flags->add_to(line);
   return [flags] { run(*flags); };
 }
 

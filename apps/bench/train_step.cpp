@@ -59,21 +59,19 @@ void run(const Flags& flags) {
 
 }  // namespace
 
-std::function<void()> add_train_step(CLI::App& app) {
+std::function<void()> add_train_step(CommandLine& line) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("--model", flags->model, "all_cnn (every 3x3 padded by 1, no dropout) or another model by name");
-  app.add_option("--batch", flags->batch, "images per step")->check(at_least(1));
-  app.add_option("--side", flags->side, "height and width of the images; 0: 224 for ResNets, 32 for others")
-      ->check(at_least(0));
-  app.add_option("--classes", flags->classes, "0: 1000 for ResNets, 10 for others")->check(at_least(0));
-  app.add_option("--steps", flags->steps, "training steps per round")->check(at_least(1));
-  add_optimizer_flags(app, flags->rule, flags->preconditioner);
-  app.add_option("--conv", flags->conv, "convolution algorithm")
-      ->check(CLI::IsMember({"direct", "winograd", "auto", "measure"}));
-  app.add_option("--amp", flags->amp, "mixed precision: bf16 computes in bfloat16 with float32 parameters")
-      ->check(CLI::IsMember({"none", "bf16"}));
-  flags->device.add_to(app);
-  flags->add_to(app);
+  line.add("--model", flags->model, "all_cnn (every 3x3 padded by 1, no dropout) or another model by name");
+  line.add("--batch", flags->batch, "images per step", at_least(1));
+  line.add("--side", flags->side, "height and width of the images; 0: 224 for ResNets, 32 for others", at_least(0));
+  line.add("--classes", flags->classes, "0: 1000 for ResNets, 10 for others", at_least(0));
+  line.add("--steps", flags->steps, "training steps per round", at_least(1));
+  add_optimizer_flags(line, flags->rule, flags->preconditioner);
+  line.add("--conv", flags->conv, "convolution algorithm", one_of({"direct", "winograd", "auto", "measure"}));
+  line.add("--amp", flags->amp, "mixed precision: bf16 computes in bfloat16 with float32 parameters",
+           one_of({"none", "bf16"}));
+  flags->device.add_to(line);
+  flags->add_to(line);
   return [flags] { run(*flags); };
 }
 

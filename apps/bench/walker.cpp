@@ -98,16 +98,12 @@ void run(const Flags& flags) {
 
 }  // namespace
 
-std::function<void()> add_walker(CLI::App& app) {
+std::function<void()> add_walker(CommandLine& line) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("--optimizer", flags->optimizer, "as walker_train takes it")
-      ->check(CLI::IsMember(
-          std::vector<std::string>(std::begin(walker::optimizer_names), std::end(walker::optimizer_names))));
-  app.add_option("--iterations", flags->iterations, "PPO iterations per round")->check(at_least(1));
-  flags->add_to(app);
-  app.footer(
-      "Example:\n  bench walker --threads 1 --against \"python3 apps/walker/ppo_torch.py\"\n"
-      "      beside the same updates in PyTorch");
+  line.add("--optimizer", flags->optimizer, "as walker_train takes it",
+           one_of(std::vector<std::string>(std::begin(walker::optimizer_names), std::end(walker::optimizer_names))));
+  line.add("--iterations", flags->iterations, "PPO iterations per round", at_least(1));
+  flags->add_to(line);
   return [flags] { run(*flags); };
 }
 

@@ -4,7 +4,7 @@
 
 namespace gradus::apps::bench {
 
-std::function<void()> add_walker(CLI::App&) {
+std::function<void()> add_walker(CommandLine&) {
   return [] {
     fail(ErrorKind::backend, "bench walker",
          "this build has no walker: install libbox2d-dev and libgif-dev, then configure with -Drl=enabled");

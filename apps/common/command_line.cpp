@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -27,58 +28,36 @@ bool parse_number(const std::string& text, double& value) {
   return error == std::errc() && end == text.data() + text.size() && std::isfinite(value);
 }
 
-CLI::Validator number_check(const std::string& range, const std::function<bool(double)>& good) {
-  return {[range, good](std::string& text) {
-            double value = 0;
-            return parse_number(text, value) && good(value) ? "" : text + " is not a number " + range;
-          },
-          ""};
+Check number_check(const std::string& range, const std::function<bool(double)>& good) {
+  return {.reason = [range, good](const std::string& text) {
+    double value = 0;
+    return parse_number(text, value) && good(value) ? "" : text + " is not a number " + range;
+  }};
 }
+
+CLI::Validator validator(const Check& check) {
+  if (!check.words.empty()) return CLI::IsMember(check.words);
+  return {[reason = check.reason](std::string& text) { return reason(text); }, ""};
+}
+
+template <class T>
+constexpr bool is_list = false;
+template <class T>
+constexpr bool is_list<std::vector<T>> = true;
 
 }  // namespace
 
-int run(CLI::App& app, int argc, char** argv, const std::function<int()>& work) {
-  exit_on_interrupts();
-  const auto failed = [](int code, const std::string& line) {
-    note(line);
-    return code;
-  };
-  try {
-    app.parse(argc, argv);
-    if (const CLI::Option* resume = app.get_option_no_throw("--resume"); resume && resume->count() > 0)
-      take_flags_from(resume->results().back(), app);
-    return work();
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help
-    return failed(2, std::string(error.what()) + " (--help lists the flags)");
-  } catch (const UsageError& error) {
-    return failed(2, error.what());
-  } catch (const std::bad_alloc&) {
-    return failed(1, "not enough memory");
-  } catch (const std::exception& error) {
-    return failed(1, error.what());
-  }
-}
+Check one_of(std::vector<std::string> words) { return {.words = std::move(words)}; }
 
-void print_line(const std::string& line) {
-  if (std::fprintf(stdout, "%s\n", line.c_str()) < 0 || std::fflush(stdout) != 0) {
-    fail(ErrorKind::io, "standard output", "cannot write: ", std::generic_category().message(errno));
-  }
-}
-
-void note(const std::string& line) {
-  std::fprintf(stderr, "%s: %s\n", program_invocation_short_name, on_one_line(line).c_str());
-}
-
-CLI::Validator at_least(double low) {
+Check at_least(double low) {
   return number_check("of at least " + exact(low), [low](double value) { return value >= low; });
 }
 
-CLI::Validator above(double low) {
+Check above(double low) {
   return number_check("above " + exact(low), [low](double value) { return value > low; });
 }
 
-CLI::Validator within(double low, double high) {
+Check within(double low, double high) {
   return number_check("from " + exact(low) + " to below " + exact(high),
                       [low, high](double value) { return value >= low && value < high; });
 }
@@ -99,16 +78,117 @@ std::vector<int64_t> parse_epoch_list(const std::string& text) {
   }
 }
 
-CLI::Validator epoch_list() {
-  return {[](std::string& text) {
-            try {
-              parse_epoch_list(text);
-            } catch (const UsageError& error) {
-              return std::string(error.what());
-            }
-            return std::string();
-          },
-          ""};
+Check epoch_list() {
+  return {.reason = [](const std::string& text) -> std::string {
+    try {
+      parse_epoch_list(text);
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "";
+  }};
+}
+
+CommandLine::CommandLine(const std::string& what, const std::string& examples, const std::string& program)
+    : own_(std::make_unique<CLI::App>(what, program)), app_(own_.get()) {
+  app_->footer(examples);
+}
+CommandLine::CommandLine(CLI::App* command) : app_(command) {}
+CommandLine::~CommandLine() = default;
+
+template <class T>
+CLI::Option* CommandLine::add_option(const std::string& name, T& value, const std::string& help, const Check& check) {
+  CLI::Option* option = app_->add_option(name, value, help)->group(group_);
+  if constexpr (is_list<T>)
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  else
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->capture_default_str();
+  if (check.reason || !check.words.empty()) option->check(validator(check));
+  return option;
+}
+
+void CommandLine::add(const std::string& name, bool& value, const std::string& help) {
+  app_->add_flag(name, value, help)->group(group_);
+}
+#define GRADUS_ADD(...)                                                                                             \
+  void CommandLine::add(const std::string& name, __VA_ARGS__& value, const std::string& help, const Check& check) { \
+    add_option(name, value, help, check);                                                                           \
+  }
+GRADUS_ADD(std::string)
+GRADUS_ADD(int64_t)
+GRADUS_ADD(uint64_t)
+GRADUS_ADD(double)
+GRADUS_ADD(std::optional<std::string>)
+GRADUS_ADD(std::optional<int64_t>)
+GRADUS_ADD(std::optional<double>)
+GRADUS_ADD(std::vector<std::string>)
+GRADUS_ADD(std::vector<uint64_t>)
+#undef GRADUS_ADD
+
+void CommandLine::add_required(const std::string& name, std::string& value, const std::string& help) {
+  add_option(name, value, help, {})->required();
+}
+
+CommandLine& CommandLine::add_command(const std::string& name, const std::string& what, const std::string& examples) {
+  CLI::App* command = app_->add_subcommand(name, what);
+  if (!examples.empty()) command->footer(examples);
+  commands_.push_back(std::unique_ptr<CommandLine>(new CommandLine(command)));
+  return *commands_.back();
+}
+
+void CommandLine::require_command() { app_->require_subcommand(1); }
+
+bool CommandLine::given(const std::string& flag) const { return app_->count(flag) > 0; }
+bool CommandLine::chosen() const { return app_->parsed(); }
+std::string CommandLine::program() const { return app_->get_name(); }
+
+std::vector<CommandLine::Flag> CommandLine::flags() const {
+  std::vector<Flag> flags;
+  for (const CLI::Option* option : app_->get_options()) {
+    if (option->get_lnames().empty()) continue;
+    flags.push_back({option->get_lnames().front(), std::nullopt});
+    if (option->count() > 0) flags.back().given = option->results().back();
+  }
+  return flags;
+}
+
+void CommandLine::give(const std::string& name, const std::string& value) {
+  CLI::Option* option = app_->get_option("--" + name);
+  option->add_result(value);
+  option->run_callback();
+}
+
+int run(CommandLine& line, int argc, char** argv, const std::function<int()>& work) {
+  exit_on_interrupts();
+  const auto failed = [](int code, const std::string& reason) {
+    note(reason);
+    return code;
+  };
+  try {
+    line.app_->parse(argc, argv);
+    for (const CommandLine::Flag& flag : line.flags())
+      if (flag.name == "resume" && flag.given) take_flags_from(*flag.given, line);
+    return work();
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return line.app_->exit(error);  // --help
+    return failed(2, std::string(error.what()) + " (--help lists the flags)");
+  } catch (const UsageError& error) {
+    return failed(2, error.what());
+  } catch (const std::bad_alloc&) {
+    return failed(1, "not enough memory");
+  } catch (const std::exception& error) {
+    return failed(1, error.what());
+  }
+}
+
+void print_line(const std::string& line) {
+  if (std::fprintf(stdout, "%s\n", line.c_str()) < 0 || std::fflush(stdout) != 0) {
+    fail(ErrorKind::io, "standard output", "cannot write: ", std::generic_category().message(errno));
+  }
+}
+
+void note(const std::string& line) {
+  std::fprintf(stderr, "%s: %s\n", program_invocation_short_name, on_one_line(line).c_str());
 }
 
 }  // namespace gradus::apps

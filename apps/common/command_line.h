@@ -2,13 +2,18 @@
 // 1 for work that failed, 2 for bad usage, 130 after Ctrl-C; a failure prints one line on standard error.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace gradus::apps {
 
@@ -17,22 +22,85 @@ struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Parses the command line into `app`'s options, completes them where there is a --resume among them (resume.h), and
+/// Which values a flag takes.
+struct Check {
+  std::function<std::string(const std::string& text)> reason = {};  ///< why not this one; empty where it is taken
+  std::vector<std::string> words = {};                              ///< or: one of these
+};
+Check one_of(std::vector<std::string> words);
+/// Finite numbers from `low` on; `above` leaves out `low` itself.
+Check at_least(double low);
+Check above(double low);
+/// Finite numbers of [low, high).
+Check within(double low, double high);
+/// Epochs in ascending order, each at least 1: "80,120"; "none" for an empty list.
+Check epoch_list();
+std::vector<int64_t> parse_epoch_list(const std::string& text);
+
+/// The flags of a program, or of one of its commands: each is read into a variable, whose value when it is added is the
+/// default that --help shows. Of a flag that is given twice the last counts; lists take everything. Names without
+/// dashes are positions.
+class CommandLine {
+ public:
+  /// What the program does and examples are for --help; `program` is its name there where it is not the file's.
+  CommandLine(const std::string& what, const std::string& examples, const std::string& program = "");
+  ~CommandLine();
+
+  /// The heading of the flags that follow.
+  void group(const std::string& heading) { group_ = heading; }
+  void add(const std::string& name, bool& value, const std::string& help);  ///< true where the flag is given
+  void add(const std::string& name, std::string& value, const std::string& help, const Check& check = {});
+  void add(const std::string& name, int64_t& value, const std::string& help, const Check& check = {});
+  void add(const std::string& name, uint64_t& value, const std::string& help, const Check& check = {});
+  void add(const std::string& name, double& value, const std::string& help, const Check& check = {});
+  void add(const std::string& name, std::optional<std::string>& value, const std::string& help,
+           const Check& check = {});
+  void add(const std::string& name, std::optional<int64_t>& value, const std::string& help, const Check& check = {});
+  void add(const std::string& name, std::optional<double>& value, const std::string& help, const Check& check = {});
+  void add(const std::string& name, std::vector<std::string>& value, const std::string& help, const Check& check = {});
+  void add(const std::string& name, std::vector<uint64_t>& value, const std::string& help, const Check& check = {});
+  /// For what cannot be left out.
+  void add_required(const std::string& name, std::string& value, const std::string& help);
+
+  /// A command with flags of its own: "bench conv". At most one is given.
+  CommandLine& add_command(const std::string& name, const std::string& what, const std::string& examples = "");
+  /// One of the commands must be given.
+  void require_command();
+
+  // After parse():
+  /// Whether the flag was on the command line, or come from a run that is resumed.
+  bool given(const std::string& flag) const;
+  /// Of a command: whether it is the one that was given.
+  bool chosen() const;
+  std::string program() const;
+
+  struct Flag {
+    std::string name;                  ///< without dashes
+    std::optional<std::string> given;  ///< the last value
+  };
+  std::vector<Flag> flags() const;
+  /// As if the flag had been given.
+  void give(const std::string& name, const std::string& value);
+
+ private:
+  friend int run(CommandLine& line, int argc, char** argv, const std::function<int()>& work);
+  explicit CommandLine(CLI::App* command);
+  template <class T>
+  CLI::Option* add_option(const std::string& name, T& value, const std::string& help, const Check& check);
+
+  std::unique_ptr<CLI::App> own_;  ///< of a program
+  CLI::App* app_;
+  std::vector<std::unique_ptr<CommandLine>> commands_;
+  std::string group_ = "Options";
+};
+
+/// Parses the command line into its variables, completes them where there is a --resume among the flags (resume.h), and
 /// calls `work`; returns the exit code.
-int run(CLI::App& app, int argc, char** argv, const std::function<int()>& work);
+int run(CommandLine& line, int argc, char** argv, const std::function<int()>& work);
 
 /// Writes a line to standard output at once. Throws ErrorKind::io where that cannot be written.
 void print_line(const std::string& line);
 /// Writes "NAME: line" to standard error, NAME being the program's.
 void note(const std::string& line);
-
-/// Finite numbers from `low` on; `above` leaves out `low` itself.
-CLI::Validator at_least(double low);
-CLI::Validator above(double low);
-/// Finite numbers of [low, high).
-CLI::Validator within(double low, double high);
-/// Epochs in ascending order, each at least 1: "80,120"; "none" for an empty list.
-CLI::Validator epoch_list();
-std::vector<int64_t> parse_epoch_list(const std::string& text);
 
 }  // namespace gradus::apps

@@ -6,20 +6,17 @@
 
 namespace gradus::apps {
 
-void DeviceFlags::add_to(CLI::App& app) {
-  const char* group = "GPU";
-  app.add_flag("--tf32", tf32, "float32 products and convolutions on the tensor cores, with 10 bits of mantissa")
-      ->group(group);
-  app.add_flag("--fast", fast, "also algorithms that may give other bits in an equal run")->group(group);
-  app.add_option("--plans", plans,
-                 "where convolutions' plans come from. By default cuDNN's rule, the same in equal runs; measure: the\n"
-                 "fastest, timed; FILE: those in it, others are timed and added to it")
-      ->group(group);
-  app.add_option("--graph", graph,
-                 "forward and backward pass of a step as one CUDA graph, with the same result. on: or say why not and\n"
-                 "end; auto: on a GPU where it can be")
-      ->check(CLI::IsMember({"auto", "on", "off"}))
-      ->group(group);
+void DeviceFlags::add_to(CommandLine& line) {
+  line.group("GPU");
+  line.add("--tf32", tf32, "float32 products and convolutions on the tensor cores, with 10 bits of mantissa");
+  line.add("--fast", fast, "also algorithms that may give other bits in an equal run");
+  line.add("--plans", plans,
+           "where convolutions' plans come from. By default cuDNN's rule, the same in equal runs; measure: the\n"
+           "fastest, timed; FILE: those in it, others are timed and added to it");
+  line.add("--graph", graph,
+           "forward and backward pass of a step as one CUDA graph, with the same result. on: or say why not and\n"
+           "end; auto: on a GPU where it can be",
+           one_of({"auto", "on", "off"}));
 }
 
 void DeviceFlags::apply() const {
@@ -28,10 +25,10 @@ void DeviceFlags::apply() const {
   set_warning_handler([](const std::string& line) { note(line); });
 }
 
-std::vector<std::string> DeviceFlags::without_effect(const CLI::App& app) const {
+std::vector<std::string> DeviceFlags::without_effect(const CommandLine& line) const {
   std::vector<std::string> notes;
   for (const char* flag : {"--tf32", "--fast", "--plans", "--graph"})
-    if (app.count(flag) > 0 && device_name() != "cuda")
+    if (line.given(flag) && device_name() != "cuda")
       notes.push_back(std::string(flag) + " has no effect in a build for the CPU");
   return notes;
 }

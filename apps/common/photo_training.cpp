@@ -34,46 +34,34 @@ PhotoSplits open_photos(const PhotoFlags& flags) {
 
 }  // namespace
 
-void PhotoFlags::add_to(CLI::App& app) {
-  const char* group = "Data";
-  app.add_option("--data", data,
-                 "folder or archive of photographs in train/CLASS/ and val/CLASS/ or test/CLASS/, or in CLASS/ alone")
-      ->group(group);
-  app.add_option("--image-size", image_size, "side in pixels that the network sees")->check(at_least(8))->group(group);
-  app.add_option("--augment", augment, "standard: a random part of the picture, and a random flip")
-      ->check(CLI::IsMember({"none", "standard"}))
-      ->group(group);
-  app.add_option("--colour-jitter", colour_jitter,
-                 "strength of random changes of brightness, contrast and saturation, and a quarter of it of the hue;\n"
-                 "0.4 is usual")
-      ->check(within(0, 2.001))
-      ->group(group);
-  app.add_option(
-         "--pack", pack,
-         "keep the photographs in the cache folder, decoded, the shorter side resized to this: faster from the\n"
-         "second epoch on; 0: decode them in every epoch")
-      ->check(at_least(0))
-      ->group(group);
-  app.add_option("--hold-out", hold_out, "share of every class to test with where there is no val or test folder")
-      ->check(within(0, 1))
-      ->group(group);
-  app.add_option("--on-damaged", on_damaged, "a photograph that does not decode. stop: end; skip: leave it out")
-      ->check(CLI::IsMember({"stop", "skip"}))
-      ->group(group);
+void PhotoFlags::add_to(CommandLine& line) {
+  line.group("Data");
+  line.add("--data", data,
+           "folder or archive of photographs in train/CLASS/ and val/CLASS/ or test/CLASS/, or in CLASS/ alone");
+  line.add("--image-size", image_size, "side in pixels that the network sees", at_least(8));
+  line.add("--augment", augment, "standard: a random part of the picture, and a random flip",
+           one_of({"none", "standard"}));
+  line.add("--colour-jitter", colour_jitter,
+           "strength of random changes of brightness, contrast and saturation, and a quarter of it of the hue;\n"
+           "0.4 is usual",
+           within(0, 2.001));
+  line.add("--pack", pack,
+           "keep the photographs in the cache folder, decoded, the shorter side resized to this: faster from the\n"
+           "second epoch on; 0: decode them in every epoch",
+           at_least(0));
+  line.add("--hold-out", hold_out, "share of every class to test with where there is no val or test folder",
+           within(0, 1));
+  line.add("--on-damaged", on_damaged, "a photograph that does not decode. stop: end; skip: leave it out",
+           one_of({"stop", "skip"}));
 
-  group = "Model";
-  app.add_option("--model", model, "network")->check(CLI::IsMember(model_names()))->group(group);
-  app.add_option("--stem", stem, "of a ResNet. cifar: 3x3, for images of some 32 pixels")
-      ->check(CLI::IsMember({"imagenet", "cifar"}))
-      ->group(group);
-  app.add_option("--shortcut", shortcut,
-                 "projections of a ResNet. torchvision: where needed; paper: in all four stages")
-      ->check(CLI::IsMember({"torchvision", "paper"}))
-      ->group(group);
-  app.add_flag("--precondition-classifier", precondition_classifier,
-               "fop and fop-norm precondition a ResNet's last layer too, which the paper left out")
-      ->group(group);
-  TrainingFlags::add_to(app);
+  line.group("Model");
+  line.add("--model", model, "network", one_of(model_names()));
+  line.add("--stem", stem, "of a ResNet. cifar: 3x3, for images of some 32 pixels", one_of({"imagenet", "cifar"}));
+  line.add("--shortcut", shortcut, "projections of a ResNet. torchvision: where needed; paper: in all four stages",
+           one_of({"torchvision", "paper"}));
+  line.add("--precondition-classifier", precondition_classifier,
+           "fop and fop-norm precondition a ResNet's last layer too, which the paper left out");
+  TrainingFlags::add_to(line);
 }
 
 void PhotoFlags::resolve() {
@@ -84,13 +72,13 @@ void PhotoFlags::resolve() {
   TrainingFlags::resolve();
 }
 
-std::vector<std::string> PhotoFlags::without_effect(const CLI::App& app) const {
-  std::vector<std::string> notes = TrainingFlags::without_effect(app);
+std::vector<std::string> PhotoFlags::without_effect(const CommandLine& line) const {
+  std::vector<std::string> notes = TrainingFlags::without_effect(line);
   if (!resume.empty()) return notes;
   for (const char* flag : {"--stem", "--shortcut", "--precondition-classifier"})
-    if (!model.starts_with("resnet") && app.count(flag) > 0)
+    if (!model.starts_with("resnet") && line.given(flag))
       notes.push_back(std::string(flag) + " has no effect with --model " + model);
-  if (augment == "none" && app.count("--colour-jitter") > 0)
+  if (augment == "none" && line.given("--colour-jitter"))
     notes.push_back("--colour-jitter has no effect with --augment none");
   return notes;
 }

@@ -68,24 +68,20 @@ void show_results(const Checkpoint& checkpoint) {
 
 }  // namespace
 
-void take_flags_from(const std::string& folder, CLI::App& app) {
+void take_flags_from(const std::string& folder, CommandLine& line) {
   const Json config = read_config(folder);
   const std::string path = config_of(folder), program = config.contains("program") ? text_of(config["program"]) : "";
-  if (program != app.get_name())
+  if (program != line.program())
     throw UsageError("--resume " + folder + ": that is a run of " + (program.empty() ? "another program" : program));
-  for (CLI::Option* option : app.get_options()) {
-    if (option->get_lnames().empty()) continue;
-    const std::string name = option->get_lnames().front();
+  for (const auto& [name, given] : line.flags()) {
     std::string key = name;
     std::replace(key.begin(), key.end(), '-', '_');
     const std::string recorded = name == "out" ? folder : config.contains(key) ? text_of(config[key]) : "";
-    if (option->count() > 0) {
-      if (!is_incidental(name) && !same(option->results().back(), recorded))
-        throw UsageError("--" + name + " " + option->results().back() + " contradicts --resume " + folder +
-                         ", whose run has " + (recorded.empty() ? "none" : recorded) + "; leave it out");
-    } else if (!recorded.empty()) {
-      option->add_result(recorded);
-      option->run_callback();
+    if (!given) {
+      if (!recorded.empty()) line.give(name, recorded);
+    } else if (!is_incidental(name) && !same(*given, recorded)) {
+      throw UsageError("--" + name + " " + *given + " contradicts --resume " + folder + ", whose run has " +
+                       (recorded.empty() ? "none" : recorded) + "; leave it out");
     }
   }
 }

@@ -11,10 +11,12 @@
 
 namespace gradus::apps {
 
-/// Gives every option of `app` that was not on the command line the value it has in FOLDER/config.json, under its own
+class CommandLine;
+
+/// Gives every option of `line` that was not on the command line the value it has in FOLDER/config.json, under its own
 /// name with underscores. Throws UsageError for a run of another program, and for a flag on the command line that says
 /// something else (--json and --workers may); ErrorKind::io where the file is missing or no configuration.
-void take_flags_from(const std::string& folder, CLI::App& app);
+void take_flags_from(const std::string& folder, CommandLine& line);
 
 /// Where a training begins: opened before the data, so that a mistyped folder costs no time.
 struct Start {

@@ -30,121 +30,77 @@ double default_step_delta(const std::string& rule) {
 
 }  // namespace
 
-void TrainingFlags::add_to(CLI::App& app) {
-  const auto one_of = [](std::vector<std::string> words) { return CLI::IsMember(std::move(words)); };
+void TrainingFlags::add_to(CommandLine& line) {
+  line.group("Optimizer");
+  line.add("--rule", rule, "update rule",
+           one_of({"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adahesscale",
+                   "adahesscale-gn", "adahessian"}));
+  line.add("--lr", lr, "learning rate [0.05; adam, adamw, rmsprop, adahesscale 0.001; adagrad 0.01; adahessian 0.15]",
+           at_least(0));
+  line.add("--schedule", schedule,
+           "of the learning rate. step: divided by 10 at --lr-drop; cosine, linear: down to 0 at the end",
+           one_of({"step", "cosine", "linear"}));
+  line.add("--lr-drop", lr_drop, "epochs after which the learning rate is divided by 10: 80, or 80,120, or none",
+           epoch_list());
+  line.add("--warmup", warmup, "epochs, also parts of one, in which the learning rate rises from 0 step by step",
+           at_least(0));
+  line.add("--momentum", momentum, "of the rules momentum and nesterov", within(0, 1));
+  line.add("--weight-decay", weight_decay, "of weights, not of biases and scales [0.001; adamw 0.01]", at_least(0));
+  line.add("--decay-mode", decay_mode,
+           "coupled: added to the gradient; decoupled: apart from the rule [coupled; adamw decoupled]",
+           one_of({"coupled", "decoupled"}));
+  line.add("--clip-norm", clip_norm, "largest length of all gradients together; 0: any", at_least(0));
+  line.add("--clip-value", clip_value, "largest size of an element of a gradient; 0: any", at_least(0));
+  line.add("--step-delta", step_delta,
+           "shortens steps until the loss's curvature term along them is at most this; 0: never\n"
+           "[adahesscale, adahesscale-gn 1e-9; adahessian 1e-8; others 0]",
+           at_least(0));
 
-  // Defaults are part of --help, and of a flag that is given twice the last counts.
-  app.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  line.group("Preconditioner");
+  line.add("--preconditioner", preconditioner, "learned preconditioner",
+           one_of({"none", "s-hd", "pp-hd", "fop", "fop-norm"}));
+  line.add("--form", form,
+           "of fop and fop-norm. factor: P = M M^T from the identity; direct: P itself, symmetric;\n"
+           "auto: factor for convolutions, P = I + M M^T for dense layers",
+           one_of({"auto", "factor", "direct"}));
+  line.add("--rank", rank, "columns of M in P = I + M M^T; 0: all for up to 1024 inputs, 25 above", at_least(0));
+  line.add("--hyper-rule", hyper_rule, "rule that learns the preconditioner", one_of({"adam", "sgd"}));
+  line.add("--hyper-lr", hyper_lr, "its learning rate", at_least(0));
 
-  const char* group = "Optimizer";
-  app.add_option("--rule", rule, "update rule")
-      ->check(one_of({"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adahesscale",
-                      "adahesscale-gn", "adahessian"}))
-      ->group(group);
-  app.add_option("--lr", lr,
-                 "learning rate [0.05; adam, adamw, rmsprop, adahesscale 0.001; adagrad 0.01; adahessian 0.15]")
-      ->check(at_least(0))
-      ->group(group);
-  app.add_option("--schedule", schedule,
-                 "of the learning rate. step: divided by 10 at --lr-drop; cosine, linear: down to 0 at the end")
-      ->check(one_of({"step", "cosine", "linear"}))
-      ->group(group);
-  app.add_option("--lr-drop", lr_drop, "epochs after which the learning rate is divided by 10: 80, or 80,120, or none")
-      ->check(epoch_list())
-      ->group(group);
-  app.add_option("--warmup", warmup, "epochs, also parts of one, in which the learning rate rises from 0 step by step")
-      ->check(at_least(0))
-      ->group(group);
-  app.add_option("--momentum", momentum, "of the rules momentum and nesterov")->check(within(0, 1))->group(group);
-  app.add_option("--weight-decay", weight_decay, "of weights, not of biases and scales [0.001; adamw 0.01]")
-      ->check(at_least(0))
-      ->group(group);
-  app.add_option("--decay-mode", decay_mode,
-                 "coupled: added to the gradient; decoupled: apart from the rule [coupled; adamw decoupled]")
-      ->check(one_of({"coupled", "decoupled"}))
-      ->group(group);
-  app.add_option("--clip-norm", clip_norm, "largest length of all gradients together; 0: any")
-      ->check(at_least(0))
-      ->group(group);
-  app.add_option("--clip-value", clip_value, "largest size of an element of a gradient; 0: any")
-      ->check(at_least(0))
-      ->group(group);
-  app.add_option("--step-delta", step_delta,
-                 "shortens steps until the loss's curvature term along them is at most this; 0: never\n"
-                 "[adahesscale, adahesscale-gn 1e-9; adahessian 1e-8; others 0]")
-      ->check(at_least(0))
-      ->group(group);
+  line.group("Training");
+  line.add("--epochs", epochs, "passes over the training images; 0 only evaluates", at_least(0));
+  line.add("--batch", batch, "images per step", at_least(1));
+  line.add("--accumulate", accumulate,
+           "compute a batch in so many parts, one after another: less memory; batch normalization sees the parts",
+           at_least(1));
+  line.add("--label-smoothing", label_smoothing, "part of the target that is spread over all classes", within(0, 1));
+  line.add("--ema", ema,
+           "decay, such as 0.999, of a moving average of the weights that is tested and saved too; 0: none",
+           within(0, 1));
+  line.add("--on-nonfinite", on_nonfinite,
+           "where a loss or a gradient is not finite. stop: end; skip: leave the batch out; rollback: go back\n"
+           "to the last checkpoint, with half the learning rate",
+           one_of({"stop", "skip", "rollback"}));
+  line.add("--weights", weights, "start from the weights in this safetensors file");
+  line.add("--seed", seed, "of the initial weights, the order of the images, dropout, augmentation", at_least(0));
+  line.add("--threads", threads, "of the computation; 0: all cores", at_least(0));
+  line.add("--conv", conv,
+           "algorithm of convolutions. auto: a fixed rule by shape; measure: whichever is faster here, so that\n"
+           "equal runs may differ in the last bits",
+           one_of({"auto", "direct", "winograd", "measure"}));
+  line.add("--amp", amp, "mixed precision. bf16: activations and products in bfloat16, parameters in float32",
+           one_of({"none", "bf16"}));
+  line.add("--workers", workers, "threads that prepare batches; results do not depend on them", at_least(0));
 
-  group = "Preconditioner";
-  app.add_option("--preconditioner", preconditioner, "learned preconditioner")
-      ->check(one_of({"none", "s-hd", "pp-hd", "fop", "fop-norm"}))
-      ->group(group);
-  app.add_option("--form", form,
-                 "of fop and fop-norm. factor: P = M M^T from the identity; direct: P itself, symmetric;\n"
-                 "auto: factor for convolutions, P = I + M M^T for dense layers")
-      ->check(one_of({"auto", "factor", "direct"}))
-      ->group(group);
-  app.add_option("--rank", rank, "columns of M in P = I + M M^T; 0: all for up to 1024 inputs, 25 above")
-      ->check(at_least(0))
-      ->group(group);
-  app.add_option("--hyper-rule", hyper_rule, "rule that learns the preconditioner")
-      ->check(one_of({"adam", "sgd"}))
-      ->group(group);
-  app.add_option("--hyper-lr", hyper_lr, "its learning rate")->check(at_least(0))->group(group);
+  device.add_to(line);
 
-  group = "Training";
-  app.add_option("--epochs", epochs, "passes over the training images; 0 only evaluates")
-      ->check(at_least(0))
-      ->group(group);
-  app.add_option("--batch", batch, "images per step")->check(at_least(1))->group(group);
-  app.add_option("--accumulate", accumulate,
-                 "compute a batch in so many parts, one after another: less memory; batch normalization sees the parts")
-      ->check(at_least(1))
-      ->group(group);
-  app.add_option("--label-smoothing", label_smoothing, "part of the target that is spread over all classes")
-      ->check(within(0, 1))
-      ->group(group);
-  app.add_option("--ema", ema,
-                 "decay, such as 0.999, of a moving average of the weights that is tested and saved too; 0: none")
-      ->check(within(0, 1))
-      ->group(group);
-  app.add_option("--on-nonfinite", on_nonfinite,
-                 "where a loss or a gradient is not finite. stop: end; skip: leave the batch out; rollback: go back\n"
-                 "to the last checkpoint, with half the learning rate")
-      ->check(one_of({"stop", "skip", "rollback"}))
-      ->group(group);
-  app.add_option("--weights", weights, "start from the weights in this safetensors file")->group(group);
-  app.add_option("--seed", seed, "of the initial weights, the order of the images, dropout, augmentation")
-      ->check(at_least(0))
-      ->group(group);
-  app.add_option("--threads", threads, "of the computation; 0: all cores")->check(at_least(0))->group(group);
-  app.add_option("--conv", conv,
-                 "algorithm of convolutions. auto: a fixed rule by shape; measure: whichever is faster here, so that\n"
-                 "equal runs may differ in the last bits")
-      ->check(one_of({"auto", "direct", "winograd", "measure"}))
-      ->group(group);
-  app.add_option("--amp", amp, "mixed precision. bf16: activations and products in bfloat16, parameters in float32")
-      ->check(one_of({"none", "bf16"}))
-      ->group(group);
-  app.add_option("--workers", workers, "threads that prepare batches; results do not depend on them")
-      ->check(at_least(0))
-      ->group(group);
-
-  device.add_to(app);
-
-  group = "Results";
-  app.add_option("--out", out,
-                 "folder for configuration, metrics, weights and checkpoints; nothing is saved without it")
-      ->group(group);
-  app.add_option("--checkpoint-every", checkpoint_every, "steps from one checkpoint to the next; 0: an epoch")
-      ->check(at_least(0))
-      ->group(group);
-  app.add_option("--resume", resume, "go on with the run in this folder from its last checkpoint; needs no other flag")
-      ->group(group);
-  app.add_flag("--tensorboard", tensorboard, "also write an event file for TensorBoard into the folder of --out")
-      ->group(group);
-  app.add_option("--export-onnx", export_onnx, "ONNX file that receives the trained model")->group(group);
-  app.add_flag("--json", json, "print one JSON object per epoch and a last one with \"final\": true")->group(group);
+  line.group("Results");
+  line.add("--out", out, "folder for configuration, metrics, weights and checkpoints; nothing is saved without it");
+  line.add("--checkpoint-every", checkpoint_every, "steps from one checkpoint to the next; 0: an epoch", at_least(0));
+  line.add("--resume", resume, "go on with the run in this folder from its last checkpoint; needs no other flag");
+  line.add("--tensorboard", tensorboard, "also write an event file for TensorBoard into the folder of --out");
+  line.add("--export-onnx", export_onnx, "ONNX file that receives the trained model");
+  line.add("--json", json, "print one JSON object per epoch and a last one with \"final\": true");
 }
 
 void TrainingFlags::resolve() {
@@ -173,11 +129,11 @@ void TrainingFlags::resolve() {
   const Autocast possible(parse_amp(amp));  // throws here and now where this processor cannot
 }
 
-std::vector<std::string> TrainingFlags::without_effect(const CLI::App& app) const {
+std::vector<std::string> TrainingFlags::without_effect(const CommandLine& line) const {
   if (!resume.empty()) return {};  // all flags were given then
-  std::vector<std::string> notes = device.without_effect(app);
+  std::vector<std::string> notes = device.without_effect(line);
   const auto needs = [&](const char* flag, bool effect, const std::string& why) {
-    if (app.count(flag) > 0 && !effect) notes.push_back(std::string(flag) + " has no effect with " + why);
+    if (line.given(flag) && !effect) notes.push_back(std::string(flag) + " has no effect with " + why);
   };
   const bool learned = preconditioner != "none";
   const bool matrix = preconditioner == "fop" || preconditioner == "fop-norm";

@@ -10,11 +10,9 @@
 #include "apps/common/record.h"
 #include "optim/optimizer.h"
 
-namespace CLI {
-class App;
-}
-
 namespace gradus::apps {
+
+class CommandLine;
 
 /// Initial values are the defaults of --help; a program may set others before add_to(). What depends on the rule stays
 /// empty until resolve().
@@ -48,12 +46,12 @@ struct TrainingFlags {
   std::string export_onnx;  ///< file; none where empty
   DeviceFlags device;
 
-  void add_to(CLI::App& app);
+  void add_to(CommandLine& line);
   /// Fills in what depends on other flags and sets the number of threads and the algorithm of convolutions. Throws
   /// UsageError where flags contradict each other.
   void resolve();
   /// Which of the given flags have no effect, one sentence each. Call after resolve().
-  std::vector<std::string> without_effect(const CLI::App& app) const;
+  std::vector<std::string> without_effect(const CommandLine& line) const;
   /// What decides the results, for config.json, and which other files a resumed run is to leave: neither where results
   /// go nor how they are printed.
   Record record() const;

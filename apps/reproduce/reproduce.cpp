@@ -1,7 +1,6 @@
 // Runs experiments of the FOP paper (Moskovitz et al. 2019) and shows the published values beside the measured ones.
 #include <algorithm>
 #include <filesystem>
-#include <map>
 
 #include "apps/common/command_line.h"
 #include "apps/common/device_flags.h"
@@ -34,6 +33,12 @@ std::string line_of(const Experiment& experiment) {
   std::string line = experiment.name;
   line.resize(std::max(line.size() + 1, column), ' ');
   return line + experiment.title + (experiment.missing ? std::string(" (") + experiment.missing + ")" : "");
+}
+
+Scale parse_scale(const std::string& text) {
+  for (const Scale scale : {Scale::smoke, Scale::cpu})
+    if (text == name(scale)) return scale;
+  return Scale::paper;
 }
 
 std::vector<const Experiment*> choose(const std::vector<std::string>& names) {
@@ -78,50 +83,47 @@ int reproduce_all(const Request& request, const std::vector<const Experiment*>& 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Runs experiments of the paper First-Order Preconditioning via Hypergradient Descent.");
-  app.footer(examples);
+  apps::CommandLine line("Runs experiments of the paper First-Order Preconditioning via Hypergradient Descent.",
+                         examples);
   std::vector<std::string> names;
   bool list = false;
   Request request;
-  const std::map<std::string, Scale> scales{{"smoke", Scale::smoke}, {"cpu", Scale::cpu}, {"paper", Scale::paper}};
-  app.add_option("EXPERIMENT", names, "which experiments, one after another; all: every one that can be run");
-  app.add_flag("--list", list, "name the experiments that there are");
-  app.add_option(
-         "--scale", request.scale,
-         "smoke: seconds, to see that it works; cpu: under 45 minutes each on two cores; paper: the protocol of\n"
-         "the paper [cpu]")
-      ->transform(CLI::Transformer(scales))
-      ->option_text("{smoke,cpu,paper}");
-  app.add_option("--data", request.data,
-                 "where data sets lie: one, or a folder of them. At smoke scale a missing one is replaced by synthetic "
-                 "images");
-  app.add_option("--seeds", request.seeds, "how many, instead of what the scale says")->check(apps::at_least(1));
-  app.add_option("--jobs", request.jobs, "processes that share the trainings and the cores")->check(apps::at_least(1));
-  app.add_option("--budget", request.budget, "stop after so many minutes; the same command then goes on")
-      ->check(apps::above(0));
-  app.add_option("--out", request.out, "folder for the results: files go to OUT/EXPERIMENT/")->capture_default_str();
+  std::string scale = name(request.scale), amp = "none";
+  line.add("EXPERIMENT", names, "which experiments, one after another; all: every one that can be run");
+  line.add("--list", list, "name the experiments that there are");
+  line.add("--scale", scale,
+           "smoke: seconds, to see that it works; cpu: under 45 minutes each on two cores; paper: the protocol of\n"
+           "the paper",
+           apps::one_of({name(Scale::smoke), name(Scale::cpu), name(Scale::paper)}));
+  line.add("--data", request.data,
+           "where data sets lie: one, or a folder of them. At smoke scale a missing one is replaced by synthetic "
+           "images");
+  line.add("--seeds", request.seeds, "how many; 0: what the scale says", apps::at_least(0));
+  line.add("--jobs", request.jobs, "processes that share the trainings and the cores", apps::at_least(1));
+  line.add("--budget", request.budget, "stop after so many minutes; the same command then goes on; 0: no limit",
+           apps::at_least(0));
+  line.add("--out", request.out, "folder for the results: files go to OUT/EXPERIMENT/");
+  line.add("--amp", amp, "mixed precision. bf16: activations and products in bfloat16, parameters in float32",
+           apps::one_of({"none", "bf16"}));
+  line.add("--json", request.json, "one JSON object per line on standard output instead of tables");
   apps::DeviceFlags device;
-  device.add_to(app);
-  std::string amp = "none";
-  app.add_option("--amp", amp, "mixed precision. bf16: activations and products in bfloat16, parameters in float32")
-      ->check(CLI::IsMember({"none", "bf16"}))
-      ->capture_default_str();
-  app.add_flag("--json", request.json, "one JSON object per line on standard output instead of tables");
+  device.add_to(line);
   InspectRequest to_inspect;
-  CLI::App* inspecting =
-      app.add_subcommand("inspect", "show what the preconditioners of a saved training have learned");
-  inspecting->add_option("PATH", to_inspect.path, "a run's folder, or a checkpoint in one")->required();
-  inspecting->add_option("--out", to_inspect.out, "folder for CSV files and plots; none are written without it");
-  inspecting->add_flag("--json", to_inspect.json, "one JSON object per layer instead of a table");
-  return apps::run(app, argc, argv, [&] {
-    if (inspecting->parsed()) return inspect(to_inspect);
+  apps::CommandLine& inspecting =
+      line.add_command("inspect", "show what the preconditioners of a saved training have learned");
+  inspecting.add_required("PATH", to_inspect.path, "a run's folder, or a checkpoint in one");
+  inspecting.add("--out", to_inspect.out, "folder for CSV files and plots; none are written without it");
+  inspecting.add("--json", to_inspect.json, "one JSON object per layer instead of a table");
+  return apps::run(line, argc, argv, [&] {
+    if (inspecting.chosen()) return inspect(to_inspect);
     if (list)
       for (const Experiment& experiment : experiments()) apps::print_line(line_of(experiment));
     else if (names.empty())
       throw apps::UsageError("name an experiment, or --list them");
     const std::vector<const Experiment*> chosen = choose(names);
-    for (const std::string& line : device.without_effect(app)) apps::note(line);
+    for (const std::string& remark : device.without_effect(line)) apps::note(remark);
     device.apply();
+    request.scale = parse_scale(scale);
     const Autocast precision(parse_amp(amp));
     return chosen.empty() ? 0 : reproduce_all(request, chosen);
   });

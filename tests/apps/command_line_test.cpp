@@ -7,16 +7,21 @@
 namespace gradus::apps {
 namespace {
 
-int run_with(std::vector<std::string> words, const std::function<int()>& work) {
-  CLI::App app;
-  double rate = 0;
-  std::string epochs;
-  app.add_option("--rate", rate)->check(above(0));
-  app.add_option("--epochs", epochs)->check(epoch_list());
+int run_line(CommandLine& line, std::vector<std::string> words, const std::function<int()>& work) {
   words.insert(words.begin(), "program");
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
-  return run(app, static_cast<int>(argv.size()), argv.data(), work);
+  return run(line, static_cast<int>(argv.size()), argv.data(), work);
+}
+
+int run_with(const std::vector<std::string>& words, const std::function<int()>& work) {
+  CommandLine line("", "");
+  double rate = 0;
+  std::string epochs, rule = "sgd";
+  line.add("--rate", rate, "", above(0));
+  line.add("--epochs", epochs, "", epoch_list());
+  line.add("--rule", rule, "", one_of({"sgd", "adam"}));
+  return run_line(line, words, work);
 }
 
 int done() { return 0; }
@@ -33,9 +38,70 @@ TEST_CASE("values that a flag cannot take are bad usage") {
     CAPTURE(rate);
     CHECK(run_with({"--rate", rate}, done) == 2);
   }
+  CHECK(run_with({"--rule", "adam"}, done) == 0);
+  CHECK(run_with({"--rule", "Adam"}, done) == 2);
   CHECK(run_with({"--ratee", "1"}, done) == 2);
   CHECK(run_with({"--rate"}, done) == 2);
   CHECK(run_with({"stray"}, done) == 2);
+}
+
+TEST_CASE("flags fill their variables: the last of one that is given twice, all of a list") {
+  CommandLine line("", "");
+  bool json = false, quick = false;
+  int64_t batch = 128;
+  std::optional<double> lr;
+  std::optional<std::string> mode;
+  std::vector<uint64_t> seeds{7};
+  std::vector<std::string> names;
+  line.add("--json", json, "");
+  line.add("--quick", quick, "");
+  line.add("--batch", batch, "", at_least(1));
+  line.add("--lr", lr, "", within(0, 1));
+  line.add("--mode", mode, "");
+  line.add("--seeds", seeds, "");
+  line.add("NAMES", names, "");
+  const auto look = [&] {
+    CHECK(json);
+    CHECK_FALSE(quick);
+    CHECK(batch == 16);
+    CHECK(lr == 0.5);
+    CHECK_FALSE(mode);
+    CHECK(seeds == std::vector<uint64_t>{1, 2, 3});
+    CHECK(names == std::vector<std::string>{"a", "b"});
+    CHECK(line.given("--batch"));
+    CHECK_FALSE(line.given("--mode"));
+    line.give("mode", "coupled");
+    CHECK(mode == "coupled");
+    for (const auto& [name, given] : line.flags()) {
+      if (name == "batch") CHECK(given == "16");
+      if (name == "quick") CHECK_FALSE(given);
+    }
+    return 0;
+  };
+  CHECK(run_line(
+            line,
+            {"a", "b", "--batch", "8", "--json", "--batch", "16", "--lr", "0.5", "--seeds", "1", "2", "--seeds", "3"},
+            look) == 0);
+}
+
+TEST_CASE("a command has flags of its own, and one can be required") {
+  const auto run_commands = [](const std::vector<std::string>& words) {
+    CommandLine line("", "");
+    CommandLine &one = line.add_command("one", ""), &two = line.add_command("two", "");
+    line.require_command();
+    std::string path;
+    two.add_required("PATH", path, "");
+    return run_line(line, words, [&] {
+      CHECK_FALSE(one.chosen());
+      CHECK(two.chosen());
+      CHECK(path == "here");
+      return 0;
+    });
+  };
+  CHECK(run_commands({"two", "here"}) == 0);
+  CHECK(run_commands({"two"}) == 2);
+  CHECK(run_commands({}) == 2);
+  CHECK(run_commands({"three"}) == 2);
 }
 
 TEST_CASE("a list of epochs is ascending and starts at 1 at least") {
