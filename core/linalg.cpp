@@ -10,7 +10,7 @@
 namespace gradus {
 namespace {
 
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Matrix = Eigen::MatrixXd;  // by columns
 
 Matrix to_matrix(const char* op, const Tensor& a) {
   if (!a.defined() || a.rank() != 2 || !is_floating(a.dtype())) {
@@ -19,13 +19,14 @@ Matrix to_matrix(const char* op, const Tensor& a) {
          a.dtype(), " ", a.shape());
   }
   const std::vector<double> values = cast(a, DType::float64).to_vector<double>();
-  const Matrix matrix = Eigen::Map<const Matrix>(values.data(), a.size(0), a.size(1));
+  const Matrix matrix = Eigen::Map<const Matrix>(values.data(), a.size(1), a.size(0)).transpose();
   if (!matrix.allFinite()) fail(ErrorKind::value, op, "the matrix ", a.shape(), " has infinite or NaN elements");
   return matrix;
 }
 
 Tensor to_tensor(const Matrix& matrix) {
-  return Tensor::from(std::span<const double>(matrix.data(), static_cast<size_t>(matrix.size())),
+  const Matrix rows = matrix.transpose();
+  return Tensor::from(std::span<const double>(rows.data(), static_cast<size_t>(rows.size())),
                       {matrix.rows(), matrix.cols()});
 }
 

@@ -29,7 +29,7 @@ const std::vector<Layer> resnet18 = {{224, 3, 64, 7, 2},   {56, 64, 64, 3, 1},  
                                      {28, 128, 256, 1, 2}, {14, 256, 256, 3, 1}, {14, 256, 512, 3, 2},
                                      {14, 256, 512, 1, 2}, {7, 512, 512, 3, 1}};
 
-struct Flags : MeasureFlags {
+struct ConvFlags : MeasureFlags {
   std::string model = "all_cnn", dtype = "float32";
   int64_t batch = 0;
 };
@@ -52,7 +52,7 @@ void take_turns(std::vector<Contestant>& contestants, int64_t rounds) {
 }
 
 /// One pass of one layer.
-Record compare(const Layer& layer, Pass pass, DType dtype, const Flags& flags) {
+Record compare(const Layer& layer, Pass pass, DType dtype, const ConvFlags& flags) {
   const int64_t pad = layer.kernel / 2;
   const Conv2dSpec spec{.stride = {layer.stride, layer.stride}, .padding = {pad, pad, pad, pad}};
   const auto activation = [&](const Shape& shape) {
@@ -125,7 +125,7 @@ std::string table_line(const std::string& layer, const char* pass, const Record&
   return line.str();
 }
 
-void run(Flags flags) {
+void bench_conv(ConvFlags flags) {
   if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
   const bool is_all_cnn = flags.model == "all_cnn";
   if (flags.batch == 0) flags.batch = is_all_cnn ? 128 : 16;
@@ -166,12 +166,12 @@ void run(Flags flags) {
 }  // namespace
 
 std::function<void()> add_conv(CommandLine& line) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ConvFlags>();
   line.add("--model", flags->model, "whose layers", one_of({"all_cnn", "resnet18"}));
   line.add("--dtype", flags->dtype, "of activations; weights are float32", one_of({"float32", "bfloat16"}));
   line.add("--batch", flags->batch, "images; 0: 128 for all_cnn, 16 for resnet18", at_least(0));
   flags->add_to(line);
-  return [flags] { run(*flags); };
+  return [flags] { bench_conv(*flags); };
 }
 
 }  // namespace gradus::apps::bench

@@ -12,13 +12,13 @@
 namespace gradus::apps::bench {
 namespace {
 
-struct Flags : MeasureFlags {
+struct LoaderFlags : MeasureFlags {
   std::string augment = "standard", photos;
   int64_t batch = 128, workers = 1, images = 10000, size = 224, passes = 5;
   bool resident = false;
 };
 
-void run(const Flags& flags) {
+void bench_loader(const LoaderFlags& flags) {
   const bool augment = flags.augment == "standard";
   LoaderOptions options{.batch = flags.batch,
                         .augment = augment ? Augment::standard : Augment::none,
@@ -60,7 +60,7 @@ void run(const Flags& flags) {
 }  // namespace
 
 std::function<void()> add_loader(CommandLine& line) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<LoaderFlags>();
   line.add("--batch", flags->batch, "images per batch", at_least(1));
   line.add("--workers", flags->workers, "threads that make batches; 0: the caller", at_least(0));
   line.add("--images", flags->images, "images in the data set", at_least(10));
@@ -70,7 +70,7 @@ std::function<void()> add_loader(CommandLine& line) {
   line.add("--resident", flags->resident, "keep the images on the device as bytes and make batches there");
   line.add("--augment", flags->augment, "none or standard", one_of({"none", "standard"}));
   flags->add_to(line);
-  return [flags] { run(*flags); };
+  return [flags] { bench_loader(*flags); };
 }
 
 }  // namespace gradus::apps::bench

@@ -20,7 +20,7 @@
 namespace gradus::apps::bench {
 namespace {
 
-struct Flags : MeasureFlags {
+struct OptimizerFlags : MeasureFlags {
   std::string model = "all_cnn";
   int64_t batch = 128;
   std::vector<std::string> rules = {"momentum", "sgd", "nesterov", "adam", "adamw", "rmsprop", "adagrad"};
@@ -43,7 +43,7 @@ std::pair<double, double> second_step(const std::function<void()>& gradients, co
   return {first, seconds_of(update)};
 }
 
-void run(const Flags& flags) {
+void bench_optimizer(const OptimizerFlags& flags) {
   if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
   TrainingSubject training({.model = flags.model, .batch = flags.batch});
   const std::vector<Parameter> parameters = training.model().parameters();
@@ -114,12 +114,12 @@ void run(const Flags& flags) {
 }  // namespace
 
 std::function<void()> add_optimizer(CommandLine& line) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<OptimizerFlags>();
   line.add("--model", flags->model, "model by name");
   line.add("--batch", flags->batch, "images per step of the whole training step", at_least(1));
   line.add("--rules", flags->rules, "update rules, by name", one_of(flags->rules));
   flags->add_to(line);
-  return [flags] { run(*flags); };
+  return [flags] { bench_optimizer(*flags); };
 }
 
 }  // namespace gradus::apps::bench

@@ -43,12 +43,12 @@ class ActorCritic : public Module {
   Parameter log_std_;
 };
 
-struct Flags : MeasureFlags {
+struct SmallNetFlags : MeasureFlags {
   int64_t batch = 32, updates = 2000;
   std::string preconditioner = "none";
 };
 
-void run(const Flags& flags) {
+void bench_small_net(const SmallNetFlags& flags) {
   if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
   Generator random(1);
   const auto draw = [&](const Shape& shape) { return random_normal(shape, 0, 1, random.fork()); };
@@ -88,12 +88,12 @@ void run(const Flags& flags) {
 }  // namespace
 
 std::function<void()> add_small_net(CommandLine& line) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<SmallNetFlags>();
   line.add("--batch", flags->batch, "observations per update", at_least(1));
   line.add("--updates", flags->updates, "updates per round", at_least(1));
   line.add("--preconditioner", flags->preconditioner, "fop: full rank on every layer", one_of({"none", "fop"}));
   flags->add_to(line);
-  return [flags] { run(*flags); };
+  return [flags] { bench_small_net(*flags); };
 }
 
 }  // namespace gradus::apps::bench

@@ -14,13 +14,13 @@
 namespace gradus::apps::bench {
 namespace {
 
-struct Flags : MeasureFlags {
+struct TrainStepFlags : MeasureFlags {
   std::string model = "all_cnn", rule = "momentum", preconditioner = "none", conv = "auto", amp = "none";
   int64_t batch = 128, steps = 3, side = 0, classes = 0;
   DeviceFlags device;
 };
 
-void run(const Flags& flags) {
+void bench_train_step(const TrainStepFlags& flags) {
   set_conv_algorithm(parse_conv_algorithm(flags.conv));
   flags.device.apply();
   if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
@@ -60,7 +60,7 @@ void run(const Flags& flags) {
 }  // namespace
 
 std::function<void()> add_train_step(CommandLine& line) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<TrainStepFlags>();
   line.add("--model", flags->model, "all_cnn (every 3x3 padded by 1, no dropout) or another model by name");
   line.add("--batch", flags->batch, "images per step", at_least(1));
   line.add("--side", flags->side, "height and width of the images; 0: 224 for ResNets, 32 for others", at_least(0));
@@ -72,7 +72,7 @@ std::function<void()> add_train_step(CommandLine& line) {
            one_of({"none", "bf16"}));
   flags->device.add_to(line);
   flags->add_to(line);
-  return [flags] { run(*flags); };
+  return [flags] { bench_train_step(*flags); };
 }
 
 }  // namespace gradus::apps::bench

@@ -15,7 +15,7 @@
 namespace gradus::apps::bench {
 namespace {
 
-struct Flags : MeasureFlags {
+struct WalkerFlags : MeasureFlags {
   std::string optimizer = "adam";
   int64_t iterations = 5;
 };
@@ -69,7 +69,7 @@ class Updates {
   walker::Minibatch batch_;
 };
 
-void run(const Flags& flags) {
+void bench_walker(const WalkerFlags& flags) {
   walker::Settings settings;
   settings.optimizer.name = flags.optimizer;
   walker::Ppo ppo(settings);
@@ -99,12 +99,12 @@ void run(const Flags& flags) {
 }  // namespace
 
 std::function<void()> add_walker(CommandLine& line) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<WalkerFlags>();
   line.add("--optimizer", flags->optimizer, "as walker_train takes it",
            one_of(std::vector<std::string>(std::begin(walker::optimizer_names), std::end(walker::optimizer_names))));
   line.add("--iterations", flags->iterations, "PPO iterations per round", at_least(1));
   flags->add_to(line);
-  return [flags] { run(*flags); };
+  return [flags] { bench_walker(*flags); };
 }
 
 }  // namespace gradus::apps::bench

@@ -2,12 +2,12 @@
 // for perceptrons of more and more layers: batch 1, mean squared error, 64 inputs, layers of 512 tanh without bias, 100
 // outputs. The published seconds are the authors', of their PyTorch program on their processor; what compares is the
 // ratio to Adam of the same run.
-#include <algorithm>
 #include <cmath>
 #include <memory>
 
 #include "apps/common/progress.h"
 #include "apps/reproduce/experiment.h"
+#include "apps/reproduce/statistics.h"
 #include "core/parallel.h"
 #include "layers/container.h"
 #include "layers/linear.h"
@@ -79,11 +79,6 @@ class Subject {
   optim::Optimizer optimizer_;
   Tensor x_ = random_normal({1, inputs}, 0, 1, {.seed = 1}), target_ = random_normal({1, outputs}, 0, 1, {.seed = 2});
 };
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 }  // namespace
 

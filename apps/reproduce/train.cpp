@@ -18,8 +18,6 @@
 namespace gradus::reproduce {
 namespace {
 
-constexpr double seconds_between_checkpoints = 20;
-
 std::string layer_of(const std::string& parameter) { return parameter.substr(0, parameter.rfind('.')); }
 
 std::unique_ptr<Module> build_model(const Run& run, const DatasetInfo& images) {

@@ -19,6 +19,9 @@ struct Supervision {
   std::function<void(int64_t step)> watch;  ///< called likewise
 };
 
+/// How much work a crash may cost.
+inline constexpr double seconds_between_checkpoints = 20;
+
 /// Runs the training, or the rest of it where there is a checkpoint; nothing where it was stopped. A loss or gradient
 /// that is not finite is a result too: Outcome::diverged.
 ///

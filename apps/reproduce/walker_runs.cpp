@@ -15,7 +15,6 @@ namespace gradus::reproduce {
 namespace {
 
 constexpr int64_t final_episodes = 100;
-constexpr double seconds_between_checkpoints = 20;
 const std::vector<std::string> columns{"iteration", "environment_steps", "episode_return", "evaluation", "best"};
 
 double number(const apps::Record& row, const std::string& name) {
