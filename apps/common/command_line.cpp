@@ -103,6 +103,7 @@ CLI::Option* CommandLine::add_option(const std::string& name, T& value, const st
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   else
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->capture_default_str();
+  if (is_list<T> && !check.words.empty()) option->delimiter(',');
   if (check.reason || !check.words.empty()) option->check(validator(check));
   return option;
 }

@@ -38,8 +38,8 @@ Check epoch_list();
 std::vector<int64_t> parse_epoch_list(const std::string& text);
 
 /// The flags of a program, or of one of its commands: each is read into a variable, whose value when it is added is the
-/// default that --help shows. Of a flag that is given twice the last counts; lists take everything. Names without
-/// dashes are positions.
+/// default that --help shows. Of a flag that is given twice the last counts; lists take everything, and words of a
+/// one_of() with commas between them too. Names without dashes are positions.
 class CommandLine {
  public:
   /// What the program does and examples are for --help; `program` is its name there where it is not the file's.
@@ -67,8 +67,8 @@ class CommandLine {
   /// One of the commands must be given.
   void require_command();
 
-  // After parse():
-  /// Whether the flag was on the command line, or come from a run that is resumed.
+  // When run() has read it:
+  /// Whether the flag was on the command line, or came from a run that is resumed.
   bool given(const std::string& flag) const;
   /// Of a command: whether it is the one that was given.
   bool chosen() const;

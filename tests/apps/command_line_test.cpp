@@ -52,13 +52,14 @@ TEST_CASE("flags fill their variables: the last of one that is given twice, all 
   std::optional<double> lr;
   std::optional<std::string> mode;
   std::vector<uint64_t> seeds{7};
-  std::vector<std::string> names;
+  std::vector<std::string> names, rules;
   line.add("--json", json, "");
   line.add("--quick", quick, "");
   line.add("--batch", batch, "", at_least(1));
   line.add("--lr", lr, "", within(0, 1));
   line.add("--mode", mode, "");
   line.add("--seeds", seeds, "");
+  line.add("--rules", rules, "", one_of({"sgd", "adam", "adamw"}));
   line.add("NAMES", names, "");
   const auto look = [&] {
     CHECK(json);
@@ -68,6 +69,7 @@ TEST_CASE("flags fill their variables: the last of one that is given twice, all 
     CHECK_FALSE(mode);
     CHECK(seeds == std::vector<uint64_t>{1, 2, 3});
     CHECK(names == std::vector<std::string>{"a", "b"});
+    CHECK(rules == std::vector<std::string>{"adam", "sgd"});
     CHECK(line.given("--batch"));
     CHECK_FALSE(line.given("--mode"));
     line.give("mode", "coupled");
@@ -78,10 +80,10 @@ TEST_CASE("flags fill their variables: the last of one that is given twice, all 
     }
     return 0;
   };
-  CHECK(run_line(
-            line,
-            {"a", "b", "--batch", "8", "--json", "--batch", "16", "--lr", "0.5", "--seeds", "1", "2", "--seeds", "3"},
-            look) == 0);
+  CHECK(run_line(line,
+                 {"a", "b", "--batch", "8", "--json", "--batch", "16", "--lr", "0.5", "--rules", "adam,sgd", "--seeds",
+                  "1", "2", "--seeds", "3"},
+                 look) == 0);
 }
 
 TEST_CASE("a command has flags of its own, and one can be required") {

@@ -233,6 +233,18 @@ TEST_CASE("matmul broadcasts leading dimensions") {
   CHECK(matmul(random({3, 4}, 7), random({2, 4, 5}, 8)).shape() == Shape{2, 3, 5});
 }
 
+TEST_CASE("matmul_of_squares is the product with squares, of matrices of one dtype") {
+  for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16}) {
+    const Tensor a = cast(random({3, 4}, 9), dtype), b = cast(random({4, 5}, 10), dtype);
+    check_within(matmul_of_squares(a, b), matmul(a, square(b)), [](size_t) { return 0; });
+  }
+  CHECK(elements(matmul_of_squares(Tensor::zeros({2, 0}), Tensor::zeros({0, 3}))) == Values(6, 0.0));
+  CHECK(matmul_of_squares(Tensor::zeros({0, 4}), Tensor::zeros({4, 3})).shape() == Shape{0, 3});
+  CHECK_THROWS_WITH_AS(matmul_of_squares(Tensor::zeros({2, 3}), Tensor::zeros({2, 3})),
+                       "[matmul_of_squares] needs matrices [m, k] and [k, n], got [2,3] and [2,3]", Error);
+  CHECK_THROWS_AS(matmul_of_squares(Tensor::zeros({2, 3}), Tensor::zeros({3, 3}, DType::float64)), Error);
+}
+
 TEST_CASE("empty matrix products have the right shape and no garbage") {
   CHECK(elements(matmul(Tensor::zeros({2, 0}), Tensor::zeros({0, 3}))) == Values(6, 0.0));
   CHECK(matmul(Tensor::zeros({0, 4}), Tensor::zeros({4, 3})).shape() == Shape{0, 3});
