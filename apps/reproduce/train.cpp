@@ -5,13 +5,12 @@
 #include <filesystem>
 
 #include "apps/common/captured_step.h"
-#include "apps/common/checkpoint.h"
+#include "apps/common/command_line.h"
 #include "apps/common/progress.h"
 #include "apps/common/training.h"
 #include "apps/reproduce/curvature_error.h"
 #include "core/error.h"
 #include "core/parallel.h"
-#include "core/safetensors.h"
 #include "layers/init.h"
 #include "models/registry.h"
 
@@ -66,7 +65,7 @@ class Training {
       probe_normalization_ = channel_statistics(data.splits.train.class_balanced_subset(run.train_samples));
     }
     outcome_.threads = num_threads();
-    if (std::filesystem::exists(supervision.checkpoint)) load();
+    if (const auto checkpoint = unfinished(supervision)) load(*checkpoint);
     seconds_before_ = outcome_.seconds;
   }
 
@@ -192,13 +191,11 @@ class Training {
     measure_time();
     apps::Checkpoint checkpoint = apps::checkpoint_of(*model_, optimizer_, state_);
     checkpoint.metadata["outcome"] = outcome_.json();
-    safetensors::save(supervision_.checkpoint, checkpoint.tensors, checkpoint.metadata);
+    apps::write_checkpoint(supervision_.checkpoint, checkpoint);
     since_saved_ = apps::Stopwatch();
   }
 
-  void load() {
-    safetensors::Content content = safetensors::load(supervision_.checkpoint);
-    const apps::Checkpoint checkpoint{std::move(content.tensors), std::move(content.metadata), supervision_.checkpoint};
+  void load(const apps::Checkpoint& checkpoint) {
     outcome_ = Outcome::parse(checkpoint.text("outcome"));
     apps::restore(checkpoint, *model_, optimizer_, state_);
   }
@@ -219,6 +216,16 @@ class Training {
 };
 
 }  // namespace
+
+std::optional<apps::Checkpoint> unfinished(const Supervision& supervision) {
+  if (!std::filesystem::exists(supervision.checkpoint)) return std::nullopt;
+  try {
+    return apps::load_checkpoint(supervision.checkpoint);
+  } catch (const Error& error) {
+    apps::note(text("begins a training again, as its checkpoint is damaged: ", error.what()));
+    return std::nullopt;
+  }
+}
 
 std::optional<Outcome> train(const Run& run, const ImageData& data, const Supervision& supervision) {
   return Training(run, data, supervision).run();

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "apps/common/checkpoint.h"
 #include "apps/reproduce/data_sets.h"
 #include "apps/reproduce/outcome.h"
 #include "apps/reproduce/run.h"
@@ -18,6 +19,10 @@ struct Supervision {
   std::function<bool()> stop;  ///< asked after every step, on a GPU every few; true: save the state and end
   std::function<void(int64_t step)> watch;  ///< called likewise
 };
+
+/// Where the training had come to; nothing where that is not known: a checkpoint that is damaged costs this training,
+/// not the campaign.
+std::optional<apps::Checkpoint> unfinished(const Supervision& supervision);
 
 /// How much work a crash may cost.
 inline constexpr double seconds_between_checkpoints = 20;

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <filesystem>
 
-#include "apps/common/checkpoint.h"
 #include "apps/common/command_line.h"
 #include "apps/common/progress.h"
 #include "apps/reproduce/statistics.h"
@@ -26,23 +25,12 @@ double number(const apps::Record& row, const std::string& name) {
   fail(ErrorKind::value, "reproduce", "a row of the walker's training lacks ", name);
 }
 
-/// Nothing where there is none; one that is damaged costs this training, not the campaign.
-std::optional<apps::Checkpoint> unfinished(const std::string& path) {
-  if (!std::filesystem::exists(path)) return std::nullopt;
-  try {
-    return apps::load_checkpoint(path);
-  } catch (const Error& error) {
-    apps::note(text("begins a training again, as its checkpoint is damaged: ", error.what()));
-    return std::nullopt;
-  }
-}
-
 std::optional<Outcome> train_walker(const walker::Plan& plan, const Supervision& supervision) {
   walker::Training training(plan);
   Outcome outcome;
   outcome.threads = num_threads();
   double seconds_before = 0;
-  if (const auto checkpoint = unfinished(supervision.checkpoint)) {
+  if (const auto checkpoint = unfinished(supervision)) {
     training.load(*checkpoint);
     seconds_before = checkpoint->number("seconds");
   }

@@ -137,6 +137,23 @@ TEST_CASE("a training that the budget stops after every step goes on as if nothi
   CHECK(results(whole) == results(parts));
 }
 
+TEST_CASE("a damaged checkpoint costs its training, not the results") {
+  const NoData none;
+  const std::string whole = none.folder / "whole", parts = none.folder / "parts";
+  REQUIRE(run_program(program, figure_a1(whole, {"--seeds", "1"})).exit_code == 0);
+  REQUIRE(run_program(program, figure_a1(parts, {"--seeds", "1", "--budget", "1e-9"})).exit_code == 0);
+  std::string checkpoint;
+  for (const auto& entry : fs::directory_iterator(parts + "/ledger"))
+    if (entry.path().extension() == ".safetensors") checkpoint = entry.path().string();
+  std::string bytes = read_file(checkpoint);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  std::ofstream(checkpoint, std::ios::binary) << bytes;
+  const Program::Result result = run_program(program, figure_a1(parts, {"--seeds", "1"}));
+  CHECK(result.exit_code == 0);
+  CHECK(result.err.find("begins a training again, as its checkpoint is damaged") != std::string::npos);
+  CHECK(results(whole) == results(parts));
+}
+
 TEST_CASE("killed after a training, it keeps that one and ends with the bytes of an uninterrupted run") {
   const NoData none;
   const std::string whole = none.folder / "whole", parts = none.folder / "parts";
