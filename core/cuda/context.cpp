@@ -31,7 +31,8 @@ std::string explain(cudaError_t status, const char* what, int built, int driver)
                   "; update the driver");
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorUnsupportedPtxVersion:
-      return "this build has no code for this GPU; configure with -Dgpu_archs set to its compute capability, such as 9.0";
+      return "this build has no code for this GPU; configure with -Dgpu_archs set to its compute capability, such as "
+             "9.0";
     case cudaErrorMemoryAllocation: return text(what, ": the GPU has no memory left; use a smaller batch or model");
     default: return text(what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
   }
@@ -56,6 +57,11 @@ void check(cudnnStatus_t status, const char* what) {
 }
 
 void check_launch() { check(cudaGetLastError(), "starting a kernel"); }
+
+void allow_shared(const void* kernel, size_t bytes) {
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+        "shared memory for a kernel");
+}
 
 cudaStream_t current_stream() { return Context::get().stream(); }
 

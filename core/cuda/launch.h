@@ -1,7 +1,7 @@
 // How kernels are written and started here. A kernel is a plain struct that is copied to the device; its call operator
-// does the work of one index, or of one thread of a block in one phase. nvcc makes device kernels of the launchers below.
-// Any other compiler makes loops of them that run the very same structs on the host: so they are tested where there is no
-// GPU (tests/cuda).
+// does the work of one index, or of one thread of a block (or one warp, see warp.h) in one phase. nvcc makes device
+// kernels of the launchers below. Any other compiler makes loops of them that run the very same structs on the host: so
+// they are tested where there is no GPU (tests/cuda).
 #pragma once
 
 #include <algorithm>
@@ -24,12 +24,21 @@ struct LocalMemory {
   struct Type {};
 };
 template <class Body>
-  requires requires { typename Body::Local; }
+requires requires { typename Body::Local; }
 struct LocalMemory<Body> {
   using Type = typename Body::Local;
 };
 template <class Body>
 using LocalOf = typename LocalMemory<Body>::Type;
+
+/// How many threads do the work of one call: 32 for a Body with `by_warp`.
+template <class Body>
+constexpr int threads_per_call() {
+  if constexpr (requires { Body::by_warp; })
+    return 32;
+  else
+    return 1;
+}
 
 template <class Body>
 GRADUS_ANYWHERE void run_phase(const Body& body, int phase, int64_t block, int thread, typename Body::Shared& shared,
@@ -44,6 +53,8 @@ GRADUS_ANYWHERE void run_phase(const Body& body, int phase, int64_t block, int t
 
 /// Throws if the launch before it failed.
 void check_launch();
+/// Lets a kernel ask for so many bytes of shared memory.
+void allow_shared(const void* kernel, size_t bytes);
 /// The library's one stream, as the runtime's handle.
 cudaStream_t current_stream();
 
@@ -64,17 +75,39 @@ constexpr int resident_blocks() {
 }
 
 template <class Body>
-__global__ void __launch_bounds__(threads_per_block, resident_blocks<Body>())
-    run_blocks(const Body body, int64_t blocks) {
-  __shared__ typename Body::Shared shared;
+__device__ void run_block_loop(const Body& body, int64_t blocks, typename Body::Shared& shared) {
   const int phases = body.phases();
   for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x) {
     LocalOf<Body> local;
     for (int phase = 0; phase < phases; ++phase) {
-      run_phase(body, phase, block, static_cast<int>(threadIdx.x), shared, local);
+      run_phase(body, phase, block, static_cast<int>(threadIdx.x) / threads_per_call<Body>(), shared, local);
       __syncthreads();  // also between the last phase and the next block, which uses the same memory
     }
   }
+}
+
+/// Bytes of shared memory that a kernel has without asking.
+inline constexpr size_t usual_shared = 48 << 10;
+
+template <class Body>
+__global__ void __launch_bounds__(threads_per_block, resident_blocks<Body>())
+    run_blocks(const Body body, int64_t blocks) {
+  if constexpr (sizeof(typename Body::Shared) > usual_shared) {
+    extern __shared__ int4 asked_for[];
+    run_block_loop(body, blocks, *reinterpret_cast<typename Body::Shared*>(asked_for));
+  } else {
+    __shared__ typename Body::Shared shared;
+    run_block_loop(body, blocks, shared);
+  }
+}
+
+/// Bytes that a launch asks for.
+template <class Body>
+size_t shared_to_ask() {
+  constexpr size_t bytes = sizeof(typename Body::Shared);
+  if constexpr (bytes <= usual_shared) return 0;
+  static const bool allowed = (allow_shared(reinterpret_cast<const void*>(&run_blocks<Body>), bytes), true);
+  return allowed ? bytes : 0;
 }
 
 inline constexpr int64_t most_blocks = int64_t{1} << 20;
@@ -88,14 +121,14 @@ void for_each(int64_t count, const Body& body) {
   check_launch();
 }
 
-/// For every block: body(phase, block, thread, shared) for each phase in turn, all threads of the block at the same time.
-/// Body::Shared is uninitialised memory that the threads of a block share. Nothing else outlives a phase, but for a
-/// Body::Local, where there is one: uninitialised memory of each thread, handed over after `shared`.
+/// For every block: body(phase, block, thread, shared) for each phase in turn, all threads of the block at the same
+/// time. Body::Shared is uninitialised memory that the threads of a block share. Nothing else outlives a phase, but for
+/// a Body::Local, where there is one: uninitialised memory of each thread, handed over after `shared`.
 template <class Body>
 void for_each_block(int64_t blocks, const Body& body) {
   if (blocks <= 0) return;
-  run_blocks<<<static_cast<unsigned>(std::min(most_blocks, blocks)), threads_per_block, 0, current_stream()>>>(body,
-                                                                                                             blocks);
+  run_blocks<<<static_cast<unsigned>(std::min(most_blocks, blocks)), threads_per_block, shared_to_ask<Body>(),
+               current_stream()>>>(body, blocks);
   check_launch();
 }
 
@@ -140,7 +173,7 @@ void for_each_block(int64_t blocks, const Body& body) {
       std::memset(static_cast<void*>(shared.get()), 0xff, sizeof *shared);  // NaN
       std::memset(static_cast<void*>(local.get()), 0xff, sizeof(LocalOf<Body>) * threads_per_block);
       for (int phase = 0; phase < body.phases(); ++phase)
-        in_order(threads_per_block, [&](int64_t thread) {
+        in_order(threads_per_block / threads_per_call<Body>(), [&](int64_t thread) {
           run_phase(body, phase, block, static_cast<int>(thread), *shared, local[static_cast<size_t>(thread)]);
         });
     });
