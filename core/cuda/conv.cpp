@@ -12,6 +12,7 @@
 #include "core/cuda/conv_plan.h"
 #include "core/cuda/corner_copy.h"
 #include "core/cuda/few_channels.h"
+#include "core/cuda/grad_weight.h"
 #include "core/cuda/launch.h"
 #include "core/cuda/winograd.h"
 #include "core/error.h"
@@ -171,7 +172,9 @@ void conv_by_sums(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) 
 void conv(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec) {
   if (o.x.dtype() == DType::float64 || o.x.numel() == 0 || o.w.numel() == 0 || o.y.numel() == 0)
     return conv_by_sums(pass, o, spec);
-  if (cuda::few_channels_conv(pass, o, spec) || cuda::winograd_conv(pass, o, spec)) return;
+  if (cuda::few_channels_conv(pass, o, spec) || cuda::winograd_conv(pass, o, spec) ||
+      cuda::grad_weight_conv(pass, o, spec))
+    return;
   if (library_conv_of(pass, o, spec)) return;
   if (o.bias.defined() || o.relu) {  // no engine does all at once
     Tensor y = o.y;

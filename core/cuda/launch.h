@@ -31,11 +31,11 @@ struct LocalMemory<Body> {
 template <class Body>
 using LocalOf = typename LocalMemory<Body>::Type;
 
-/// How many threads do the work of one call: 32 for a Body with `by_warp`.
+/// How many threads do the work of one call: a warp's where a Body says `by_warp`.
 template <class Body>
 constexpr int threads_per_call() {
   if constexpr (requires { Body::by_warp; })
-    return 32;
+    return Body::by_warp ? 32 : 1;
   else
     return 1;
 }

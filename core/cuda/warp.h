@@ -13,36 +13,29 @@ namespace gradus::cuda {
 
 inline constexpr int warp_lanes = 32, warps_per_block = threads_per_block / warp_lanes;
 
+/// How many lanes' work a thread does.
 #ifdef __CUDACC__
+inline constexpr int lanes_here = 1;
+#else
+inline constexpr int lanes_here = warp_lanes;
+#endif
 
 /// work(lane) by every lane. What one lane writes to shared memory here, others may read in a later phase only.
 template <class Work>
-__device__ inline void for_lanes(const Work& work) {
+GRADUS_ANYWHERE inline void for_lanes(const Work& work) {
+#ifdef __CUDA_ARCH__
   work(static_cast<int>(threadIdx.x) % warp_lanes);
-}
-
-template <class T>
-struct PerLane {
-  T own;
-  __device__ T& operator[](int) { return own; }
-  __device__ const T& operator[](int) const { return own; }
-};
-
 #else
-
-template <class Work>
-void for_lanes(const Work& work) {
   for (int lane = 0; lane < warp_lanes; ++lane) work(lane);
+#endif
 }
 
 template <class T>
 struct PerLane {
-  T of[warp_lanes];
-  T& operator[](int lane) { return of[lane]; }
-  const T& operator[](int lane) const { return of[lane]; }
+  T of[lanes_here];
+  GRADUS_ANYWHERE T& operator[](int lane) { return of[lanes_here == 1 ? 0 : lane]; }
+  GRADUS_ANYWHERE const T& operator[](int lane) const { return of[lanes_here == 1 ? 0 : lane]; }
 };
-
-#endif
 
 /// A lane's parts of the operands and of the sums of one product. With g = lane / 4 and j = lane % 4, of 16 x 8 sums it
 /// holds (g, 2j), (g, 2j + 1), (g + 8, 2j), (g + 8, 2j + 1).
@@ -71,48 +64,9 @@ GRADUS_ANYWHERE inline uint32_t tf32_of(float value) {
 #endif
 }
 
-#ifdef __CUDACC__
+#ifndef __CUDA_ARCH__
 
-__device__ inline void multiply_tf32(PerLane<Sums>& sums, const PerLane<Left>& left, const PerLane<Right>& right) {
-  float* const c = sums.own.at;
-  const uint32_t *const a = left.own.at, *const b = right.own.at;
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-      "{%0, %1, %2, %3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-
-__device__ inline void multiply_bf16(PerLane<Sums>& sums, const PerLane<Left>& left, const PerLane<Right>& right) {
-  float* const c = sums.own.at;
-  const uint32_t *const a = left.own.at, *const b = right.own.at;
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-      "{%0, %1, %2, %3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-
-/// Copies 16 bytes to shared memory, or zeros where `there` is false (`from` must be a valid address all the same);
-/// complete for this thread after wait_for_copies().
-__device__ inline void copy_async(void* to, const void* from, bool there) {
-  const int bytes = there ? 16 : 0;
-  asm volatile(
-      "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to))),
-      "l"(from), "r"(bytes)
-      : "memory");
-}
-
-/// Ends a group of copies.
-__device__ inline void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-
-/// Returns when no more than the latest `groups` groups of this thread's copies are under way.
-template <int groups>
-__device__ inline void wait_for_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
-}
-
-#else
-
-/// The matrices' elements by row and column, from where the lanes hold them.
+/// By the elements at a row or column and a term, from where the lanes hold them.
 template <int terms, class Element>
 void multiply_on_host(PerLane<Sums>& sums, const Element& element) {
   for (int lane = 0; lane < warp_lanes; ++lane)
@@ -124,15 +78,36 @@ void multiply_on_host(PerLane<Sums>& sums, const Element& element) {
     }
 }
 
-inline void multiply_tf32(PerLane<Sums>& sums, const PerLane<Left>& left, const PerLane<Right>& right) {
+#endif
+
+/// sums += left * right, of 8 terms.
+GRADUS_ANYWHERE inline void multiply_tf32(PerLane<Sums>& sums, const PerLane<Left>& left, const PerLane<Right>& right) {
+#ifdef __CUDA_ARCH__
+  float* const c = sums[0].at;
+  const uint32_t *const a = left[0].at, *const b = right[0].at;
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
   const auto value = [](uint32_t bits) { return static_cast<double>(std::bit_cast<float>(bits & ~0x1fffu)); };
   multiply_on_host<8>(sums, [&](int row, int column, int term) {
     return value(left[row % 8 * 4 + term % 4].at[row / 8 + term / 4 * 2]) *
            value(right[column * 4 + term % 4].at[term / 4]);
   });
+#endif
 }
 
-inline void multiply_bf16(PerLane<Sums>& sums, const PerLane<Left>& left, const PerLane<Right>& right) {
+/// The same of 16 terms.
+GRADUS_ANYWHERE inline void multiply_bf16(PerLane<Sums>& sums, const PerLane<Left>& left, const PerLane<Right>& right) {
+#ifdef __CUDA_ARCH__
+  float* const c = sums[0].at;
+  const uint32_t *const a = left[0].at, *const b = right[0].at;
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
   const auto value = [](uint32_t pair, int upper) {
     return static_cast<double>(std::bit_cast<float>(upper ? pair & 0xffff0000u : pair << 16));
   };
@@ -140,18 +115,39 @@ inline void multiply_bf16(PerLane<Sums>& sums, const PerLane<Left>& left, const 
     return value(left[row % 8 * 4 + term % 8 / 2].at[row / 8 + term / 8 * 2], term % 2) *
            value(right[column * 4 + term % 8 / 2].at[term / 8], term % 2);
   });
+#endif
 }
 
-inline void copy_async(void* to, const void* from, bool there) {
+/// Copies 16 bytes to shared memory, or zeros where `there` is false (`from` must be a valid address all the same);
+/// complete for this thread after wait_for_copies().
+GRADUS_ANYWHERE inline void copy_async(void* to, const void* from, bool there) {
+#ifdef __CUDA_ARCH__
+  const int bytes = there ? 16 : 0;
+  asm volatile(
+      "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to))),
+      "l"(from), "r"(bytes)
+      : "memory");
+#else
   if (there)
     std::memcpy(to, from, 16);
   else
     std::memset(to, 0, 16);
-}
-inline void end_copies() {}
-template <int groups>
-void wait_for_copies() {}
-
 #endif
+}
+
+/// Ends a group of copies.
+GRADUS_ANYWHERE inline void end_copies() {
+#ifdef __CUDA_ARCH__
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+/// Returns when no more than the latest `groups` groups of this thread's copies are under way.
+template <int groups>
+GRADUS_ANYWHERE inline void wait_for_copies() {
+#ifdef __CUDA_ARCH__
+  asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
+#endif
+}
 
 }  // namespace gradus::cuda
