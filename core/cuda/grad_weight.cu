@@ -30,10 +30,15 @@ template <int tiles, int step>
 struct Products {
   static constexpr bool by_warp = true;
   static constexpr int outs_of_warp = 16 * tiles, outs = 2 * outs_of_warp;
+  // A lane meets 2 x 2 pixels of gy at a time. At stride 1 they are neighbours, so that taps share the values of x; at
+  // stride 2 there is little to share, and its columns are 4 apart.
+  static constexpr int lane_columns = step == 1 ? 2 : 1, second_column = step == 1 ? 1 : 4;
   // Pixels apart in shared memory, so that the 32 lanes of a load, 4 pixels by 8 channels, meet 32 banks: the distance
   // of one lane's pixel from the next one's is 8 words more than a multiple of 32.
-  static constexpr int gy_stride = outs + 8, x_stride = ins + 8 / step;
-  static_assert(gy_stride % 32 == 8 && step * x_stride % 32 == 8);
+  static constexpr int gy_stride = outs + 8 / lane_columns, x_stride = ins + 4;
+  static_assert(lane_columns * gy_stride % 32 == 8 && lane_columns * step * x_stride % 32 == 8);
+  // What of x the 2 x 2 pixels' taps meet.
+  static constexpr int met_rows = step + side, met_columns = step == 1 ? 4 : 2 * side;
   static constexpr int most_patch = step == 1 ? 4 * 34 : 5 * 65;  // pixels; of windows 32 wide
 
   struct Stage {
@@ -124,7 +129,7 @@ struct Products {
     GRADUS_UNROLL
     for (int i = 0; i < 2 * tiles; i += at_once) {
       const Some near = *reinterpret_cast<const Some*>(from + i);
-      const Some far = *reinterpret_cast<const Some*>(from + 4 * gy_stride + i);
+      const Some far = *reinterpret_cast<const Some*>(from + second_column * gy_stride + i);
       GRADUS_UNROLL
       for (int k = 0; k < at_once; ++k) {
         uint32_t* const to = left[(i + k) / 2][lane].at;
@@ -134,27 +139,44 @@ struct Products {
     }
   }
 
+  /// Goes through the window by 2 rows of 8 pixels, one product for each of the rows.
   GRADUS_ANYWHERE void multiply(const Stage& stage, int warp, Local& local) const {
     const int first_out = warp % 2 * outs_of_warp, first_in = warp / 2 * ins_of_warp;
+    const int log_pieces = log_columns - 3;  // of 8 pixels, in a row
     GRADUS_UNROLL
-    for (int pixel = 0; pixel < window_pixels; pixel += terms) {
-      PerLane<Left> left[tiles];
+    for (int piece = 0; piece < window_pixels / (2 * terms); ++piece) {
+      const int row = 2 * (piece >> log_pieces), column = terms * (piece & ((1 << log_pieces) - 1));
+      PerLane<Left> left[2][tiles];
+      PerLane<uint32_t> met[met_rows][met_columns];
       for_lanes([&](int lane) {
-        load_left(stage.gy + (pixel + lane % 4) * gy_stride + first_out + lane / 4 * 2 * tiles, left, lane);
-      });
-      const int row = pixel >> log_columns, column = pixel & ((1 << log_columns) - 1);
-      const float* const corner = stage.x + (row * patch_width + column) * step * x_stride + first_in;
-      GRADUS_UNROLL
-      for (int down = 0; down < side; ++down) {
+        const int own = column + lane % 4 * lane_columns;
         GRADUS_UNROLL
-        for (int right = 0; right < side; ++right) {
-          PerLane<Right> met;
+        for (int down = 0; down < 2; ++down) {
+          const int pixel = ((row + down) << log_columns) + own;
+          load_left(stage.gy + pixel * gy_stride + first_out + lane / 4 * 2 * tiles, left[down], lane);
+        }
+        const float* const corner = stage.x + (row * patch_width + own) * step * x_stride + first_in + lane / 4;
+        GRADUS_UNROLL
+        for (int down = 0; down < met_rows; ++down) {
+          GRADUS_UNROLL
+          for (int i = 0; i < met_columns; ++i) {
+            const int right = step == 1 ? i : i / side * step * second_column + i % side;
+            met[down][i][lane] = tf32_of(corner[(down * patch_width + right) * x_stride]);
+          }
+        }
+      });
+      GRADUS_UNROLL
+      for (int tap = 0; tap < taps; ++tap) {
+        GRADUS_UNROLL
+        for (int down = 0; down < 2; ++down) {
+          constexpr int apart = step == 1 ? 1 : side;
+          const int at_row = down * step + tap / side, at_column = tap % side;
+          PerLane<Right> right;
           for_lanes([&](int lane) {
-            const float* const from = corner + (down * patch_width + right + lane % 4 * step) * x_stride + lane / 4;
-            met[lane] = {tf32_of(from[0]), tf32_of(from[4 * step * x_stride])};
+            right[lane] = {met[at_row][at_column][lane], met[at_row][at_column + apart][lane]};
           });
           GRADUS_UNROLL
-          for (int t = 0; t < tiles; ++t) multiply_tf32(local.sums[t][down * side + right], left[t], met);
+          for (int t = 0; t < tiles; ++t) multiply_tf32(local.sums[t][tap], left[down][t], right);
         }
       }
     }
