@@ -1,5 +1,5 @@
-// The learning of all preconditioners' small matrices in one launch: a block of threads for each, and a table of pointers
-// and coefficients that travels with the launch. Arithmetic is in double.
+// The learning of all preconditioners' small matrices in one launch: a block of threads for each, and a table of
+// pointers and coefficients that travels with the launch. Arithmetic is in double.
 #include "core/cuda/matrices.h"
 
 #include <algorithm>
@@ -23,9 +23,10 @@ struct Entry {
   RuleStep rule;
 };
 
-constexpr size_t most_entries = 64;
-constexpr int small_matrix = 256;  // elements of one that lies in shared memory
+constexpr size_t few_entries = 12, most_entries = 64;  // of one launch; it takes longer to start the more it carries
+constexpr int small_matrix = 256;                      // elements of one that lies in shared memory
 
+template <size_t entries>
 struct UpdateMatrices {
   struct Shared {
     double room[4 * small_matrix];
@@ -33,7 +34,7 @@ struct UpdateMatrices {
     double squares[threads_per_block], products[threads_per_block];  // shares of <Q, Q> and <Q, C>
     double scale, part;                                              // norm / |Q|, <Q, C> / |Q|^2
   };
-  Entry entry[most_entries];
+  Entry entry[entries];
 
   /// What a block works on: C, M, Q and the gradient with respect to M, in double.
   struct Room {
@@ -94,7 +95,7 @@ struct UpdateMatrices {
   GRADUS_ANYWHERE static void add_parts(const Entry& e, int thread, Shared& shared) {
     const int elements = e.n * e.n, lanes = UpdateMatrices::lanes(elements), lane = thread / elements;
     if (!e.parts.parts || lane >= lanes) return;
-    constexpr int at_once = 16;  // loads under way
+    constexpr int at_once = 40;  // loads under way
     double sum = 0;
     for (int64_t first = lane; first < e.parts.count; first += at_once * lanes) {
       double parts[at_once] = {};
@@ -167,48 +168,52 @@ struct UpdateMatrices {
 
   GRADUS_ANYWHERE static double gradient(const Entry& e, const Room& room, const Shared& shared, int i, int j) {
     if (e.form == MatrixUpdate::Form::plain) return carried(e, room, shared, i, j);
-    const auto both = [&](int i, int j) {
-      return carried(e, room, shared, i, j) + carried(e, room, shared, j, i);
-    };
+    const auto both = [&](int i, int j) { return carried(e, room, shared, i, j) + carried(e, room, shared, j, i); };
     if (e.form == MatrixUpdate::Form::symmetric) return both(i, j) / 2;
     double sum = 0;
     for (int k = 0; k < e.n; ++k) sum += both(i, k) * room.m[k * e.n + j];
     return sum;
   }
 };
-static_assert(sizeof(UpdateMatrices) < 32000);
+static_assert(sizeof(UpdateMatrices<most_entries>) < 32000);
+
+/// Up to `entries` matrices.
+template <size_t entries>
+void launch(std::span<const MatrixUpdate> matrices, std::span<const Parts> parts) {
+  size_t elements = 0;
+  for (const MatrixUpdate& u : matrices)
+    if (u.correlation->numel() > small_matrix) elements += static_cast<size_t>(u.correlation->numel());
+  const Storage scratch = Storage::allocate(4 * elements * sizeof(double));
+  auto* room = static_cast<double*>(scratch.data());
+  UpdateMatrices<entries> work{};
+  for (size_t i = 0; i < matrices.size(); ++i) {
+    const MatrixUpdate& u = matrices[i];
+    const int64_t count = u.correlation->numel();
+    work.entry[i] = {.form = u.form,
+                     .through = u.norm > 0 && u.through,
+                     .type = u.matrix->dtype(),
+                     .n = static_cast<int>(u.correlation->shape()[0]),
+                     .norm = u.norm,
+                     .factor = u.factor,
+                     .parts = parts[i],
+                     .correlation = u.correlation->raw(),
+                     .matrix = u.matrix->raw(),
+                     .p = u.p ? u.p->raw() : nullptr,
+                     .scratch = room,
+                     .rule = RuleStep(u.rule)};
+    if (count > small_matrix) room += 4 * count;
+  }
+  for_each_block(static_cast<int64_t>(matrices.size()), work);
+}
 
 }  // namespace
 
 void update_matrices(std::span<const MatrixUpdate> matrices, std::span<const Parts> parts) {
   while (!matrices.empty()) {
-    const auto some = matrices.first(std::min(matrices.size(), most_entries));
-    size_t elements = 0;
-    for (const MatrixUpdate& u : some)
-      if (u.correlation->numel() > small_matrix) elements += static_cast<size_t>(u.correlation->numel());
-    const Storage scratch = Storage::allocate(4 * elements * sizeof(double));
-    auto* room = static_cast<double*>(scratch.data());
-    UpdateMatrices work{};
-    for (size_t i = 0; i < some.size(); ++i) {
-      const MatrixUpdate& u = some[i];
-      const int64_t count = u.correlation->numel();
-      work.entry[i] = {.form = u.form,
-                       .through = u.norm > 0 && u.through,
-                       .type = u.matrix->dtype(),
-                       .n = static_cast<int>(u.correlation->shape()[0]),
-                       .norm = u.norm,
-                       .factor = u.factor,
-                       .parts = parts[i],
-                       .correlation = u.correlation->raw(),
-                       .matrix = u.matrix->raw(),
-                       .p = u.p ? u.p->raw() : nullptr,
-                       .scratch = room,
-                       .rule = RuleStep(u.rule)};
-      if (count > small_matrix) room += 4 * count;
-    }
-    for_each_block(static_cast<int64_t>(some.size()), work);
-    matrices = matrices.subspan(some.size());
-    parts = parts.subspan(some.size());
+    const size_t count = std::min(matrices.size(), most_entries);
+    (count <= few_entries ? launch<few_entries> : launch<most_entries>)(matrices.first(count), parts.first(count));
+    matrices = matrices.subspan(count);
+    parts = parts.subspan(count);
   }
 }
 

@@ -17,15 +17,16 @@ using namespace cuda;
 /// Elements of one block, which lie in its shared memory, of at most 48 KiB.
 template <class T>
 inline constexpr int tile_elements = sizeof(T) == 8 ? 1024 : 1536;
-constexpr int64_t longest_row = 256;     // longer ones go through matmul
-constexpr int small_matrix = 256;        // elements of a P that lies in shared memory
-constexpr int most_entries = 48;         // whose table fits the 32 KiB of a launch's arguments
+/// Elements that a block's threads step at a time, each one: whole rows of n.
+GRADUS_ANYWHERE constexpr int elements_at_a_time(int n) { return threads_per_block / n * n; }
+constexpr int64_t longest_row = 256;  // longer ones go through matmul
+constexpr int small_matrix = 256;     // elements of a P that lies in shared memory
+constexpr int most_entries = 48;      // whose table fits the 32 KiB of a launch's arguments
 
 /// One parameter.
 struct Entry {
   int n;                // of a row
   int64_t count, tile;  // elements in all and of a block, both whole rows
-  int64_t first_block;
   double factor, limit, decay, late_decay, hyper_factor;
   const void *gradient, *previous, *p;
   void *value, *kept, *diagonal;
@@ -36,12 +37,13 @@ struct Entry {
 
 struct Table {
   int entries = 0;
+  int64_t first_block[most_entries] = {};
   Entry entry[most_entries] = {};
 
-  /// The number of the entry that a block works on.
+  /// The number of the entry that a block works on. No load waits for another one.
   GRADUS_ANYWHERE int of_block(int64_t block) const {
     int at = 0;
-    while (at + 1 < entries && entry[at + 1].first_block <= block) ++at;
+    for (int i = 1; i < entries; ++i) at += first_block[i] <= block ? 1 : 0;
     return at;
   }
 };
@@ -50,6 +52,7 @@ static_assert(sizeof(Table) < 32000);
 /// Of parameters of one element type.
 template <class T>
 struct Update {
+  static constexpr int resident = 5;  // blocks of a multiprocessor, whose shared memory they fill
   struct Shared {
     double x[tile_elements<T>], previous[tile_elements<T>];
     T value[tile_elements<T>], first[tile_elements<T>];  // as they were, the rule's first state too
@@ -63,20 +66,21 @@ struct Update {
   GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
     const int at = phase == 0 ? table.of_block(block) : shared.entry;
     const Entry& e = table.entry[at];
-    const int64_t begin = (block - e.first_block) * e.tile;
+    const int64_t in_entry = block - table.first_block[at], begin = in_entry * e.tile;
     const auto count = static_cast<int>(e.count - begin < e.tile ? e.count - begin : e.tile);
     switch (phase) {
       case 0:
         if (thread == 0) shared.entry = at;
         return transform(e, begin, count, thread, shared);
       case 1: return step(e, begin, count, thread, shared);
-      case 2: return share(e, count / e.n, block - e.first_block, thread, shared);
-      default: return add_shares(e, block - e.first_block, thread, shared);
+      case 2: return share(e, count / e.n, in_entry, thread, shared);
+      default: return add_shares(e, in_entry, thread, shared);
     }
   }
 
-  /// The elements of a thread that it loads before it computes: while one is on its way, so are the others.
-  static constexpr int at_once = 4;
+  /// The elements of a thread that it loads before it computes: while one is on its way, so are the others. And those
+  /// that it steps at a time.
+  static constexpr int at_once = tile_elements<T> / threads_per_block, in_step = at_once / 2;
 
   /// All that the step reads, but for what few rules have, and x.
   GRADUS_ANYWHERE void transform(const Entry& e, int64_t begin, int count, int thread, Shared& shared) const {
@@ -115,32 +119,45 @@ struct Update {
   }
 
   GRADUS_ANYWHERE void step(const Entry& e, int64_t begin, int count, int thread, Shared& shared) const {
-    if (e.transforms_only) return;
+    const int stride = elements_at_a_time(e.n);
+    if (e.transforms_only || thread >= stride) return;
     T* value = static_cast<T*>(e.value);
     T* diagonal = static_cast<T*>(e.diagonal);
-    for (int i = thread; i < count; i += threads_per_block) {
-      double u = e.p ? product(e, i, shared) : shared.x[i];
-      if (diagonal) u *= wide(diagonal[begin + i]);
-      RuleState<T> state = e.rule.fetch_rest(shared.value[i], shared.first[i], begin + i);
-      if (e.late_decay != 0) u += e.late_decay * wide(state.value);
-      e.rule.advance(u, state);
-      e.rule.put(state, value, begin + i);
-      if (diagonal && e.previous)
-        e.hyper.step(e.hyper_factor * shared.x[i] * wide(static_cast<const T*>(e.previous)[begin + i]), diagonal,
-                     begin + i);
+    for (int first = thread; first < count; first += in_step * stride) {
+      double along[in_step];
+      direction(e, first, stride, count, shared, along);
+      GRADUS_UNROLL
+      for (int k = 0; k < in_step; ++k) {
+        const int i = first + k * stride;
+        if (i >= count) break;
+        double u = along[k];
+        if (diagonal) u *= wide(diagonal[begin + i]);
+        RuleState<T> state = e.rule.fetch_rest(shared.value[i], shared.first[i], begin + i);
+        if (e.late_decay != 0) u += e.late_decay * wide(state.value);
+        e.rule.advance(u, state);
+        e.rule.put(state, value, begin + i);
+        if (diagonal && e.previous)
+          e.hyper.step(e.hyper_factor * shared.x[i] * wide(static_cast<const T*>(e.previous)[begin + i]), diagonal,
+                       begin + i);
+      }
     }
   }
 
-  /// Element i of P x, row by row. A product of float32 numbers is exact in double: with and without fma alike.
-  GRADUS_ANYWHERE static double product(const Entry& e, int i, const Shared& shared) {
-    const int row = i / e.n * e.n, column = i - row;
+  /// x, or P x row by row, for the elements first, first + stride, ...: they are of one column, so that a load of P
+  /// serves all. A product of float32 numbers is exact in double: with and without fma alike.
+  GRADUS_ANYWHERE static void direction(const Entry& e, int first, int stride, int count, const Shared& shared,
+                                        double (&along)[in_step]) {
+    const int column = first % e.n, terms = e.p ? e.n : 0;
     const bool is_small = e.n * e.n <= small_matrix;
-    double u = 0;
-    for (int j = 0; j < e.n; ++j) {
+    GRADUS_UNROLL
+    for (int k = 0; k < in_step; ++k) along[k] = e.p || first + k * stride >= count ? 0 : shared.x[first + k * stride];
+    for (int j = 0; j < terms; ++j) {
       const int place = column * e.n + j;
-      u = std::fma(is_small ? shared.p[place] : wide(static_cast<const T*>(e.p)[place]), shared.x[row + j], u);
+      const double p = is_small ? shared.p[place] : wide(static_cast<const T*>(e.p)[place]);
+      GRADUS_UNROLL
+      for (int k = 0; k < in_step; ++k)
+        if (first + k * stride < count) along[k] = std::fma(p, shared.x[first + k * stride - column + j], along[k]);
     }
-    return u;
   }
 
   /// Sums of x_i previous_j over the block's rows. Where there are fewer pairs (i, j) than threads, several threads
@@ -222,7 +239,8 @@ class Launches {
   void add(const ParameterUpdate& p, bool transforms_only) {
     const int64_t n = p.p ? p.p->shape()[0] : 1, count = p.value->numel();
     const int64_t room = p.value->dtype() == DType::float64 ? tile_elements<double> : tile_elements<float>;
-    const int64_t tile = room / n * n;
+    const int64_t at_a_time = elements_at_a_time(static_cast<int>(n));
+    const int64_t tile = room >= at_a_time ? room / at_a_time * at_a_time : room / n * n;
     if (count == 0) {
       if (p.correlation) kernels::fill(0, *p.correlation);
       return;
@@ -241,10 +259,10 @@ class Launches {
         gather_blocks_ += (pairs + GatherCorrelations::pairs_at_once - 1) / GatherCorrelations::pairs_at_once;
       }
     }
+    table_.first_block[table_.entries] = blocks_;
     table_.entry[table_.entries++] = {.n = static_cast<int>(n),
                                       .count = count,
                                       .tile = tile,
-                                      .first_block = blocks_,
                                       .factor = p.factor,
                                       .limit = p.limit,
                                       .decay = p.decay,
@@ -264,8 +282,7 @@ class Launches {
   }
 
   void launch() {
-    if (table_.entries > 0)
-      visit_parameter(dtype_, [&]<class T>(T) { for_each_block(blocks_, Update<T>{table_}); });
+    if (table_.entries > 0) visit_parameter(dtype_, [&]<class T>(T) { for_each_block(blocks_, Update<T>{table_}); });
     if (correlations_.entries > 0) for_each_block(gather_blocks_, GatherCorrelations{correlations_});
     table_ = {};
     correlations_ = {};
