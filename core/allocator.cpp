@@ -47,6 +47,7 @@ struct MemoryArena::Blocks {
 
 struct HeldMemory::Blocks {
   Storage::Block* first = nullptr;
+  size_t bytes = 0;
 };
 
 class CachingAllocator {
@@ -79,6 +80,7 @@ class CachingAllocator {
   void give_back(Block* block) noexcept {
     if (current_hold) {
       block->next = std::exchange(current_hold->blocks_->first, block);
+      current_hold->blocks_->bytes += block->capacity;
       return;
     }
     const std::lock_guard lock(mutex_);
@@ -178,6 +180,8 @@ HeldMemory::~HeldMemory() {
   CachingAllocator::instance().give_back_all(*blocks_);
 }
 
+size_t HeldMemory::bytes() const { return blocks_->bytes; }
+
 Storage Storage::allocate(size_t bytes) { return Storage(CachingAllocator::instance().take(bytes)); }
 
 Storage Storage::borrow(void* data, size_t bytes) {
@@ -194,6 +198,8 @@ void Storage::give_back(Block* block) noexcept {
   else
     delete block;
 }
+
+void Storage::finish_beside() { device::finish_beside(); }
 
 MemoryStatistics memory_statistics() { return CachingAllocator::instance().statistics(); }
 void release_cached_memory() { CachingAllocator::instance().release_cached(); }

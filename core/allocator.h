@@ -41,6 +41,8 @@ class HeldMemory {
  public:
   HeldMemory();
   ~HeldMemory();
+  /// Of what was given back.
+  size_t bytes() const;
   HeldMemory(const HeldMemory&) = delete;
   HeldMemory& operator=(const HeldMemory&) = delete;
 
@@ -55,6 +57,9 @@ class HeldMemory {
 /// it to the cache. The version counts in-place writes, so that autograd can tell when a saved tensor was changed.
 class Storage {
  public:
+  /// What work does with it that runs beside all other work, until device::finish_beside().
+  enum class Beside : uint8_t { nothing, reads, writes };
+
   Storage() = default;
   /// Uninitialised memory.
   static Storage allocate(size_t bytes);
@@ -70,7 +75,20 @@ class Storage {
   ~Storage() { release(); }
 
   explicit operator bool() const { return block_ != nullptr; }
-  void* data() const { return block_ ? block_->data : nullptr; }
+  /// Waits, as a GPU waits, for whoever writes it beside.
+  void* data() const {
+    if (!block_) return nullptr;
+    if (block_->beside.load(std::memory_order_relaxed) == Beside::writes) [[unlikely]]
+      finish_beside();
+    return block_->data;
+  }
+  void set_beside(Beside what) const {
+    if (block_) block_->beside.store(what, std::memory_order_relaxed);
+  }
+  /// For those who will write it.
+  void wait_for_readers() const {
+    if (block_ && block_->beside.load(std::memory_order_relaxed) != Beside::nothing) finish_beside();
+  }
   size_t bytes() const { return block_ ? block_->bytes : 0; }
   /// Whether this is the only handle.
   bool unique() const { return block_ && block_->references.load(std::memory_order_acquire) == 1; }
@@ -87,6 +105,7 @@ class Storage {
   struct Block {
     std::atomic<uint32_t> references{1};
     bool owned = true;
+    std::atomic<Beside> beside{Beside::nothing};
     uint16_t size_class = 0;
     std::atomic<uint64_t> version{0};
     void* data = nullptr;
@@ -105,6 +124,7 @@ class Storage {
   }
   /// Of the last handle.
   static void give_back(Block* block) noexcept;
+  static void finish_beside();
 
   Block* block_ = nullptr;
 };

@@ -141,13 +141,15 @@ bool has_fast(DType dtype);
 void upload(void* to_device, const void* from_host, size_t bytes);
 void download(void* to_host, const void* from_device, size_t bytes);
 void synchronize();
-/// Whether work can be recorded: not on the CPU, where none of the three below is called.
+/// Whether work can be recorded: not on the CPU, where none of the four below is called.
 bool can_record();
 /// What is given to the device from now on is recorded, not done. Random keys that advance are later by *steps, which
 /// lies on the device and is read by each replay.
 void begin_recording(const int64_t* steps);
 /// Null where the device lost the recording.
 std::unique_ptr<Recording> end_recording();
+/// In a recording: what is recorded from now on comes after all that was recorded to run beside it (Storage::Beside).
+void finish_beside();
 }  // namespace device
 
 namespace kernels {

@@ -133,6 +133,7 @@ void writable(const char* op, const Tensor& x) {
     if (x.strides()[d] == 0 && x.shape()[d] > 1)
       fail(ErrorKind::value, op, "cannot write into an expanded tensor: the elements along dimension ", d, " of ",
            x.shape(), " share memory; clone it first");
+  x.storage().wait_for_readers();
 }
 
 void indices(const char* op, const Tensor& index, int64_t extent) {

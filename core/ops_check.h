@@ -72,6 +72,7 @@ DType binary(BinaryOp op, const Tensor& a);
 /// That the value is one that elements of this dtype can hold: any for floating types, integers in range for integers.
 void scalar(const char* op, DType dtype, double value);
 /// That x can be written element by element: no two elements share memory.
+/// And waits for work beside that reads it.
 void writable(const char* op, const Tensor& x);
 /// That every element of an int64 tensor lies in [0, extent). Reads the values.
 void indices(const char* op, const Tensor& index, int64_t extent);

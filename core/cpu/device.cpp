@@ -125,5 +125,6 @@ void synchronize() {}
 bool can_record() { return false; }
 void begin_recording(const int64_t*) {}
 std::unique_ptr<Recording> end_recording() { return nullptr; }
+void finish_beside() {}
 
 }  // namespace gradus::device

@@ -99,8 +99,7 @@ void Context::join() {
   check(cudaStreamWaitEvent(stream_[0], joined_, 0), "joining work");
 }
 
-Context::Aside::Aside() { current = 1; }
-Context::Aside::~Aside() { current = 0; }
+void Context::set_beside(bool beside) { current = beside ? 1 : 0; }
 
 cublasHandle_t Context::cublas() {
   const std::lock_guard lock(handles);

@@ -22,7 +22,7 @@ std::string explain(cudaError_t status, const char* what, int built, int driver)
 
 /// Made at the first use of the device, on the first GPU that CUDA_VISIBLE_DEVICES shows; never destroyed, since the
 /// memory of static tensors may outlive it. All work goes to one stream, so that memory can be reused as soon as what
-/// used it is queued; but for what side_by_side() gives to a second one, which ends before anything that follows.
+/// used it is queued; but for what side_by_side() gives to a second one (beside.h).
 class Context {
  public:
   static Context& get();
@@ -32,14 +32,8 @@ class Context {
   /// The second stream, which waits for what the first one was given; and the first one for the second.
   void fork();
   void join();
-  /// While one lives, this thread's work goes to the second stream.
-  class Aside {
-   public:
-    Aside();
-    ~Aside();
-    Aside(const Aside&) = delete;
-    Aside& operator=(const Aside&) = delete;
-  };
+  /// Whether this thread's work goes to the second stream.
+  static void set_beside(bool beside);
   const cudaDeviceProp& properties() const { return properties_; }
   /// For this thread's stream; created at their first use.
   cublasHandle_t cublas();

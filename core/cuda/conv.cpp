@@ -8,6 +8,7 @@
 
 #include "core/accelerator.h"
 #include "core/as_layout.h"
+#include "core/cuda/beside.h"
 #include "core/cuda/bias_relu.h"
 #include "core/cuda/conv_plan.h"
 #include "core/cuda/corner_copy.h"
@@ -213,7 +214,7 @@ void conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const 
     bias_sums();
     conv2d_grad_weight(gz, x, spec, gw);
   };
-  cuda::side_by_side(input, parameters);  // neither fills a GPU to its end
+  cuda::side_by_side(input, parameters, {&gz, &x}, {&gw, &gbias});
 }
 
 }  // namespace gradus::kernels

@@ -102,7 +102,7 @@ struct ToCorners {
     const void* from;
     void* to;
     DType from_type, to_type;
-    int64_t first_block, count;  // of `to`
+    int64_t first_block, count;   // of `to`
     uint32_t inner[4], outer[4];  // extents of both, [N, C, H, W]
     int64_t stride[4];            // of `from`
   };
@@ -113,20 +113,33 @@ struct ToCorners {
   GRADUS_ANYWHERE int phases() const { return 1; }
   GRADUS_ANYWHERE void operator()(int, int64_t block, int thread, Shared&) const {
     int at = 0;
-    while (at + 1 < entries && entry[at + 1].first_block <= block) ++at;
+    for (int i = 1; i < entries; ++i) at += entry[i].first_block <= block ? 1 : 0;
     const Entry& e = entry[at];
-    const int64_t begin = (block - e.first_block) * tile, end = begin + tile < e.count ? begin + tile : e.count;
-    for (int64_t i = begin + thread; i < end; i += threads_per_block) {
-      auto rest = static_cast<uint32_t>(i);  // in memory's order: N, H, W, C
-      const uint32_t c = rest % e.outer[1];
-      rest /= e.outer[1];
-      const uint32_t w = rest % e.outer[3];
-      rest /= e.outer[3];
-      const uint32_t h = rest % e.outer[2], n = rest / e.outer[2];
-      const bool is_inside = n < e.inner[0] && c < e.inner[1] && h < e.inner[2] && w < e.inner[3];
-      const int64_t from = n * e.stride[0] + c * e.stride[1] + h * e.stride[2] + w * e.stride[3];
-      store<float>(e.to, e.to_type, i, is_inside ? load<float>(e.from, e.from_type, from) : 0);
+    const int64_t begin = (block - e.first_block) * tile + thread;
+    constexpr int of_thread = tile / threads_per_block;
+    float values[of_thread];  // all of whose loads are under way at once
+    GRADUS_UNROLL
+    for (int k = 0; k < of_thread; ++k) {
+      const int64_t i = begin + k * threads_per_block;
+      values[k] = i < e.count ? value(e, static_cast<uint32_t>(i)) : 0;
     }
+    GRADUS_UNROLL
+    for (int k = 0; k < of_thread; ++k) {
+      const int64_t i = begin + k * threads_per_block;
+      if (i < e.count) store<float>(e.to, e.to_type, i, values[k]);
+    }
+  }
+
+  /// Of element i in memory's order: N, H, W, C.
+  GRADUS_ANYWHERE static float value(const Entry& e, uint32_t i) {
+    uint32_t rest = i;
+    const uint32_t c = rest % e.outer[1];
+    rest /= e.outer[1];
+    const uint32_t w = rest % e.outer[3];
+    rest /= e.outer[3];
+    const uint32_t h = rest % e.outer[2], n = rest / e.outer[2];
+    if (n >= e.inner[0] || c >= e.inner[1] || h >= e.inner[2] || w >= e.inner[3]) return 0;
+    return load<float>(e.from, e.from_type, n * e.stride[0] + c * e.stride[1] + h * e.stride[2] + w * e.stride[3]);
   }
 };
 static_assert(sizeof(ToCorners) < 32000);

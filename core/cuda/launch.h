@@ -192,8 +192,6 @@ int64_t recording_events();
 /// What is being recorded keeps this memory from now on.
 void keep_while_recorded(const Storage& memory);
 
-/// Does both, in captured work at the same time. Neither reads what the other writes.
-void side_by_side(const std::function<void()>& first, const std::function<void()>& second);
 
 /// Sets bytes of device memory to zero, or copies between disjoint places in it.
 void zero_bytes(void* to, size_t bytes);

@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/cuda/beside.h"
 #include "core/cuda/context.h"
 #include "core/cuda/launch.h"
 #include "core/kernels.h"
@@ -45,21 +46,12 @@ void keep_while_recorded(const Storage& memory) {
   if (recorded_steps()) kept.push_back(memory);
 }
 
-void side_by_side(const std::function<void()>& first, const std::function<void()>& second) {
-  if (!recorded_steps()) {
-    first();
-    return second();
-  }
-  const HeldMemory until_joined;
-  Context& context = Context::get();
-  context.fork();
-  {
-    const Context::Aside aside;
-    second();
-  }
-  first();
-  context.join();
+void begin_beside() {
+  Context::get().fork();
+  Context::set_beside(true);
 }
+void end_beside() { Context::set_beside(false); }
+void join_beside() { Context::get().join(); }
 
 }  // namespace cuda
 
@@ -75,6 +67,7 @@ void begin_recording(const int64_t* at) {
 }
 
 std::unique_ptr<Recording> end_recording() {
+  finish_beside();
   cuda::steps = nullptr;
   ++cuda::events;
   std::vector<Storage> memory = std::exchange(cuda::kept, {});

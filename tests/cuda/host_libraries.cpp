@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/cuda/beside.h"
 #include "core/cuda/conv_plan.h"
 #include "core/cuda/element.h"
 #include "core/cuda/gemm.h"
@@ -26,13 +27,6 @@ void zero_bytes(void* to, size_t bytes) {
 }
 void copy_bytes(void* to, const void* from, size_t bytes) {
   do_or_record([=] { std::memcpy(to, from, bytes); });
-}
-
-void side_by_side(const std::function<void()>& first, const std::function<void()>& second) {
-  const HeldMemory hold;
-  if (order == Order::forward) first();
-  second();
-  if (order == Order::backward) first();
 }
 
 namespace {
@@ -90,7 +84,7 @@ bool gradus::device::has_fast(DType dtype) { return dtype == DType::float32 || d
 namespace gradus {
 namespace {
 
-std::vector<std::function<void()>> record;
+std::vector<std::function<void()>> record, beside;
 std::vector<Storage> kept;
 const int64_t* steps = nullptr;
 int64_t events = 0;
@@ -119,6 +113,16 @@ void cuda::keep_while_recorded(const Storage& memory) {
   if (steps) kept.push_back(memory);
 }
 
+/// What runs beside runs as late as it may or, where the order is turned round, at once.
+void cuda::begin_beside() { cuda::recorded = &beside; }
+void cuda::end_beside() {
+  cuda::recorded = &record;
+  if (order == Order::backward) join_beside();
+}
+void cuda::join_beside() {
+  for (auto& call : std::exchange(beside, {})) record.push_back(std::move(call));
+}
+
 namespace device {
 
 bool can_record() { return true; }
@@ -129,6 +133,7 @@ void begin_recording(const int64_t* at) {
   cuda::recorded = &record;
 }
 std::unique_ptr<Recording> end_recording() {
+  finish_beside();
   cuda::recorded = nullptr;
   steps = nullptr;
   ++events;

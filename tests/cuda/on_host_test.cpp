@@ -10,6 +10,7 @@
 #include "core/cuda/plain_conv.h"
 #include "core/cuda/reduction.h"
 #include "core/ops.h"
+#include "core/step_graph.h"
 #include "data/loader.h"
 #include "optim/optimizer.h"
 #include "tests/core/cpu_compare.h"
@@ -37,8 +38,8 @@ std::vector<Tensor> results_of_every_kernel() {
   std::vector<Tensor> all = {y, conv2d_grad_input(gy, w, spec, x.shape()), conv2d_grad_weight(gy, x, spec, w.shape())};
   const BiasReluGradients masked = bias_relu_backward(gy, y);
   all.insert(all.end(), {masked.gz, masked.gbias, sum(x), sum(x, {0, 2, 3}), sum(tall, {0}), sum(tall, {1}), max(tall),
-                         cast(argmax(tall, 0), DType::float32), cast(argmax(tall, 1), DType::float32),
-                         softmax(tall, 1), softmax(tall, 0), log_softmax(x, 1), contiguous(x), transpose(tall, 0, 1),
+                         cast(argmax(tall, 0), DType::float32), cast(argmax(tall, 1), DType::float32), softmax(tall, 1),
+                         softmax(tall, 0), log_softmax(x, 1), contiguous(x), transpose(tall, 0, 1),
                          clone(transpose(tall, 0, 1)), dropout(x, 0.3, {1, 2, 3})});
   const Normalized batch = batch_norm(x, weight, weight, 1e-5), layer = layer_norm(tall, gain, gain, 1e-5);
   const NormGradients back = batch_norm_backward(x, x, weight, batch.mean, batch.rstd);
@@ -53,7 +54,8 @@ std::vector<Tensor> results_of_every_kernel() {
   const Tensor lines = expand(index, {3, 40});
   std::vector<uint8_t> bytes;
   for (int i = 0; i < 3 * 300; ++i) bytes.push_back(static_cast<uint8_t>(i * 37));
-  all.push_back(pick_images(Tensor::from(bytes, {3, 3, 10, 10}), reshape(index, {3}), random({3, 256}, 9), {.padding = 4}));
+  all.push_back(
+      pick_images(Tensor::from(bytes, {3, 3, 10, 10}), reshape(index, {3}), random({3, 256}, 9), {.padding = 4}));
   all.push_back(scatter_add(slice(tall, 0, 0, 5), 0, contiguous(lines), slice(tall, 0, 5, 8)));
   return all;
 }
@@ -203,8 +205,41 @@ TEST_CASE("convolutions go around what the library lacks and say when they end i
   const Tensor grouped = conv2d(random({1, 4, 5, 5}, 5), random({6, 2, 3, 3}, 6), Tensor(), {.groups = 2});
   CHECK(grouped.shape() == Shape{1, 6, 3, 3});
   REQUIRE(warnings.size() == 1);
-  CHECK(warnings[0] ==
-        "[conv2d] cuDNN has no engine for x [1,4,5,5], w [6,2,3,3] in float32 that the settings allow; a plain and slow "
-        "kernel takes its place");
+  CHECK(
+      warnings[0] ==
+      "[conv2d] cuDNN has no engine for x [1,4,5,5], w [6,2,3,3] in float32 that the settings allow; a plain and slow "
+      "kernel takes its place");
   set_warning_handler(nullptr);
+}
+
+TEST_CASE("captured gradients of parameters come beside, before whoever reads them or writes what they read") {
+  const Conv2dSpec spec{.padding = {1, 1, 1, 1}};
+  const Tensor source = random({2, 8, 5, 6}, 1), w = random({4, 8, 3, 3}, 2), gy = random({2, 4, 5, 6}, 3);
+  Tensor x = clone(source);
+  const Tensor y = conv2d(x, w, random({4}, 4), spec, true);
+  struct Results {
+    Tensor input, weight, bias, twice;
+  };
+  const auto work = [&]() -> Results {
+    const ConvGradients first = conv2d_gradients(gy, y, x, w, spec);
+    const ConvGradients second = conv2d_gradients(gy * 2, y, x, w, spec);
+    const Tensor both = first.weight + second.weight;  // reads what was written beside
+    fill_(x, 0);                                       // writes what is read beside
+    return {first.input, both, second.bias, conv2d_gradients(gy, y, x, w, spec).weight};
+  };
+  const Results plain = work();
+  for (const bool reversed : {false, true}) {
+    gradus_cuda_on_host_reverse(reversed);
+    StepGraph graph;
+    Results captured;
+    const size_t step = graph.capture([&] { captured = work(); });
+    copy_(x, source);
+    graph.replay(step);
+    gradus_cuda_on_host_reverse(false);
+    CHECK(captured.input.to_vector<float>() == plain.input.to_vector<float>());
+    CHECK(captured.weight.to_vector<float>() == plain.weight.to_vector<float>());
+    CHECK(captured.bias.to_vector<float>() == plain.bias.to_vector<float>());
+    CHECK(captured.twice.to_vector<float>() == plain.twice.to_vector<float>());
+    CHECK(max(abs(captured.twice)).item() == 0);
+  }
 }
