@@ -72,10 +72,13 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& s
                 multilinear([x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad()),
                              y = SavedOutput(y, relu), spec, relu](const Var& gy, Inputs in) {
                   const bool with_bias = relu && in.needs(2) && !recording();  // a bias without ReLU is a sum
-                  if (in.needs(0) && in.needs(1) && !recording() && (with_bias || !relu)) {
-                    ConvGradients all = conv2d_gradients(gy.value(), with_bias ? y.get(in).value() : Tensor(),
-                                                         x.get(in).value(), w.get(in).value(), spec);
-                    in[0] = std::move(all.input), in[1] = cast(all.weight, in.dtype(1));
+                  if (in.needs(1) && !recording() && (with_bias || !relu)) {
+                    const Tensor after = with_bias ? y.get(in).value() : Tensor(), &before = x.get(in).value();
+                    ConvGradients all = in.needs(0)
+                                            ? conv2d_gradients(gy.value(), after, before, w.get(in).value(), spec)
+                                            : conv2d_parameter_gradients(gy.value(), after, before, spec, in.shape(1));
+                    if (in.needs(0)) in[0] = std::move(all.input);
+                    in[1] = cast(all.weight, in.dtype(1));
                     if (with_bias) in[2] = std::move(all.bias);
                     if (!with_bias && in.needs(2)) in[2] = sum(cast(gy, in.dtype(2)), {0, 2, 3});
                     return;

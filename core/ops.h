@@ -154,6 +154,9 @@ struct ConvGradients { Tensor input, weight, bias; };
 /// All gradients of y = relu(conv2d(x, w) + bias) at once or, where y is undefined, of conv2d(x, w), which has no bias.
 ConvGradients conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Tensor& w,
                                const Conv2dSpec& spec);
+/// The same without the gradient of the input, which a first layer does not need; w is the weight's shape.
+ConvGradients conv2d_parameter_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Conv2dSpec& spec,
+                                         const Shape& w);
 struct MaxPooled { Tensor values, index; };
 MaxPooled max_pool2d(const Tensor& x, const Pool2dSpec& spec);
 /// `index` is one that max_pool2d gave for an input of x's height and width; its values are not checked.

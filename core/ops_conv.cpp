@@ -119,21 +119,25 @@ BiasReluGradients bias_relu_backward(const Tensor& gy, const Tensor& y) {
   return out;
 }
 
-ConvGradients conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Tensor& w,
-                               const Conv2dSpec& spec) {
-  constexpr const char* op = "conv2d_gradients";
-  check::activation(op, gy);
-  check::weight(op, w, gy);
+namespace {
+
+void check_gradients(const char* op, const Tensor& gy, const Tensor& y, const Tensor& x, const Shape& w,
+                     const Conv2dSpec& spec) {
   check::defined(op, x);
   check::same_dtype(op, gy, x);
-  check::shape(op, "the gradient", gy, conv_shape(op, x.shape(), w.shape(), spec));
-  if (y.defined()) {
-    check::same_dtype(op, gy, y);
-    check::shape(op, "y", y, gy.shape());
-  }
+  check::shape(op, "the gradient", gy, conv_shape(op, x.shape(), w, spec));
+  if (!y.defined()) return;
+  check::same_dtype(op, gy, y);
+  check::shape(op, "y", y, gy.shape());
+}
+
+/// Without the gradient of the input where w is undefined.
+ConvGradients all_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Tensor& w, const Shape& w_shape,
+                            const Conv2dSpec& spec) {
   const DType parameters = check::parameter_dtype(gy.dtype());
-  ConvGradients out = {channels_last(x.shape(), gy.dtype()), Tensor::empty(w.shape(), parameters),
-                       y.defined() ? Tensor::empty({w.shape()[0]}, parameters) : Tensor()};
+  ConvGradients out = {w.defined() ? channels_last(x.shape(), gy.dtype()) : Tensor(),
+                       Tensor::empty(w_shape, parameters),
+                       y.defined() ? Tensor::empty({w_shape[0]}, parameters) : Tensor()};
   if (gy.numel() > 0) {
     kernels::conv2d_gradients(gy, y, x, w, spec, out.input, out.weight, out.bias);
     return out;
@@ -141,6 +145,23 @@ ConvGradients conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& 
   for (Tensor* gradient : {&out.input, &out.weight, &out.bias})
     if (gradient->defined()) kernels::fill(0, *gradient);
   return out;
+}
+
+}  // namespace
+
+ConvGradients conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Tensor& w,
+                               const Conv2dSpec& spec) {
+  check::activation("conv2d_gradients", gy);
+  check::weight("conv2d_gradients", w, gy);
+  check_gradients("conv2d_gradients", gy, y, x, w.shape(), spec);
+  return all_gradients(gy, y, x, w, w.shape(), spec);
+}
+
+ConvGradients conv2d_parameter_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Conv2dSpec& spec,
+                                         const Shape& w) {
+  check::activation("conv2d_parameter_gradients", gy);
+  check_gradients("conv2d_parameter_gradients", gy, y, x, w, spec);
+  return all_gradients(gy, y, x, {}, w, spec);
 }
 
 // ---- Pooling -------------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-// Convolution on the GPU: by own kernels for few input channels and by our own Winograd algorithm where they pay, else by
-// cuDNN, with operands in the form that it takes, and by plain kernels where it takes none.
+// Convolution on the GPU: by own kernels for few input channels and by our own Winograd algorithm where they pay, else
+// by cuDNN, with operands in the form that it takes, and by plain kernels where it takes none.
 #include <algorithm>
 #include <cstdint>
 #include <functional>
@@ -124,10 +124,10 @@ bool library_conv_inside(ConvPass pass, const ConvOperands& o, const Conv2dSpec&
   const auto parameter = [&](const Tensor& p, const Shape& shape) {
     return !p.defined() || is_inside(p, dtype, shape) ? p : ParameterCopies::instance().find(p, dtype, shape);
   };
-  const ConvOperands larger = {
-      inside(o.x, dtype, x, x_at, pass == ConvPass::grad_input),
-      pass == ConvPass::grad_weight ? inside(o.w, dtype, w, corner, true) : parameter(o.w, w),
-      inside(o.y, dtype, y, corner, pass == ConvPass::forward), parameter(o.bias, {w[0]}), o.relu};
+  const ConvOperands larger = {inside(o.x, dtype, x, x_at, pass == ConvPass::grad_input),
+                               pass == ConvPass::grad_weight ? inside(o.w, dtype, w, corner, true) : parameter(o.w, w),
+                               inside(o.y, dtype, y, corner, pass == ConvPass::forward), parameter(o.bias, {w[0]}),
+                               o.relu};
   if (!library_conv(pass, larger, spec)) return false;
   const Tensor &from = output_of(pass, larger), &to = output_of(pass, o);
   if (from.storage() == to.storage()) return true;
@@ -203,16 +203,19 @@ void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spe
 
 void conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Tensor& w, const Conv2dSpec& spec,
                       Tensor& gx, Tensor& gw, Tensor& gbias) {
+  if (!gx.defined() && cuda::few_channels_gradients({x, gw, gy}, {y, gbias}, spec)) return;
   Tensor gz = gy;
   std::function<void()> bias_sums = [] {};
   if (y.defined()) {
     gz = Tensor::empty_like(y);
     bias_sums = cuda::begin_bias_relu_backward(gy, y, gz, gbias);
   }
-  const auto input = [&] { conv2d_grad_input(gz, w, spec, gx); };
   const auto parameters = [&] {
     bias_sums();
     conv2d_grad_weight(gz, x, spec, gw);
+  };
+  const auto input = [&] {
+    if (gx.defined()) conv2d_grad_input(gz, w, spec, gx);
   };
   cuda::side_by_side(input, parameters, {&gz, &x}, {&gw, &gbias});
 }

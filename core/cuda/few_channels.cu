@@ -1,92 +1,39 @@
 // A thread computes, of the forward pass, 8 neighbouring outputs of a row ("a run") in 8 channels; of the weight's
 // gradient, the 9 taps of one input channel for 8 output channels. The inputs that a run's outputs meet lie in shared
-// memory as float32, zero outside the image; so no sum has to look at borders, strides or dtypes.
+// memory, zero outside the image; so no sum has to look at borders or strides.
 #include "core/cuda/few_channels.h"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 
-#include "core/cuda/element.h"
-#include "core/cuda/launch.h"
+#include "core/cuda/few_channels_parts.h"
 
 namespace gradus::cuda {
 namespace {
 
-constexpr int side = 3, taps = side * side, run = 8, outs = 8;  // outs: output channels of a thread
-constexpr int most_ins = 4;
+using namespace few_channels_parts;
+
+constexpr int outs = 8;                       // output channels of a thread
 constexpr int most_runs = threads_per_block;  // that a block holds at a time
-
-struct alignas(16) Quad {
-  float at[4];
-};
-
-/// 16 bytes of neighbouring channels: one access to memory.
-struct alignas(16) [[gnu::may_alias]] Pack {
-  uint32_t words[4];
-};
 
 /// The output channels in groups of 8, one group to a thread. A thread's packs are apart, so that neighbouring threads
 /// access neighbouring packs.
-template <class T>
 struct Channels {
-  static constexpr int per_pack = sizeof(Pack) / sizeof(T), packs = outs / per_pack;  // packs: of a thread
+  static constexpr int per_pack = sizeof(Pack) / sizeof(float), packs = outs / per_pack;  // packs: of a thread
   int groups;
   GRADUS_ANYWHERE int pack(int group, int j) const { return j * groups + group; }
   GRADUS_ANYWHERE int channel(int group, int k) const { return pack(group, k / per_pack) * per_pack + k % per_pack; }
   GRADUS_ANYWHERE int64_t packs_of_pixel() const { return int64_t{packs} * groups; }
 };
 
-/// A value of a pack: of bfloat16 one instruction makes float32.
-template <class T>
-GRADUS_ANYWHERE inline float value_of(const Pack& pack, int k) {
-  if constexpr (sizeof(T) == 4) return std::bit_cast<float>(pack.words[k]);
-  const uint32_t word = pack.words[k / 2];
-  return std::bit_cast<float>(k % 2 ? word & 0xffff0000u : word << 16);
-}
-
-/// Two numbers rounded as bfloat16's constructor does, by one instruction where there is one.
-GRADUS_ANYWHERE inline uint32_t rounded_pair(float low, float high) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  uint32_t both;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
-  return both;
-#else
-  return uint32_t{bfloat16(high).bits} << 16 | bfloat16(low).bits;
-#endif
-}
-
-template <class T>
-GRADUS_ANYWHERE inline Pack make_pack(const float* values) {
-  Pack pack;
-  GRADUS_UNROLL
-  for (int k = 0; k < 4; ++k) {
-    if constexpr (sizeof(T) == 4)
-      pack.words[k] = std::bit_cast<uint32_t>(values[k]);
-    else
-      pack.words[k] = rounded_pair(values[2 * k], values[2 * k + 1]);
-  }
-  return pack;
-}
-
 // ---- What runs meet of x --------------------------------------------------------------------------------------------
-
-/// A run's first output pixel, and its outputs: fewer than 8 at the end of a row, 0 where there is no such run.
-struct Place {
-  int pixel, count;
-};
 
 /// sliding: stride and dilation along a row are 1, and a run's outputs meet 10 neighbours of each row; else 8 inputs
 /// for each tap of a row.
-template <class T, bool sliding>
-struct Windows {
+template <bool sliding>
+struct Windows : Runs<float> {
   static constexpr int quads = sliding ? 3 : 6;  // of a window: one channel of one row of taps
-  const T* x;
-  int64_t image_stride, channel_stride, row_stride, column_stride;
-  int ins, height, width;                                     // of x
-  int out_height, out_width, across;                          // of y; runs of a row
-  int top, left, down, right, dilation_down, dilation_right;  // paddings, strides, dilations
-  uint32_t runs;
 
   GRADUS_ANYWHERE int rows() const { return side * ins; }
 
@@ -99,23 +46,19 @@ struct Windows {
         if (row == 0) places[slot] = {0, 0};
         continue;
       }
-      const int y_row = static_cast<int>(number / static_cast<uint32_t>(across));
-      const int image = y_row / out_height, y_column = run * (static_cast<int>(number) - y_row * across);
-      const int count = out_width - y_column < run ? out_width - y_column : run;
-      if (row == 0) places[slot] = {y_row * out_width + y_column, count};
-
-      const int x_row = (y_row - image * out_height) * down - top + tap * dilation_down;
-      const int begin = y_column * right - left;
+      const Corner at = corner(number);
+      const int count = at.place.count, x_row = at.row + tap * dilation_down;
+      if (row == 0) places[slot] = at.place;
       const bool inside = x_row >= 0 && x_row < height;
-      const T* const from = x + image * image_stride + in * channel_stride + x_row * row_stride;
+      const float* const from = x + at.image * image_stride + in * channel_stride + x_row * row_stride;
       float window[4 * quads];
-      int column = begin;
+      int column = at.column;
       GRADUS_UNROLL
       for (int k = 0; k < 4 * quads; ++k, column += sliding ? 1 : right) {
-        if (!sliding && k % run == 0) column = begin + k / run * dilation_right;
+        if (!sliding && k % run == 0) column = at.column + k / run * dilation_right;
         const bool met = sliding ? k < count + side - 1 : k % run < count;  // by an output that there is
         const bool there = inside && met && column >= 0 && column < width;
-        window[k] = there ? static_cast<float>(from[column * column_stride]) : 0.0f;
+        window[k] = there ? from[column * column_stride] : 0.0f;
       }
       GRADUS_UNROLL
       for (int q = 0; q < quads; ++q)
@@ -132,7 +75,7 @@ int most_slots(const W& windows, int room) {
 
 // ---- Forward --------------------------------------------------------------------------------------------------------
 
-template <class T, bool sliding>
+template <bool sliding>
 struct Forward {
   static constexpr int resident = 2;      // blocks of a multiprocessor: while some load, others compute
   static constexpr int most_groups = 16;  // of a block
@@ -143,8 +86,8 @@ struct Forward {
     Quad windows[window_quads];
     Place places[most_runs];
   };
-  Windows<T, sliding> windows;
-  Channels<T> channels;
+  Windows<sliding> windows;
+  Channels channels;
   int slices, groups;         // parts of the channels; groups of a slice
   int lanes;                  // neighbouring threads of neighbouring groups, which divides groups
   int slots, tiles;           // runs that a block computes at a time; how many times
@@ -165,9 +108,6 @@ struct Forward {
     if (group < groups && first_group + group < channels.groups) compute(slot, group, first_group + group, shared);
   }
 
-  /// As the library reads parameters beside activations of T.
-  GRADUS_ANYWHERE static float rounded(float value) { return static_cast<float>(T(value)); }
-
   GRADUS_ANYWHERE void load_weights(int first_group, int thread, Shared& shared) const {
     const int of_tap = outs * groups, values = side * windows.rows() * of_tap;
     for (int i = thread; i < values + of_tap; i += threads_per_block) {
@@ -176,14 +116,14 @@ struct Forward {
       const int64_t channel = channels.channel(group, 4 * half + k);
       float value = 0;
       if (i >= values) {
-        if (bias && group < channels.groups) value = rounded(load<float>(bias, bias_type, channel * bias_stride));
+        if (bias && group < channels.groups) value = load<float>(bias, bias_type, channel * bias_stride);
         shared.bias[place / 4].at[k] = value;
         continue;
       }
       const int row = tap / side, column = tap - row * side, down = row / windows.ins, in = row - down * windows.ins;
       if (group < channels.groups)
-        value = rounded(load<float>(
-            weight, weight_type, channel * out_stride + in * in_stride + down * row_stride + column * column_stride));
+        value = load<float>(weight, weight_type,
+                            channel * out_stride + in * in_stride + down * row_stride + column * column_stride);
       shared.weights[i / 4].at[k] = value;
     }
   }
@@ -198,7 +138,7 @@ struct Forward {
       GRADUS_UNROLL
       for (int p = 0; p < run; ++p) sum[p][k] = start;
     }
-    constexpr int quads = Windows<T, sliding>::quads;
+    constexpr int quads = Windows<sliding>::quads;
     const Quad* of_tap = shared.weights + in_slice;
     const Quad* of_row = shared.windows + slot * windows.rows() * quads;
     for (int row = 0; row < windows.rows(); ++row, of_row += quads) {
@@ -224,7 +164,7 @@ struct Forward {
       for (int k = 0; k < outs; ++k) sum[p][k] = relu && sum[p][k] < 0 ? 0.0f : sum[p][k];  // keeps NaN
       GRADUS_UNROLL
       for (int j = 0; j < channels.packs; ++j)
-        pixel[channels.pack(group, j)] = make_pack<T>(sum[p] + j * channels.per_pack);
+        pixel[channels.pack(group, j)] = make_pack<float>(sum[p] + j * channels.per_pack);
     }
   }
 };
@@ -236,7 +176,7 @@ constexpr int sums_per_thread = outs * taps;
 /// A block's threads stand in streams. Each stream has a thread for every unit (a group of output channels and an input
 /// channel; of a slice of them, where there are many) and goes through its own half runs; at the end streams are added
 /// in pairs.
-template <class T, bool sliding>
+template <bool sliding>
 struct GradWeight {
   static constexpr int resident = 2;    // blocks of a multiprocessor: while some wait for gy, others compute
   static constexpr int half = run / 2;  // outputs whose gradients a thread loads at a time
@@ -248,8 +188,8 @@ struct GradWeight {
   struct Local {
     float sum[sums_per_thread];  // [8, 3, 3]
   };
-  Windows<T, sliding> windows;
-  Channels<T> channels;
+  Windows<sliding> windows;
+  Channels channels;
   int units, slices, per_slice, streams, rounds;
   int slots, tiles;
   const char* gy;
@@ -303,7 +243,7 @@ struct GradWeight {
   }
 
   GRADUS_ANYWHERE void accumulate(int stream, int unit, const Shared& shared, Local& local) const {
-    constexpr int quads = Windows<T, sliding>::quads;
+    constexpr int quads = Windows<sliding>::quads;
     const int group = unit / windows.ins, in = unit - group * windows.ins;
     const char* const of_group = gy + channels.pack(group, 0) * int64_t{sizeof(Pack)};
     for (int piece = stream; piece < 2 * slots; piece += streams) {
@@ -311,7 +251,7 @@ struct GradWeight {
       const Place place = shared.places[slot];
       const int count = place.count - half * second;
       if (count <= 0) continue;
-      Pack g[half][Channels<T>::packs];
+      Pack g[half][Channels::packs];
       const char* from = of_group + (place.pixel + half * second) * pixel_bytes;
       GRADUS_UNROLL
       for (int p = 0; p < half; ++p, from += pixel_bytes) {
@@ -335,8 +275,8 @@ struct GradWeight {
             GRADUS_UNROLL
             for (int k = 0; k < outs; ++k) {
               float& sum = local.sum[k * taps + row * side + tap];
-              sum = std::fma(value_of<T>(g[p][k / channels.per_pack], k % channels.per_pack), window[at / 4].at[at % 4],
-                             sum);
+              sum = std::fma(std::bit_cast<float>(g[p][k / channels.per_pack].words[k % channels.per_pack]),
+                             window[at / 4].at[at % 4], sum);
             }
           }
         }
@@ -345,42 +285,15 @@ struct GradWeight {
   }
 };
 
-/// Adds the blocks' parts, 32 threads to an element of the gradient.
-template <class T>
-struct AddParts {
-  static constexpr int elements = 8, lanes = threads_per_block / elements, at_once = 10;  // loads under way
-  struct Shared {
-    float at[lanes][elements];
-  };
-  Channels<T> channels;
-  const float* parts;
-  int64_t count;  // of parts
+/// Where the sums of parts [8, 3, 3, units] go.
+struct ToWeight {
+  Channels channels;
   int units, ins;
   void* gw;
   DType type;
   int64_t out_stride, in_stride, row_stride, column_stride;
 
-  GRADUS_ANYWHERE int phases() const { return 2; }
-  GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
-    const int lane = thread / elements, place = thread % elements;
-    const int64_t number = block * elements + place, step = int64_t{sums_per_thread} * units;  // divisible by 8
-    if (phase == 0) {
-      float sums[at_once] = {};
-      for (int64_t part = lane; part < count; part += at_once * lanes) {
-        GRADUS_UNROLL
-        for (int k = 0; k < at_once; ++k)
-          if (part + k * lanes < count) sums[k] += parts[(part + k * lanes) * step + number];
-      }
-      float sum = 0;
-      GRADUS_UNROLL
-      for (int k = 0; k < at_once; ++k) sum += sums[k];
-      shared.at[lane][place] = sum;
-      return;
-    }
-    if (lane != 0) return;
-    float sum = 0;
-    GRADUS_UNROLL
-    for (int l = 0; l < lanes; ++l) sum += shared.at[l][place];
+  GRADUS_ANYWHERE void operator()(int64_t number, float sum) const {
     const int k = static_cast<int>(number / units), unit = static_cast<int>(number - int64_t{k} * units);
     const int group = unit / ins, in = unit - group * ins, tap = k % taps;
     store<float>(gw, type,
@@ -392,39 +305,11 @@ struct AddParts {
 
 // ---- Passes ---------------------------------------------------------------------------------------------------------
 
-int64_t divided_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
-
-template <class T, bool sliding>
-Windows<T, sliding> make_windows(const ConvOperands& o, const Conv2dSpec& spec) {
-  const Shape &x = o.x.shape(), &y = o.y.shape();
-  const Strides& s = o.x.strides();
-  const auto number = [](int64_t n) { return static_cast<int>(n); };
-  const int64_t across = divided_up(y[3], run);
-  return {.x = static_cast<const T*>(o.x.raw()),
-          .image_stride = s[0],
-          .channel_stride = s[1],
-          .row_stride = s[2],
-          .column_stride = s[3],
-          .ins = number(x[1]),
-          .height = number(x[2]),
-          .width = number(x[3]),
-          .out_height = number(y[2]),
-          .out_width = number(y[3]),
-          .across = number(across),
-          .top = number(spec.padding[0]),
-          .left = number(spec.padding[1]),
-          .down = number(spec.stride[0]),
-          .right = number(spec.stride[1]),
-          .dilation_down = number(spec.dilation[0]),
-          .dilation_right = number(spec.dilation[1]),
-          .runs = static_cast<uint32_t>(y[0] * y[2] * across)};
-}
-
-template <class T, bool sliding>
+template <bool sliding>
 void forward(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks) {
-  using Kernel = Forward<T, sliding>;
-  const auto windows = make_windows<T, sliding>(o, spec);
-  const Channels<T> channels{static_cast<int>(o.w.shape()[0] / outs)};
+  using Kernel = Forward<sliding>;
+  const Windows<sliding> windows{make_runs<float>(o, spec)};
+  const Channels channels{static_cast<int>(o.w.shape()[0] / outs)};
   const auto slices = static_cast<int>(divided_up(channels.groups, Kernel::most_groups));
   const auto groups = static_cast<int>(divided_up(channels.groups, slices));
   const int slots = std::min(threads_per_block / groups, most_slots(windows, Kernel::window_quads));
@@ -451,11 +336,11 @@ void forward(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks)
                                                          .y = static_cast<Pack*>(o.y.raw())});
 }
 
-template <class T, bool sliding>
+template <bool sliding>
 void grad_weight(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks) {
-  using Kernel = GradWeight<T, sliding>;
-  const auto windows = make_windows<T, sliding>(o, spec);
-  const Channels<T> channels{static_cast<int>(o.w.shape()[0] / outs)};
+  using Kernel = GradWeight<sliding>;
+  const Windows<sliding> windows{make_runs<float>(o, spec)};
+  const Channels channels{static_cast<int>(o.w.shape()[0] / outs)};
   const int units = channels.groups * windows.ins;
   const auto slices = static_cast<int>(divided_up(units, threads_per_block));
   const auto per_slice = static_cast<int>(divided_up(units, slices));
@@ -480,33 +365,29 @@ void grad_weight(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blo
                                         .pack_bytes = channels.groups * int64_t{sizeof(Pack)},
                                         .parts = sums});
   const Strides& w = o.w.strides();
-  for_each_block(elements / AddParts<T>::elements, AddParts<T>{.channels = channels,
-                                                               .parts = sums,
-                                                               .count = parts,
-                                                               .units = units,
-                                                               .ins = windows.ins,
-                                                               .gw = o.w.raw(),
-                                                               .type = o.w.dtype(),
-                                                               .out_stride = w[0],
-                                                               .in_stride = w[1],
-                                                               .row_stride = w[2],
-                                                               .column_stride = w[3]});
+  add_parts(sums, parts, elements,
+            ToWeight{.channels = channels,
+                     .units = units,
+                     .ins = windows.ins,
+                     .gw = o.w.raw(),
+                     .type = o.w.dtype(),
+                     .out_stride = w[0],
+                     .in_stride = w[1],
+                     .row_stride = w[2],
+                     .column_stride = w[3]});
 }
 
-template <class T, bool sliding>
+template <bool sliding>
 void run_pass(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks) {
-  if (pass == ConvPass::forward) return forward<T, sliding>(o, spec, most_blocks);
-  grad_weight<T, sliding>(o, spec, most_blocks);
+  if (pass == ConvPass::forward) return forward<sliding>(o, spec, most_blocks);
+  grad_weight<sliding>(o, spec, most_blocks);
 }
 
 }  // namespace
 
-void few_channels(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks) {
+void few_channels_sums(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks) {
   const bool sliding = spec.stride[1] == 1 && spec.dilation[1] == 1;
-  if (o.x.dtype() == DType::bfloat16)
-    (sliding ? run_pass<bfloat16, true> : run_pass<bfloat16, false>)(pass, o, spec, most_blocks);
-  else
-    (sliding ? run_pass<float, true> : run_pass<float, false>)(pass, o, spec, most_blocks);
+  (sliding ? run_pass<true> : run_pass<false>)(pass, o, spec, most_blocks);
 }
 
 }  // namespace gradus::cuda

@@ -167,7 +167,7 @@ void conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const 
     gz = Tensor::empty_like(y);
     bias_relu_backward(gy, y, gz, gbias);
   }
-  conv2d_grad_input(gz, w, spec, gx);
+  if (gx.defined()) conv2d_grad_input(gz, w, spec, gx);
   conv2d_grad_weight(gz, x, spec, gw);
 }
 

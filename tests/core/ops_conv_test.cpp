@@ -291,9 +291,17 @@ TEST_CASE("all gradients of a convolution at once are those of one call each") {
   CHECK(elements(without.input) == elements(conv2d_grad_input(gy, w, spec, x.shape())));
   CHECK(elements(without.weight) == elements(conv2d_grad_weight(gy, x, spec, w.shape())));
 
+  const ConvGradients first = conv2d_parameter_gradients(gy, y, x, spec, w.shape());  // of a first layer
+  CHECK(!first.input.defined());
+  CHECK(elements(first.bias) == elements(with.bias));
+  CHECK(elements(first.weight) == elements(with.weight));
+  CHECK(elements(conv2d_parameter_gradients(gy, {}, x, spec, w.shape()).weight) == elements(without.weight));
+
   const Tensor none = Tensor::zeros({0, 5, 6, 7}), nothing = Tensor::zeros({0, 8, 6, 7});
   CHECK(sum(conv2d_gradients(nothing, nothing, none, w, spec).weight).item() == 0);
+  CHECK(sum(conv2d_parameter_gradients(nothing, nothing, none, spec, w.shape()).bias).item() == 0);
   CHECK_THROWS_AS(conv2d_gradients(gy, bias, x, w, spec), Error);
+  CHECK_THROWS_AS(conv2d_parameter_gradients(gy, bias, x, spec, w.shape()), Error);
   CHECK_THROWS_AS(conv2d_gradients(gy, y, cast(x, DType::float64), w, spec), Error);
 }
 
