@@ -82,9 +82,12 @@ struct Products {
       }
     } else {
       const int at = phase - 1, later = at + stages - 1;
-      if (later < count) load(begin + later, first_out, first_in, warp, shared.stage[later % stages]);
-      end_copies();  // of each phase, so that the groups count windows
+      // Half of the warps multiply while the others find their addresses.
+      const bool loads_first = warp < warps_per_block / 2;
+      if (loads_first && later < count) load(begin + later, first_out, first_in, warp, shared.stage[later % stages]);
       if (at < count) multiply(shared.stage[at % stages], warp, local);
+      if (!loads_first && later < count) load(begin + later, first_out, first_in, warp, shared.stage[later % stages]);
+      end_copies();  // of each phase, so that the groups count windows
       if (at == count - 1) write(int64_t{part} * slices + slice, warp, local);
     }
     wait_for_copies<stages - 2>();  // the next window is there
@@ -166,9 +169,9 @@ struct Products {
         }
       });
       GRADUS_UNROLL
-      for (int tap = 0; tap < taps; ++tap) {
+      for (int down = 0; down < 2; ++down) {  // the outer loop: a sum is added to again as late as can be
         GRADUS_UNROLL
-        for (int down = 0; down < 2; ++down) {
+        for (int tap = 0; tap < taps; ++tap) {
           constexpr int apart = step == 1 ? 1 : side;
           const int at_row = down * step + tap / side, at_column = tap % side;
           PerLane<Right> right;
