@@ -63,6 +63,8 @@ void allow_shared(const void* kernel, size_t bytes) {
         "shared memory for a kernel");
 }
 
+size_t most_shared() { return Context::get().properties().sharedMemPerBlockOptin; }
+
 cudaStream_t current_stream() { return Context::get().stream(); }
 
 Context& Context::get() {

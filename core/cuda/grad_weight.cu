@@ -284,7 +284,17 @@ void run(const ConvOperands& o, const Conv2dSpec& spec, const GradWeightCut& cut
                                         .column_stride = w[3]});
 }
 
+template <int tiles>
+size_t shared_of(bool strided) {
+  return strided ? sizeof(typename Products<tiles, 2>::Shared) : sizeof(typename Products<tiles, 1>::Shared);
+}
+
 }  // namespace
+
+size_t grad_weight_shared(const Shape& w, const Shape& y, const Conv2dSpec& spec) {
+  const bool wide = grad_weight_cut(w, y).outs == 96, strided = spec.stride[0] == 2;
+  return wide ? shared_of<3>(strided) : shared_of<2>(strided);
+}
 
 void grad_weight(const ConvOperands& o, const Conv2dSpec& spec, int64_t blocks) {
   const GradWeightCut cut = grad_weight_cut(o.w.shape(), o.y.shape());

@@ -12,7 +12,7 @@ namespace gradus::cuda {
 bool grad_weight_conv(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec);
 
 /// Whether the kernels can do it: the weight's gradient in TF32 mode; 3x3 filters, strides of 1 or of 2, one group, any
-/// padding; x and y float32 and channels-last with channels in multiples of 4.
+/// padding; x and y float32 and channels-last with channels in multiples of 4; on a GPU with enough shared memory.
 bool grad_weight_can(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec);
 
 /// The rule, which knows nothing but shapes: whether there is enough work, and little of it outside of the tensors.
@@ -20,6 +20,9 @@ bool grad_weight_pays(const Shape& w, const Shape& y);
 
 /// One block on each of 132 multiprocessors. A constant, so that equal runs give equal bits on every GPU.
 inline constexpr int64_t grad_weight_blocks = 132;
+
+/// Bytes of shared memory that a block needs.
+size_t grad_weight_shared(const Shape& w, const Shape& y, const Conv2dSpec& spec);
 
 /// What grad_weight_can() allows, on about this many blocks.
 void grad_weight(const ConvOperands& operands, const Conv2dSpec& spec, int64_t blocks = grad_weight_blocks);

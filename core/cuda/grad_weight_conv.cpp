@@ -3,6 +3,7 @@
 #include "core/convolution.h"
 #include "core/cuda/conv_check.h"
 #include "core/cuda/grad_weight.h"
+#include "core/cuda/launch.h"
 
 namespace gradus::cuda {
 namespace {
@@ -28,7 +29,8 @@ bool grad_weight_can(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spe
   if (pass != ConvPass::grad_weight || !accelerator().tf32 || spec.groups != 1 || w[2] != 3 || w[3] != 3) return false;
   if (spec.dilation[0] != 1 || spec.dilation[1] != 1) return false;
   if (spec.stride[0] != spec.stride[1] || (spec.stride[0] != 1 && spec.stride[0] != 2)) return false;
-  return is_image_batch_of_quads(o.x) && is_image_batch_of_quads(o.y);
+  return is_image_batch_of_quads(o.x) && is_image_batch_of_quads(o.y) &&
+         grad_weight_shared(w, o.y.shape(), spec) <= most_shared();
 }
 
 GradWeightCut grad_weight_cut(const Shape& w, const Shape& y) {

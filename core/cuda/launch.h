@@ -182,6 +182,9 @@ void for_each_block(int64_t blocks, const Body& body) {
 
 #endif
 
+/// Bytes of shared memory that a block can ask for on this GPU.
+size_t most_shared();
+
 /// While work is recorded, the steps by which random keys that advance will be later; null otherwise.
 const int64_t* recorded_steps();
 

@@ -194,8 +194,8 @@ TEST_CASE("interrupted without --out, a run is kept in the cache and goes on fro
 TEST_CASE(
     "--on-nonfinite rollback goes back to the last checkpoint with half the learning rate, also across an interrupt") {
   const TinyImages images;
-  const Words words = {"--model", "mlp", "--rule",   "sgd", "--preconditioner", "none",
-                       "--lr",    "20",  "--epochs", "8",   "--on-nonfinite",   "rollback"};
+  const Words words = {"--model",        "mlp",      "--rule",   "sgd", "--preconditioner", "none", "--lr", "20",
+                       "--on-nonfinite", "rollback", "--epochs", "8",   "--graph",          "off"};
   const Program::Result result = train(tiny_run(images, images / "whole", words));
   CHECK(contains(lines_of(result.err).at(0), "is not finite in epoch"));
   CHECK(contains(result.err, "goes back to step "));
@@ -203,9 +203,10 @@ TEST_CASE(
   train_with_stops(program, tiny_run(images, images / "parts", words), images / "parts", SIGINT, 2, 1);
   CHECK(differences(images / "whole", images / "parts") == "");
 
-  const Program::Result hopeless = run_program(
-      program, tiny_run(images, images / "hopeless",
-                        {"--model", "mlp", "--preconditioner", "none", "--lr", "1e30", "--on-nonfinite", "rollback"}));
+  const Program::Result hopeless =
+      run_program(program, tiny_run(images, images / "hopeless",
+                                    {"--model", "mlp", "--preconditioner", "none", "--lr", "1e30", "--on-nonfinite",
+                                     "rollback", "--graph", "off"}));
   CHECK(hopeless.exit_code == 1);
   CHECK(lines_of(hopeless.err).size() == 11);
 }

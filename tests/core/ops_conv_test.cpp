@@ -1,3 +1,4 @@
+#include "core/accelerator.h"
 #include "core/error.h"
 #include "core/ops.h"
 #include "tests/core/cpu_compare.h"
@@ -303,6 +304,39 @@ TEST_CASE("all gradients of a convolution at once are those of one call each") {
   CHECK_THROWS_AS(conv2d_gradients(gy, bias, x, w, spec), Error);
   CHECK_THROWS_AS(conv2d_parameter_gradients(gy, bias, x, spec, w.shape()), Error);
   CHECK_THROWS_AS(conv2d_gradients(gy, y, cast(x, DType::float64), w, spec), Error);
+}
+
+TEST_CASE("a first layer's gradients at once are those of its parts, in every precision") {
+  const Conv2dSpec spec{.padding = {1, 1, 1, 1}};
+  struct Precision {
+    DType dtype;
+    bool tf32;
+    double tolerance;  // sums of 8192 products, of operands of 24, 11 and 8 bits; of the same ones in both ways
+  };
+  const AcceleratorSettings before = accelerator();
+  for (const Precision& p :
+       {Precision{DType::float32, false, 1e-5}, {DType::float32, true, 2e-3}, {DType::bfloat16, false, 1e-2}}) {
+    CAPTURE(p.dtype);
+    CAPTURE(p.tf32);
+    AcceleratorSettings settings = before;
+    settings.tf32 = p.tf32;
+    set_accelerator(settings);
+    const auto activations = [&](const Shape& shape, uint64_t stream) {
+      return contiguous(cast(random(shape, stream), p.dtype), Layout::channels_last);
+    };
+    const Tensor x = activations({32, 3, 16, 16}, 1), gy = activations({32, 96, 16, 16}, 2);
+    const Tensor w = random({96, 3, 3, 3}, 3);
+    const Tensor y = conv2d(x, w, random({96}, 4), spec, true);
+    const ConvGradients all = conv2d_parameter_gradients(gy, y, x, spec, w.shape());
+    const BiasReluGradients parts = bias_relu_backward(gy, y);
+    const auto wide = [](const Tensor& t) { return cast(t, DType::float64); };
+    const Tensor weight = conv2d_grad_weight(wide(parts.gz), wide(x), spec, w.shape());
+    const Tensor bias = sum(wide(parts.gz), {0, 2, 3});
+    CHECK(norm(wide(all.weight) - weight) <= p.tolerance * norm(weight));
+    CHECK(norm(wide(all.bias) - bias) <= 1e-5 * norm(bias));
+    CHECK(norm(wide(parts.gbias) - bias) <= 1e-5 * norm(bias));
+  }
+  set_accelerator(before);
 }
 
 TEST_CASE(

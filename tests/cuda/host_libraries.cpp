@@ -22,6 +22,8 @@ const char* name() { return "cuda"; }
 
 namespace gradus::cuda {
 
+size_t most_shared() { return size_t{227} << 10; }  // as much as an H200 has
+
 void zero_bytes(void* to, size_t bytes) {
   do_or_record([=] { std::memset(to, 0, bytes); });
 }
