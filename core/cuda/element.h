@@ -52,13 +52,34 @@ struct Vector {
         stride(x.defined() ? x.strides()[0] : 0),
         dtype(x.defined() ? x.dtype() : DType::float32),
         otherwise(value_of_none) {}
-  GRADUS_ANYWHERE double operator[](int64_t i) const { return data ? load<double>(data, dtype, i * stride) : otherwise; }
+  GRADUS_ANYWHERE double operator[](int64_t i) const {
+    return data ? load<double>(data, dtype, i * stride) : otherwise;
+  }
   GRADUS_ANYWHERE void set(int64_t i, double value) const { store<double>(data, dtype, i * stride, value); }
 
   void* data;
   int64_t stride;
   DType dtype;
   double otherwise;
+};
+
+/// A weight [O, I, H, W] of a convolution, in any memory order.
+struct Filters {
+  explicit Filters(const Tensor& w)
+      : data(w.raw()), stride{w.strides()[0], w.strides()[1], w.strides()[2], w.strides()[3]}, dtype(w.dtype()) {}
+  GRADUS_ANYWHERE int64_t place(int64_t out, int64_t in, int64_t row, int64_t column) const {
+    return out * stride[0] + in * stride[1] + row * stride[2] + column * stride[3];
+  }
+  GRADUS_ANYWHERE float get(int64_t out, int64_t in, int64_t row, int64_t column) const {
+    return load<float>(data, dtype, place(out, in, row, column));
+  }
+  GRADUS_ANYWHERE void set(int64_t out, int64_t in, int64_t row, int64_t column, float value) const {
+    store<float>(data, dtype, place(out, in, row, column), value);
+  }
+
+  void* data;
+  int64_t stride[4];
+  DType dtype;
 };
 
 }  // namespace gradus::cuda

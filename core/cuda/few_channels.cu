@@ -88,12 +88,11 @@ struct Forward {
   };
   Windows<sliding> windows;
   Channels channels;
-  int slices, groups;         // parts of the channels; groups of a slice
-  int lanes;                  // neighbouring threads of neighbouring groups, which divides groups
-  int slots, tiles;           // runs that a block computes at a time; how many times
-  const void *weight, *bias;  // bias may be null
-  DType weight_type, bias_type;
-  int64_t out_stride, in_stride, row_stride, column_stride, bias_stride;  // of weight
+  int slices, groups;  // parts of the channels; groups of a slice
+  int lanes;           // neighbouring threads of neighbouring groups, which divides groups
+  int slots, tiles;    // runs that a block computes at a time; how many times
+  Filters weight;
+  Vector bias;
   bool relu;
   Pack* y;
 
@@ -116,14 +115,12 @@ struct Forward {
       const int64_t channel = channels.channel(group, 4 * half + k);
       float value = 0;
       if (i >= values) {
-        if (bias && group < channels.groups) value = load<float>(bias, bias_type, channel * bias_stride);
+        if (group < channels.groups) value = static_cast<float>(bias[channel]);
         shared.bias[place / 4].at[k] = value;
         continue;
       }
       const int row = tap / side, column = tap - row * side, down = row / windows.ins, in = row - down * windows.ins;
-      if (group < channels.groups)
-        value = load<float>(weight, weight_type,
-                            channel * out_stride + in * in_stride + down * row_stride + column * column_stride);
+      if (group < channels.groups) value = weight.get(channel, in, down, column);
       shared.weights[i / 4].at[k] = value;
     }
   }
@@ -289,17 +286,12 @@ struct GradWeight {
 struct ToWeight {
   Channels channels;
   int units, ins;
-  void* gw;
-  DType type;
-  int64_t out_stride, in_stride, row_stride, column_stride;
+  Filters gw;
 
   GRADUS_ANYWHERE void operator()(int64_t number, float sum) const {
     const int k = static_cast<int>(number / units), unit = static_cast<int>(number - int64_t{k} * units);
     const int group = unit / ins, in = unit - group * ins, tap = k % taps;
-    store<float>(gw, type,
-                 channels.channel(group, k / taps) * out_stride + in * in_stride + tap / side * row_stride +
-                     tap % side * column_stride,
-                 sum);
+    gw.set(channels.channel(group, k / taps), in, tap / side, tap % side, sum);
   }
 };
 
@@ -314,8 +306,6 @@ void forward(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks)
   const auto groups = static_cast<int>(divided_up(channels.groups, slices));
   const int slots = std::min(threads_per_block / groups, most_slots(windows, Kernel::window_quads));
   const int64_t all = divided_up(windows.runs, slots), tiles = divided_up(all, most_blocks);
-  const Strides& w = o.w.strides();
-  const bool biased = o.bias.defined();
   for_each_block(slices * divided_up(all, tiles), Kernel{.windows = windows,
                                                          .channels = channels,
                                                          .slices = slices,
@@ -323,15 +313,8 @@ void forward(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blocks)
                                                          .lanes = groups % 4 == 0 ? 4 : groups,
                                                          .slots = slots,
                                                          .tiles = static_cast<int>(tiles),
-                                                         .weight = o.w.raw(),
-                                                         .bias = biased ? o.bias.raw() : nullptr,
-                                                         .weight_type = o.w.dtype(),
-                                                         .bias_type = biased ? o.bias.dtype() : DType::float32,
-                                                         .out_stride = w[0],
-                                                         .in_stride = w[1],
-                                                         .row_stride = w[2],
-                                                         .column_stride = w[3],
-                                                         .bias_stride = biased ? o.bias.strides()[0] : 0,
+                                                         .weight = Filters(o.w),
+                                                         .bias = Vector(o.bias, 0),
                                                          .relu = o.relu,
                                                          .y = static_cast<Pack*>(o.y.raw())});
 }
@@ -364,17 +347,8 @@ void grad_weight(const ConvOperands& o, const Conv2dSpec& spec, int64_t most_blo
                                         .pixel_bytes = channels.packs_of_pixel() * int64_t{sizeof(Pack)},
                                         .pack_bytes = channels.groups * int64_t{sizeof(Pack)},
                                         .parts = sums});
-  const Strides& w = o.w.strides();
   add_parts(sums, parts, elements,
-            ToWeight{.channels = channels,
-                     .units = units,
-                     .ins = windows.ins,
-                     .gw = o.w.raw(),
-                     .type = o.w.dtype(),
-                     .out_stride = w[0],
-                     .in_stride = w[1],
-                     .row_stride = w[2],
-                     .column_stride = w[3]});
+            ToWeight{.channels = channels, .units = units, .ins = windows.ins, .gw = Filters(o.w)});
 }
 
 template <bool sliding>

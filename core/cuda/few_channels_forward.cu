@@ -48,10 +48,9 @@ struct ForwardProducts {
   Windows windows;
   int outs, slices, parts;  // output channels; parts of them, by blocks and by a block's warps
   int slots, tiles;
-  const void *weight, *bias;  // bias may be null
-  DType weight_type, bias_type;
-  int64_t out_stride, in_stride, row_stride, column_stride, bias_stride;  // of weight
-  float floor;                                                            // of outputs
+  Filters weight;
+  Vector bias;
+  float floor;  // of outputs
   Pack* y;
 
   GRADUS_ANYWHERE int phases() const { return 2 * tiles; }
@@ -77,24 +76,22 @@ struct ForwardProducts {
     const int in_block = thread - (threads_per_block - most_channels), channel = first_channel + in_block;
     if (in_block < 0) return;
     const bool there = channel < outs;
-    if (weight_type == DType::bfloat16)
+    if (weight.dtype == DType::bfloat16)
       load_weights<bfloat16>(in_block, channel, there, shared);
     else
       load_weights<float>(in_block, channel, there, shared);
-    const bool has_bias = bias && there;
-    shared.bias[in_block] =
-        has_bias ? static_cast<float>(T(load<float>(bias, bias_type, channel * bias_stride))) : 0.0f;
+    shared.bias[in_block] = there ? static_cast<float>(T(static_cast<float>(bias[channel]))) : 0.0f;
   }
 
   template <class W>
   GRADUS_ANYWHERE void load_weights(int in_block, int channel, bool there, Shared& shared) const {
-    const W* const of_channel = static_cast<const W*>(weight) + channel * out_stride;
+    const W* const of_channel = static_cast<const W*>(weight.data) + weight.place(channel, 0, 0, 0);
     W values[side][Windows::rows];
     GRADUS_UNROLL
     for (int column = 0; column < side; ++column) {
       GRADUS_UNROLL
       for (int row = 0; row < Windows::rows; ++row) {
-        const int64_t from = row % ins * in_stride + row / ins * row_stride + column * column_stride;
+        const int64_t from = weight.place(0, row % ins, row / ins, column);
         values[column][row] = there ? of_channel[from] : W(0.0f);
       }
     }
@@ -224,23 +221,14 @@ void forward_products(const ConvOperands& o, const Conv2dSpec& spec, int64_t mos
   const int outs = static_cast<int>(o.w.shape()[0]), parts = outs > Kernel::channels ? Kernel::most_parts : 1;
   const int64_t slices = divided_up(outs, parts * Kernel::channels);
   const Division division = divide(windows.of.runs, windows.columns, most_blocks);
-  const Strides& w = o.w.strides();
-  const bool biased = o.bias.defined();
   for_each_block(slices * division.blocks, Kernel{.windows = windows,
                                                   .outs = outs,
                                                   .slices = static_cast<int>(slices),
                                                   .parts = parts,
                                                   .slots = division.slots,
                                                   .tiles = division.tiles,
-                                                  .weight = o.w.raw(),
-                                                  .bias = biased ? o.bias.raw() : nullptr,
-                                                  .weight_type = o.w.dtype(),
-                                                  .bias_type = biased ? o.bias.dtype() : DType::float32,
-                                                  .out_stride = w[0],
-                                                  .in_stride = w[1],
-                                                  .row_stride = w[2],
-                                                  .column_stride = w[3],
-                                                  .bias_stride = biased ? o.bias.strides()[0] : 0,
+                                                  .weight = Filters(o.w),
+                                                  .bias = Vector(o.bias, 0),
                                                   .floor = o.relu ? 0.0f : -std::numeric_limits<float>::infinity(),
                                                   .y = static_cast<Pack*>(o.y.raw())});
 }

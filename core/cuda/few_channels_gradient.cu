@@ -281,16 +281,15 @@ struct GradientProducts {
 /// Where the sums of parts [channels, columns] go.
 struct ToParameters {
   int columns, outs, ins, planes, rest;  // of ColumnMemory
-  void *gw, *gbias;                      // gbias may be null
-  DType type, bias_type;
-  int64_t out_stride, in_stride, row_stride, column_stride, bias_stride;
+  Filters gw;
+  Vector gbias;
 
   GRADUS_ANYWHERE void operator()(int64_t number, float sum) const {
     const int channel = static_cast<int>(number / columns),
               column = static_cast<int>(number - int64_t{channel} * columns);
     if (channel >= outs) return;
     if (column == columns - 1) {
-      if (gbias) store<float>(gbias, bias_type, channel * bias_stride, sum);
+      if (gbias.data) gbias.set(channel, static_cast<double>(sum));
       return;
     }
     int tap = column / 8, row = column % 8;
@@ -298,8 +297,7 @@ struct ToParameters {
       if (other >= side * rest) return;
       tap = other / rest, row = 8 * planes + other % rest;
     }
-    store<float>(gw, type, channel * out_stride + row % ins * in_stride + row / ins * row_stride + tap * column_stride,
-                 sum);
+    gw.set(channel, row % ins, row / ins, tap, sum);
   }
 };
 
@@ -328,22 +326,14 @@ void gradient_products(const ConvOperands& o, const BeforeRelu& relu, const Conv
                         .gy = static_cast<const char*>(o.y.raw()),
                         .y = masks ? static_cast<const char*>(relu.y.raw()) : nullptr,
                         .parts = parts});
-  const Strides& w = o.w.strides();
   add_parts(parts, division.blocks, elements,
             ToParameters{.columns = Kernel::columns,
                          .outs = outs,
                          .ins = ins,
                          .planes = Kernel::Memory::planes,
                          .rest = Kernel::Memory::rest,
-                         .gw = o.w.raw(),
-                         .gbias = masks ? relu.gbias.raw() : nullptr,
-                         .type = o.w.dtype(),
-                         .bias_type = masks ? relu.gbias.dtype() : DType::float32,
-                         .out_stride = w[0],
-                         .in_stride = w[1],
-                         .row_stride = w[2],
-                         .column_stride = w[3],
-                         .bias_stride = masks ? relu.gbias.strides()[0] : 0});
+                         .gw = Filters(o.w),
+                         .gbias = Vector(masks ? relu.gbias : Tensor(), 0)});
 }
 
 }  // namespace

@@ -210,9 +210,7 @@ struct AddPartsOfProducts {
   int64_t elements;  // of a part
   int parts, outs, in_slices;
   int out_channels, in_channels;
-  void* gw;
-  DType type;
-  int64_t out_stride, in_stride, row_stride, column_stride;
+  Filters gw;
 
   GRADUS_ANYWHERE void operator()(int64_t i) const {
     const auto number = static_cast<int>(i);
@@ -229,8 +227,7 @@ struct AddPartsOfProducts {
       GRADUS_UNROLL
       for (int k = 0; k < at_once; ++k) total += some[k];
     }
-    store<float>(gw, type, out * out_stride + in * in_stride + tap / side * row_stride + tap % side * column_stride,
-                 total);
+    gw.set(out, in, tap / side, tap % side, total);
   }
 };
 
@@ -268,7 +265,6 @@ void run(const ConvOperands& o, const Conv2dSpec& spec, const GradWeightCut& cut
                                        .parts = number(parts),
                                        .windows = cut.windows,
                                        .sums_of_parts = sums});
-  const Strides& w = o.w.strides();
   for_each(elements, AddPartsOfProducts{.sums_of_parts = sums,
                                         .elements = elements,
                                         .parts = number(parts),
@@ -276,12 +272,7 @@ void run(const ConvOperands& o, const Conv2dSpec& spec, const GradWeightCut& cut
                                         .in_slices = number(cut.in_slices),
                                         .out_channels = number(y[1]),
                                         .in_channels = number(x[1]),
-                                        .gw = o.w.raw(),
-                                        .type = o.w.dtype(),
-                                        .out_stride = w[0],
-                                        .in_stride = w[1],
-                                        .row_stride = w[2],
-                                        .column_stride = w[3]});
+                                        .gw = Filters(o.w)});
 }
 
 template <int tiles>

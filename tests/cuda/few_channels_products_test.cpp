@@ -49,20 +49,6 @@ const Case cases[] = {
 /// bfloat16, and float32 in TF32 mode.
 constexpr DType types[] = {DType::bfloat16, DType::float32};
 
-struct InTf32 {
-  InTf32() { set_accelerator({.tf32 = true}); }
-  ~InTf32() { set_accelerator({}); }
-};
-
-Tensor activations_in(Order order, const Shape& shape, uint64_t stream, DType dtype) {
-  if (order == Order::channels_last) return activations(shape, stream, dtype);
-  if (order == Order::contiguous) return contiguous(activations(shape, stream, dtype));
-  Shape larger = shape;  // of which it is a view
-  larger[1] += 2;
-  larger[3] += 3;
-  return slice(slice(activations(larger, stream, dtype), 1, 1, 1 + shape[1]), 3, 2, 2 + shape[3]);
-}
-
 struct Problem {
   Tensor x, w, bias, gy, after;  // after: in place of y, of either sign
 };
@@ -131,8 +117,6 @@ template <class Body>
 void for_every_geometry(Body&& body) {
   for_every_problem(std::span(every_order).first(1), body);
 }
-
-bool same(const Tensor& first, const Tensor& second) { return first.to_bytes() == second.to_bytes(); }
 
 int64_t count_nan(const Tensor& t) {
   const std::vector<double> values = cast(t, DType::float64).to_vector<double>();

@@ -47,15 +47,6 @@ const Case cases[] = {
     {{24, 3, 16, 16}, 96, {.padding = {1, 1, 1, 1}}},                      // more blocks than runs to a block
 };
 
-Tensor activations_in(Order order, const Shape& shape, uint64_t stream, DType dtype) {
-  if (order == Order::channels_last) return activations(shape, stream, dtype);
-  if (order == Order::contiguous) return contiguous(activations(shape, stream, dtype));
-  Shape larger = shape;  // of which it is a view
-  larger[1] += 2;
-  larger[3] += 3;
-  return slice(slice(activations(larger, stream, dtype), 1, 1, 1 + shape[1]), 3, 2, 2 + shape[3]);
-}
-
 struct Problem {
   Tensor x, w, bias, gy;
 };
@@ -97,8 +88,6 @@ void for_every_problem(Body&& body) {
       body(c, problem(c, DType::float32, order));
     }
 }
-
-bool same(const Tensor& first, const Tensor& second) { return first.to_bytes() == second.to_bytes(); }
 
 }  // namespace
 

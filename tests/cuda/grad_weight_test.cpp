@@ -18,11 +18,6 @@ using namespace gradus::testing;
 
 namespace {
 
-struct InTf32 {
-  InTf32() { set_accelerator({.tf32 = true}); }
-  ~InTf32() { set_accelerator({}); }
-};
-
 struct Case {
   Shape x;
   int64_t out;
@@ -81,8 +76,6 @@ void for_every_case(Body&& body) {
     body(c);
   }
 }
-
-bool same(const Tensor& first, const Tensor& second) { return first.to_bytes() == second.to_bytes(); }
 
 }  // namespace
 

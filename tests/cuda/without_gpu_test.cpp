@@ -148,7 +148,8 @@ TEST_CASE("a problem's name tells all that its plan depends on") {
   ConvKey key = key_of(ConvPass::forward, true, true, DType::bfloat16);
   key.variant = 3;
   CHECK(describe(key) ==
-        "conv2d bfloat16 x [128,96,32,32] w [192,96,3,3] stride [2,2] padding [0,0,1,1] dilation [1,1] groups 1 bias relu "
+        "conv2d bfloat16 x [128,96,32,32] w [192,96,3,3] stride [2,2] padding [0,0,1,1] dilation [1,1] groups 1 bias "
+        "relu "
         "tf32 fast");
 }
 

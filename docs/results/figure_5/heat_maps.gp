@@ -1,0 +1,70 @@
+# gnuplot heat_maps.gp makes heat_maps.svg; with -e "format='png'", heat_maps.png
+if (!exists("format")) format = 'svg'
+if (format eq 'svg') {
+  set terminal svg noenhanced background 'white' size 1400,750
+} else {
+  if (strstrt(GPVAL_TERMINALS, 'pngcairo')) {
+    set terminal pngcairo noenhanced size 1400,750
+  } else {
+    set terminal png noenhanced size 1400,750
+  }
+}
+set output 'heat_maps.'.format
+set datafile separator ','
+heading = "P - I from -1.6e+00 (blue) to 1.6e+00 (red): start, middle and end"."\n"."Figure 5: the matrices that FOP learns; CIFAR-10 (JPEG q75), cpu scale (20000 training images, 25 epochs of batches of 64 with momentum's learning rate in proportion, no dropout, seed 0 of 1)"
+set title heading
+set palette defined (-1 '#2166ac', 0 '#ffffff', 1 '#b2182b')
+set cbrange [-1.6e+00:1.6e+00]
+unset key
+unset title
+set size ratio 1
+set xrange [-0.5:8.5]
+set yrange [8.5:-0.5]
+unset xtics
+unset ytics
+unset colorbox
+of(l, s) = strcol(1) eq l && column(2) == s ? column(5) - (column(3) == column(4) ? 1 : 0) : NaN
+set multiplot layout 3, 7 title heading
+set title 'conv1, step 391'
+plot 'matrices.csv' using 4:3:(of('conv1', 391)) every ::1 with image
+set title 'conv2, step 391'
+plot 'matrices.csv' using 4:3:(of('conv2', 391)) every ::1 with image
+set title 'conv3, step 391'
+plot 'matrices.csv' using 4:3:(of('conv3', 391)) every ::1 with image
+set title 'conv4, step 391'
+plot 'matrices.csv' using 4:3:(of('conv4', 391)) every ::1 with image
+set title 'conv5, step 391'
+plot 'matrices.csv' using 4:3:(of('conv5', 391)) every ::1 with image
+set title 'conv6, step 391'
+plot 'matrices.csv' using 4:3:(of('conv6', 391)) every ::1 with image
+set title 'conv7, step 391'
+plot 'matrices.csv' using 4:3:(of('conv7', 391)) every ::1 with image
+set title 'conv1, step 4301'
+plot 'matrices.csv' using 4:3:(of('conv1', 4301)) every ::1 with image
+set title 'conv2, step 4301'
+plot 'matrices.csv' using 4:3:(of('conv2', 4301)) every ::1 with image
+set title 'conv3, step 4301'
+plot 'matrices.csv' using 4:3:(of('conv3', 4301)) every ::1 with image
+set title 'conv4, step 4301'
+plot 'matrices.csv' using 4:3:(of('conv4', 4301)) every ::1 with image
+set title 'conv5, step 4301'
+plot 'matrices.csv' using 4:3:(of('conv5', 4301)) every ::1 with image
+set title 'conv6, step 4301'
+plot 'matrices.csv' using 4:3:(of('conv6', 4301)) every ::1 with image
+set title 'conv7, step 4301'
+plot 'matrices.csv' using 4:3:(of('conv7', 4301)) every ::1 with image
+set title 'conv1, step 7825'
+plot 'matrices.csv' using 4:3:(of('conv1', 7825)) every ::1 with image
+set title 'conv2, step 7825'
+plot 'matrices.csv' using 4:3:(of('conv2', 7825)) every ::1 with image
+set title 'conv3, step 7825'
+plot 'matrices.csv' using 4:3:(of('conv3', 7825)) every ::1 with image
+set title 'conv4, step 7825'
+plot 'matrices.csv' using 4:3:(of('conv4', 7825)) every ::1 with image
+set title 'conv5, step 7825'
+plot 'matrices.csv' using 4:3:(of('conv5', 7825)) every ::1 with image
+set title 'conv6, step 7825'
+plot 'matrices.csv' using 4:3:(of('conv6', 7825)) every ::1 with image
+set title 'conv7, step 7825'
+plot 'matrices.csv' using 4:3:(of('conv7', 7825)) every ::1 with image
+unset multiplot
