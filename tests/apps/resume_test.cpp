@@ -191,24 +191,34 @@ TEST_CASE("interrupted without --out, a run is kept in the cache and goes on fro
   CHECK(read_file(folder + "/weights.safetensors") == read_file(images / "whole/weights.safetensors"));
 }
 
+namespace {
+
+/// But for the note by which a GPU says that it captures no steps here.
+Words lines_of_training(const std::string& text) {
+  Words lines = lines_of(text);
+  std::erase_if(lines, [](const std::string& line) { return contains(line, "steps are not captured"); });
+  return lines;
+}
+
+}  // namespace
+
 TEST_CASE(
     "--on-nonfinite rollback goes back to the last checkpoint with half the learning rate, also across an interrupt") {
   const TinyImages images;
-  const Words words = {"--model",        "mlp",      "--rule",   "sgd", "--preconditioner", "none", "--lr", "20",
-                       "--on-nonfinite", "rollback", "--epochs", "8",   "--graph",          "off"};
+  const Words words = {"--model", "mlp", "--rule",   "sgd", "--preconditioner", "none",
+                       "--lr",    "20",  "--epochs", "8",   "--on-nonfinite",   "rollback"};
   const Program::Result result = train(tiny_run(images, images / "whole", words));
-  CHECK(contains(lines_of(result.err).at(0), "is not finite in epoch"));
+  CHECK(contains(lines_of_training(result.err).at(0), "is not finite in epoch"));
   CHECK(contains(result.err, "goes back to step "));
   CHECK(contains(result.err, "with the learning rate 10"));
   train_with_stops(program, tiny_run(images, images / "parts", words), images / "parts", SIGINT, 2, 1);
   CHECK(differences(images / "whole", images / "parts") == "");
 
-  const Program::Result hopeless =
-      run_program(program, tiny_run(images, images / "hopeless",
-                                    {"--model", "mlp", "--preconditioner", "none", "--lr", "1e30", "--on-nonfinite",
-                                     "rollback", "--graph", "off"}));
+  const Program::Result hopeless = run_program(
+      program, tiny_run(images, images / "hopeless",
+                        {"--model", "mlp", "--preconditioner", "none", "--lr", "1e30", "--on-nonfinite", "rollback"}));
   CHECK(hopeless.exit_code == 1);
-  CHECK(lines_of(hopeless.err).size() == 11);
+  CHECK(lines_of_training(hopeless.err).size() == 11);
 }
 
 TEST_CASE("--on-nonfinite skip says what it leaves out, and counts it") {
