@@ -1,5 +1,6 @@
-// Convolution on the GPU: by own kernels for few input channels and by our own Winograd algorithm where they pay, else
-// by cuDNN, with operands in the form that it takes, and by plain kernels where it takes none.
+// Convolution on the GPU: by own kernels where they can and pay, for few input channels, by Winograd's algorithm and
+// for the weight's gradient in TF32; else by cuDNN, with operands in the form that it takes; and by plain kernels where
+// it takes none.
 #include <algorithm>
 #include <cstdint>
 #include <functional>
