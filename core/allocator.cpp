@@ -73,6 +73,7 @@ class CachingAllocator {
     if (!block) block = grow(wanted);
     block->references.store(1, std::memory_order_relaxed);
     block->version.store(0, std::memory_order_relaxed);
+    block->captured.store(false, std::memory_order_relaxed);
     block->bytes = bytes;
     return block;
   }
@@ -200,6 +201,11 @@ void Storage::give_back(Block* block) noexcept {
 }
 
 void Storage::finish_beside() { device::finish_beside(); }
+
+void Storage::accessed() const {
+  if (block_->beside.load(std::memory_order_relaxed) == Beside::writes) finish_beside();
+  if (capturing_.load(std::memory_order_relaxed)) block_->captured.store(true, std::memory_order_relaxed);
+}
 
 MemoryStatistics memory_statistics() { return CachingAllocator::instance().statistics(); }
 void release_cached_memory() { CachingAllocator::instance().release_cached(); }

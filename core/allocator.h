@@ -78,10 +78,15 @@ class Storage {
   /// Waits, as a GPU waits, for whoever writes it beside.
   void* data() const {
     if (!block_) return nullptr;
-    if (block_->beside.load(std::memory_order_relaxed) == Beside::writes) [[unlikely]]
-      finish_beside();
+    if (block_->beside.load(std::memory_order_relaxed) == Beside::writes || capturing_.load(std::memory_order_relaxed))
+        [[unlikely]]
+      accessed();
     return block_->data;
   }
+  /// While work is captured, data() notes whose memory it uses.
+  static void set_capturing(bool capturing) { capturing_.store(capturing, std::memory_order_relaxed); }
+  /// Whether captured work uses it, which waits for nobody when it is replayed.
+  bool captured() const { return block_ && block_->captured.load(std::memory_order_relaxed); }
   void set_beside(Beside what) const {
     if (block_) block_->beside.store(what, std::memory_order_relaxed);
   }
@@ -106,6 +111,7 @@ class Storage {
     std::atomic<uint32_t> references{1};
     bool owned = true;
     std::atomic<Beside> beside{Beside::nothing};
+    std::atomic<bool> captured{false};
     uint16_t size_class = 0;
     std::atomic<uint64_t> version{0};
     void* data = nullptr;
@@ -125,7 +131,9 @@ class Storage {
   /// Of the last handle.
   static void give_back(Block* block) noexcept;
   static void finish_beside();
+  void accessed() const;
 
+  static inline std::atomic<bool> capturing_{false};
   Block* block_ = nullptr;
 };
 

@@ -148,7 +148,7 @@ bool can_record();
 void begin_recording(const int64_t* steps);
 /// Null where the device lost the recording.
 std::unique_ptr<Recording> end_recording();
-/// In a recording: what is recorded from now on comes after all that was recorded to run beside it (Storage::Beside).
+/// What is given to the device from now on, recorded or done, comes after all that runs beside (Storage::Beside).
 void finish_beside();
 }  // namespace device
 

@@ -35,15 +35,19 @@ size_t StepGraph::capture(const std::function<void()>& body) {
   if (!steps_.defined()) steps_ = Tensor::zeros({1}, DType::int64);
   const MemoryArena::Use use(*arena_);
   device::begin_recording(static_cast<const int64_t*>(steps_.raw()));
-  in_body = true;
+  const auto set_capturing = [](bool whether) {
+    in_body = whether;
+    Storage::set_capturing(whether);
+  };
+  set_capturing(true);
   try {
     body();
   } catch (...) {
-    in_body = false;
+    set_capturing(false);
     device::end_recording();
     throw;
   }
-  in_body = false;
+  set_capturing(false);
   std::unique_ptr<Recording> recording = device::end_recording();
   if (!recording) fail(ErrorKind::device, "capture", "the device could not capture this work");
   recordings_.push_back(std::move(recording));

@@ -14,7 +14,7 @@ namespace gradus::kernels {
 namespace {
 
 /// Elements of a piece: small enough to share out, large enough to cost nothing.
-constexpr int64_t piece_elements = 65536;
+constexpr int64_t elements_of_piece = 65536;
 /// Columns of a piece where columns are kept.
 constexpr int64_t piece_columns = 4096;
 
@@ -120,13 +120,13 @@ void reduce_rows(ReduceOp op, const float* x, const Dimensions& dims, double* to
   const auto row_kernel = cpu::vector::kernels().reduce_row[static_cast<int>(op)];
   const int outer = dims.count - 1;
   const int64_t rows = product_of_extents(dims.list, outer), length = dims.list[outer].extent;
-  const int64_t stretches = pieces(length, piece_elements), units = rows * stretches;
+  const int64_t stretches = pieces(length, elements_of_piece), units = rows * stretches;
   Doubles partial(units);
-  parallel_for(units, std::max<int64_t>(1, piece_elements / length), [&](int64_t begin, int64_t end) {
+  parallel_for(units, std::max<int64_t>(1, elements_of_piece / length), [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t from = unit % stretches * piece_elements;
+      const int64_t from = unit % stretches * elements_of_piece;
       const float* row = x + Position(dims.list, outer, unit / stretches).x;
-      partial[unit] = row_kernel(row + from, std::min(piece_elements, length - from));
+      partial[unit] = row_kernel(row + from, std::min(elements_of_piece, length - from));
     }
   });
   for (int64_t unit = 0; unit < units; ++unit)
@@ -141,11 +141,11 @@ void reduce_columns(ReduceOp op, const float* x, const Dimensions& dims, double*
   Dimension rows{1, 0, 0};
   if (outer > 0 && dims.list[outer - 1].reduced()) rows = dims.list[--outer];
   const int64_t tile = std::min(columns, piece_columns), tiles = pieces(columns, tile);
-  const int64_t stretch = std::max<int64_t>(1, piece_elements / tile), stretches = pieces(rows.extent, stretch);
+  const int64_t stretch = std::max<int64_t>(1, elements_of_piece / tile), stretches = pieces(rows.extent, stretch);
   const int64_t groups = product_of_extents(dims.list, outer) * stretches;
   Doubles partial(groups * columns);
   const int64_t unit_elements = std::min(stretch, rows.extent) * tile;
-  parallel_for(groups * tiles, std::max<int64_t>(1, piece_elements / unit_elements), [&](int64_t begin, int64_t end) {
+  parallel_for(groups * tiles, std::max<int64_t>(1, elements_of_piece / unit_elements), [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t group = unit / tiles, column = unit % tiles * tile, row = group % stretches * stretch;
       const float* from = x + Position(dims.list, outer, group / stretches).x + row * rows.stride + column;
@@ -200,7 +200,7 @@ void bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& g
   if ((y.dtype() != DType::float32 && !narrow) || y.numel() == 0) return ref::bias_relu_backward(gy, y, gz, gbias);
   const Tensor gradient = cpu::as_layout(gy, Layout::channels_last), result = cpu::as_layout(y, Layout::channels_last);
   const int64_t channels = y.shape()[1], rows = y.numel() / channels;
-  const int64_t stretch = std::max<int64_t>(1, piece_elements / channels), stretches = pieces(rows, stretch);
+  const int64_t stretch = std::max<int64_t>(1, elements_of_piece / channels), stretches = pieces(rows, stretch);
   std::vector<double> partial(static_cast<size_t>(stretches * channels));
   cpu::write_as_layout(gz, Layout::channels_last, [&](Tensor& out) {
     const auto mask = [&]<class T>(void (*kernel)(const T*, const T*, int64_t, int64_t, T*, double*)) {

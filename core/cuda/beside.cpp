@@ -1,8 +1,9 @@
 #include "core/cuda/beside.h"
 
+#include <algorithm>
+#include <mutex>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "core/cuda/launch.h"
 #include "core/kernels.h"
@@ -10,9 +11,16 @@
 namespace gradus {
 namespace {
 
-/// Since the last join. What is given back meanwhile may be in use beside.
-std::optional<HeldMemory> held;
-std::vector<Storage> used;
+/// Since the last join.
+struct Pending {
+  std::recursive_mutex mutex;      // to mark a storage may be to access it
+  std::vector<Storage> storages;   // that work beside uses
+  std::optional<HeldMemory> held;  // in a recording: what is given back may be in use beside
+};
+Pending& pending() {
+  static Pending* const all = new Pending;  // outlives every static Storage
+  return *all;
+}
 
 constexpr size_t most_held = size_t{1} << 30;
 
@@ -23,40 +31,58 @@ struct Beside {
   Beside& operator=(const Beside&) = delete;
 };
 
-void use(const Tensor& x, Storage::Beside how) {
-  if (!x.defined()) return;
-  x.storage().set_beside(how);
-  used.push_back(x.storage());
+void start(const std::function<void()>& work, const cuda::Uses& uses) {
+  for (const Tensor& x : uses.read)
+    if (x.defined()) x.raw();  // another's work beside that writes it ends first
+  for (const Tensor& x : uses.written)
+    if (x.defined()) x.storage().wait_for_readers();
+  {
+    const Beside beside;
+    work();
+  }
+  const auto mark = [](const std::vector<Tensor>& tensors, Storage::Beside how) {
+    for (const Tensor& x : tensors) {
+      if (!x.defined()) continue;
+      x.storage().set_beside(how);
+      pending().storages.push_back(x.storage());
+    }
+  };
+  mark(uses.read, Storage::Beside::reads);
+  mark(uses.written, Storage::Beside::writes);
 }
 
 }  // namespace
 
-void cuda::side_by_side(const std::function<void()>& first, const std::function<void()>& second,
-                        std::initializer_list<const Tensor*> read, std::initializer_list<const Tensor*> written) {
+void cuda::side_by_side(const std::function<void()>& first, const std::function<void()>& second, const Uses& uses) {
   if (!recorded_steps()) {
     first();
     return second();
   }
-  for (const Tensor* x : read)
-    if (x->defined()) x->raw();  // another's work beside that writes it ends first
-  for (const Tensor* x : written)
-    if (x->defined()) x->storage().wait_for_readers();
+  std::optional<HeldMemory>& held = pending().held;
   if (!held) held.emplace();
-  {
-    const Beside beside;
-    second();
-  }
-  for (const Tensor* x : read) use(*x, Storage::Beside::reads);
-  for (const Tensor* x : written) use(*x, Storage::Beside::writes);
+  start(second, uses);
   first();
   if (held && held->bytes() > most_held) device::finish_beside();
 }
 
+void cuda::later(const std::function<void()>& work, const Uses& uses, const std::vector<Storage>& scratch) {
+  if (recorded_steps()) return side_by_side([] {}, work, uses);
+  const auto captured = [](const std::vector<Tensor>& tensors) {
+    return std::any_of(tensors.begin(), tensors.end(),
+                       [](const Tensor& x) { return x.defined() && x.storage().captured(); });
+  };
+  if (captured(uses.read) || captured(uses.written)) return work();
+  const std::lock_guard lock(pending().mutex);
+  start(work, uses);
+  pending().storages.insert(pending().storages.end(), scratch.begin(), scratch.end());
+}
+
 void device::finish_beside() {
-  if (!held) return;
+  const std::lock_guard lock(pending().mutex);
+  if (pending().storages.empty() && !pending().held) return;
   cuda::join_beside();
-  for (const Storage& storage : std::exchange(used, {})) storage.set_beside(Storage::Beside::nothing);
-  held.reset();
+  for (const Storage& storage : std::exchange(pending().storages, {})) storage.set_beside(Storage::Beside::nothing);
+  pending().held.reset();
 }
 
 }  // namespace gradus

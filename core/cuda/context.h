@@ -22,7 +22,7 @@ std::string explain(cudaError_t status, const char* what, int built, int driver)
 
 /// Made at the first use of the device, on the first GPU that CUDA_VISIBLE_DEVICES shows; never destroyed, since the
 /// memory of static tensors may outlive it. All work goes to one stream, so that memory can be reused as soon as what
-/// used it is queued; but for what side_by_side() gives to a second one (beside.h).
+/// used it is queued; but for what runs beside, on a second one (beside.h).
 class Context {
  public:
   static Context& get();

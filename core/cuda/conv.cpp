@@ -218,7 +218,7 @@ void conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const 
   const auto input = [&] {
     if (gx.defined()) conv2d_grad_input(gz, w, spec, gx);
   };
-  cuda::side_by_side(input, parameters, {&gz, &x}, {&gw, &gbias});
+  cuda::side_by_side(input, parameters, {.read = {gz, x}, .written = {gw, gbias}});
 }
 
 }  // namespace gradus::kernels

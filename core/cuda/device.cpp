@@ -157,7 +157,10 @@ void download(void* to_host, const void* from_device, size_t bytes) {
   cuda::Staging::instance().download(to_host, from_device, bytes);
 }
 
-void synchronize() { cuda::finish(Context::get().stream()); }
+void synchronize() {
+  finish_beside();
+  cuda::finish(Context::get().stream());
+}
 
 }  // namespace device
 }  // namespace gradus

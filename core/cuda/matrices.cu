@@ -179,12 +179,15 @@ static_assert(sizeof(UpdateMatrices<most_entries>) < 32000);
 
 /// Up to `entries` matrices.
 template <size_t entries>
-void launch(std::span<const MatrixUpdate> matrices, std::span<const Parts> parts) {
+void launch(std::span<const MatrixUpdate> matrices, std::span<const Parts> parts, std::vector<Storage>& scratch) {
   size_t elements = 0;
   for (const MatrixUpdate& u : matrices)
     if (u.correlation->numel() > small_matrix) elements += static_cast<size_t>(u.correlation->numel());
-  const Storage scratch = Storage::allocate(4 * elements * sizeof(double));
-  auto* room = static_cast<double*>(scratch.data());
+  double* room = nullptr;
+  if (elements > 0) {
+    scratch.push_back(Storage::allocate(4 * elements * sizeof(double)));
+    room = static_cast<double*>(scratch.back().data());
+  }
   UpdateMatrices<entries> work{};
   for (size_t i = 0; i < matrices.size(); ++i) {
     const MatrixUpdate& u = matrices[i];
@@ -208,10 +211,12 @@ void launch(std::span<const MatrixUpdate> matrices, std::span<const Parts> parts
 
 }  // namespace
 
-void update_matrices(std::span<const MatrixUpdate> matrices, std::span<const Parts> parts) {
+void update_matrices(std::span<const MatrixUpdate> matrices, std::span<const Parts> parts,
+                     std::vector<Storage>& scratch) {
   while (!matrices.empty()) {
     const size_t count = std::min(matrices.size(), most_entries);
-    (count <= few_entries ? launch<few_entries> : launch<most_entries>)(matrices.first(count), parts.first(count));
+    (count <= few_entries ? launch<few_entries> : launch<most_entries>)(matrices.first(count), parts.first(count),
+                                                                        scratch);
     matrices = matrices.subspan(count);
     parts = parts.subspan(count);
   }
@@ -220,5 +225,6 @@ void update_matrices(std::span<const MatrixUpdate> matrices, std::span<const Par
 }  // namespace gradus::cuda
 
 void gradus::kernels::update_matrices(std::span<const MatrixUpdate> matrices) {
-  cuda::update_matrices(matrices, std::vector<cuda::Parts>(matrices.size()));
+  std::vector<Storage> scratch;
+  cuda::update_matrices(matrices, std::vector<cuda::Parts>(matrices.size()), scratch);
 }

@@ -60,6 +60,7 @@ namespace device {
 bool can_record() { return true; }
 
 void begin_recording(const int64_t* at) {
+  finish_beside();  // a capture cannot wait for what is not part of it
   // Relaxed: memory that the cache lacks may be taken from the driver meanwhile.
   cuda::check(cudaStreamBeginCapture(cuda::Context::get().stream(), cudaStreamCaptureModeRelaxed), "capturing work");
   cuda::steps = at;

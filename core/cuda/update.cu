@@ -1,9 +1,10 @@
 // update(), the steps of many parameters: one launch for all of them, whose table of pointers and coefficients travels
-// with the launch, and one more for what preconditioners learn from correlations. Arithmetic is in double and what is
-// stored is rounded, as in the reference.
+// with the launch, and one more for what preconditioners learn from correlations, which nobody needs before the next
+// step. Arithmetic is in double and what is stored is rounded, as in the reference.
 #include <cmath>
 #include <vector>
 
+#include "core/cuda/beside.h"
 #include "core/cuda/element.h"
 #include "core/cuda/matrices.h"
 #include "core/cuda/rule.h"
@@ -21,6 +22,7 @@ inline constexpr int tile_elements = sizeof(T) == 8 ? 1024 : 1536;
 GRADUS_ANYWHERE constexpr int elements_at_a_time(int n) { return threads_per_block / n * n; }
 constexpr int64_t longest_row = 256;  // longer ones go through matmul
 constexpr int small_matrix = 256;     // elements of a P that lies in shared memory
+constexpr int room_for_sums = 1024;   // of a block's correlation, several for each element
 constexpr int most_entries = 48;      // whose table fits the 32 KiB of a launch's arguments
 
 /// One parameter.
@@ -54,10 +56,10 @@ template <class T>
 struct Update {
   static constexpr int resident = 5;  // blocks of a multiprocessor, whose shared memory they fill
   struct Shared {
-    double x[tile_elements<T>], previous[tile_elements<T>];
+    T x[tile_elements<T>], previous[tile_elements<T>];
     T value[tile_elements<T>], first[tile_elements<T>];  // as they were, the rule's first state too
     double p[small_matrix];
-    double share[threads_per_block];
+    double sums[room_for_sums];
     int entry;
   };
   Table table;
@@ -73,7 +75,9 @@ struct Update {
         if (thread == 0) shared.entry = at;
         return transform(e, begin, count, thread, shared);
       case 1: return step(e, begin, count, thread, shared);
-      case 2: return share(e, count / e.n, in_entry, thread, shared);
+      case 2:
+        return e.n % 3 == 0 ? share<3>(e, count / e.n, in_entry, thread, shared)
+                            : share<1>(e, count / e.n, in_entry, thread, shared);
       default: return add_shares(e, in_entry, thread, shared);
     }
   }
@@ -108,10 +112,10 @@ struct Update {
         if (e.limit > 0 && (g > e.limit || g < -e.limit)) g = g > 0 ? e.limit : -e.limit;  // no number stays none
         const T x = ref::narrow<T>(e.decay == 0 ? g : g + e.decay * wide(values[k]));
         if (e.kept) static_cast<T*>(e.kept)[begin + i] = x;
-        shared.x[i] = wide(x);
+        shared.x[i] = x;
         shared.value[i] = values[k];
         shared.first[i] = states[k];
-        if (e.correlation) shared.previous[i] = wide(before[k]);
+        if (e.correlation) shared.previous[i] = before[k];
       }
     }
     if (!e.p || e.n * e.n > small_matrix) return;
@@ -137,8 +141,8 @@ struct Update {
         e.rule.advance(u, state);
         e.rule.put(state, value, begin + i);
         if (diagonal && e.previous)
-          e.hyper.step(e.hyper_factor * shared.x[i] * wide(static_cast<const T*>(e.previous)[begin + i]), diagonal,
-                       begin + i);
+          e.hyper.step(e.hyper_factor * wide(shared.x[i]) * wide(static_cast<const T*>(e.previous)[begin + i]),
+                       diagonal, begin + i);
       }
     }
   }
@@ -150,40 +154,65 @@ struct Update {
     const int column = first % e.n, terms = e.p ? e.n : 0;
     const bool is_small = e.n * e.n <= small_matrix;
     GRADUS_UNROLL
-    for (int k = 0; k < in_step; ++k) along[k] = e.p || first + k * stride >= count ? 0 : shared.x[first + k * stride];
+    for (int k = 0; k < in_step; ++k)
+      along[k] = e.p || first + k * stride >= count ? 0 : wide(shared.x[first + k * stride]);
     for (int j = 0; j < terms; ++j) {
       const int place = column * e.n + j;
       const double p = is_small ? shared.p[place] : wide(static_cast<const T*>(e.p)[place]);
       GRADUS_UNROLL
       for (int k = 0; k < in_step; ++k)
-        if (first + k * stride < count) along[k] = std::fma(p, shared.x[first + k * stride - column + j], along[k]);
+        if (first + k * stride < count)
+          along[k] = std::fma(p, wide(shared.x[first + k * stride - column + j]), along[k]);
     }
   }
 
-  /// Sums of x_i previous_j over the block's rows. Where there are fewer pairs (i, j) than threads, several threads
-  /// share a pair.
+  /// How many threads share the rows of a square of side x side pairs (i, j).
+  GRADUS_ANYWHERE static int lanes(int n, int side) {
+    const int squares = n / side * (n / side), room = room_for_sums / (n * n);
+    const int threads = squares < threads_per_block ? threads_per_block / squares : 1;
+    return room < 1 ? 1 : room < threads ? room : threads;
+  }
+
+  /// Sums of x_i previous_j over the block's rows. A thread takes a square of pairs, so that a load serves several.
+  template <int side>
   GRADUS_ANYWHERE void share(const Entry& e, int rows, int64_t block, int thread, Shared& shared) const {
     if (!e.correlation) return;
-    const int pairs = e.n * e.n, lanes = pairs < threads_per_block ? threads_per_block / pairs : 1;
-    double* to = e.correlation + block * pairs;
-    for (int pair = thread % pairs, lane = thread / pairs; pair < pairs && lane < lanes; pair += threads_per_block) {
-      const double *x = shared.x + pair / e.n, *previous = shared.previous + pair % e.n;
-      double sum = 0;
-      for (int row = lane; row < rows; row += lanes) sum = std::fma(x[row * e.n], previous[row * e.n], sum);
-      if (lanes == 1)
-        to[pair] = sum;
-      else
-        shared.share[thread] = sum;  // thread = lane * pairs + pair
+    const int across = e.n / side, squares = across * across, lanes = Update::lanes(e.n, side);
+    for (int square = thread % squares, lane = thread / squares; square < squares && lane < lanes;
+         square += threads_per_block) {
+      const int i = square / across * side, j = square % across * side;
+      double sums[side][side] = {};
+      for (int row = lane; row < rows; row += lanes) {
+        double x[side], previous[side];
+        GRADUS_UNROLL
+        for (int k = 0; k < side; ++k) {
+          x[k] = wide(shared.x[row * e.n + i + k]);
+          previous[k] = wide(shared.previous[row * e.n + j + k]);
+        }
+        GRADUS_UNROLL
+        for (int a = 0; a < side; ++a) {
+          GRADUS_UNROLL
+          for (int b = 0; b < side; ++b) sums[a][b] = std::fma(x[a], previous[b], sums[a][b]);
+        }
+      }
+      double* to = lanes == 1 ? e.correlation + block * e.n * e.n : shared.sums + lane * e.n * e.n;
+      GRADUS_UNROLL
+      for (int a = 0; a < side; ++a) {
+        GRADUS_UNROLL
+        for (int b = 0; b < side; ++b) to[(i + a) * e.n + j + b] = sums[a][b];
+      }
     }
   }
 
   GRADUS_ANYWHERE void add_shares(const Entry& e, int64_t block, int thread, Shared& shared) const {
     if (!e.correlation) return;
-    const int pairs = e.n * e.n, lanes = pairs < threads_per_block ? threads_per_block / pairs : 1;
-    if (lanes == 1 || thread >= pairs) return;
-    double sum = 0;
-    for (int lane = 0; lane < lanes; ++lane) sum += shared.share[lane * pairs + thread];
-    e.correlation[block * pairs + thread] = sum;
+    const int pairs = e.n * e.n, lanes = Update::lanes(e.n, e.n % 3 == 0 ? 3 : 1);
+    if (lanes == 1) return;
+    for (int pair = thread; pair < pairs; pair += threads_per_block) {
+      double sum = 0;
+      for (int lane = 0; lane < lanes; ++lane) sum += shared.sums[lane * pairs + pair];
+      e.correlation[block * pairs + pair] = sum;
+    }
   }
 };
 
@@ -291,7 +320,13 @@ class Launches {
 
   void launch_all() {
     launch();
-    if (!matrices_.empty()) cuda::update_matrices(matrices_, parts_);
+    if (matrices_.empty()) return;
+    cuda::Uses uses;
+    for (const MatrixUpdate& u : matrices_)
+      for (const Tensor* x :
+           std::initializer_list<const Tensor*>{u.matrix, u.correlation, u.p, u.rule.first, u.rule.second})
+        if (x) uses.written.push_back(*x);
+    cuda::later([&] { cuda::update_matrices(matrices_, parts_, scratch_); }, uses, scratch_);
   }
 
  private:

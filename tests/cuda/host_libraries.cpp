@@ -17,6 +17,7 @@
 namespace gradus::device {
 
 const char* name() { return "cuda"; }
+void synchronize() { finish_beside(); }
 
 }  // namespace gradus::device
 
@@ -118,17 +119,18 @@ void cuda::keep_while_recorded(const Storage& memory) {
 /// What runs beside runs as late as it may or, where the order is turned round, at once.
 void cuda::begin_beside() { cuda::recorded = &beside; }
 void cuda::end_beside() {
-  cuda::recorded = &record;
+  cuda::recorded = recorded_steps() ? &record : nullptr;
   if (order == Order::backward) join_beside();
 }
 void cuda::join_beside() {
-  for (auto& call : std::exchange(beside, {})) record.push_back(std::move(call));
+  for (auto& call : std::exchange(beside, {})) do_or_record(call);
 }
 
 namespace device {
 
 bool can_record() { return true; }
 void begin_recording(const int64_t* at) {
+  finish_beside();
   record.clear();
   steps = at;
   ++events;

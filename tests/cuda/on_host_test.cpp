@@ -86,29 +86,71 @@ TEST_CASE("a GPU keeps a data set and makes a batch of it by one kernel") {
   }
 }
 
+namespace {
+
+std::vector<Parameter> kernels_of_nine(int64_t layers) {
+  std::vector<Parameter> parameters;
+  for (int64_t i = 0; i < layers; ++i) {
+    const Shape shape{8, 4, 3, 3};
+    ParamInfo info{.name = "conv" + std::to_string(i), .layer = LayerKind::conv, .role = ParamRole::weight};
+    info.out = 8, info.in = 4, info.kernel[0] = info.kernel[1] = 3;
+    parameters.emplace_back(random(shape, static_cast<uint64_t>(i)), info);
+  }
+  return parameters;
+}
+
+/// How many kernels start in a step on random gradients.
+int64_t launches_of_step(const std::vector<Parameter>& parameters, optim::Optimizer& optimizer) {
+  for (const Parameter& parameter : parameters)
+    parameter.set_grad(random(parameter.shape(), static_cast<uint64_t>(optimizer.steps())));
+  const int64_t before = gradus_cuda_on_host_launches();
+  optimizer.step();
+  return gradus_cuda_on_host_launches() - before;
+}
+
+}  // namespace
+
 TEST_CASE("a step of FOP or FOP-norm is two kernels, however many layers learn") {
   using Norm = optim::Fop::Norm;
   for (const auto& [layers, norm] : {std::pair<int64_t, Norm>{1, Norm::off}, {9, Norm::off}, {9, Norm::through}}) {
-    std::vector<Parameter> parameters;
-    for (int64_t i = 0; i < layers; ++i) {
-      const Shape shape{8, 4, 3, 3};
-      ParamInfo info{.name = "conv" + std::to_string(i), .layer = LayerKind::conv, .role = ParamRole::weight};
-      info.out = 8, info.in = 4, info.kernel[0] = info.kernel[1] = 3;
-      parameters.emplace_back(random(shape, static_cast<uint64_t>(i)), info);
-    }
+    const std::vector<Parameter> parameters = kernels_of_nine(layers);
     optim::Optimizer optimizer = optim::over(parameters)
                                      .precondition(optim::Fop{.norm = norm})
                                      .rule(optim::Sgd{.lr = 0.1, .momentum = 0.9})
                                      .weight_decay({.rate = 1e-3})
                                      .build();
-    for (uint64_t step = 0; step < 4; ++step) {
-      for (const Parameter& parameter : parameters) parameter.set_grad(random(parameter.shape(), step));
-      const int64_t before = gradus_cuda_on_host_launches();
-      optimizer.step();
-      // The first step makes every P = M M^T, and has no gradient before it to learn from.
-      if (step > 0) CHECK(gradus_cuda_on_host_launches() == before + 2);
-    }
+    launches_of_step(parameters, optimizer);  // makes every P = M M^T, and has no gradient before it to learn from
+    const int64_t before = gradus_cuda_on_host_launches();
+    for (int step = 0; step < 3; ++step) launches_of_step(parameters, optimizer);
+    device::synchronize();
+    CHECK(gradus_cuda_on_host_launches() == before + 3 * 2);
   }
+}
+
+TEST_CASE("what preconditioners learn comes beside, before whoever reads it; in order where captured work does") {
+  std::vector<std::vector<float>> learned;
+  for (const bool reversed : {false, true}) {
+    gradus_cuda_on_host_reverse(reversed);
+    const std::vector<Parameter> parameters = kernels_of_nine(2);
+    optim::Optimizer optimizer = optim::over(parameters).precondition(optim::Fop{}).rule(optim::Sgd{.lr = 0.1}).build();
+    const Tensor m = optimizer.state().at("conv1/fop.learned");
+    launches_of_step(parameters, optimizer);
+    const int64_t launches = launches_of_step(parameters, optimizer), before = gradus_cuda_on_host_launches();
+    CHECK(launches == (reversed ? 2 : 1));  // beside is as late as may be, or at once
+    learned.push_back(m.to_vector<float>());
+    CHECK(gradus_cuda_on_host_launches() - before == (reversed ? 0 : 1));
+
+    StepGraph graph;
+    Tensor twice;
+    const size_t doubling = graph.capture([&] { twice = m * 2; });
+    CHECK(launches_of_step(parameters, optimizer) == 2);
+    graph.replay(doubling);
+    learned.push_back(twice.to_vector<float>());
+    CHECK(learned.back() == (m * 2).to_vector<float>());
+    gradus_cuda_on_host_reverse(false);
+  }
+  CHECK(learned[0] == learned[2]);
+  CHECK(learned[1] == learned[3]);
 }
 
 TEST_CASE("random numbers are the CPU's to the bit in every memory order") {
