@@ -18,7 +18,7 @@
 #include "layers/linear.h"
 #include "layers/norm.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::conditioning {
 namespace {
 
 constexpr const char* methods[] = {"plain", "batch norm", "layer norm", "group norm", "BNP"};
@@ -52,7 +52,7 @@ std::optional<SmallResult> train(const SmallTraining& training, const DataSplits
 std::vector<double> conditions(Sequential& net, const std::string& method, const DataSplits& data, int64_t rows) {
   const Loader batches(data.train, {.batch = rows, .normalization = channel_statistics(data.train)});
   std::vector<double> numbers;
-  for (const LayerConditioning& layer : conditioning(net, batches.epoch(0).next()->images))
+  for (const LayerConditioning& layer : gradus::conditioning(net, batches.epoch(0).next()->images))
     numbers.push_back(method == "BNP" ? layer.batch_norm : layer.plain);
   return numbers;
 }
@@ -291,9 +291,7 @@ void report_adaptive(const Context& context, Report& report, std::vector<apps::R
   report.table(table);
 }
 
-}  // namespace
-
-std::vector<Run> runs_conditioning(const Context& context) {
+std::vector<Run> runs(const Context& context) {
   std::vector<Run> runs;
   add_runs(context, Images::mnist, runs);
   if (without_cifar10(context).empty()) add_runs(context, Images::cifar10, runs);
@@ -301,7 +299,7 @@ std::vector<Run> runs_conditioning(const Context& context) {
   return runs;
 }
 
-void read_conditioning(const Context& context, Report& report) {
+void read(const Context& context, Report& report) {
   const SmallTraining training = training_of(context);
   report.protocol(std::to_string(training.train) + " training images, " + std::to_string(training.steps) + " steps, " +
                   std::to_string(seeds_of(context).size()) + " seeds");
@@ -334,4 +332,12 @@ void read_conditioning(const Context& context, Report& report) {
   report.plot("curves", "Training loss on MNIST by normalization, each at its best learning rate", commands + "\n");
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{.name = "conditioning",
+                                .title = "Normalization, BNP and adaptive rules as conditioning",
+                                .images = Images::mnist,
+                                .runs = runs,
+                                .read = read};
+
+}  // namespace gradus::reproduce::conditioning

@@ -1,6 +1,7 @@
 // An experiment of the paper: the trainings that it needs, and a reader that sets their results beside the published
-// ones. To add one, write NAME.cpp with these two functions and list it in experiments.cpp; training, resuming, files
-// and plots are the frame's.
+// ones. To add one, write NAME.cpp, whose namespace NAME defines `experiment` and keeps the rest unnamed, as
+// experiments are compiled together; declare it below and list it in experiments.cpp and meson.build. Training,
+// resuming, files and plots are the frame's.
 #pragma once
 
 #include <span>
@@ -23,43 +24,28 @@ struct Experiment {
   const char* missing = nullptr;  ///< what this version lacks to run it; null where nothing
 };
 
-std::span<const Experiment> experiments();
+/// In the order in which --list and `all` take them.
+std::span<const Experiment* const> experiments();
 
-void read_figure_1(const Context&, Report&);
-std::vector<Run> runs_table_cifar10(const Context&);
-void read_table_cifar10(const Context&, Report&);
-std::vector<Run> runs_table_imagenet(const Context&);
-void read_table_imagenet(const Context&, Report&);
-std::vector<Run> runs_figure_3a(const Context&);
-void read_figure_3a(const Context&, Report&);
-std::vector<Run> runs_figure_3b(const Context&);
-void read_figure_3b(const Context&, Report&);
-std::vector<Run> runs_figure_4a(const Context&);
-void read_figure_4a(const Context&, Report&);
-std::vector<Run> runs_figure_4b(const Context&);
-void read_figure_4b(const Context&, Report&);
-std::vector<Run> runs_walker_adam(const Context&);
-void read_walker_adam(const Context&, Report&);
-std::vector<Run> runs_hesscale_walker(const Context&);
-void read_hesscale_walker(const Context&, Report&);
-/// What this build lacks for the walker's experiments; null where nothing.
-const char* walker_missing();
-std::vector<Run> runs_figure_5(const Context&);
-void read_figure_5(const Context&, Report&);
-std::vector<Run> runs_figure_a1(const Context&);
-void read_figure_a1(const Context&, Report&);
-std::vector<Run> runs_figure_a2(const Context&);
-void read_figure_a2(const Context&, Report&);
-std::vector<Run> runs_hesscale_quality(const Context&);
-void read_hesscale_quality(const Context&, Report&);
-void read_hesscale_cost(const Context&, Report&);
-std::vector<Run> runs_hesscale_training(const Context&);
-void read_hesscale_training(const Context&, Report&);
-void read_theorem_1(const Context&, Report&);
-void read_theorem_2(const Context&, Report&);
-std::vector<Run> runs_regularization(const Context&);
-void read_regularization(const Context&, Report&);
-std::vector<Run> runs_conditioning(const Context&);
-void read_conditioning(const Context&, Report&);
+// Defined as constexpr, so that no order of initialization matters.
+// clang-format off
+namespace figure_1 { extern const Experiment experiment; }
+namespace table_cifar10 { extern const Experiment experiment; }
+namespace table_imagenet { extern const Experiment experiment; }
+namespace figure_3 { extern const Experiment experiment_a, experiment_b; }
+namespace figure_4 { extern const Experiment experiment_a, experiment_b; }
+namespace walker_adam { extern const Experiment experiment; }
+namespace figure_5 { extern const Experiment experiment; }
+namespace figure_a1 { extern const Experiment experiment; }
+namespace figure_a2 { extern const Experiment experiment; }
+namespace hesscale_quality { extern const Experiment experiment; }
+namespace hesscale_cost { extern const Experiment experiment; }
+namespace hesscale_training { extern const Experiment experiment; }
+namespace hesscale_walker { extern const Experiment experiment; }
+namespace theorem_1 { extern const Experiment experiment; }
+namespace theorem_2 { extern const Experiment experiment; }
+namespace regularization { extern const Experiment experiment; }
+namespace conditioning { extern const Experiment experiment; }
+// clang-format on
 
 }  // namespace gradus::reproduce

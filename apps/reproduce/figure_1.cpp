@@ -7,7 +7,7 @@
 #include "apps/reproduce/toy.h"
 #include "core/error.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::figure_1 {
 namespace {
 
 /// One method, with the counts that the paper prints for Booth's and Himmelblau's function.
@@ -123,9 +123,7 @@ void plot_paths(Report& report, const Toy& toy, const Window& window) {
   report.plot(std::string("trajectories_") + toy.name, std::string("Trajectories on ") + toy.name, commands + "\n");
 }
 
-}  // namespace
-
-void read_figure_1(const Context&, Report& report) {
+void read(const Context&, Report& report) {
   report.protocol("the same at every scale");
   Table table{{"function", "method", "dtype", "paper", "measured", "difference", "verdict", "end"}, {}};
   std::vector<apps::Record> counts, paths;
@@ -148,4 +146,9 @@ void read_figure_1(const Context&, Report& report) {
   for (size_t i = 0; i < std::size(toys); ++i) plot_paths(report, toys[i], windows[i]);
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{
+    .name = "figure_1", .title = "Figure 1: iterations on Booth's and Himmelblau's functions", .read = read};
+
+}  // namespace gradus::reproduce::figure_1

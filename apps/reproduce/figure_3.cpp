@@ -6,7 +6,7 @@
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::figure_3 {
 namespace {
 
 CifarSize size(const Context& context, int64_t images) {
@@ -37,7 +37,7 @@ Cell make_cell(const Context& context, const CifarSize& size, const char* rule, 
   return cell;
 }
 
-std::vector<Cell> grid_3a(const Context& context) {
+std::vector<Cell> grid_a(const Context& context) {
   const std::vector<double> rates = context.by_scale<std::vector<double>>({0.01, 0.1}, {0.001, 0.01, 0.05, 0.1},
                                                                           {0.001, 0.01, 0.05, 0.1}),
                             momenta = context.by_scale<std::vector<double>>({0.5, 0.9}, {0.1, 0.5, 0.9, 0.99},
@@ -48,7 +48,7 @@ std::vector<Cell> grid_3a(const Context& context) {
   return cells;
 }
 
-std::vector<Cell> grid_3b(const Context& context) {
+std::vector<Cell> grid_b(const Context& context) {
   const std::vector<double> decades{1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1};
   std::vector<Cell> cells;
   for (double lr : context.by_scale<std::vector<double>>({1e-4, 1e-2}, decades, decades))
@@ -108,13 +108,8 @@ constexpr const char* about =
     " Hypergradients by Adam with 5e-4. A training that diverged counts as a guess, 10 %. The paper prints no numbers "
     "for this figure.";
 
-}  // namespace
-
-std::vector<Run> runs_figure_3a(const Context& context) { return runs_of(grid_3a(context)); }
-std::vector<Run> runs_figure_3b(const Context& context) { return runs_of(grid_3b(context)); }
-
-void read_figure_3a(const Context& context, Report& report) {
-  const std::vector<Cell> cells = grid_3a(context);
+void read_a(const Context& context, Report& report) {
+  const std::vector<Cell> cells = grid_a(context);
   report.protocol(size(context, 3000).text() + ", " + std::to_string(cells[0].fop.size()) + " seeds");
   const size_t better = tabulate(context, report, cells, true);
   report.note("FOP is better in " + std::to_string(better) + " of " + std::to_string(cells.size()) +
@@ -143,8 +138,8 @@ void read_figure_3a(const Context& context, Report& report) {
   report.plot("heat_maps", "Final test accuracy", commands + "unset multiplot\n", 1300, 500);
 }
 
-void read_figure_3b(const Context& context, Report& report) {
-  const std::vector<Cell> cells = grid_3b(context);
+void read_b(const Context& context, Report& report) {
+  const std::vector<Cell> cells = grid_b(context);
   report.protocol(size(context, 5000).text() + ", " + std::to_string(cells[0].fop.size()) + " seeds");
   const size_t better = tabulate(context, report, cells, false);
   report.note("FOP is better at " + std::to_string(better) + " of " + std::to_string(cells.size()) +
@@ -155,4 +150,18 @@ void read_figure_3b(const Context& context, Report& report) {
               "'' using 1:4 every ::1 with linespoints lw 2 title 'Adam with FOP'\n");
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment_a{.name = "figure_3a",
+                                  .title = "Figure 3a: learning rate and momentum, with FOP and without",
+                                  .images = Images::cifar10,
+                                  .runs = [](const Context& context) { return runs_of(grid_a(context)); },
+                                  .read = read_a};
+
+constexpr Experiment experiment_b{.name = "figure_3b",
+                                  .title = "Figure 3b: Adam's learning rate, with FOP and without",
+                                  .images = Images::cifar10,
+                                  .runs = [](const Context& context) { return runs_of(grid_b(context)); },
+                                  .read = read_b};
+
+}  // namespace gradus::reproduce::figure_3

@@ -7,7 +7,7 @@
 #include "apps/reproduce/statistics.h"
 #include "apps/reproduce/walker_runs.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::figure_4 {
 namespace {
 
 struct Protocol {
@@ -15,7 +15,7 @@ struct Protocol {
   int64_t smoke_runs, cpu_runs, paper_runs;
   int64_t cpu_iterations, paper_iterations;
 };
-constexpr Protocol figure_4a{"rough", 2, 5, 10, 1000, 5000}, figure_4b{"rough-obstacles", 2, 3, 5, 1000, 7000};
+constexpr Protocol rough{"rough", 2, 5, 10, 1000, 5000}, obstacles{"rough-obstacles", 2, 3, 5, 1000, 7000};
 
 const std::vector<std::string> optimizers{"fop", "momentum", "adam"};
 
@@ -94,11 +94,11 @@ void read(const Context& context, Report& report, const Protocol& protocol) {
   report.note(
       "Best return so far: after every " + std::to_string(plan_of(context, protocol, "fop", 0).evaluate_every) +
       " iterations the mean of episodes without exploration, always the same ones; median over runs with a 95 % "
-      "percentile bootstrap. Half of the highest counts from -100, a fall. The paper names neither its terrains nor how "
-      "the best policy is judged: the terrain is POET's with one landscape for all runs, and the start is moved by up "
-      "to one terrain step and pushed. It prints no numbers; its axis goes from -100 to 300. FOP is the factor "
-      "P = I + M M^T at full rank on every layer, and gradients are clipped before they are preconditioned. Adam learns M "
-      "at the rate " +
+      "percentile bootstrap. Half of the highest counts from -100, a fall. The paper names neither its terrains nor "
+      "how the best policy is judged: the terrain is POET's with one landscape for all runs, and the start is moved by "
+      "up to one terrain step and pushed. It prints no numbers; its axis goes from -100 to 300. FOP is the factor "
+      "P = I + M M^T at full rank on every layer, and gradients are clipped before they are preconditioned. Adam "
+      "learns M at the rate " +
       apps::exact(example.optimizer.resolved_hyper_lr()) +
       ", which the paper does not give: of three that were tried on two seeds, 1e-4 ended all learning after some 100 "
       "iterations, and 1e-5 slowed it.");
@@ -108,10 +108,15 @@ void read(const Context& context, Report& report, const Protocol& protocol) {
 
 }  // namespace
 
-const char* walker_missing() { return nullptr; }
-std::vector<Run> runs_figure_4a(const Context& context) { return all_runs(context, figure_4a); }
-void read_figure_4a(const Context& context, Report& report) { read(context, report, figure_4a); }
-std::vector<Run> runs_figure_4b(const Context& context) { return all_runs(context, figure_4b); }
-void read_figure_4b(const Context& context, Report& report) { read(context, report, figure_4b); }
+constexpr Experiment experiment_a{.name = "figure_4a",
+                                  .title = "Figure 4a: the bipedal walker on rough ground, three optimizers",
+                                  .runs = [](const Context& context) { return all_runs(context, rough); },
+                                  .read = [](const Context& context, Report& report) { read(context, report, rough); }};
 
-}  // namespace gradus::reproduce
+constexpr Experiment experiment_b{
+    .name = "figure_4b",
+    .title = "Figure 4b: the bipedal walker among pits and stumps, three optimizers",
+    .runs = [](const Context& context) { return all_runs(context, obstacles); },
+    .read = [](const Context& context, Report& report) { read(context, report, obstacles); }};
+
+}  // namespace gradus::reproduce::figure_4

@@ -9,7 +9,7 @@
 #include "apps/reproduce/whitening.h"
 #include "core/linalg.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::figure_5 {
 namespace {
 
 constexpr int layer_count = 7;  ///< the 3 x 3 ones; 1 x 1 convolutions learn a single number
@@ -77,18 +77,16 @@ std::string lines_commands(const std::string& file, const std::string& x, const 
   return commands;
 }
 
-}  // namespace
-
-std::vector<Run> runs_figure_5(const Context& context) {
+std::vector<Run> runs(const Context& context) {
   std::vector<Run> runs;
   for (uint64_t seed : context.seeds(1, 1, 3)) runs.push_back(cifar_run(size(context), "fop", seed));
   return runs;
 }
 
-void read_figure_5(const Context& context, Report& report) {
-  const std::vector<Run> runs = runs_figure_5(context);
-  report.protocol(size(context).text() + ", seed 0 of " + std::to_string(runs.size()));
-  const Outcome& outcome = context.at(runs[0]);
+void read(const Context& context, Report& report) {
+  const std::vector<Run> trainings = runs(context);
+  report.protocol(size(context).text() + ", seed 0 of " + std::to_string(trainings.size()));
+  const Outcome& outcome = context.at(trainings[0]);
   Table table{
       {"layer", "norm of P", "settles at", "smallest eigenvalue", "largest", "spread", "whitening score", "verdict"},
       {}};
@@ -168,4 +166,12 @@ void read_figure_5(const Context& context, Report& report) {
   report.plot("histograms", "Entries of P off the diagonal at the end", histograms);
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{.name = "figure_5",
+                                .title = "Figure 5: the matrices that FOP learns",
+                                .images = Images::cifar10,
+                                .runs = runs,
+                                .read = read};
+
+}  // namespace gradus::reproduce::figure_5

@@ -7,7 +7,7 @@
 #include "apps/reproduce/statistics.h"
 #include "core/error.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::figure_a1 {
 namespace {
 
 struct Layer {
@@ -20,24 +20,22 @@ MnistSize size(const Context& context) {
   return context.by_scale<MnistSize>({.train = 600, .test = 200, .steps = 10}, {.steps = 2500}, {});
 }
 
-}  // namespace
-
-std::vector<Run> runs_figure_a1(const Context& context) {
+std::vector<Run> runs(const Context& context) {
   std::vector<Run> runs;
   for (uint64_t seed : context.seeds(2, 5, 5)) runs.push_back(mnist_run(size(context), "fop", 0, seed));
   return runs;
 }
 
-void read_figure_a1(const Context& context, Report& report) {
-  const std::vector<Run> runs = runs_figure_a1(context);
-  report.protocol(size(context).text() + ", " + std::to_string(runs.size()) + " seeds");
+void read(const Context& context, Report& report) {
+  const std::vector<Run> trainings = runs(context);
+  report.protocol(size(context).text() + ", " + std::to_string(trainings.size()) + " seeds");
   Table table{{"layer", "paper", "measured", "n", "difference", "verdict"}, {}};
   std::vector<apps::Record> means, curves;
   std::string remarks;
   size_t places = 0, angles_found = 0;
   for (const Layer& layer : layers) {
     std::vector<double> per_seed;
-    for (const Run& run : runs) {
+    for (const Run& run : trainings) {
       std::vector<double> angles;
       for (const apps::Record& row : band(context, {run}, "angle", layer.name, {}))
         angles.push_back(std::get<double>(row.fields().at(1).second));
@@ -59,14 +57,14 @@ void read_figure_a1(const Context& context, Report& report) {
                           : std::abs(difference) <= 1.5 ? "within 1.5 degrees"
                           : std::abs(difference) <= 5   ? "off by more than 1.5 degrees"
                                                         : "not reproduced"});
-    for (const apps::Record& row : band(context, runs, "angle", layer.name, {{"layer", std::string(layer.name)}}))
+    for (const apps::Record& row : band(context, trainings, "angle", layer.name, {{"layer", std::string(layer.name)}}))
       curves.push_back(row);
   }
-  for (const Run& run : runs)
+  for (const Run& run : trainings)
     if (!context.at(run).diverged.empty()) remarks += " Diverged: " + run.name + ".";
   if (angles_found < places)
     remarks += gradus::text(" A gradient of zero has no angle: ", places - angles_found, " of ", places,
-                     " values are missing, of trainings whose units died or whose images are all learned.");
+                            " values are missing, of trainings whose units died or whose images are all learned.");
   report.table(table);
   report.note(
       "Angle between g and P g in degrees: mean over the training, then mean and standard deviation over seeds. The "
@@ -86,4 +84,12 @@ void read_figure_a1(const Context& context, Report& report) {
   report.plot("angles", "Angle between g and P g per layer: mean, lowest and highest of all seeds", commands);
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{.name = "figure_a1",
+                                .title = "Figure A.1: angle between gradient and preconditioned gradient",
+                                .images = Images::mnist,
+                                .runs = runs,
+                                .read = read};
+
+}  // namespace gradus::reproduce::figure_a1

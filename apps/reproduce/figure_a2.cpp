@@ -7,7 +7,7 @@
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::figure_a2 {
 namespace {
 
 constexpr int64_t ranks[] = {784, 100, 25, 4, 1};
@@ -58,15 +58,13 @@ std::vector<Curve> curves(const Context& context) {
   return curves;
 }
 
-}  // namespace
-
-std::vector<Run> runs_figure_a2(const Context& context) {
+std::vector<Run> runs(const Context& context) {
   std::vector<Run> runs;
   for (const Curve& curve : curves(context)) runs.insert(runs.end(), curve.runs.begin(), curve.runs.end());
   return runs;
 }
 
-void read_figure_a2(const Context& context, Report& report) {
+void read(const Context& context, Report& report) {
   const std::vector<Curve> all = curves(context);
   report.protocol(size(context).text() + ", " + std::to_string(all[0].runs.size()) + " seeds");
   Table table{{"method", "paper", "final accuracy %", "best %", "n", "minus momentum", "minus its control", "verdict"},
@@ -136,4 +134,12 @@ void read_figure_a2(const Context& context, Report& report) {
               1000, 700);
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{.name = "figure_a2",
+                                .title = "Figure A.2: rank of P on MNIST",
+                                .images = Images::mnist,
+                                .runs = runs,
+                                .read = read};
+
+}  // namespace gradus::reproduce::figure_a2

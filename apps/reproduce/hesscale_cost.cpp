@@ -12,7 +12,7 @@
 #include "layers/container.h"
 #include "layers/linear.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::hesscale_cost {
 namespace {
 
 constexpr int64_t inputs = 64, width = 512, outputs = 100;
@@ -80,9 +80,7 @@ class Subject {
   Tensor x_ = random_normal({1, inputs}, 0, 1, {.seed = 1}), target_ = random_normal({1, outputs}, 0, 1, {.seed = 2});
 };
 
-}  // namespace
-
-void read_hesscale_cost(const Context& context, Report& report) {
+void read(const Context& context, Report& report) {
   const std::vector<int64_t> layers =
       context.by_scale<std::vector<int64_t>>({1, 2}, {1, 2, 4, 8, 16, 32, 64, 128}, {1, 2, 4, 8, 16, 32, 64, 128});
   const auto rounds = context.by_scale<int64_t>(3, 9, 30);
@@ -135,4 +133,9 @@ void read_hesscale_cost(const Context& context, Report& report) {
   report.plot("seconds", "Seconds per step over parameters", commands + "\n");
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{
+    .name = "hesscale_cost", .title = "HesScale: time per step over parameters", .read = read};
+
+}  // namespace gradus::reproduce::hesscale_cost

@@ -8,7 +8,7 @@
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/statistics.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::hesscale_quality {
 namespace {
 
 constexpr Activation activations[] = {Activation::relu, Activation::tanh};
@@ -49,16 +49,14 @@ std::vector<double> errors_of(const Context& context, const std::vector<Run>& ru
   return errors;
 }
 
-}  // namespace
-
-std::vector<Run> runs_hesscale_quality(const Context& context) {
+std::vector<Run> runs(const Context& context) {
   std::vector<Run> runs;
   for (Activation activation : activations)
     for (const Run& run : runs_with(context, activation)) runs.push_back(run);
   return runs;
 }
 
-void read_hesscale_quality(const Context& context, Report& report) {
+void read(const Context& context, Report& report) {
   report.protocol(std::to_string(steps(context)) + " steps of Adam, " + std::to_string(samples(context)) + " images, " +
                   std::to_string(runs_with(context, Activation::relu).size()) + " seeds");
   Table table{
@@ -119,4 +117,12 @@ void read_hesscale_quality(const Context& context, Report& report) {
   report.plot("errors", "Errors of estimates of the Hessian's diagonal", commands + "\n", 1000, 600);
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{.name = "hesscale_quality",
+                                .title = "HesScale: errors of estimates of the Hessian's diagonal",
+                                .images = Images::mnist,
+                                .runs = runs,
+                                .read = read};
+
+}  // namespace gradus::reproduce::hesscale_quality

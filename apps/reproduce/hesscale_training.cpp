@@ -7,7 +7,7 @@
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::hesscale_training {
 namespace {
 
 struct Method {
@@ -82,9 +82,7 @@ std::vector<Run> tuned(const Context& context, const Method& method) {
   return runs;
 }
 
-}  // namespace
-
-std::vector<Run> runs_hesscale_training(const Context& context) {
+std::vector<Run> runs(const Context& context) {
   std::vector<Run> runs;
   for (const Method& method : methods)
     for (const Run& run : candidates(context, method)) runs.push_back(run);
@@ -94,7 +92,7 @@ std::vector<Run> runs_hesscale_training(const Context& context) {
   return runs;
 }
 
-void read_hesscale_training(const Context& context, Report& report) {
+void read(const Context& context, Report& report) {
   const Size sized = size(context);
   report.protocol(std::to_string(sized.train) + " training images, " + std::to_string(sized.epochs) + " epochs");
   Table table{
@@ -150,4 +148,12 @@ void read_hesscale_training(const Context& context, Report& report) {
   report.plot("accuracy", "Test accuracy over training", commands + "\n");
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{.name = "hesscale_training",
+                                .title = "HesScale: training a perceptron with curvature",
+                                .images = Images::mnist,
+                                .runs = runs,
+                                .read = read};
+
+}  // namespace gradus::reproduce::hesscale_training

@@ -8,7 +8,7 @@
 #include "apps/reproduce/statistics.h"
 #include "apps/reproduce/walker_runs.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::hesscale_walker {
 namespace {
 
 constexpr double fall = -100;  ///< return of an episode that ends with a fall at once
@@ -85,9 +85,7 @@ std::string share(int64_t part, size_t whole) {
          fixed(100 * static_cast<double>(part) / static_cast<double>(whole), 0) + " %";
 }
 
-}  // namespace
-
-std::vector<Run> runs_hesscale_walker(const Context& context) {
+std::vector<Run> runs(const Context& context) {
   std::vector<Run> runs;
   for (double lr : size(context).lrs)
     for (const Method& method : methods)
@@ -95,7 +93,7 @@ std::vector<Run> runs_hesscale_walker(const Context& context) {
   return runs;
 }
 
-void read_hesscale_walker(const Context& context, Report& report) {
+void read(const Context& context, Report& report) {
   const Size sized = size(context);
   const walker::Plan example = plan_of(context, methods[0], sized.lrs[0], 0);
   const size_t seeds = runs_of(context, methods[0], sized.lrs[0]).size();
@@ -181,4 +179,12 @@ void read_hesscale_walker(const Context& context, Report& report) {
   report.plot("returns", "Return at the end, median over seeds", axis + lines("5", "last return"));
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{
+    .name = "hesscale_walker",
+    .title = "HesScale: PPO's collapses over Adam's learning rate, with scaled steps and without",
+    .runs = runs,
+    .read = read};
+
+}  // namespace gradus::reproduce::hesscale_walker

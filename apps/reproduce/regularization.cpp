@@ -11,7 +11,7 @@
 #include "layers/init.h"
 #include "models/mlp.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::regularization {
 namespace {
 
 using optim::Builder;
@@ -116,9 +116,7 @@ Run run_of(const Context& context, const Option& option, double rate, uint64_t s
                    [&option, &data, training, rate] { return train(training, data, option, rate); });
 }
 
-}  // namespace
-
-std::vector<Run> runs_regularization(const Context& context) {
+std::vector<Run> runs(const Context& context) {
   std::vector<Run> runs;
   for (const Option& option : options)
     for (double rate : option.rates)
@@ -126,7 +124,7 @@ std::vector<Run> runs_regularization(const Context& context) {
   return runs;
 }
 
-void read_regularization(const Context& context, Report& report) {
+void read(const Context& context, Report& report) {
   const SmallTraining training = training_of(context);
   const std::vector<uint64_t> seeds = seeds_of(context);
   report.protocol(std::to_string(training.train) + " training images, " + std::to_string(training.steps) +
@@ -199,4 +197,12 @@ void read_regularization(const Context& context, Report& report) {
           }());
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{.name = "regularization",
+                                .title = "Penalties on the parameter and on the intrinsic variable",
+                                .images = Images::mnist,
+                                .runs = runs,
+                                .read = read};
+
+}  // namespace gradus::reproduce::regularization

@@ -46,9 +46,9 @@ std::vector<const Experiment*> choose(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     const size_t before = chosen.size();
     std::string known;
-    for (const Experiment& experiment : experiments()) {
-      if (name == experiment.name || (name == "all" && !experiment.missing)) chosen.push_back(&experiment);
-      known += std::string(", ") + experiment.name;
+    for (const Experiment* experiment : experiments()) {
+      if (name == experiment->name || (name == "all" && !experiment->missing)) chosen.push_back(experiment);
+      known += std::string(", ") + experiment->name;
     }
     if (chosen.size() == before)
       throw apps::UsageError("no experiment is called '" + name + "'; there are: all" + known);
@@ -117,7 +117,7 @@ int main(int argc, char** argv) {
   return apps::run(line, argc, argv, [&] {
     if (inspecting.chosen()) return inspect(to_inspect);
     if (list)
-      for (const Experiment& experiment : experiments()) apps::print_line(line_of(experiment));
+      for (const Experiment* experiment : experiments()) apps::print_line(line_of(*experiment));
     else if (names.empty())
       throw apps::UsageError("name an experiment, or --list them");
     const std::vector<const Experiment*> chosen = choose(names);

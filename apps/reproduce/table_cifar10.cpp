@@ -5,7 +5,7 @@
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::table_cifar10 {
 namespace {
 
 const Method methods[] = {{"momentum", "none", 90.9, 0.1, "0", 0.0},
@@ -48,9 +48,7 @@ std::vector<Run> control_runs(const Context& context) {
   return runs;
 }
 
-}  // namespace
-
-std::vector<Run> runs_table_cifar10(const Context& context) {
+std::vector<Run> runs(const Context& context) {
   std::vector<Run> runs;
   for (const Method& method : methods)
     for (const Run& run : runs_of(context, method)) runs.push_back(run);
@@ -58,7 +56,7 @@ std::vector<Run> runs_table_cifar10(const Context& context) {
   return runs;
 }
 
-void read_table_cifar10(const Context& context, Report& report) {
+void read(const Context& context, Report& report) {
   report.protocol(size(context).text() + ", " + std::to_string(seeds(context).size()) + " seeds");
   report_comparison(context,
                     {.methods = methods,
@@ -69,4 +67,12 @@ void read_table_cifar10(const Context& context, Report& report) {
                     report);
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{.name = "table_cifar10",
+                                .title = "Figure 2, top: All-CNN-C on CIFAR-10, five methods",
+                                .images = Images::cifar10,
+                                .runs = runs,
+                                .read = read};
+
+}  // namespace gradus::reproduce::table_cifar10

@@ -6,7 +6,7 @@
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/protocols.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::table_imagenet {
 namespace {
 
 const Method methods[] = {{"momentum", "none", 69.7, 0.2, "0", 0.0},
@@ -33,16 +33,14 @@ std::vector<Run> runs_of(const Context& context, const Method& method) {
   return runs;
 }
 
-}  // namespace
-
-std::vector<Run> runs_table_imagenet(const Context& context) {
+std::vector<Run> runs(const Context& context) {
   std::vector<Run> runs;
   for (const Method& method : methods)
     for (const Run& run : runs_of(context, method)) runs.push_back(run);
   return runs;
 }
 
-void read_table_imagenet(const Context& context, Report& report) {
+void read(const Context& context, Report& report) {
   report.protocol(size(context).text() + ", " + std::to_string(seeds(context).size()) + " seeds");
   report_comparison(context,
                     {.methods = methods,
@@ -54,4 +52,12 @@ void read_table_imagenet(const Context& context, Report& report) {
       "PP-HD has no derivation; the network has 11.7M weights.");
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{.name = "table_imagenet",
+                                .title = "Figure 2, bottom: ResNet-18 on ImageNet, five methods",
+                                .images = Images::imagenet,
+                                .runs = runs,
+                                .read = read};
+
+}  // namespace gradus::reproduce::table_imagenet

@@ -10,7 +10,7 @@
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/problems.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::theorem_1 {
 namespace {
 
 constexpr int64_t steps = 2000;
@@ -73,9 +73,7 @@ Bound check(const Problem& problem, const Course& course) {
   return bound;
 }
 
-}  // namespace
-
-void read_theorem_1(const Context&, Report& report) {
+void read(const Context&, Report& report) {
   report.protocol("float64, the same at every scale");
   Table table{{"problem", "P at the start", "p_inf", "norm of P at the end", "smallest eigenvalue", "bound from step",
                "f - f* at the start", "at the end", "verdict"},
@@ -130,4 +128,9 @@ void read_theorem_1(const Context&, Report& report) {
   report.plot("courses", "f - f* over the steps", commands + "\n");
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{
+    .name = "theorem_1", .title = "Theorem 1: rescaled FOP on convex problems", .read = read};
+
+}  // namespace gradus::reproduce::theorem_1

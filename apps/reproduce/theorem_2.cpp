@@ -10,7 +10,7 @@
 #include "apps/reproduce/problems.h"
 #include "core/linalg.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::theorem_2 {
 namespace {
 
 /// A fixed P with eigenvalues between the two, along axes that are not those of the problem.
@@ -71,9 +71,7 @@ Check descend(const Problem& problem, double step, const Tensor& p, double hyper
   return check;
 }
 
-}  // namespace
-
-void read_theorem_2(const Context&, Report& report) {
+void read(const Context&, Report& report) {
   struct Case {
     Problem problem;
     Spread spread;
@@ -135,4 +133,9 @@ void read_theorem_2(const Context&, Report& report) {
               "'' using 0:6 every ::1 pt 7 title 'measured'\n");
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{
+    .name = "theorem_2", .title = "Theorem 2: rates of preconditioned descent on PL problems", .read = read};
+
+}  // namespace gradus::reproduce::theorem_2

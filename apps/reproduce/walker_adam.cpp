@@ -6,7 +6,7 @@
 #include "apps/reproduce/statistics.h"
 #include "apps/reproduce/walker_runs.h"
 
-namespace gradus::reproduce {
+namespace gradus::reproduce::walker_adam {
 namespace {
 
 constexpr double published = 213.3, wanted = 200;  // RL Baselines3 Zoo, one run: 213.3 +- 129.5
@@ -31,20 +31,18 @@ walker::Plan plan_of(const Context& context, uint64_t seed) {
   return plan;
 }
 
-}  // namespace
-
-std::vector<Run> runs_walker_adam(const Context& context) {
+std::vector<Run> runs(const Context& context) {
   std::vector<Run> runs;
   for (uint64_t seed : context.seeds(1, 3, 3)) runs.push_back(walker_run("adam", plan_of(context, seed)));
   return runs;
 }
 
-void read_walker_adam(const Context& context, Report& report) {
-  const std::vector<Run> runs = runs_walker_adam(context);
+void read(const Context& context, Report& report) {
+  const std::vector<Run> trainings = runs(context);
   const walker::Settings settings = plan_of(context, 0).settings;
   report.protocol(std::string(name(context.scale())) + " scale, " +
                   std::to_string(settings.iterations * settings.steps_per_iteration()) + " steps, " +
-                  std::to_string(runs.size()) + " seeds");
+                  std::to_string(trainings.size()) + " seeds");
   Table table{{"seed", "published", "measured", "difference", "verdict"}, {}};
   std::vector<double> scores;
   std::vector<apps::Record> rows;
@@ -52,7 +50,7 @@ void read_walker_adam(const Context& context, Report& report) {
     table.rows.push_back({label, fixed(published, 1), fixed(score, 1), fixed(score - published, 1),
                           score >= wanted ? "at least 200" : "below 200"});
   };
-  for (const Run& run : runs) {
+  for (const Run& run : trainings) {
     const Outcome& outcome = context.at(run);
     scores.push_back(outcome.at("final_return"));
     add(std::to_string(run.flags.seed), scores.back());
@@ -75,11 +73,18 @@ void read_walker_adam(const Context& context, Report& report) {
   std::string commands =
       "set xlabel 'environment steps'\nset ylabel 'return without exploration'\nset key bottom right\n"
       "of(l, c) = strcol(1) eq l ? column(c) : NaN\nplot ";
-  for (const Run& run : runs) {
+  for (const Run& run : trainings) {
     const std::string seed = std::to_string(run.flags.seed);
     commands += "'curves.csv' using 2:(of('" + seed + "', 4)) every ::1 with lines lw 2 title 'seed " + seed + "', ";
   }
   report.plot("curves", "Return of the policy without exploration", commands + "200 dt 2 lc 'black' title '200'\n");
 }
 
-}  // namespace gradus::reproduce
+}  // namespace
+
+constexpr Experiment experiment{.name = "walker_adam",
+                                .title = "PPO with Adam on BipedalWalker-v3, beside a published score",
+                                .runs = runs,
+                                .read = read};
+
+}  // namespace gradus::reproduce::walker_adam

@@ -63,8 +63,7 @@ def violations(root, public):
         introduced = name.endswith("_test.cpp") or (name.endswith((".cpp", ".cu")) and (root / name).with_suffix(".h").is_file())
         if not text.startswith("//") and not introduced:
             yield f"{name}: does not open with a comment on what it is for"
-        precompiled = "/precompiled/" in name  # g++ warns of the pragma there
-        if name.endswith(".h") and not precompiled and "#pragma once" not in text:
+        if name.endswith(".h") and "#pragma once" not in text:
             yield f"{name}: lacks #pragma once"
         for bracket, target in INCLUDE.findall(text):
             problem = check_include(root, name, bracket, target, public)
