@@ -64,6 +64,10 @@ void TrainingFlags::add_to(CommandLine& line) {
            "auto: factor for convolutions, P = I + M M^T for dense layers",
            one_of({"auto", "factor", "direct"}));
   line.add("--rank", rank, "columns of M in P = I + M M^T; 0: all for up to 1024 inputs, 25 above", at_least(0));
+  line.add("--acts-on", acts_on,
+           "what P multiplies. gradient: before the rule, as in the paper; direction: the rule's direction, momentum\n"
+           "included, of which the hypergradient then knows",
+           one_of({"gradient", "direction"}));
   line.add("--hyper-rule", hyper_rule, "rule that learns the preconditioner", one_of({"adam", "sgd"}));
   line.add("--hyper-lr", hyper_lr, "its learning rate", at_least(0));
 
@@ -143,6 +147,7 @@ std::vector<std::string> TrainingFlags::without_effect(const CommandLine& line) 
   needs("--form", matrix, "--preconditioner " + preconditioner);
   needs("--rank", matrix, "--preconditioner " + preconditioner);
   needs("--rank", !matrix || form == "auto", "--form " + form);
+  needs("--acts-on", learned, "--preconditioner none");
   needs("--hyper-lr", learned, "--preconditioner none");
   needs("--hyper-rule", learned, "--preconditioner none");
   return notes;
@@ -163,6 +168,7 @@ Record TrainingFlags::record() const {
       {"preconditioner", preconditioner},
       {"form", form},
       {"rank", rank},
+      {"acts_on", acts_on},
       {"hyper_rule", hyper_rule},
       {"hyper_lr", hyper_lr},
       {"epochs", epochs},
@@ -202,9 +208,10 @@ optim::AnyPreconditioner TrainingFlags::make_preconditioner() const {
   using Form = optim::Fop::Form;
   const optim::AnyRule hyper =
       hyper_rule == "adam" ? optim::AnyRule(optim::Adam{.lr = hyper_lr}) : optim::AnyRule(optim::Sgd{.lr = hyper_lr});
+  const optim::Learning learning{.after_rule = acts_on == "direction"};
   if (preconditioner == "none") return optim::NoPreconditioner{};
-  if (preconditioner == "s-hd") return optim::SHd{.hyper = hyper};
-  if (preconditioner == "pp-hd") return optim::PpHd{.hyper = hyper};
+  if (preconditioner == "s-hd") return optim::SHd{.hyper = hyper, .learning = learning};
+  if (preconditioner == "pp-hd") return optim::PpHd{.hyper = hyper, .learning = learning};
   return optim::Fop{.hyper = hyper,
                     .form = form == "factor"   ? Form::factor
                             : form == "direct" ? Form::direct
@@ -212,7 +219,8 @@ optim::AnyPreconditioner TrainingFlags::make_preconditioner() const {
                     .norm = preconditioner == "fop-norm" ? optim::Fop::Norm::through : optim::Fop::Norm::off,
                     .rank = rank,
                     .init_gain = init_gain,
-                    .seed = seed};
+                    .seed = seed,
+                    .learning = learning};
 }
 
 optim::Schedule TrainingFlags::make_schedule(int64_t steps_per_epoch) const {

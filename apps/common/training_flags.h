@@ -17,7 +17,7 @@ class CommandLine;
 /// Initial values are the defaults of --help; a program may set others before add_to(). What depends on the rule stays
 /// empty until resolve().
 struct TrainingFlags {
-  std::string rule = "momentum", preconditioner = "fop", form = "auto", hyper_rule = "adam";
+  std::string rule = "momentum", preconditioner = "fop", form = "auto", acts_on = "gradient", hyper_rule = "adam";
   int64_t rank = 0;
   double hyper_lr = 1e-4, momentum = 0.9;
   double init_gain = optim::Fop().init_gain;  ///< not a flag

@@ -237,6 +237,31 @@ TEST_CASE("include_lr and count_first are options") {
   CHECK(learned({.include_lr = false}).second == doctest::Approx(-0.1 * 2));
 }
 
+TEST_CASE(
+    "with momentum 0.9 noise makes one step's hypergradient positive; that of the whole direction shortens steps") {
+  // g = theta + noise of variance 1 with steps of 0.1: once theta only fluctuates, the expected product of an element
+  // of g(t) with that of g(t-1) is 0.385, and with that of the momentum before it -0.271 (by 1,500 steps of 4,000
+  // such).
+  constexpr int64_t n = 2000, settled = 100, steps = 100;
+  constexpr double lr = 0.1, rho = 1e-6;
+  const auto learned = [&](bool after_rule) {
+    Parameter w = parameter("w", Tensor::zeros({1, n}, DType::float64));
+    Optimizer optimizer = over({w})
+                              .rule(Sgd{.lr = lr, .momentum = 0.9})
+                              .precondition(SHd{.hyper = Sgd{.lr = 0}, .learning = {.after_rule = after_rule}})
+                              .build();
+    for (int64_t t = 0; t < settled + steps; ++t) {
+      if (t == settled) optimizer.set("hyper.lr", rho);
+      w.set_grad(w.value() +
+                 random_normal(w.shape(), 0, 1, {.seed = 3, .stream = static_cast<uint64_t>(t)}, DType::float64));
+      optimizer.step();
+    }
+    return (optimizer.state().at("w/s-hd.learned").item() - 1) / (rho * lr * n * steps);
+  };
+  CHECK(learned(false) == doctest::Approx(0.385).epsilon(0.1));
+  CHECK(learned(true) == doctest::Approx(-0.271).epsilon(0.1));
+}
+
 TEST_CASE("Baydin's rule learns the learning rate from the rule's whole direction") {
   // By hand: directions v1 = 1, v2 = 0.5 + 1 = 1.5; e1 = 0.2, e2 = e1, e3 = e2 + rho g v2 after e2 = e1 + rho g v1.
   Parameter w = weight("w", {0});
