@@ -1,5 +1,5 @@
-// JSON values: what the files of records, plans and tensors' names are made of. nlohmann::json reads and writes them,
-// in json.cpp alone: it costs every file that includes it seconds.
+// JSON values: configurations, results, plans, headers of safetensors. nlohmann::json reads and writes them, in
+// json.cpp alone: it costs seconds in every file that includes it.
 #pragma once
 
 #include <concepts>
@@ -66,9 +66,9 @@ class Json {
   template <class T>
   Json(const std::map<std::string, T>& members) : value_(Object(members.begin(), members.end())) {}
 
-  /// Reads UTF-8 text. Throws JsonError with the line, the column and what was expected there, RepeatedKey where an
-  /// object has a key twice. More than 128 arrays and objects inside each other are an error, as in the format's own
-  /// reader of safetensors: so copying, writing and destroying what was read, which are recursive, have stack enough.
+  /// Reads UTF-8 text. Throws JsonError with the line, the column and what was expected there; RepeatedKey where an
+  /// object has a key twice. Arrays and objects stand inside each other 128 deep at most: what was read is copied,
+  /// written and destroyed recursively, which must not use up the stack.
   static Json parse(std::string_view text);
   /// null for what parse() rejects.
   static Json parse_or_null(std::string_view text);
@@ -115,7 +115,7 @@ class Json {
     return value;
   }
 
-  /// The member of this name; null where there is none, and in what is no object. Takes time for each member.
+  /// The member of this name; null where there is none, and in what is no object. Looks at one member after the other.
   const Json* find(std::string_view key) const;
   /// Throws JsonError where there is none.
   const Json& at(std::string_view key) const;
