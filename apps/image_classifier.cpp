@@ -2,12 +2,12 @@
 // ones.
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "apps/common/command_line.h"
 #include "apps/common/photo_training.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "core/ops.h"
 #include "core/safetensors.h"
 
@@ -64,13 +64,13 @@ std::string classes_file(const std::string& folder) { return folder + "/classes.
 /// The options that decide the network's shape, from the run that trained it.
 std::vector<std::string> read_model(Flags& flags) {
   try {
-    const auto config = nlohmann::json::parse(read_file(flags.predict + "/config.json"));
-    flags.model = config.at("model");
-    flags.stem = config.at("stem");
-    flags.shortcut = config.at("shortcut");
-    flags.image_size = config.at("image_size");
-    return nlohmann::json::parse(read_file(classes_file(flags.predict))).get<std::vector<std::string>>();
-  } catch (const nlohmann::json::exception&) {
+    const Json config = Json::parse(read_file(flags.predict + "/config.json"));
+    flags.model = config.at("model").string();
+    flags.stem = config.at("stem").string();
+    flags.shortcut = config.at("shortcut").string();
+    flags.image_size = config.at("image_size").get<int64_t>();
+    return Json::parse(read_file(classes_file(flags.predict))).get<std::vector<std::string>>();
+  } catch (const JsonError&) {
     fail(ErrorKind::io, "model", flags.predict,
          " holds no model of image_classifier's, or it is damaged: train one with "
          "image_classifier --data FOLDER --out ",
@@ -96,10 +96,9 @@ int predict(Flags flags) {
       order.resize(std::min(order.size(), static_cast<size_t>(flags.top)));
       const std::string& file = flags.pictures[picture];
       if (flags.json) {
-        nlohmann::ordered_json line = {
-            {"file", file}, {"class", classes[order[0]]}, {"classes", nlohmann::json::array()}};
-        for (size_t i : order) line["classes"].push_back({{"class", classes[i]}, {"probability", p[i]}});
-        print_line(line.dump());
+        Json::Array all;
+        for (size_t i : order) all.push_back({{"class", classes[i]}, {"probability", p[i]}});
+        print_line(Json({{"file", file}, {"class", classes[order[0]]}, {"classes", all}}).dump());
       } else {
         std::string line = file + ":";
         for (size_t i : order) line += text(i == order[0] ? " " : ", ", classes[i], " ", std::lround(100 * p[i]), " %");
@@ -121,7 +120,7 @@ int main(int argc, char** argv) {
     flags.resolve();
     if (!flags.predict.empty()) return predict(flags);
     const auto keep_classes = [](const RunDirectory& directory, const PhotoSet& train) {
-      write_file_atomically(classes_file(directory.path()), nlohmann::json(train.class_names()).dump(1) + "\n");
+      write_file_atomically(classes_file(directory.path()), Json(train.class_names()).dump(1) + "\n");
     };
     return train_photos(flags, {.name = program, .new_classifier = true, .prepare = keep_classes},
                         flags.without_effect(line));

@@ -5,19 +5,16 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
-#include <nlohmann/json.hpp>
-#include <set>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 
 namespace gradus::safetensors {
 namespace {
-
-using nlohmann::json;
-using nlohmann::ordered_json;
 
 static_assert(std::endian::native == std::endian::little, "safetensors files hold little-endian numbers");
 
@@ -41,7 +38,7 @@ const char* format_name(DType dtype) {
 }
 
 /// In quotes and with escapes, so that a message stays one line.
-std::string quoted(const std::string& name) { return json(name).dump(-1, ' ', false, json::error_handler_t::replace); }
+std::string quoted(const std::string& name) { return Json(name).dump(); }
 
 // ---- Reading -------------------------------------------------------------------------------------------------------
 
@@ -59,10 +56,10 @@ class Parser {
   explicit Parser(const std::string& path) : file_(path) {}
 
   Content parse() {
-    const json header = parse_header();
+    const Json header = parse_header();
     Content content;
     std::vector<Entry> entries;
-    for (const auto& [name, value] : header.items()) {
+    for (const auto& [name, value] : header.object()) {
       if (name == metadata_key)
         content.metadata = parse_metadata(value);
       else
@@ -81,7 +78,7 @@ class Parser {
     fail(ErrorKind::io, "safetensors", file_.path(), ": ", reason...);
   }
 
-  json parse_header() {
+  Json parse_header() {
     if (file_.size() < 8) reject("has ", file_.size(), " bytes, but the length of the header alone takes 8");
     uint64_t length = 0;
     file_.read(&length, sizeof length);
@@ -93,39 +90,32 @@ class Parser {
     file_.read(text.data(), text.size());
     if (text.empty() || text[0] != '{') reject("the header does not begin with {");
 
-    // The library keeps the last of two equal keys in silence, so they are looked for while it parses.
-    std::vector<std::set<std::string>> open;
-    const auto watch = [&](int, json::parse_event_t event, json& parsed) {
-      if (event == json::parse_event_t::object_start) open.emplace_back();
-      if (event == json::parse_event_t::object_end) open.pop_back();
-      if (event == json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second)
-        reject("the header has the key ", quoted(parsed.get<std::string>()), " twice");
-      return true;
-    };
     try {
-      return json::parse(text, watch);
-    } catch (const json::exception& error) {
+      return Json::parse(text);
+    } catch (const RepeatedKey& error) {
+      reject("the header has the key ", error.key(), " twice");
+    } catch (const JsonError& error) {
       reject("the header is not UTF-8 JSON: ", error.what());
     }
   }
 
-  std::map<std::string, std::string> parse_metadata(const json& value) const {
+  std::map<std::string, std::string> parse_metadata(const Json& value) const {
     if (!value.is_object()) reject(metadata_key, " is not an object");
     std::map<std::string, std::string> metadata;
-    for (const auto& [key, text] : value.items()) {
+    for (const auto& [key, text] : value.object()) {
       if (!text.is_string()) reject(metadata_key, " has a value that is not a string: ", quoted(key));
-      metadata[key] = text.get<std::string>();
+      metadata[key] = text.string();
     }
     return metadata;
   }
 
   /// value[key], which must be a list of non-negative integers.
-  std::vector<uint64_t> integers(const std::string& name, const json& value, const char* key) const {
-    const auto found = value.find(key);
-    if (found == value.end() || !found->is_array()) reject("tensor ", quoted(name), " has no list \"", key, "\"");
+  std::vector<uint64_t> integers(const std::string& name, const Json& value, const char* key) const {
+    const Json* found = value.find(key);
+    if (!found || !found->is_array()) reject("tensor ", quoted(name), " has no list \"", key, "\"");
     std::vector<uint64_t> numbers;
-    for (const json& item : *found) {
-      if (!item.is_number_unsigned())
+    for (const Json& item : found->array()) {
+      if (!item.is_unsigned())
         reject("tensor ", quoted(name), " has in \"", key, "\" a ", item.is_number() ? item.dump() : item.type_name(),
                " where a non-negative integer must stand");
       numbers.push_back(item.get<uint64_t>());
@@ -133,10 +123,10 @@ class Parser {
     return numbers;
   }
 
-  DType parse_dtype(const std::string& name, const json& value) const {
-    const auto found = value.find("dtype");
-    if (found == value.end() || !found->is_string()) reject("tensor ", quoted(name), " has no \"dtype\"");
-    const auto text = found->get<std::string>();
+  DType parse_dtype(const std::string& name, const Json& value) const {
+    const Json* found = value.find("dtype");
+    if (!found || !found->is_string()) reject("tensor ", quoted(name), " has no \"dtype\"");
+    const std::string& text = found->string();
     for (const FormatName& f : format_names)
       if (text == f.name) return f.dtype;
     for (const char* foreign : foreign_names)
@@ -145,7 +135,7 @@ class Parser {
     reject("tensor ", quoted(name), " has the unknown dtype ", quoted(text));
   }
 
-  Entry parse_entry(const std::string& name, const json& value) const {
+  Entry parse_entry(const std::string& name, const Json& value) const {
     if (!value.is_object()) reject("tensor ", quoted(name), " is not described by an object");
     Entry entry;
     entry.name = name;
@@ -217,21 +207,22 @@ std::vector<Item> in_file_order(const std::map<std::string, Tensor>& tensors) {
 uint64_t bytes_of(const Tensor& tensor) { return static_cast<uint64_t>(tensor.numel()) * size_of(tensor.dtype()); }
 
 std::string header_text(const std::vector<Item>& items, const std::map<std::string, std::string>& metadata) {
-  ordered_json header = ordered_json::object();
-  if (!metadata.empty()) header[metadata_key] = metadata;
+  Json::Object header;
+  if (!metadata.empty()) header.emplace_back(metadata_key, metadata);
   uint64_t offset = 0;
   for (Item item : items) {
     const auto& [name, tensor] = *item;
     const uint64_t end = offset + bytes_of(tensor);
-    header[name] = {{"dtype", format_name(tensor.dtype())},
-                    {"shape", std::vector<int64_t>(tensor.shape().begin(), tensor.shape().end())},
-                    {"data_offsets", {offset, end}}};
+    header.push_back({name,
+                      {{"dtype", format_name(tensor.dtype())},
+                       {"shape", std::vector<int64_t>(tensor.shape().begin(), tensor.shape().end())},
+                       {"data_offsets", Json::Array{offset, end}}}});
     offset = end;
   }
   std::string text;
   try {
-    text = header.dump();
-  } catch (const json::exception& error) {
+    text = Json(std::move(header)).dump(-1, Json::Invalid::reject);
+  } catch (const JsonError& error) {
     fail(ErrorKind::value, "safetensors", "a name or a metadata text is not UTF-8: ", error.what());
   }
   text.append((8 - text.size() % 8) % 8, ' ');

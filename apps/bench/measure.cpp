@@ -7,12 +7,12 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "apps/common/command_line.h"
 #include "apps/common/memory.h"
 #include "apps/common/progress.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/parallel.h"
 
 namespace gradus::apps::bench {
@@ -52,10 +52,11 @@ ProgramResult run_program(const std::string& command, const std::string& rate_na
   const int status = pclose(pipe);
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail(ErrorKind::value, "against", "'", command, "' failed");
   while (!output.empty() && output.back() == '\n') output.pop_back();
-  const auto result = nlohmann::json::parse(output.substr(output.rfind('\n') + 1), nullptr, false);
-  if (!result.is_object() || !result.contains(rate_name))
+  const Json result = Json::parse_or_null(output.substr(output.rfind('\n') + 1));
+  if (!result.find(rate_name))
     fail(ErrorKind::value, "against", "the last line of '", command, "' is no JSON object with \"", rate_name, "\"");
-  return {result[rate_name].get<double>(), result.value("peak_rss_mb", 0.0)};
+  const Json* peak = result.find("peak_rss_mb");
+  return {result.at(rate_name).number(), peak ? peak->number() : 0};
 }
 
 }  // namespace

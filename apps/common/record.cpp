@@ -2,14 +2,13 @@
 
 #include <charconv>
 #include <cmath>
-#include <nlohmann/json.hpp>
+
+#include "core/json.h"
 
 namespace gradus::apps {
 namespace {
 
-std::string json_text(const std::string& value) {
-  return nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
+std::string json_text(const std::string& value) { return Json(value).dump(); }
 
 struct JsonValue {
   std::string operator()(bool value) const { return value ? "true" : "false"; }

@@ -3,18 +3,16 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "apps/common/command_line.h"
 #include "apps/common/training_run.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "core/safetensors.h"
 
 namespace gradus::apps {
 namespace {
-
-using Json = nlohmann::json;
 
 std::string config_of(const std::string& folder) { return folder + "/config.json"; }
 
@@ -22,12 +20,12 @@ Json read_config(const std::string& folder) {
   const std::string path = config_of(folder);
   if (!std::filesystem::exists(path))
     fail(ErrorKind::io, "resume", "there is no run in ", folder, ": it has no config.json");
-  Json config = Json::parse(read_file(path), nullptr, false);
+  Json config = Json::parse_or_null(read_file(path));
   if (!config.is_object()) fail(ErrorKind::io, "resume", path, " is not a configuration: it is damaged");
   return config;
 }
 
-std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string text_of(const Json& value) { return value.is_string() ? value.string() : value.dump(); }
 
 /// Whether two words stand for the same value of a flag: 5e-2 and 0.05, data and ./data.
 bool same(const std::string& a, const std::string& b) {
@@ -58,25 +56,29 @@ bool weights_are_complete(const RunDirectory& directory) {
 void show_results(const Checkpoint& checkpoint) {
   const std::string& rows = checkpoint.text("metrics.jsonl");
   const size_t end = rows.find_last_not_of('\n'), begin = rows.rfind('\n', end) + 1;
-  Json row = Json::parse(rows.substr(begin));
-  nlohmann::ordered_json last = {{"final", true}};
+  const Json row = Json::parse(rows.substr(begin));
+  Json::Object last = {{"final", true}};
   for (const char* name :
        {"epoch", "test_loss", "test_accuracy", "test_top5_accuracy", "ema_test_loss", "ema_test_accuracy"})
-    if (row.contains(name)) last[name] = row[name];
-  print_line(last.dump());
+    if (const Json* value = row.find(name)) last.emplace_back(name, *value);
+  print_line(Json(last).dump());
 }
 
 }  // namespace
 
 void take_flags_from(const std::string& folder, CommandLine& line) {
   const Json config = read_config(folder);
-  const std::string path = config_of(folder), program = config.contains("program") ? text_of(config["program"]) : "";
+  const auto recorded_as = [&](const std::string& key) {
+    const Json* value = config.find(key);
+    return value ? text_of(*value) : "";
+  };
+  const std::string program = recorded_as("program");
   if (program != line.program())
     throw UsageError("--resume " + folder + ": that is a run of " + (program.empty() ? "another program" : program));
   for (const auto& [name, given] : line.flags()) {
     std::string key = name;
     std::replace(key.begin(), key.end(), '-', '_');
-    const std::string recorded = name == "out" ? folder : config.contains(key) ? text_of(config[key]) : "";
+    const std::string recorded = name == "out" ? folder : recorded_as(key);
     if (!given) {
       if (!recorded.empty()) line.give(name, recorded);
     } else if (!is_incidental(name) && !same(*given, recorded)) {
@@ -109,10 +111,10 @@ Start start_run(const TrainingFlags& flags, const Record& request) {
 
 void check_same_run(const RunDirectory& directory, const Record& config) {
   const Json before = read_config(directory.path()), now = Json::parse(config.json());
-  for (const auto& [key, value] : now.items())
-    if (!is_incidental(key) && before.contains(key) && before[key] != value)
-      fail(ErrorKind::value, "resume", "the run in ", directory.path(), " was made with ", key, " ",
-           text_of(before[key]), ", but now it is ", text_of(value));
+  for (const auto& [key, value] : now.object())
+    if (const Json* other = before.find(key); other && !is_incidental(key) && *other != value)
+      fail(ErrorKind::value, "resume", "the run in ", directory.path(), " was made with ", key, " ", text_of(*other),
+           ", but now it is ", text_of(value));
 }
 
 std::string recorded_path(const std::string& path) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "apps/common/checkpoint.h"
 #include "apps/common/command_line.h"
@@ -14,6 +13,7 @@
 #include "apps/reproduce/whitening.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "core/ops.h"
 
 namespace gradus::reproduce {
@@ -35,13 +35,13 @@ apps::Checkpoint open_checkpoint(const std::string& path) {
 /// The preconditioner that the run beside the checkpoint was asked for.
 optim::AnyPreconditioner preconditioner_of(const apps::Checkpoint& checkpoint) {
   const std::string path = (fs::path(checkpoint.path).parent_path() / "config.json").string();
-  const nlohmann::json config = nlohmann::json::parse(read_file(path), nullptr, false);
+  const Json config = Json::parse_or_null(read_file(path));
   apps::TrainingFlags flags;
   try {
-    flags.preconditioner = config.at("preconditioner");
-    flags.form = config.at("form");
-    flags.rank = config.at("rank");
-  } catch (const nlohmann::json::exception&) {
+    flags.preconditioner = config.at("preconditioner").string();
+    flags.form = config.at("form").string();
+    flags.rank = config.at("rank").get<int64_t>();
+  } catch (const JsonError&) {
     fail(ErrorKind::io, "inspect", path, " does not say which preconditioner the run has: it is damaged");
   }
   if (flags.preconditioner == "none")

@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "apps/common/run_directory.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 
 namespace gradus::reproduce {
 
@@ -21,8 +21,8 @@ std::optional<Outcome> Ledger::find(const std::string& key) const {
   const std::string path = file(key, ".json");
   if (!std::filesystem::exists(path)) return std::nullopt;
   try {
-    return Outcome::parse(nlohmann::json::parse(read_file(path)).at("outcome").dump());
-  } catch (const nlohmann::json::exception& error) {
+    return Outcome::parse(Json::parse(read_file(path)).at("outcome").dump());
+  } catch (const JsonError& error) {
     fail(ErrorKind::io, "ledger", path, " is damaged (", error.what(), "): remove it, and the training is run again");
   }
 }

@@ -1,17 +1,15 @@
 #include "apps/reproduce/outcome.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json.h"
 
 namespace gradus::reproduce {
 namespace {
 
-using Json = nlohmann::json;
-
 // JSON has no word for "not a number".
-double number(const Json& json) { return json.is_null() ? std::nan("") : json.get<double>(); }
+double number(const Json& json) { return json.is_null() ? std::nan("") : json.number(); }
 
 }  // namespace
 
@@ -29,31 +27,31 @@ void Outcome::add(const std::string& name, const std::vector<std::string>& colum
 }
 
 std::string Outcome::json() const {
-  Json json{{"values", values}, {"diverged", diverged}, {"seconds", seconds}, {"threads", threads}};
-  json["series"] = Json::object();
+  Json::Object all;
   for (const auto& [name, content] : series)
-    json["series"][name] = Json{{"columns", content.columns}, {"rows", content.rows}};
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+    all.push_back({name, {{"columns", content.columns}, {"rows", content.rows}}});
+  return Json({{"diverged", diverged}, {"seconds", seconds}, {"series", all}, {"threads", threads}, {"values", values}})
+      .dump();
 }
 
 Outcome Outcome::parse(const std::string& text) {
   try {
     const Json json = Json::parse(text);
     Outcome outcome;
-    for (const auto& [name, value] : json.at("values").items()) outcome.values[name] = number(value);
-    for (const auto& [name, content] : json.at("series").items()) {
+    for (const auto& [name, value] : json.at("values").object()) outcome.values[name] = number(value);
+    for (const auto& [name, content] : json.at("series").object()) {
       Series& to = outcome.series[name];
       content.at("columns").get_to(to.columns);
-      for (const Json& row : content.at("rows")) {
+      for (const Json& row : content.at("rows").array()) {
         to.rows.emplace_back();
-        for (const Json& value : row) to.rows.back().push_back(number(value));
+        for (const Json& value : row.array()) to.rows.back().push_back(number(value));
       }
     }
     json.at("diverged").get_to(outcome.diverged);
     json.at("seconds").get_to(outcome.seconds);
     json.at("threads").get_to(outcome.threads);
     return outcome;
-  } catch (const Json::exception& error) {
+  } catch (const JsonError& error) {
     fail(ErrorKind::value, "outcome", "not the result of a training: ", error.what());
   }
 }

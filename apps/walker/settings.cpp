@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <type_traits>
 
 #include "core/error.h"
+#include "core/json.h"
 
 namespace gradus::walker {
 namespace {
@@ -106,20 +106,20 @@ apps::Record Settings::record() const {
 
 Settings Settings::parse(const std::string& json) {
   try {
-    const auto fields = nlohmann::json::parse(json);
+    const Json fields = Json::parse(json);
     Settings settings;
-    settings.set_terrain(fields.at("terrain"));
-    const std::string landscape = fields.at("landscape"), hidden = fields.at("hidden");
+    settings.set_terrain(fields.at("terrain").string());
+    const std::string &landscape = fields.at("landscape").string(), &hidden = fields.at("hidden").string();
     settings.landscape.reset();
     if (landscape != each_episode) settings.landscape = std::stoull(landscape);
     settings.environment.lidar = fields.at("lidar") == "v2" ? Lidar::v2 : Lidar::v3;
     settings.policy.hidden = parse_widths(hidden);
-    settings.optimizer.name = fields.at("optimizer");
-    settings.optimizer.lr = fields.at("lr").get<double>();
+    settings.optimizer.name = fields.at("optimizer").string();
+    settings.optimizer.lr = fields.at("lr").number();
     visit_plain(settings, [&](const char* name, auto& value) { fields.at(name).get_to(value); });
-    settings.optimizer.step_delta = fields.value("step_delta", 0.0);
+    if (const Json* delta = fields.find("step_delta")) settings.optimizer.step_delta = delta->number();
     return settings;
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const JsonError& error) {
     fail(ErrorKind::value, "walker", "these are no settings of a training: ", error.what());
   }
 }

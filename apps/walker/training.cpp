@@ -1,14 +1,12 @@
 #include "apps/walker/training.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json.h"
 
 namespace gradus::walker {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 double mean(const std::vector<double>& values) {
   double sum = 0;
@@ -24,11 +22,11 @@ void copy_policy(const Policy& from, Policy& to) {
 // Rows of numbers only: null stands for what is not a number.
 apps::Record row_from(const Json& json) {
   apps::Record row;
-  for (const auto& [name, value] : json.items()) {
-    if (value.is_number_integer())
+  for (const auto& [name, value] : json.object()) {
+    if (value.is_integer())
       row.add(name, value.get<int64_t>());
     else
-      row.add(name, value.is_null() ? std::nan("") : value.get<double>());
+      row.add(name, value.is_null() ? std::nan("") : value.number());
   }
   return row;
 }
@@ -36,12 +34,14 @@ apps::Record row_from(const Json& json) {
 void check_same_plan(const std::string& path, const Plan& plan, const std::string& saved) {
   const Json there = Json::parse(saved);
   Json here = Json::parse(plan.record().json());
-  for (const auto& [name, value] : there.items())
-    if (!here.contains(name)) here[name] = Json();
-  for (const auto& [name, value] : here.items()) {
-    const Json other = there.value(name, Json());
+  for (const auto& [name, value] : there.object())
+    if (!here.find(name)) here.object().emplace_back(name, nullptr);
+  for (const auto& [name, value] : here.object()) {
+    const Json* found = there.find(name);
+    const Json other = found ? *found : Json();
     if (other == value) continue;
-    if (name == "iterations" && !plan.settings.ppo.linear_decay && other < value) continue;
+    const bool fewer = other.is_number() && value.is_number() && other.number() < value.number();
+    if (name == "iterations" && !plan.settings.ppo.linear_decay && fewer) continue;
     fail(ErrorKind::value, "walker", path, " belongs to a training with ", name, " ", other.dump(), ", not ",
          value.dump(), ": name another folder, or remove this one");
   }
@@ -98,7 +98,8 @@ void Training::load(const apps::Checkpoint& checkpoint) {
   best_policy_.load(checkpoint.under("best"));
   best_policy_.observed.load(checkpoint.tensors.at("best_observed"));
   rows_.clear();
-  for (const Json& row : Json::parse(checkpoint.text("rows"))) rows_.push_back(row_from(row));
+  const Json rows = Json::parse(checkpoint.text("rows"));
+  for (const Json& row : rows.array()) rows_.push_back(row_from(row));
   best_ = checkpoint.text("best") == "nan" ? std::nan("") : checkpoint.number("best");
   best_iteration_ = checkpoint.integer("best_iteration");
 }

@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "core/accelerator.h"
 #include "core/cuda/context.h"
@@ -17,6 +16,7 @@
 #include "core/cuda/launch.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 
 namespace gradus::cuda {
 namespace {
@@ -90,27 +90,28 @@ double milliseconds(cudnnHandle_t handle, const Plan& plan, const ConvOperands& 
 
 // ---- The file of plans ----------------------------------------------------------------------------------------------
 
-/// A JSON object from problems (with GPU and library) to engines.
+/// A JSON object from problems (with GPU and library) to engines, in order of problems.
 class PlanFile {
  public:
   explicit PlanFile(std::string path) : path_(std::move(path)) {
     if (!std::filesystem::exists(path_)) return;
-    plans_ = nlohmann::json::parse(read_file(path_), nullptr, false);
-    if (!plans_.is_object())
+    const Json known = Json::parse_or_null(read_file(path_));
+    if (!known.is_object())
       fail(ErrorKind::io, "plans", path_, " is no file of convolution plans; name another file, which may be new");
+    plans_.insert(known.object().begin(), known.object().end());
   }
   std::string find(const std::string& problem) const {
     const auto found = plans_.find(problem);
-    return found != plans_.end() && found->is_string() ? found->get<std::string>() : "";
+    return found != plans_.end() && found->second.is_string() ? found->second.string() : "";
   }
   void add(const std::string& problem, const std::string& engine) {
     plans_[problem] = engine;
-    write_file_atomically(path_, plans_.dump(2) + "\n");
+    write_file_atomically(path_, Json(plans_).dump(2) + "\n");
   }
 
  private:
   std::string path_;
-  nlohmann::json plans_ = nlohmann::json::object();
+  std::map<std::string, Json> plans_;
 };
 
 // ---- The choice -----------------------------------------------------------------------------------------------------
