@@ -96,9 +96,9 @@ int predict(Flags flags) {
       order.resize(std::min(order.size(), static_cast<size_t>(flags.top)));
       const std::string& file = flags.pictures[picture];
       if (flags.json) {
-        Json::Array all;
-        for (size_t i : order) all.push_back({{"class", classes[i]}, {"probability", p[i]}});
-        print_line(Json({{"file", file}, {"class", classes[order[0]]}, {"classes", all}}).dump());
+        Json::Array ranking;
+        for (size_t i : order) ranking.push_back({{"class", classes[i]}, {"probability", p[i]}});
+        print_line(Json({{"file", file}, {"class", classes[order[0]]}, {"classes", ranking}}).dump());
       } else {
         std::string line = file + ":";
         for (size_t i : order) line += text(i == order[0] ? " " : ", ", classes[i], " ", std::lround(100 * p[i]), " %");

@@ -35,7 +35,7 @@ namespace table_imagenet { extern const Experiment experiment; }
 namespace figure_3 { extern const Experiment experiment_a, experiment_b; }
 namespace figure_4 { extern const Experiment experiment_a, experiment_b; }
 namespace walker_adam { extern const Experiment experiment; }
-namespace figure_5 { extern const Experiment experiment; }
+namespace figure_5 { extern const Experiment experiment, on_direction; }
 namespace figure_a1 { extern const Experiment experiment; }
 namespace figure_a2 { extern const Experiment experiment; }
 namespace hesscale_quality { extern const Experiment experiment; }

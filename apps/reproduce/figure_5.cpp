@@ -1,5 +1,6 @@
 // Figure 5 of the paper: what FOP's matrices look like on CIFAR-10: heat maps over the training, histograms, spectra,
-// and the norm of P, of which section 6 says that it settles after two thirds of the training.
+// and the norm of P, of which section 6 says that it settles after two thirds of the training. A second experiment, of
+// ours, does the same with P on the momentum in place of the gradient: docs/your-own-preconditioner.md says why.
 #include <algorithm>
 #include <cmath>
 
@@ -77,14 +78,20 @@ std::string lines_commands(const std::string& file, const std::string& x, const 
   return commands;
 }
 
-std::vector<Run> runs(const Context& context) {
+std::vector<Run> runs_of(const Context& context, const std::string& acts_on) {
   std::vector<Run> runs;
-  for (uint64_t seed : context.seeds(1, 1, 3)) runs.push_back(cifar_run(size(context), "fop", seed));
+  for (uint64_t seed : context.seeds(1, 1, 3)) {
+    Run& run = runs.emplace_back(cifar_run(size(context), "fop", seed));
+    run.flags.acts_on = acts_on;
+    if (acts_on != "gradient") run.name = "fop on the " + acts_on + ", seed " + std::to_string(seed);
+  }
   return runs;
 }
 
-void read(const Context& context, Report& report) {
-  const std::vector<Run> trainings = runs(context);
+std::vector<Run> runs(const Context& context) { return runs_of(context, "gradient"); }
+std::vector<Run> runs_on_direction(const Context& context) { return runs_of(context, "direction"); }
+
+void report_on(const Context& context, const std::vector<Run>& trainings, Report& report) {
   report.protocol(size(context).text() + ", seed 0 of " + std::to_string(trainings.size()));
   const Outcome& outcome = context.at(trainings[0]);
   Table table{
@@ -166,6 +173,11 @@ void read(const Context& context, Report& report) {
   report.plot("histograms", "Entries of P off the diagonal at the end", histograms);
 }
 
+void read(const Context& context, Report& report) { report_on(context, runs(context), report); }
+void read_on_direction(const Context& context, Report& report) {
+  report_on(context, runs_on_direction(context), report);
+}
+
 }  // namespace
 
 constexpr Experiment experiment{.name = "figure_5",
@@ -173,5 +185,10 @@ constexpr Experiment experiment{.name = "figure_5",
                                 .images = Images::cifar10,
                                 .runs = runs,
                                 .read = read};
+constexpr Experiment on_direction{.name = "figure_5_direction",
+                                  .title = "Figure 5 with P on the momentum, ours: the matrices that FOP learns",
+                                  .images = Images::cifar10,
+                                  .runs = runs_on_direction,
+                                  .read = read_on_direction};
 
 }  // namespace gradus::reproduce::figure_5

@@ -27,10 +27,14 @@ void Outcome::add(const std::string& name, const std::vector<std::string>& colum
 }
 
 std::string Outcome::json() const {
-  Json::Object all;
+  Json::Object all_series;
   for (const auto& [name, content] : series)
-    all.push_back({name, {{"columns", content.columns}, {"rows", content.rows}}});
-  return Json({{"diverged", diverged}, {"seconds", seconds}, {"series", all}, {"threads", threads}, {"values", values}})
+    all_series.push_back({name, {{"columns", content.columns}, {"rows", content.rows}}});
+  return Json({{"diverged", diverged},
+               {"seconds", seconds},
+               {"series", all_series},
+               {"threads", threads},
+               {"values", values}})
       .dump();
 }
 
