@@ -140,6 +140,9 @@ TEST_CASE("preconditioners that do not learn (--hyper-lr 0) give the losses of n
     train(images, {"--out", images / "zero", "--preconditioner", preconditioner, "--hyper-lr", "0"});
     CHECK(read_file(images / "zero/metrics.csv") == none);
     CHECK(safetensors::load(images / "zero/weights.safetensors").tensors.size() == 18);
+    train(images, {"--out", images / "direction", "--preconditioner", preconditioner, "--hyper-lr", "0", "--acts-on",
+                   "direction"});
+    CHECK(read_file(images / "direction/metrics.csv") == none);
     train(images, {"--out", images / "learning", "--preconditioner", preconditioner, "--hyper-lr", "1e-2"});
     CHECK(read_file(images / "learning/metrics.csv") != none);
   }
@@ -153,6 +156,8 @@ TEST_CASE("every rule and every form of preconditioner trains both models") {
   for (const char* rule : {"sgd", "adam"}) table.push_back({"--hyper-rule", rule, "--form", "direct"});
   for (const char* form : {"auto", "factor", "direct"})
     table.push_back({"--model", "mlp", "--preconditioner", "fop-norm", "--form", form, "--rank", "3", "--epochs", "1"});
+  for (const char* preconditioner : {"fop", "pp-hd"})
+    table.push_back({"--preconditioner", preconditioner, "--acts-on", "direction"});
   table.push_back({"--decay-mode", "decoupled", "--padding", "1", "--no-dropout"});
   for (const Words& words : table) {
     std::string line;
