@@ -20,8 +20,6 @@
 #include <stb_image.h>
 
 namespace gradus {
-namespace {
-
 /// In entropy-coded data no marker can occur, so a file whose last scan (FF DA) is not followed by an end of image (FF
 /// D9) was cut.
 void require_whole_jpeg(std::span<const uint8_t> bytes, std::string_view name) {
@@ -31,8 +29,6 @@ void require_whole_jpeg(std::span<const uint8_t> bytes, std::string_view name) {
     fail(ErrorKind::io, "decode_image", name, " ends before its last scan does (", bytes.size(),
          " bytes): the file was cut; copy it again or remove it");
 }
-
-}  // namespace
 
 Image decode_image(std::span<const uint8_t> bytes, std::string_view name, int64_t channels) {
   if (channels < 0 || channels > 4)

@@ -59,19 +59,30 @@ void report_comparison(const Context& context, const Comparison& comparison, Rep
   std::string about_control;
   if (comparison.has_control)
     about_control = "Every FOP run diverged, so there is no step of FOP's to give to momentum. ";
+  std::vector<std::string> names;
+  for (const Method& method : comparison.methods) names.push_back(method.name);
+  const auto add_ours = [&](const std::string& name, const std::vector<Run>& runs) {
+    if (runs.empty()) return;
+    add(name, runs, nullptr);
+    names.push_back(name);
+  };
+  add_ours("momentum, FOP's step (ours)", control);
+  add_ours("FOP on the momentum (ours)", comparison.on_momentum);
   if (!control.empty()) {
-    add("momentum, FOP's step (ours)", control, nullptr);
     about_control = "Ours: momentum with the learning rate " + fixed(*control[0].flags.lr, 4) + ", " +
                     fixed(*momentum[0].flags.lr, 4) +
                     " times the mean of |P g| / |g| over the second half of the FOP runs. ";
   }
+  const std::string about_momentum =
+      comparison.on_momentum.empty() ? "" : "FOP on the momentum: P multiplies the momentum in place of the gradient. ";
   // PP-HD and FOP-norm share a published value.
   const bool ordered =
       means[0] < means[1] && means[1] < std::min(means[2], means[3]) && std::max(means[2], means[3]) < means[4];
   const double gap = means[4] - means[0];
   report.table(table);
-  report.note(about_control + "The paper's order of the five methods " + (ordered ? "holds" : "does not hold") +
-              "; FOP minus momentum is " + fixed(gap, 2) + " points (paper: " + fixed(comparison.published_gap, 1) +
+  report.note(about_control + about_momentum + "The paper's order of the five methods " +
+              (ordered ? "holds" : "does not hold") + "; FOP minus momentum is " + fixed(gap, 2) +
+              " points (paper: " + fixed(comparison.published_gap, 1) +
               "). Differences are paired by seed. Time is "
               "that of the training steps of these runs, whatever else the machine did meanwhile.");
   report.csv("accuracies", finals);
@@ -81,9 +92,6 @@ void report_comparison(const Context& context, const Comparison& comparison, Rep
                            "'\nset key outside right\nset style fill transparent solid 0.15 noborder\n"
                            "of(m, c) = strcol(1) eq '" +
                            column + "' && strcol(2) eq m ? column(c) : NaN\nplot ";
-    std::vector<std::string> names;
-    for (const Method& method : comparison.methods) names.push_back(method.name);
-    if (!control.empty()) names.push_back("momentum, FOP's step (ours)");
     for (size_t i = 0; i < names.size(); ++i) {
       const std::string of = "(of(\"" + names[i] + "\", ", color = " lc " + std::to_string(i + 1);
       commands += "'curves.csv' using 3:" + of + "5)):" + of + "6)) every ::1 with filledcurves" + color +

@@ -24,7 +24,8 @@ struct Comparison {
   std::function<std::vector<Run>(const Method&)> runs_of;  ///< finished ones, the same seeds for each method
   double published_gap = 0;                                ///< FOP minus momentum, points
   bool has_control = false;                                ///< a row of ours is meant to be there
-  std::vector<Run> control = {};  ///< momentum with FOP's step; empty where every FOP run diverged
+  std::vector<Run> control = {};      ///< momentum with FOP's step; empty where every FOP run diverged
+  std::vector<Run> on_momentum = {};  ///< a row of ours, FOP with P on the momentum; empty: there is none
 };
 
 void report_comparison(const Context& context, const Comparison& comparison, Report& report);

@@ -1,5 +1,5 @@
 // Figure 2 of the paper, top: test accuracy, additional parameters and additional time of five methods on CIFAR-10;
-// and, as a sixth row of ours, momentum with the step length that FOP ends with.
+// and, as rows of ours, momentum with the step length that FOP ends with, and FOP with P on the momentum.
 #include "apps/reproduce/comparison.h"
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/protocols.h"
@@ -31,6 +31,15 @@ std::vector<Run> runs_of(const Context& context, const Method& method) {
   return runs;
 }
 
+std::vector<Run> runs_on_momentum(const Context& context) {
+  std::vector<Run> runs = runs_of(context, methods[4]);
+  for (Run& run : runs) {
+    run.flags.acts_on = "direction";
+    run.name = "fop on the momentum, seed " + std::to_string(run.flags.seed);
+  }
+  return runs;
+}
+
 // Known only when FOP is finished.
 std::vector<Run> control_runs(const Context& context) {
   std::vector<double> gains;
@@ -52,6 +61,7 @@ std::vector<Run> runs(const Context& context) {
   std::vector<Run> runs;
   for (const Method& method : methods)
     for (const Run& run : runs_of(context, method)) runs.push_back(run);
+  for (const Run& run : runs_on_momentum(context)) runs.push_back(run);
   for (const Run& run : control_runs(context)) runs.push_back(run);
   return runs;
 }
@@ -63,7 +73,8 @@ void read(const Context& context, Report& report) {
                      .runs_of = [&](const Method& method) { return runs_of(context, method); },
                      .published_gap = 0.6,
                      .has_control = true,
-                     .control = control_runs(context)},
+                     .control = control_runs(context),
+                     .on_momentum = runs_on_momentum(context)},
                     report);
 }
 
