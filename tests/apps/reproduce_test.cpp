@@ -252,7 +252,7 @@ TEST_CASE("a gradient of zero has no angle: figure_a1 leaves it out, and says ho
 TEST_CASE("--list names the experiments") {
   const Program::Result result = run_program(program, {"--list"});
   CHECK(result.exit_code == 0);
-  CHECK(lines_of(result.out).size() == 19);
+  CHECK(lines_of(result.out).size() == 20);
   CHECK(result.out.starts_with("figure_1  "));
   CHECK(contains(result.out, "\ntable_imagenet     Figure 2, bottom: ResNet-18"));
   CHECK(contains(result.out, "\nhesscale_training  HesScale: training a perceptron"));
