@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "apps/reproduce/experiment.h"
+#include "apps/reproduce/gnuplot.h"
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
 #include "apps/reproduce/whitening.h"
@@ -55,14 +56,13 @@ std::string heat_map_commands(const std::vector<double>& moments, double largest
       scientific(largest) +
       "]\nunset key\nunset title\n"
       "set size ratio 1\nset xrange [-0.5:8.5]\nset yrange [8.5:-0.5]\nunset xtics\nunset ytics\nunset colorbox\n"
-      "of(l, s) = strcol(1) eq l && column(2) == s ? column(5) - (column(3) == column(4) ? 1 : 0) : NaN\n"
       "set multiplot layout " +
       std::to_string(moments.size()) + ", 7 title heading\n";
   for (double moment : moments)
     for (int layer = 0; layer < layer_count; ++layer)
-      commands += "set title '" + layer_name(layer) + ", step " + fixed(moment, 0) +
-                  "'\nplot 'matrices.csv' using 4:3:(of('" + layer_name(layer) + "', " + fixed(moment, 0) +
-                  ")) every ::1 with image\n";
+      commands += "set title '" + layer_name(layer) + ", step " + fixed(moment, 0) + "'\n" +
+                  plot_squares("matrices", "strcol(1) eq '" + layer_name(layer) + "' && $2 == " + fixed(moment, 0), 3,
+                               4, "$5 - ($3 == $4)");
   return commands + "unset multiplot\n";
 }
 

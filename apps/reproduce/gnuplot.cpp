@@ -21,6 +21,18 @@ std::string quoted(const std::string& text) {
   return out + "\"";
 }
 
+// Divided at blanks into lines of at most so many letters.
+std::vector<std::string> wrapped(const std::string& text, size_t letters) {
+  std::vector<std::string> lines;
+  for (size_t begin = 0; begin < text.size();) {
+    size_t end = text.size() - begin <= letters ? text.size() : text.rfind(' ', begin + letters);
+    if (end == text.npos || end <= begin) end = text.size();
+    lines.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return lines;
+}
+
 void run_gnuplot(const std::string& folder, const std::string& name) {
   static bool missing = false;
   for (const std::string format : {"svg", "png"}) {
@@ -49,6 +61,14 @@ void run_gnuplot(const std::string& folder, const std::string& name) {
 
 }  // namespace
 
+std::string plot_squares(const std::string& file, const std::string& condition, int row, int column,
+                         const std::string& value) {
+  const std::string x = "$" + std::to_string(column), y = "$" + std::to_string(row);
+  return "plot '" + file + ".csv' using (" + condition + " ? " + x + " : NaN):(" + y + "):(" + x + " - 0.5):(" + x +
+         " + 0.5):(" + y + " - 0.5):(" + y + " + 0.5):(" + value +
+         ") every ::1 with boxxyerror fillstyle solid noborder linecolor palette\n";
+}
+
 void write_plot(const std::string& folder, const std::string& name, const std::vector<std::string>& heading,
                 const std::string& commands, int width, int height) {
   const std::string size = std::to_string(width) + "," + std::to_string(height);
@@ -59,7 +79,9 @@ void write_plot(const std::string& folder, const std::string& name, const std::v
                            size + "\n  } else {\n    set terminal png noenhanced size " + size +
                            "\n  }\n}\nset output '" + name + ".'.format\nset datafile separator ','\n";
   std::string lines;
-  for (const std::string& line : heading) lines += (lines.empty() ? "" : ".\"\\n\".") + quoted(line);
+  for (const std::string& text : heading)
+    for (const std::string& line : wrapped(text, static_cast<size_t>(width) / 8))  // a letter takes 7 pixels or so
+      lines += (lines.empty() ? "" : ".\"\\n\".") + quoted(line);
   write_file_atomically(folder + "/" + name + ".gp", head + "heading = " + lines + "\nset title heading\n" + commands);
   run_gnuplot(folder, name);
 }

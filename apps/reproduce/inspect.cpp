@@ -152,8 +152,8 @@ void write_matrices(const std::string& folder, const std::string& heading, const
     const std::string edge = std::to_string(n) + "-0.5";
     plots += "set title '" + row.report.parameter + ", to " + scientific(largest) + "'\nset cbrange [-" +
              scientific(largest) + ":" + scientific(largest) + "]\nset xrange [-0.5:" + edge + "]\nset yrange [" +
-             edge + ":-0.5]\nplot 'matrices.csv' using 3:2:(strcol(1) eq '" + row.report.parameter +
-             "' ? column(4) - (column(2) == column(3) ? 1 : 0) : NaN) every ::1 with image\n";
+             edge + ":-0.5]\n" +
+             plot_squares("matrices", "strcol(1) eq '" + row.report.parameter + "'", 2, 3, "$4 - ($2 == $3)");
     ++drawn;
   }
   if (drawn == 0) return;

@@ -11,7 +11,7 @@ if (format eq 'svg') {
 }
 set output 'heat_maps.'.format
 set datafile separator ','
-heading = "Final test accuracy"."\n"."Figure 3a: learning rate and momentum, with FOP and without; CIFAR-10 (JPEG q75), cpu scale (3000 training images, 6 epochs of batches of 32 with momentum's learning rate in proportion, no dropout, 1 seeds)"
+heading = "Final test accuracy"."\n"."Figure 3a: learning rate and momentum, with FOP and without; CIFAR-10 (JPEG q75), cpu scale (3000 training images, 6 epochs of batches of 32 with momentum's"."\n"."learning rate in proportion, no dropout, 1 seeds)"
 set title heading
 unset title
 unset key

@@ -11,7 +11,7 @@ if (format eq 'svg') {
 }
 set output 'heat_maps.'.format
 set datafile separator ','
-heading = "P - I from -1.6e+00 (blue) to 1.6e+00 (red): start, middle and end"."\n"."Figure 5: the matrices that FOP learns; CIFAR-10 (JPEG q75), cpu scale (20000 training images, 25 epochs of batches of 64 with momentum's learning rate in proportion, no dropout, seed 0 of 1)"
+heading = "P - I from -1.6e+00 (blue) to 1.6e+00 (red): start, middle and end"."\n"."Figure 5: the matrices that FOP learns; CIFAR-10 (JPEG q75), cpu scale (20000 training images, 25 epochs of batches of 64 with momentum's learning rate in proportion, no"."\n"."dropout, seed 0 of 1)"
 set title heading
 set palette defined (-1 '#2166ac', 0 '#ffffff', 1 '#b2182b')
 set cbrange [-1.6e+00:1.6e+00]
@@ -23,48 +23,47 @@ set yrange [8.5:-0.5]
 unset xtics
 unset ytics
 unset colorbox
-of(l, s) = strcol(1) eq l && column(2) == s ? column(5) - (column(3) == column(4) ? 1 : 0) : NaN
 set multiplot layout 3, 7 title heading
 set title 'conv1, step 391'
-plot 'matrices.csv' using 4:3:(of('conv1', 391)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv1' && $2 == 391 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv2, step 391'
-plot 'matrices.csv' using 4:3:(of('conv2', 391)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv2' && $2 == 391 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv3, step 391'
-plot 'matrices.csv' using 4:3:(of('conv3', 391)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv3' && $2 == 391 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv4, step 391'
-plot 'matrices.csv' using 4:3:(of('conv4', 391)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv4' && $2 == 391 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv5, step 391'
-plot 'matrices.csv' using 4:3:(of('conv5', 391)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv5' && $2 == 391 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv6, step 391'
-plot 'matrices.csv' using 4:3:(of('conv6', 391)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv6' && $2 == 391 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv7, step 391'
-plot 'matrices.csv' using 4:3:(of('conv7', 391)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv7' && $2 == 391 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv1, step 4301'
-plot 'matrices.csv' using 4:3:(of('conv1', 4301)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv1' && $2 == 4301 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv2, step 4301'
-plot 'matrices.csv' using 4:3:(of('conv2', 4301)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv2' && $2 == 4301 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv3, step 4301'
-plot 'matrices.csv' using 4:3:(of('conv3', 4301)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv3' && $2 == 4301 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv4, step 4301'
-plot 'matrices.csv' using 4:3:(of('conv4', 4301)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv4' && $2 == 4301 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv5, step 4301'
-plot 'matrices.csv' using 4:3:(of('conv5', 4301)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv5' && $2 == 4301 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv6, step 4301'
-plot 'matrices.csv' using 4:3:(of('conv6', 4301)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv6' && $2 == 4301 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv7, step 4301'
-plot 'matrices.csv' using 4:3:(of('conv7', 4301)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv7' && $2 == 4301 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv1, step 7825'
-plot 'matrices.csv' using 4:3:(of('conv1', 7825)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv1' && $2 == 7825 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv2, step 7825'
-plot 'matrices.csv' using 4:3:(of('conv2', 7825)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv2' && $2 == 7825 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv3, step 7825'
-plot 'matrices.csv' using 4:3:(of('conv3', 7825)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv3' && $2 == 7825 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv4, step 7825'
-plot 'matrices.csv' using 4:3:(of('conv4', 7825)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv4' && $2 == 7825 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv5, step 7825'
-plot 'matrices.csv' using 4:3:(of('conv5', 7825)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv5' && $2 == 7825 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv6, step 7825'
-plot 'matrices.csv' using 4:3:(of('conv6', 7825)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv6' && $2 == 7825 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 set title 'conv7, step 7825'
-plot 'matrices.csv' using 4:3:(of('conv7', 7825)) every ::1 with image
+plot 'matrices.csv' using (strcol(1) eq 'conv7' && $2 == 7825 ? $4 : NaN):($3):($4 - 0.5):($4 + 0.5):($3 - 0.5):($3 + 0.5):($5 - ($3 == $4)) every ::1 with boxxyerror fillstyle solid noborder linecolor palette
 unset multiplot

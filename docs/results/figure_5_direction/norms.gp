@@ -1,0 +1,20 @@
+# gnuplot norms.gp makes norms.svg; with -e "format='png'", norms.png
+if (!exists("format")) format = 'svg'
+if (format eq 'svg') {
+  set terminal svg noenhanced background 'white' size 900,600
+} else {
+  if (strstrt(GPVAL_TERMINALS, 'pngcairo')) {
+    set terminal pngcairo noenhanced size 900,600
+  } else {
+    set terminal png noenhanced size 900,600
+  }
+}
+set output 'norms.'.format
+set datafile separator ','
+heading = "Norm of P over the training"."\n"."Figure 5 with P on the momentum, ours: the matrices that FOP learns; CIFAR-10 (JPEG q75), cpu scale (20000"."\n"."training images, 25 epochs of batches of 64 with momentum's learning rate in proportion, no dropout, seed 0 of"."\n"."1)"
+set title heading
+set xlabel 'step'
+set ylabel 'Frobenius norm'
+set key outside right
+of(l) = strcol(1) eq l ? column(3) : NaN
+plot 'norms.csv' using 2:(of('conv1')) every ::1 with linespoints pt 7 ps 0.5 title 'conv1', 'norms.csv' using 2:(of('conv2')) every ::1 with linespoints pt 7 ps 0.5 title 'conv2', 'norms.csv' using 2:(of('conv3')) every ::1 with linespoints pt 7 ps 0.5 title 'conv3', 'norms.csv' using 2:(of('conv4')) every ::1 with linespoints pt 7 ps 0.5 title 'conv4', 'norms.csv' using 2:(of('conv5')) every ::1 with linespoints pt 7 ps 0.5 title 'conv5', 'norms.csv' using 2:(of('conv6')) every ::1 with linespoints pt 7 ps 0.5 title 'conv6', 'norms.csv' using 2:(of('conv7')) every ::1 with linespoints pt 7 ps 0.5 title 'conv7'
