@@ -72,8 +72,8 @@ Record compare(const Layer& layer, Pass pass, DType dtype, const ConvFlags& flag
     }
   };
   std::vector<Contestant> contestants = {{"auto", [&] { ours(ConvAlgorithm::automatic); }},
-                                         {"direct", [&] { ours(ConvAlgorithm::direct); }}};
-  if (dtype == DType::float32) contestants.push_back({"winograd", [&] { ours(ConvAlgorithm::winograd); }});
+                                         {"direct", [&] { ours(ConvAlgorithm::direct); }},
+                                         {"winograd", [&] { ours(ConvAlgorithm::winograd); }}};
   const size_t own = contestants.size();
   for (Primitive& primitive : onednn_primitives(pass, x.shape(), w.shape(), y, spec, dtype))
     contestants.push_back({primitive.name, std::move(primitive.run)});

@@ -32,14 +32,16 @@ bool winograd_fits(DType dtype, const Shape& w, const Conv2dSpec& spec) {
       std::all_of(std::begin(spec.padding), std::end(spec.padding), [](int64_t p) { return p >= 0 && p <= 2; });
   const int64_t stride = spec.stride[0];
   const bool regular = stride == 1 || (stride == 2 && (spec.padding[0] - spec.padding[1]) % 2 == 0);
-  return dtype == DType::float32 && w[2] == 3 && w[3] == 3 && regular && spec.stride[1] == stride &&
-         spec.dilation[0] == 1 && spec.dilation[1] == 1 && spec.groups == 1 && small_padding && winograd::available() &&
-         winograd::supports(w[1], w[0]);
+  return (dtype == DType::float32 || dtype == DType::bfloat16) && w[2] == 3 && w[3] == 3 && regular &&
+         spec.stride[1] == stride && spec.dilation[0] == 1 && spec.dilation[1] == 1 && spec.groups == 1 &&
+         small_padding && winograd::available() && winograd::supports(w[1], w[0]);
 }
 
 /// The fixed rule: with few channels the transforms outweigh the products that they save, and tiles that hang over the
-/// border do work for nothing. Stride 1 saves three quarters of the products, stride 2 less than half.
-bool winograd_pays(const winograd::Problem& p) {
+/// border do work for nothing. Stride 1 saves three quarters of the products, stride 2 less than half. The direct sum's
+/// products of bfloat16 take half of the time of float32's, on a matrix unit an eighth and less.
+bool winograd_pays(DType dtype, const winograd::Problem& p) {
+  if (dtype == DType::bfloat16 && (p.stride == 2 || cpu::amx::available())) return false;
   const auto covered = [](int64_t extent) { return (extent + 3) / 4 * 4; };
   const int64_t computed = covered(p.out_height) * covered(p.out_width), wanted = p.out_height * p.out_width;
   return std::min(p.in, p.out) >= 32 && (p.stride == 1 ? 2 * wanted >= computed : 4 * wanted >= 3 * computed);
@@ -52,11 +54,12 @@ double seconds_of(const auto& run) {
 }
 
 /// Runs whichever of the two is faster for this pass and problem: both are timed the first time that they are seen.
-void run_faster(Pass pass, const winograd::Problem& p, const auto& direct, const auto& fast) {
-  using Key = std::tuple<Pass, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int>;
+void run_faster(Pass pass, DType dtype, const winograd::Problem& p, const auto& direct, const auto& fast) {
+  using Key = std::tuple<Pass, DType, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int>;
   static std::mutex mutex;
   static std::map<Key, bool> fast_wins;
-  const Key key{pass, p.images, p.height, p.width, p.out_height, p.out_width, p.in, p.out, p.stride, num_threads()};
+  const Key key{pass,        dtype, p.images, p.height, p.width,      p.out_height,
+                p.out_width, p.in,  p.out,    p.stride, num_threads()};
   const std::lock_guard lock(mutex);
   auto known = fast_wins.find(key);
   if (known == fast_wins.end()) {
@@ -73,25 +76,43 @@ void run_faster(Pass pass, const winograd::Problem& p, const auto& direct, const
     direct();
 }
 
+/// Runs direct() or, with an element of the activations' type, fast(problem, T()).
 void choose(Pass pass, DType dtype, const Shape& x, const Shape& w, const Shape& y, const Conv2dSpec& spec,
             const auto& direct, const auto& fast) {
   if (!winograd_fits(dtype, w, spec)) return direct();
   const winograd::Problem problem = winograd_problem(x, w, y, spec);
+  const auto by_winograd = [&] {
+    if (dtype == DType::bfloat16)
+      fast(problem, bfloat16());
+    else
+      fast(problem, float());
+  };
   switch (conv_algorithm()) {
     case ConvAlgorithm::direct: return direct();
-    case ConvAlgorithm::winograd: return fast(problem);
-    case ConvAlgorithm::automatic: return winograd_pays(problem) ? fast(problem) : direct();
-    case ConvAlgorithm::measure: return run_faster(pass, problem, direct, [&] { fast(problem); });
+    case ConvAlgorithm::winograd: return by_winograd();
+    case ConvAlgorithm::automatic: return winograd_pays(dtype, problem) ? by_winograd() : direct();
+    case ConvAlgorithm::measure: return run_faster(pass, dtype, problem, direct, by_winograd);
   }
 }
 
 /// Whether the gradient of the weight goes to the matrix unit: a fixed rule, as that for Winograd.
 bool tiles_fit(DType dtype, const Shape& w, const Conv2dSpec& spec) {
-  return dtype == DType::bfloat16 && conv_algorithm() != ConvAlgorithm::direct && w[0] % 32 == 0 && w[1] % 32 == 0 &&
-         spec.groups == 1 && spec.dilation[0] == 1 && spec.dilation[1] == 1 && cpu::amx::available();
+  const ConvAlgorithm asked = conv_algorithm();
+  if (asked == ConvAlgorithm::direct || (asked == ConvAlgorithm::winograd && winograd_fits(dtype, w, spec)))
+    return false;
+  return dtype == DType::bfloat16 && w[0] % 32 == 0 && w[1] % 32 == 0 && spec.groups == 1 && spec.dilation[0] == 1 &&
+         spec.dilation[1] == 1 && cpu::amx::available();
 }
 
 float* floats(const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; }
+
+/// A weight for Winograd's kernels, which take float32.
+Tensor in_float32(const Tensor& w) {
+  if (w.dtype() == DType::float32) return w;
+  Tensor wide = Tensor::empty(w.shape(), DType::float32);
+  kernels::copy(w, wide);
+  return wide;
+}
 
 }  // namespace
 
@@ -106,8 +127,8 @@ void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool r
     choose(
         Pass::forward, x.dtype(), x.shape(), w.shape(), y.shape(), spec,
         [&] { cpu::direct_conv_forward(input, weight, shift, relu, spec, out); },
-        [&](const winograd::Problem& p) {
-          winograd::forward(p, floats(input), floats(weight), floats(shift), relu, floats(out));
+        [&]<class T>(const winograd::Problem& p, T) {
+          winograd::forward(p, input.data<T>(), floats(in_float32(weight)), floats(shift), relu, out.data<T>());
         });
   });
 }
@@ -120,7 +141,9 @@ void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec
     choose(
         Pass::grad_input, gx.dtype(), gx.shape(), w.shape(), gy.shape(), spec,
         [&] { cpu::direct_conv_grad_input(gradient, weight, spec, out); },
-        [&](const winograd::Problem& p) { winograd::grad_input(p, floats(gradient), floats(weight), floats(out)); });
+        [&]<class T>(const winograd::Problem& p, T) {
+          winograd::grad_input(p, gradient.data<T>(), floats(in_float32(weight)), out.data<T>());
+        });
   });
 }
 
@@ -137,7 +160,9 @@ void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spe
     choose(
         Pass::grad_weight, x.dtype(), x.shape(), gw.shape(), gy.shape(), spec,
         [&] { cpu::direct_conv_grad_weight(gradient, input, spec, out); },
-        [&](const winograd::Problem& p) { winograd::grad_weight(p, floats(input), floats(gradient), floats(out)); });
+        [&]<class T>(const winograd::Problem& p, T) {
+          winograd::grad_weight(p, input.data<T>(), gradient.data<T>(), floats(out));
+        });
   });
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/convolution.h"
 #include "core/error.h"
+#include "core/kernels.h"
 #include "core/ops.h"
 #include "core/parallel.h"
 
@@ -19,8 +20,8 @@ struct Algorithm {
   ConvAlgorithm before;
 };
 
-Tensor channels_last(const Shape& shape, uint64_t stream) {
-  return contiguous(random_normal(shape, 0, 1, {1, stream, 0}), Layout::channels_last);
+Tensor channels_last(const Shape& shape, uint64_t stream, DType dtype = DType::float32) {
+  return contiguous(cast(random_normal(shape, 0, 1, {1, stream, 0}), dtype), Layout::channels_last);
 }
 
 double relative_error(const Tensor& got, const Tensor& expected) {
@@ -77,14 +78,40 @@ TEST_CASE("winograd agrees with the reference for every geometry") {
   }
 }
 
+TEST_CASE("winograd of bfloat16 rounds filters and results, and nothing between") {
+  const Algorithm algorithm(ConvAlgorithm::winograd);
+  const auto wide = [](const Tensor& t) { return cast(t, DType::float64); };
+  for (const Case& c : cases) {
+    CAPTURE(c.x);
+    const Tensor x = channels_last(c.x, 0, DType::bfloat16), w = random_normal({c.out, c.x[1], 3, 3}, 0, 1, {1, 1, 0});
+    const Tensor rounded = cast(w, DType::bfloat16), bias = random_normal({c.out}, 0, 1, {1, 2, 0});
+    const Tensor gy = channels_last(conv2d_shape(x.shape(), w.shape(), c.spec), 3, DType::bfloat16);
+    const Tensor y = conv2d(wide(x), wide(rounded), wide(bias), c.spec, true);
+    const Tensor gx = conv2d_grad_input(wide(gy), wide(rounded), c.spec, x.shape());
+    for (const Tensor& filter : {w, rounded}) {
+      // An element is rounded by at most 2^-9 of it; by 2^-9 / sqrt(12) to sqrt(3) on average.
+      CHECK(relative_error(conv2d(x, filter, bias, c.spec, true), y) < 0x1p-9);
+      CHECK(relative_error(conv2d_grad_input(gy, filter, c.spec, x.shape()), gx) < 0x1p-9);
+    }
+    CHECK(relative_error(conv2d_grad_weight(gy, x, c.spec, w.shape()),
+                         conv2d_grad_weight(wide(gy), wide(x), c.spec, w.shape())) < 4e-6);
+  }
+}
+
 TEST_CASE("winograd is really taken where it is asked for") {
-  const Tensor x = channels_last({1, 16, 8, 8}, 0), w = random_normal({16, 16, 3, 3}, 0, 1, {1, 1, 0});
+  const Tensor x = channels_last({1, 32, 8, 8}, 0), w = random_normal({32, 32, 3, 3}, 0, 1, {1, 1, 0});
+  const Tensor narrow = cast(x, DType::bfloat16);
   const Conv2dSpec spec{.padding = {1, 1, 1, 1}};
-  const auto run = [&](ConvAlgorithm a) {
+  const auto run = [&](ConvAlgorithm a, const Tensor& input) {
     const Algorithm algorithm(a);
-    return conv2d(x, w, {}, spec).to_vector<float>();
+    // Of bfloat16 the gradient of the weight alone keeps the differences in rounding.
+    return conv2d_grad_weight(input, input, spec, w.shape()).to_vector<float>();
   };
-  CHECK(run(ConvAlgorithm::winograd) != run(ConvAlgorithm::direct));
+  for (const Tensor& input : {x, narrow}) {
+    if (!device::has_fast(input.dtype())) continue;  // there is no direct sum of bfloat16
+    CAPTURE(input.dtype());
+    CHECK(run(ConvAlgorithm::winograd, input) != run(ConvAlgorithm::direct, input));
+  }
 }
 
 TEST_CASE("the fixed rule gives equal bits in equal runs and measuring stays accurate") {
@@ -98,10 +125,12 @@ TEST_CASE("the fixed rule gives equal bits in equal runs and measuring stays acc
 
 TEST_CASE("NaN is not hidden by a fused ReLU") {
   const Algorithm algorithm(ConvAlgorithm::winograd);
-  Tensor x = channels_last({1, 16, 4, 4}, 0);
-  fill_(x, std::nan(""));
-  const Tensor y = conv2d(x, Tensor::ones({16, 16, 3, 3}), {}, {.padding = {1, 1, 1, 1}}, true);
-  CHECK(std::isnan(y.to_vector<float>()[0]));
+  for (const DType dtype : {DType::float32, DType::bfloat16}) {
+    Tensor x = channels_last({1, 16, 4, 4}, 0, dtype);
+    fill_(x, std::nan(""));
+    const Tensor y = conv2d(x, Tensor::ones({16, 16, 3, 3}), {}, {.padding = {1, 1, 1, 1}}, true);
+    CHECK(std::isnan(cast(y, DType::float32).to_vector<float>()[0]));
+  }
 }
 
 TEST_CASE("an unknown algorithm is named") {

@@ -1,5 +1,6 @@
 // The widest vector of floats of the instruction set, as the compiler's own vector type: loads and stores of any
-// alignment, and a multiply-add that is fused where the processor can. Included by the files of this directory only.
+// alignment, and a multiply-add that is fused where the processor can. Included by this directory's files and
+// Winograd's only.
 #pragma once
 
 #include <cstdint>

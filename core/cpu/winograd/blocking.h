@@ -57,9 +57,9 @@ struct Tiling {
 /// Hints the cache to fetch a range, a few lines at a time, while other work goes on.
 class Prefetcher {
  public:
-  Prefetcher(const float* begin, const float* end, int64_t calls)
-      : next_(reinterpret_cast<const char*>(begin)), end_(reinterpret_cast<const char*>(end)) {
-    const int64_t lines = begin < end ? (end_ - next_ + 63) / 64 : 0;
+  Prefetcher(const void* begin, const void* end, int64_t calls)
+      : next_(static_cast<const char*>(begin)), end_(static_cast<const char*>(end)) {
+    const int64_t lines = next_ < end_ ? (end_ - next_ + 63) / 64 : 0;
     per_call_ = (lines + calls - 1) / std::max<int64_t>(calls, 1);
   }
   void step() {
@@ -72,14 +72,15 @@ class Prefetcher {
   int64_t per_call_;
 };
 
-/// Fetches the rows, of `row` floats in images `height` rows high, that tiles [begin, end) begin in; tiles lie `step`
+/// Fetches the rows, of `row` elements in images `height` rows high, that tiles [begin, end) begin in; tiles lie `step`
 /// rows apart.
-inline Prefetcher prefetch_tiles(const float* x, const Tiling& tiling, int64_t step, int64_t height, int64_t row,
-                                 int64_t begin, int64_t end, int64_t calls) {
+template <class T>
+Prefetcher prefetch_tiles(const T* x, const Tiling& tiling, int64_t step, int64_t height, int64_t row, int64_t begin,
+                          int64_t end, int64_t calls) {
   if (begin >= end) return Prefetcher(x, x, 1);
   const auto first = tiling.place(begin), last = tiling.place(end - 1);
-  const float* from = x + (first.image * height + std::min(first.row * step, height)) * row;
-  const float* to = x + (last.image * height + std::min((last.row + 1) * step, height)) * row;
+  const T* from = x + (first.image * height + std::min(first.row * step, height)) * row;
+  const T* to = x + (last.image * height + std::min((last.row + 1) * step, height)) * row;
   return Prefetcher(from, to, calls);
 }
 

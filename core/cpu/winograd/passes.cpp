@@ -19,9 +19,9 @@ namespace {
 
 // ---- Filters --------------------------------------------------------------------------------------------------------
 
-/// u[panel][filters][in][width] = G w G^T. w[o * out_stride + i * in_stride + tap]; with `rotated` the taps are
-/// reversed.
-template <class Scheme>
+/// u[panel][filters][in][width] = G w G^T, of weights rounded to T. w[o * out_stride + i * in_stride + tap]; with
+/// `rotated` the taps are reversed.
+template <class Scheme, class T>
 void transform_filters(const float* w, int64_t in, int64_t out, int64_t in_stride, int64_t out_stride, bool rotated,
                        float* u) {
   const Panels panels(out);
@@ -33,7 +33,8 @@ void transform_filters(const float* w, int64_t in, int64_t out, int64_t in_strid
         alignas(64) float values[taps * taps][lanes];
         for (int lane = 0; lane < lanes; ++lane) {
           const float* from = w + (o + lane) * out_stride + i * in_stride;
-          for (int t = 0; t < taps * taps; ++t) values[t][lane] = from[rotated ? taps * taps - 1 - t : t];
+          for (int t = 0; t < taps * taps; ++t)
+            values[t][lane] = static_cast<float>(T(from[rotated ? taps * taps - 1 - t : t]));
         }
         Vec rows[taps][filter_points], column[taps], result[filter_points];
         for (int r = 0; r < taps; ++r) {
@@ -81,8 +82,8 @@ int64_t tiles_per_block(int64_t channels) {
 
 /// y from x where `p` holds the sizes of these two, whatever pass it is; the tile in row r reads data from row
 /// r * Scheme::step - p.pad_top on, and likewise across.
-template <class Scheme>
-void convolve(const Problem& p, const float* x, const float* u, const float* bias, bool relu, float* y) {
+template <class Scheme, class T>
+void convolve(const Problem& p, const T* x, const float* u, const float* bias, bool relu, T* y) {
   constexpr int planes = plane_order<Scheme>.count;
   const Tiling tiling(p.images, p.out_height, p.out_width, Scheme::outputs);
   const Panels panels(p.out);
@@ -98,7 +99,7 @@ void convolve(const Problem& p, const float* x, const float* u, const float* bia
       const int64_t count = std::min(block, range_end - begin), rows = round_up(count, block_rows);
       for (int64_t t = 0; t < count; ++t) {
         const auto at = tiling.place(begin + t);
-        const Image image{x + at.image * p.height * p.width * p.in, p.height, p.width, p.in};
+        const Image<T> image{x + at.image * p.height * p.width * p.in, p.height, p.width, p.in};
         transform_data<Scheme>(image, at.row * Scheme::step - p.pad_top, at.column * Scheme::step - p.pad_left,
                                {v.data() + t * p.in, v_plane, lanes, lanes});
       }
@@ -134,14 +135,15 @@ void convolve(const Problem& p, const float* x, const float* u, const float* bia
   });
 }
 
-template <class Scheme>
-void forward_by(const Problem& p, const float* x, const float* w, const float* bias, bool relu, float* y) {
+template <class Scheme, class T>
+void forward_by(const Problem& p, const T* x, const float* w, const float* bias, bool relu, T* y) {
   const Workspace u(filters * p.in * p.out);
-  transform_filters<Scheme>(w, p.in, p.out, taps * taps, p.in * taps * taps, false, u.data());
+  transform_filters<Scheme, T>(w, p.in, p.out, taps * taps, p.in * taps * taps, false, u.data());
   convolve<Scheme>(p, x, u.data(), bias, relu, y);
 }
 
-void forward(const Problem& p, const float* x, const float* w, const float* bias, bool relu, float* y) {
+template <class T>
+void forward(const Problem& p, const T* x, const float* w, const float* bias, bool relu, T* y) {
   if (p.stride == 1)
     forward_by<Dense>(p, x, w, bias, relu, y);
   else
@@ -150,15 +152,16 @@ void forward(const Problem& p, const float* x, const float* w, const float* bias
 
 /// The gradient of a correlation is a correlation with the filters reversed and the roles of the channels exchanged;
 /// the first tile of gx needs gy from row `top` and column `left` on.
-template <class Scheme>
-void grad_input_by(const Problem& p, int64_t top, int64_t left, const float* gy, const float* w, float* gx) {
+template <class Scheme, class T>
+void grad_input_by(const Problem& p, int64_t top, int64_t left, const T* gy, const float* w, T* gx) {
   const Problem transposed{p.images, p.out_height, p.out_width, p.height, p.width, p.out, p.in, -top, -left, p.stride};
   const Workspace u(filters * p.in * p.out);
-  transform_filters<Scheme>(w, p.out, p.in, p.in * taps * taps, taps * taps, true, u.data());
+  transform_filters<Scheme, T>(w, p.out, p.in, p.in * taps * taps, taps * taps, true, u.data());
   convolve<Scheme>(transposed, gy, u.data(), nullptr, false, gx);
 }
 
-void grad_input(const Problem& p, const float* gy, const float* w, float* gx) {
+template <class T>
+void grad_input(const Problem& p, const T* gy, const float* w, T* gx) {
   // Row h of gx is met by row i of gy where stride * i + tap = h + padding.
   const auto first_at_stride_2 = [](int64_t padding) { return padding == 0 ? -1 : (padding - 1) / 2; };
   const int64_t top = first_at_stride_2(p.pad_top), left = first_at_stride_2(p.pad_left);
@@ -186,9 +189,9 @@ void accumulate_panel(int planes, int64_t tiles, int64_t in, const float* v, int
 }
 
 /// Adds the tiles [begin, end) up into du[filters][panel][in][width].
-template <class Scheme>
-void accumulate(const Problem& p, const float* x, const float* gy, const Tiling& tiling, int64_t range_begin,
-                int64_t range_end, float* du) {
+template <class Scheme, class T>
+void accumulate(const Problem& p, const T* x, const T* gy, const Tiling& tiling, int64_t range_begin, int64_t range_end,
+                float* du) {
   constexpr const auto& order = plane_order<Scheme>;
   constexpr int64_t few = 36 * 32 / order.count, many = 36 * 40 / order.count;  // tiles per block
   const Panels panels(p.out);
@@ -200,10 +203,10 @@ void accumulate(const Problem& p, const float* x, const float* gy, const Tiling&
     const int64_t count = std::min(block, range_end - begin);
     for (int64_t t = 0; t < count; ++t) {
       const auto at = tiling.place(begin + t);
-      const Image data{x + at.image * p.height * p.width * p.in, p.height, p.width, p.in};
+      const Image<T> data{x + at.image * p.height * p.width * p.in, p.height, p.width, p.in};
       transform_data<Scheme>(data, at.row * Scheme::step - p.pad_top, at.column * Scheme::step - p.pad_left,
                              {v.data() + t * data_group, v_plane, count * data_group, data_group});
-      const Image gradient{gy + at.image * p.out_height * p.out_width * p.out, p.out_height, p.out_width, p.out};
+      const Image<T> gradient{gy + at.image * p.out_height * p.out_width * p.out, p.out_height, p.out_width, p.out};
       for (int64_t panel = 0; panel < panels.count; ++panel) {
         const int64_t first = panels.first(panel), width = panels.width(panel);
         transform_output_gradient<Scheme>(gradient, at.row * Scheme::outputs, at.column * Scheme::outputs, first, width,
@@ -265,8 +268,8 @@ void transform_filter_gradient(const Problem& p, int64_t parts, const float* du,
   });
 }
 
-template <class Scheme>
-void grad_weight_by(const Problem& p, const float* x, const float* gy, float* gw) {
+template <class Scheme, class T>
+void grad_weight_by(const Problem& p, const T* x, const T* gy, float* gw) {
   const Tiling tiling(p.images, p.out_height, p.out_width, Scheme::outputs);
   const int64_t parts = std::min<int64_t>(num_threads(), tiling.count), size = filters * p.in * p.out;
   const Workspace du(parts * size);
@@ -278,7 +281,8 @@ void grad_weight_by(const Problem& p, const float* x, const float* gy, float* gw
   transform_filter_gradient<Scheme>(p, parts, du.data(), gw);
 }
 
-void grad_weight(const Problem& p, const float* x, const float* gy, float* gw) {
+template <class T>
+void grad_weight(const Problem& p, const T* x, const T* gy, float* gw) {
   if (p.stride == 1)
     grad_weight_by<Dense>(p, x, gy, gw);
   else
@@ -287,6 +291,7 @@ void grad_weight(const Problem& p, const float* x, const float* gy, float* gw) {
 
 }  // namespace
 
-const Passes passes{forward, grad_input, grad_weight};
+const Passes passes{{forward<float>, grad_input<float>, grad_weight<float>},
+                    {forward<bfloat16>, grad_input<bfloat16>, grad_weight<bfloat16>}};
 
 }  // namespace gradus::winograd::GRADUS_ISA

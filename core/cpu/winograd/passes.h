@@ -5,10 +5,15 @@
 
 namespace gradus::winograd {
 
+template <class T>
+struct PassesOf {
+  void (*forward)(const Problem&, const T* x, const float* w, const float* bias, bool relu, T* y);
+  void (*grad_input)(const Problem&, const T* gy, const float* w, T* gx);
+  void (*grad_weight)(const Problem&, const T* x, const T* gy, float* gw);
+};
 struct Passes {
-  void (*forward)(const Problem&, const float* x, const float* w, const float* bias, bool relu, float* y);
-  void (*grad_input)(const Problem&, const float* gy, const float* w, float* gx);
-  void (*grad_weight)(const Problem&, const float* x, const float* gy, float* gw);
+  PassesOf<float> of_float32;
+  PassesOf<bfloat16> of_bfloat16;
 };
 
 namespace baseline {

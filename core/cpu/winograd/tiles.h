@@ -35,15 +35,17 @@ template <class Scheme>
 inline constexpr PlaneOrder<Scheme> plane_order;
 
 /// What a tile that hangs over the border reads there.
-alignas(64) inline constexpr float zeros[most_channels] = {};
+template <class T>
+alignas(64) inline constexpr T zeros[most_channels] = {};
 
-/// An image of `channels` floats per pixel.
+/// An image of `channels` elements per pixel, float or bfloat16.
+template <class T>
 struct Image {
-  const float* data;
+  const T* data;
   int64_t height, width, channels;
 
-  const float* pixel(int64_t y, int64_t x) const {
-    return y >= 0 && y < height && x >= 0 && x < width ? data + (y * width + x) * channels : zeros;
+  const T* pixel(int64_t y, int64_t x) const {
+    return y >= 0 && y < height && x >= 0 && x < width ? data + (y * width + x) * channels : zeros<T>;
   }
 };
 
@@ -58,19 +60,19 @@ struct Planes {
 
 /// The points of `extent` x `extent` pixels, whose first is (y, x), of channels [first, first + width). `to_points` is
 /// the transform of one dimension; fetches what the next tile of this row, `step` pixels on, reads beside this one.
-template <class Scheme, int extent, int step, class ToPoints>
-[[gnu::always_inline]] inline void transform_pixels(const Image& image, int64_t y, int64_t x, int64_t first,
+template <class Scheme, int extent, int step, class T, class ToPoints>
+[[gnu::always_inline]] inline void transform_pixels(const Image<T>& image, int64_t y, int64_t x, int64_t first,
                                                     int64_t width, const Planes& out, ToPoints&& to_points) {
   constexpr int points = Scheme::points;
-  const float* pixels[extent * extent];
+  const T* pixels[extent * extent];
   for (int i = 0; i < extent; ++i)
     for (int j = 0; j < extent; ++j) pixels[i * extent + j] = image.pixel(y + i, x + j) + first;
-  const int64_t next_tile = step * image.channels * static_cast<int64_t>(sizeof(float));
+  const int64_t next_tile = step * image.channels * static_cast<int64_t>(sizeof(T));
   for (int64_t c = 0; c < width; c += lanes) {
     Vec rows[extent][points], column[extent], result[points];
 #pragma GCC unroll 9
     for (int i = 0; i < extent; ++i) {
-      const float* const* p = pixels + i * extent;
+      const T* const* p = pixels + i * extent;
 #pragma GCC unroll 8
       for (int j = extent - step; j < extent; ++j)
         __builtin_prefetch(reinterpret_cast<const char*>(p[j] + c) + next_tile, 0, 3);
@@ -91,16 +93,16 @@ template <class Scheme, int extent, int step, class ToPoints>
 }
 
 /// B^T d B of the patch whose first pixel is (y, x).
-template <class Scheme>
-void transform_data(const Image& image, int64_t y, int64_t x, const Planes& out) {
+template <class Scheme, class T>
+void transform_data(const Image<T>& image, int64_t y, int64_t x, const Planes& out) {
   transform_pixels<Scheme, Scheme::data, Scheme::step>(
       image, y, x, 0, image.channels, out,
       [](const auto& d, auto& p) __attribute__((always_inline)) { Scheme::data_to_points(d, p); });
 }
 
 /// A gy A^T of channels [first, first + width) of the tile of output gradients whose first pixel is (y, x).
-template <class Scheme>
-void transform_output_gradient(const Image& image, int64_t y, int64_t x, int64_t first, int64_t width,
+template <class Scheme, class T>
+void transform_output_gradient(const Image<T>& image, int64_t y, int64_t x, int64_t first, int64_t width,
                                const Planes& out) {
   transform_pixels<Scheme, Scheme::outputs, Scheme::outputs>(
       image, y, x, first, width, out,
@@ -115,8 +117,8 @@ struct Epilogue {
 
 /// A^T m A of one tile and `channels` channels, cut at the border of the output. `rows` and `columns` say how much of
 /// the tile lies inside. `streaming` bypasses the caches and needs aligned pixels.
-template <class Scheme>
-void transform_products(const float* m, int64_t plane, int64_t channels, int rows, int columns, float* y,
+template <class Scheme, class T>
+void transform_products(const float* m, int64_t plane, int64_t channels, int rows, int columns, T* y,
                         int64_t row_stride, int64_t column_stride, const Epilogue& epilogue, bool streaming) {
   constexpr int points = Scheme::points, outputs = Scheme::outputs;
   const Vec floor = broadcast(epilogue.floor);
@@ -135,16 +137,16 @@ void transform_products(const float* m, int64_t plane, int64_t channels, int row
     for (int i = 0; i < outputs; ++i) {
       Scheme::points_to_outputs(half[i], result);
       if (i >= rows) break;
-      float* to = y + i * row_stride + c;
+      T* to = y + i * row_stride + c;
 #pragma GCC unroll 8
       for (int j = 0; j < outputs; ++j) {
         const Vec value = result[j] + bias;
         const Vec kept = floor > value ? floor : value;
         if (j >= columns) break;
         if (streaming)
-          stream(to + j * column_stride, kept);
+          stream_result(to + j * column_stride, kept);
         else
-          store(to + j * column_stride, kept);
+          store_result(to + j * column_stride, kept);
       }
     }
   }

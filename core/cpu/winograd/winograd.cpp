@@ -1,6 +1,8 @@
 // Chooses the build of the passes that fits this processor.
 #include "core/cpu/winograd/winograd.h"
 
+#include <type_traits>
+
 #include "core/cpu/isa.h"
 #include "core/cpu/winograd/passes.h"
 
@@ -8,10 +10,18 @@ namespace gradus::winograd {
 namespace {
 
 #if defined(__x86_64__)
-const Passes& passes() { return cpu::isa() == cpu::Isa::v4 ? v4::passes : v3::passes; }
+const Passes& chosen() { return cpu::isa() == cpu::Isa::v4 ? v4::passes : v3::passes; }
 #else
-const Passes& passes() { return baseline::passes; }
+const Passes& chosen() { return baseline::passes; }
 #endif
+
+template <class T>
+const PassesOf<T>& passes() {
+  if constexpr (std::is_same_v<T, bfloat16>)
+    return chosen().of_bfloat16;
+  else
+    return chosen().of_float32;
+}
 
 }  // namespace
 
@@ -28,12 +38,26 @@ bool available() {
 #endif
 }
 
-void forward(const Problem& p, const float* x, const float* w, const float* bias, bool relu, float* y) {
-  passes().forward(p, x, w, bias, relu, y);
+template <class T>
+void forward(const Problem& p, const T* x, const float* w, const float* bias, bool relu, T* y) {
+  passes<T>().forward(p, x, w, bias, relu, y);
 }
 
-void grad_input(const Problem& p, const float* gy, const float* w, float* gx) { passes().grad_input(p, gy, w, gx); }
+template <class T>
+void grad_input(const Problem& p, const T* gy, const float* w, T* gx) {
+  passes<T>().grad_input(p, gy, w, gx);
+}
 
-void grad_weight(const Problem& p, const float* x, const float* gy, float* gw) { passes().grad_weight(p, x, gy, gw); }
+template <class T>
+void grad_weight(const Problem& p, const T* x, const T* gy, float* gw) {
+  passes<T>().grad_weight(p, x, gy, gw);
+}
+
+template void forward(const Problem&, const float*, const float*, const float*, bool, float*);
+template void forward(const Problem&, const bfloat16*, const float*, const float*, bool, bfloat16*);
+template void grad_input(const Problem&, const float*, const float*, float*);
+template void grad_input(const Problem&, const bfloat16*, const float*, bfloat16*);
+template void grad_weight(const Problem&, const float*, const float*, float*);
+template void grad_weight(const Problem&, const bfloat16*, const bfloat16*, float*);
 
 }  // namespace gradus::winograd
