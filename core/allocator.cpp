@@ -1,6 +1,6 @@
 // A caching allocator in one page. Freed blocks wait in a list per size class (multiples of 64 bytes up to 1 KiB, then
 // eight classes per power of two), so that a training step, which asks for the same sizes again and again, takes no
-// memory from the device after its first run.
+// memory from the device after its first run. Sizes that the device itself keeps go straight back to it.
 #include "core/allocator.h"
 
 #include <array>
@@ -60,17 +60,19 @@ class CachingAllocator {
   }
 
   Block* take(size_t bytes) {
-    const SizeClass wanted = size_class(bytes);
+    const bool cached = current_arena || !device::keeps_released(bytes);
+    const SizeClass wanted = cached ? size_class(bytes) : SizeClass{0, bytes};
     Block* block = nullptr;
     {
       const std::lock_guard lock(mutex_);
       if (current_arena) block = pop(current_arena->blocks_->free, wanted);
-      if (!block) block = pop(free_, wanted);
+      if (!block && cached) block = pop(free_, wanted);
       if (block) claim(block);
       statistics_.in_use += wanted.capacity;
       if (statistics_.in_use > statistics_.peak) statistics_.peak = statistics_.in_use;
     }
     if (!block) block = grow(wanted);
+    block->cached = cached;
     block->references.store(1, std::memory_order_relaxed);
     block->version.store(0, std::memory_order_relaxed);
     block->captured.store(false, std::memory_order_relaxed);
@@ -84,9 +86,14 @@ class CachingAllocator {
       current_hold->blocks_->bytes += block->capacity;
       return;
     }
-    const std::lock_guard lock(mutex_);
-    push(block->arena ? block->arena->blocks_->free : free_, block);
-    statistics_.in_use -= block->capacity;
+    {
+      const std::lock_guard lock(mutex_);
+      statistics_.in_use -= block->capacity;
+      if (block->cached) return push(block->arena ? block->arena->blocks_->free : free_, block);
+      statistics_.reserved -= block->capacity;
+    }
+    device::release(block->data, block->capacity);
+    delete block;
   }
 
   void give_back_all(HeldMemory::Blocks& held) noexcept {
@@ -105,6 +112,7 @@ class CachingAllocator {
         device::release(block->data, block->capacity);
         delete block;
       }
+    device::trim();
   }
 
   void dissolve(MemoryArena::Blocks& arena) noexcept {

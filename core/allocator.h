@@ -110,6 +110,7 @@ class Storage {
   struct Block {
     std::atomic<uint32_t> references{1};
     bool owned = true;
+    bool cached = true;  ///< by us when it is free; else by the device
     std::atomic<Beside> beside{Beside::nothing};
     std::atomic<bool> captured{false};
     uint16_t size_class = 0;
@@ -140,7 +141,7 @@ class Storage {
 struct MemoryStatistics {
   size_t in_use = 0;    ///< bytes held by live storages
   size_t peak = 0;      ///< largest in_use so far
-  size_t reserved = 0;  ///< bytes taken from the device, in use or cached
+  size_t reserved = 0;  ///< bytes taken from the device, in use or cached here
 };
 MemoryStatistics memory_statistics();
 /// Gives cached blocks back to the device.

@@ -136,6 +136,10 @@ const char* name();            ///< "cpu" or "cuda"
 std::string describe();        ///< one line for logs: model, instruction set or driver, threads
 void* allocate(size_t bytes);  ///< aligned to 64 bytes; throws ErrorKind::device when there is no memory
 void release(void* data, size_t bytes) noexcept;
+/// Whether release() keeps blocks of this size for whoever asks next: nobody else needs to. bytes is what was asked for.
+bool keeps_released(size_t bytes);
+/// Gives what release() kept back to the system.
+void trim() noexcept;
 /// Whether convolutions and products of this floating dtype have instructions of their own here.
 bool has_fast(DType dtype);
 void upload(void* to_device, const void* from_host, size_t bytes);

@@ -92,7 +92,7 @@ void TrainingFlags::add_to(CommandLine& line) {
            "algorithm of convolutions. auto: a fixed rule by shape; measure: whichever is faster here, so that\n"
            "equal runs may differ in the last bits",
            one_of({"auto", "direct", "winograd", "measure"}));
-  line.add("--amp", amp, "mixed precision. bf16: activations and products in bfloat16, parameters in float32",
+  line.add("--amp", amp, "mixed precision. bf16: activations in bfloat16, parameters and sums in float32",
            one_of({"none", "bf16"}));
   line.add("--workers", workers, "threads that prepare batches; results do not depend on them", at_least(0));
 

@@ -142,6 +142,9 @@ void* allocate(size_t bytes) {
   return data;
 }
 
+bool keeps_released(size_t) { return false; }
+void trim() noexcept {}
+
 void release(void* data, size_t) noexcept {
   // cudaFree waits for the device, so no queued work still uses the block. At the end of the process the driver may be
   // gone already; the memory went with it.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/kernels.h"
 #include "core/tensor.h"
 
 using namespace gradus;
@@ -66,6 +67,32 @@ TEST_CASE("cached memory can be given back") {
   release_cached_memory();
   CHECK(memory_statistics().reserved >= memory_statistics().in_use);
   CHECK(memory_statistics().reserved - memory_statistics().in_use == 0);
+}
+
+TEST_CASE("large blocks that are free serve any size together, and their pages can be given back") {
+  constexpr size_t mib = size_t{1} << 20;
+  if (!device::keeps_released(8 * mib)) {
+    MESSAGE("skipped: freed blocks serve their own size only on ", device::describe());
+    return;
+  }
+  std::vector<Storage> parts;
+  for (const size_t size : {8 * mib, 11 * mib + 1, 5 * mib}) parts.push_back(Storage::allocate(size));
+  auto* first = static_cast<char*>(parts[0].data());
+  const auto* second = static_cast<char*>(parts[1].data());
+  const size_t in_use = memory_statistics().in_use;
+  const bool in_a_row = second == first + 8 * mib;
+  CHECK(in_a_row);
+  parts.erase(parts.begin() + 1);  // the outer ones stay
+  const Storage left = Storage::allocate(4 * mib), right = Storage::allocate(7 * mib + 1);
+  CHECK(left.data() == second);
+  CHECK(right.data() == second + 4 * mib);
+  CHECK(memory_statistics().in_use == in_use);
+  first[0] = 1;
+  parts.clear();
+  release_cached_memory();
+  const Storage again = Storage::allocate(8 * mib);
+  CHECK(again.data() == first);
+  CHECK(first[0] == 0);
 }
 
 TEST_CASE("an impossible request is an error of the device and leaves the counters alone") {
