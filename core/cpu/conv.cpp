@@ -31,17 +31,18 @@ bool winograd_fits(DType dtype, const Shape& w, const Conv2dSpec& spec) {
   const bool small_padding =
       std::all_of(std::begin(spec.padding), std::end(spec.padding), [](int64_t p) { return p >= 0 && p <= 2; });
   const int64_t stride = spec.stride[0];
-  const bool regular = stride == 1 || (stride == 2 && (spec.padding[0] - spec.padding[1]) % 2 == 0);
+  const bool regular =
+      stride == 1 || (stride == 2 && dtype == DType::float32 && (spec.padding[0] - spec.padding[1]) % 2 == 0);
   return (dtype == DType::float32 || dtype == DType::bfloat16) && w[2] == 3 && w[3] == 3 && regular &&
          spec.stride[1] == stride && spec.dilation[0] == 1 && spec.dilation[1] == 1 && spec.groups == 1 &&
          small_padding && winograd::available() && winograd::supports(w[1], w[0]);
 }
 
 /// The fixed rule: with few channels the transforms outweigh the products that they save, and tiles that hang over the
-/// border do work for nothing. Stride 1 saves three quarters of the products, stride 2 less than half. The direct sum's
-/// products of bfloat16 take half of the time of float32's, on a matrix unit an eighth and less.
+/// border do work for nothing. Stride 1 saves three quarters of the products, stride 2 less than half. Of bfloat16 the
+/// direct sum's products take half of the time of float32's, on a matrix unit an eighth and less.
 bool winograd_pays(DType dtype, const winograd::Problem& p) {
-  if (dtype == DType::bfloat16 && (p.stride == 2 || cpu::amx::available())) return false;
+  if (dtype == DType::bfloat16 && cpu::amx::available()) return false;
   const auto covered = [](int64_t extent) { return (extent + 3) / 4 * 4; };
   const int64_t computed = covered(p.out_height) * covered(p.out_width), wanted = p.out_height * p.out_width;
   return std::min(p.in, p.out) >= 32 && (p.stride == 1 ? 2 * wanted >= computed : 4 * wanted >= 3 * computed);
@@ -106,14 +107,6 @@ bool tiles_fit(DType dtype, const Shape& w, const Conv2dSpec& spec) {
 
 float* floats(const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; }
 
-/// A weight for Winograd's kernels, which take float32.
-Tensor in_float32(const Tensor& w) {
-  if (w.dtype() == DType::float32) return w;
-  Tensor wide = Tensor::empty(w.shape(), DType::float32);
-  kernels::copy(w, wide);
-  return wide;
-}
-
 }  // namespace
 
 void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool relu, const Conv2dSpec& spec,
@@ -128,7 +121,7 @@ void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool r
         Pass::forward, x.dtype(), x.shape(), w.shape(), y.shape(), spec,
         [&] { cpu::direct_conv_forward(input, weight, shift, relu, spec, out); },
         [&]<class T>(const winograd::Problem& p, T) {
-          winograd::forward(p, input.data<T>(), floats(in_float32(weight)), floats(shift), relu, out.data<T>());
+          winograd::forward(p, input.data<T>(), floats(cpu::in_float32(weight)), floats(shift), relu, out.data<T>());
         });
   });
 }
@@ -142,7 +135,7 @@ void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec
         Pass::grad_input, gx.dtype(), gx.shape(), w.shape(), gy.shape(), spec,
         [&] { cpu::direct_conv_grad_input(gradient, weight, spec, out); },
         [&]<class T>(const winograd::Problem& p, T) {
-          winograd::grad_input(p, gradient.data<T>(), floats(in_float32(weight)), out.data<T>());
+          winograd::grad_input(p, gradient.data<T>(), floats(cpu::in_float32(weight)), out.data<T>());
         });
   });
 }

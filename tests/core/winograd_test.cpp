@@ -80,6 +80,10 @@ TEST_CASE("winograd agrees with the reference for every geometry") {
 }
 
 TEST_CASE("convolution of bfloat16, by winograd where there is one, rounds filters and results, and nothing between") {
+  if (!device::has_fast(DType::bfloat16)) {
+    MESSAGE("skipped: no bfloat16 instructions on ", device::describe());
+    return;
+  }
   const Algorithm algorithm(ConvAlgorithm::winograd);
   const auto wide = [](const Tensor& t) { return cast(t, DType::float64); };
   // cuDNN rounds the gradient of the weight, too.

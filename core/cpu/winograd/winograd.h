@@ -19,7 +19,7 @@ struct Problem {
   int64_t out_height, out_width;  ///< of the output
   int64_t in, out;                ///< channels
   int64_t pad_top, pad_left;      ///< 0, 1 or 2; at stride 2 both odd or both even
-  int64_t stride;                 ///< 1 or 2, of both dimensions
+  int64_t stride;                 ///< 1 or, of float32, 2; of both dimensions
 };
 
 /// Channels that the kernels can do: multiples of 16, at most 4096.
