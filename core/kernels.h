@@ -2,8 +2,9 @@
 // so a missing kernel is a link error; core/ref defines the same functions in gradus::ref, plainly, for float32 and
 // float64, as the oracle and as the host's float64 path.
 //
-// bfloat16 is for activations and their gradients: kernels compute in float32 and round what they return. Parameters and
-// statistics beside them, and the gradients of parameters, are float32; a convolution rounds its weight as it reads it.
+// bfloat16 is for activations and their gradients: kernels compute in float32 and round what they return. Parameters
+// and statistics beside them, and the gradients of parameters, are float32; a convolution rounds its weight as it reads
+// it.
 //
 // Contract of every kernel: arguments are already checked, outputs already allocated with the right shape and dtype
 // (see core/ops_*.cpp), inputs and outputs may have any strides (inputs also stride 0, from broadcasting), and outputs
@@ -95,17 +96,18 @@ struct ParameterUpdate {
   double factor = 1, limit = 0, decay = 0, late_decay = 0;  ///< limit 0: none
   Tensor* kept = nullptr;                                   ///< receives x
   const Tensor* previous = nullptr;                         ///< the x of the step before
-  const Tensor* p = nullptr;                                ///< P for each row: contiguous [n, n]
-  Tensor* correlation = nullptr;  ///< receives C [n, n], the sum over rows of x previous^T; p and previous are given
-  Tensor* diagonal = nullptr;     ///< P = diag(m) instead, learned here, after its use, where previous is given:
-  double hyper_factor = -1;       ///< m takes a step by `hyper` along hyper_factor x previous
+  const Tensor* against = nullptr;  ///< what meets previous in place of x; then the rule is plain
+  const Tensor* p = nullptr;        ///< P for each row: contiguous [n, n]
+  Tensor* correlation = nullptr;    ///< receives C [n, n], the sum over rows of x previous^T; with p and previous
+  Tensor* diagonal = nullptr;       ///< P = diag(m) instead, learned here, after its use, where previous is given:
+  double hyper_factor = -1;         ///< m takes a step by `hyper` along hyper_factor x previous
   RuleUpdate hyper = {};
   RuleUpdate rule = {};
 };
 
 /// One learned matrix M [n, n] of a preconditioner and the P that follows from it: M takes a step of `rule` along
-/// factor h, h the gradient with respect to M of what has the gradient C with respect to P; then P is made anew. All are
-/// contiguous.
+/// factor h, h the gradient with respect to M of what has the gradient C with respect to P; then P is made anew. All
+/// are contiguous.
 struct MatrixUpdate {
   enum class Form : uint8_t {
     product,       ///< P = M M^T, h = (C + C^T) M
@@ -114,9 +116,9 @@ struct MatrixUpdate {
     plain          ///< P = M, h = C
   };
   Form form = Form::plain;
-  double norm = 0;       ///< where positive, this P is Q, and P = k Q with k = norm / |Q|_F
-  bool through = false;  ///< then C becomes what k is for M too, k (C - <Q, C> Q / |Q|^2); otherwise it stays C
-  Tensor* matrix = nullptr;             ///< M
+  double norm = 0;           ///< where positive, this P is Q, and P = k Q with k = norm / |Q|_F
+  bool through = false;      ///< then C becomes what k is for M too, k (C - <Q, C> Q / |Q|^2); otherwise it stays C
+  Tensor* matrix = nullptr;  ///< M
   const Tensor* correlation = nullptr;  ///< C [n, n]
   Tensor* p = nullptr;                  ///< receives P; null: nobody asks for it
   double factor = 1;
@@ -136,7 +138,8 @@ const char* name();            ///< "cpu" or "cuda"
 std::string describe();        ///< one line for logs: model, instruction set or driver, threads
 void* allocate(size_t bytes);  ///< aligned to 64 bytes; throws ErrorKind::device when there is no memory
 void release(void* data, size_t bytes) noexcept;
-/// Whether release() keeps blocks of this size for whoever asks next: nobody else needs to. bytes is what was asked for.
+/// Whether release() keeps blocks of this size for whoever asks next: nobody else needs to. bytes is what was asked
+/// for.
 bool keeps_released(size_t bytes);
 /// Gives what release() kept back to the system.
 void trim() noexcept;

@@ -32,7 +32,7 @@ Tensor Learner::step(const Tensor& g, const Tensor& x, const Settings& hyper, co
     learn(g, hyper);
     if (learning_.exact) copy_(applied_, current);
   }
-  remember(x, at);
+  remember(x, at, !learning_.after_rule);
   return preconditioned;
 }
 
@@ -56,7 +56,7 @@ void Learner::follow(Tensor& h, const Settings& hyper) {
 }
 
 bool Learner::fuses() const {
-  if (learning_.update_first || learning_.exact || learning_.count_first || learning_.after_rule) return false;
+  if (learning_.update_first || learning_.exact || learning_.count_first) return false;
   if (preconditioner_->is_diagonal()) return rule_->fuses() && learned_.strides() == like_.strides();
   const int64_t n = preconditioner_->row_length();
   return n == 1 || (n > 1 && like_.is_contiguous());
@@ -107,7 +107,8 @@ void Learner::describe(const Settings& hyper, const StepInfo& at, ParameterUpdat
       p_version_ = learned_.version() + 1;  // the step's
     }
   }
-  if (update.factor == 1 && update.limit == 0 && update.decay == 0) return;
+  const bool is_gradient = update.factor == 1 && update.limit == 0 && update.decay == 0 && !learning_.after_rule;
+  if (is_gradient) return;
   kept_ = Tensor::empty_like(like_);
   update.kept = &kept_;
 }
@@ -125,12 +126,12 @@ void Learner::finish(const Tensor& gradient, const Settings& hyper, const StepIn
     Tensor h = preconditioner_->gradient_of_rows(learned_, correlation_, previous_at_);
     follow(h, hyper);
   }
-  remember(kept_.defined() ? std::exchange(kept_, Tensor()) : gradient, at);
+  remember(kept_.defined() ? std::exchange(kept_, Tensor()) : gradient, at, true);
 }
 
-void Learner::remember(const Tensor& x, const StepInfo& at) {
-  if (learning_.after_rule || !(x.strides() == like_.strides())) {
-    if (!previous_.defined() || !learning_.after_rule) previous_ = Tensor::empty_like(like_);
+void Learner::remember(const Tensor& x, const StepInfo& at, bool stays) {
+  if (!stays || !(x.strides() == like_.strides())) {
+    if (!previous_.defined() || stays) previous_ = Tensor::empty_like(like_);
     copy_(previous_, x);
   } else {
     previous_ = x;

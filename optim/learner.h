@@ -22,7 +22,8 @@ class Learner {
   /// learning of matrices that are in no form that it knows.
   bool fuses() const;
   /// Fills in the preconditioner's part, where the transformation of the gradient is already, and adds its matrix.
-  void describe(const Settings& hyper, const StepInfo& at, ParameterUpdate& update, std::vector<MatrixUpdate>& matrices);
+  void describe(const Settings& hyper, const StepInfo& at, ParameterUpdate& update,
+                std::vector<MatrixUpdate>& matrices);
   void finish(const Tensor& gradient, const Settings& hyper, const StepInfo& at);
   /// Throws where the kept gradient was written to since the last step.
   void check_previous() const;
@@ -46,7 +47,8 @@ class Learner {
   double hyper_factor() const { return learning_.include_lr ? -previous_at_.lr : -1; }
   /// The inner rule's next step, for update_().
   RuleUpdate inner_step(const Settings& hyper);
-  void remember(const Tensor& x, const StepInfo& at);
+  /// `stays`: nobody will write to x.
+  void remember(const Tensor& x, const StepInfo& at, bool stays);
   /// P(m) as steps form it: a run that was loaded has the bits of one that was not.
   Tensor formed(const StepInfo& at) const;
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/error.h"
 #include "core/ops.h"
@@ -149,20 +150,31 @@ ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gra
                                           std::list<Tensor>& own, std::vector<MatrixUpdate>& matrices) {
   const OptimizerGroup& group = groups[item.group];
   const StepInfo now = at(item);
+  const bool after_rule = item.learner && item.learner->after_rule();
   ParameterUpdate update{.value = &item.parameter.mutable_value(),
                          .gradient = &gradient,
                          .late_decay = decay(item, DecayMode::after_preconditioner),
-                         .rule = item.rule->fused(group.current)};
+                         .rule = after_rule ? RuleUpdate() : item.rule->fused(group.current)};
   update.rule.lr = now.lr;
   update.rule.decay = decay(item, DecayMode::decoupled);
   const double coupled = decay(item, DecayMode::coupled);
+  const Tensor& value = *update.value;
+  const auto keep = [&](const Tensor& x) {
+    own.push_back(x.strides() == value.strides() ? x : Tensor::empty_like(value));
+    if (!(own.back().storage() == x.storage())) copy_(own.back(), x);
+    return &own.back();
+  };
   if (item.learner && !item.learner->fuses()) {
-    const Tensor& value = *update.value;
     const Tensor g = transformed(gradient, factor, clip.value, coupled, value);
-    const Tensor u = item.learner->step(g, g, group.hyper, now);
-    own.push_back(u.strides() == value.strides() ? u : Tensor::empty_like(value));
-    if (!(own.back().storage() == u.storage())) copy_(own.back(), u);
-    update.gradient = &own.back();
+    update.gradient = keep(item.learner->step(g, g, group.hyper, now));
+    return update;
+  }
+  if (after_rule) {
+    const Tensor g = transformed(gradient, factor, clip.value, coupled, value);
+    const Tensor u = transformed(g, 1, 0, std::exchange(update.late_decay, 0), value);
+    update.against = keep(g);
+    update.gradient = keep(item.rule->direction(u, group.current));
+    item.learner->describe(group.hyper, now, update, matrices);
     return update;
   }
   update.factor = factor;

@@ -43,8 +43,9 @@ struct OptimizerItem {
   /// Whether the kernel over all parameters takes this one.
   bool fuses(const Tensor& gradient) const {
     const Tensor& value = parameter.value();
-    return alone && !l1 && rule->fuses() && !(learner && learner->after_rule()) && value.dtype() != DType::bfloat16 &&
-           gradient.strides() == value.strides() && value.is_dense();
+    const bool has_kernel = learner && learner->after_rule() ? learner->fuses() : rule->fuses();
+    return alone && !l1 && has_kernel && value.dtype() != DType::bfloat16 && gradient.strides() == value.strides() &&
+           value.is_dense();
   }
   void slots(Slots& slots) {
     slots.nest(rule_name, *rule);
@@ -87,7 +88,7 @@ struct Optimizer::Impl {
   void step(const std::vector<Tensor>& gradients);
   /// P P^T g: by what the next step multiplies the gradient, before it learns from it.
   Tensor scaled(const OptimizerItem& item, const Tensor& gradient) const;
-  /// A step as data for update_(); `own` takes a gradient that had to be preconditioned beforehand, `matrices` what its
+  /// A step as data for update_(); `own` takes tensors that had to be computed beforehand, `matrices` what its
   /// preconditioner learns.
   ParameterUpdate describe(OptimizerItem& item, const Tensor& gradient, double factor, std::list<Tensor>& own,
                            std::vector<MatrixUpdate>& matrices);

@@ -21,7 +21,7 @@ namespace gradus::apps::bench {
 namespace {
 
 struct OptimizerFlags : MeasureFlags {
-  std::string model = "all_cnn";
+  std::string model = "all_cnn", acts_on = "gradient";
   int64_t batch = 128;
   std::vector<std::string> rules = {"momentum", "sgd", "nesterov", "adam", "adamw", "rmsprop", "adagrad"};
 };
@@ -50,7 +50,8 @@ void bench_optimizer(const OptimizerFlags& flags) {
   std::vector<Row> rows;
   for (const std::string& rule : flags.rules)
     for (const char* preconditioner : {"none", "s-hd", "fop", "fop-norm", "pp-hd"})
-      rows.push_back({rule, preconditioner, make_optimizer(parameters, rule, preconditioner), {}, {}});
+      rows.push_back(
+          {rule, preconditioner, OptimizerChoice{rule, preconditioner, flags.acts_on}.make(parameters), {}, {}});
 
   std::vector<double> whole, plain;
   Progress progress;
@@ -104,6 +105,7 @@ void bench_optimizer(const OptimizerFlags& flags) {
   if (flags.json)
     print_line(Record{{"step_ms", step * 1e3},
                       {"momentum_ms", median(plain) * 1e3},
+                      {"acts_on", flags.acts_on},
                       {"peak_rss_mb", peak_rss_mb()},
                       {"model", flags.model},
                       {"batch", flags.batch},
@@ -118,6 +120,7 @@ std::function<void()> add_optimizer(CommandLine& line) {
   line.add("--model", flags->model, "model by name");
   line.add("--batch", flags->batch, "images per step of the whole training step", at_least(1));
   line.add("--rules", flags->rules, "update rules, by name", one_of(flags->rules));
+  add_acts_on(line, flags->acts_on);
   flags->add_to(line);
   return [flags] { bench_optimizer(*flags); };
 }

@@ -26,18 +26,24 @@ Tensor random_labels(int64_t count, int64_t classes) {
 
 }  // namespace
 
-void add_optimizer_flags(CommandLine& line, std::string& rule, std::string& preconditioner) {
+void OptimizerChoice::add_to(CommandLine& line) {
   line.add("--rule", rule, "update rule",
            one_of({"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"}));
   line.add("--preconditioner", preconditioner, "learned preconditioner",
            one_of({"none", "s-hd", "pp-hd", "fop", "fop-norm"}));
+  add_acts_on(line, acts_on);
 }
 
-optim::Optimizer make_optimizer(const std::vector<Parameter>& parameters, const std::string& rule,
-                                const std::string& preconditioner) {
+void add_acts_on(CommandLine& line, std::string& acts_on) {
+  line.add("--acts-on", acts_on, "what preconditioners multiply: the gradient or the rule's direction",
+           one_of({"gradient", "direction"}));
+}
+
+optim::Optimizer OptimizerChoice::make(const std::vector<Parameter>& parameters) const {
   TrainingFlags flags;
   flags.rule = rule;
   flags.preconditioner = preconditioner;
+  flags.acts_on = acts_on;
   flags.lr = 1e-2;
   flags.weight_decay = 0;
   flags.decay_mode = "coupled";
@@ -53,7 +59,7 @@ TrainingSubject::TrainingSubject(const SubjectOptions& options)
       batch_{
           contiguous(random_normal({options_.batch, 3, options_.side, options_.side}, 0, 1, {}), Layout::channels_last),
           random_labels(options_.batch, options_.classes)},
-      optimizer_(make_optimizer(model_->parameters(), options_.rule, options_.preconditioner)),
+      optimizer_(options_.optimizer.make(model_->parameters())),
       captured_(*model_, optimizer_, {}) {}
 
 void TrainingSubject::gradients() {

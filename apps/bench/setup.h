@@ -13,18 +13,22 @@ class CommandLine;
 
 namespace gradus::apps::bench {
 
-/// Adds --rule and --preconditioner.
-void add_optimizer_flags(CommandLine& line, std::string& rule, std::string& preconditioner);
+/// An optimizer by names, weight decay off.
+struct OptimizerChoice {
+  std::string rule = "momentum", preconditioner = "none", acts_on = "gradient";
 
-/// The optimizer with these names, weight decay off.
-optim::Optimizer make_optimizer(const std::vector<Parameter>& parameters, const std::string& rule,
-                                const std::string& preconditioner);
+  /// Adds --rule, --preconditioner and --acts-on.
+  void add_to(CommandLine& line);
+  optim::Optimizer make(const std::vector<Parameter>& parameters) const;
+};
+/// Adds --acts-on.
+void add_acts_on(CommandLine& line, std::string& acts_on);
 
 struct SubjectOptions {
   std::string model = "all_cnn";  ///< by name
   int64_t batch = 128;
   int64_t side = 0, classes = 0;  ///< of the images; 0: 224 and 1000 for ResNets, 32 and 10 for others
-  std::string rule = "momentum", preconditioner = "none";
+  OptimizerChoice optimizer = {};
   DType dtype = DType::float32;  ///< Autocast's
 };
 

@@ -15,7 +15,8 @@ namespace gradus::apps::bench {
 namespace {
 
 struct TrainStepFlags : MeasureFlags {
-  std::string model = "all_cnn", rule = "momentum", preconditioner = "none", conv = "auto", amp = "none";
+  std::string model = "all_cnn", conv = "auto", amp = "none";
+  OptimizerChoice optimizer;
   int64_t batch = 128, steps = 3, side = 0, classes = 0;
   DeviceFlags device;
 };
@@ -28,8 +29,7 @@ void bench_train_step(const TrainStepFlags& flags) {
                             .batch = flags.batch,
                             .side = flags.side,
                             .classes = flags.classes,
-                            .rule = flags.rule,
-                            .preconditioner = flags.preconditioner,
+                            .optimizer = flags.optimizer,
                             .dtype = parse_amp(flags.amp)});
   for (int i = 0; i < 4; ++i) training.step();  // makes plans, touches memory, and captures the step on a GPU
   finish_device();
@@ -49,8 +49,9 @@ void bench_train_step(const TrainStepFlags& flags) {
               {"side", training.options().side},
               {"classes", training.options().classes},
               {"dtype", std::string(name(parse_amp(flags.amp)))},
-              {"rule", flags.rule},
-              {"preconditioner", flags.preconditioner},
+              {"rule", flags.optimizer.rule},
+              {"preconditioner", flags.optimizer.preconditioner},
+              {"acts_on", flags.optimizer.acts_on},
               {"conv", flags.conv},
               {"device", describe_device()}});
   record.add(flags.device.record());
@@ -66,7 +67,7 @@ std::function<void()> add_train_step(CommandLine& line) {
   line.add("--side", flags->side, "height and width of the images; 0: 224 for ResNets, 32 for others", at_least(0));
   line.add("--classes", flags->classes, "0: 1000 for ResNets, 10 for others", at_least(0));
   line.add("--steps", flags->steps, "training steps per round", at_least(1));
-  add_optimizer_flags(line, flags->rule, flags->preconditioner);
+  flags->optimizer.add_to(line);
   line.add("--conv", flags->conv, "convolution algorithm", one_of({"direct", "winograd", "auto", "measure"}));
   line.add("--amp", flags->amp, "mixed precision: bf16 computes in bfloat16 with float32 parameters",
            one_of({"none", "bf16"}));

@@ -140,6 +140,7 @@ class StretchUpdate {
         n_(row_length(p_)),
         matrix_(floats(p_.p)),
         previous_(floats(p_.previous)),
+        against_(floats(p_.against)),
         diagonal_(floats(p_.diagonal)),
         rule_(p_.rule, p_.value),
         hyper_(p_.hyper, p_.diagonal) {
@@ -163,10 +164,10 @@ class StretchUpdate {
   void ask_for(int64_t at, int64_t count) {
     ahead_.count = 0;
     if (count == 0) return;
-    for (const Tensor* array :
-         {p_.gradient, static_cast<const Tensor*>(p_.value), p_.previous, static_cast<const Tensor*>(p_.rule.first),
-          static_cast<const Tensor*>(p_.rule.second), static_cast<const Tensor*>(p_.diagonal),
-          static_cast<const Tensor*>(p_.hyper.first), static_cast<const Tensor*>(p_.hyper.second)})
+    for (const Tensor* array : {p_.gradient, static_cast<const Tensor*>(p_.value), p_.previous, p_.against,
+                                static_cast<const Tensor*>(p_.rule.first), static_cast<const Tensor*>(p_.rule.second),
+                                static_cast<const Tensor*>(p_.diagonal), static_cast<const Tensor*>(p_.hyper.first),
+                                static_cast<const Tensor*>(p_.hyper.second)})
       if (array) ahead_.arrays[ahead_.count++] = floats(array) + at;
     if (n_ == cpu::vector::nine || hyper_.takes_time()) return;
     constexpr int64_t line = 64 / sizeof(float);
@@ -195,7 +196,8 @@ class StretchUpdate {
     }
     rule_.step(u, at, count, room_);
     if (diagonal_ && previous_)
-      hyper_.step_of_product(p_.hyper_factor, x, previous_ + at, at, count, u_, room_, ahead_);
+      hyper_.step_of_product(p_.hyper_factor, against_ ? against_ + at : x, previous_ + at, at, count, u_, room_,
+                             ahead_);
   }
 
   const float* transformed(int64_t at, int64_t count) {
@@ -218,6 +220,14 @@ class StretchUpdate {
   /// u = P x for each row, and the rows' share of the correlation.
   void mix_rows(const float* x, int64_t at, int64_t count) {
     const float* before = totals_ ? previous_ + at : nullptr;
+    if (before && against_) {
+      mix(against_ + at, before, count);  // for the sums alone
+      before = nullptr;
+    }
+    mix(x, before, count);
+  }
+
+  void mix(const float* x, const float* before, int64_t count) {
     if (n_ == 1) {
       if (!before) return multiply(Form::left, x, matrix_, u_, count);
       totals_[0] += table_.mix_ones(x, before, matrix_[0], u_, count);
@@ -236,7 +246,7 @@ class StretchUpdate {
   const ParameterUpdate& p_;
   double* totals_;  ///< null: none asked for
   int64_t n_;
-  const float *matrix_, *previous_;
+  const float *matrix_, *previous_, *against_;
   float* diagonal_;
   RuleLoop rule_, hyper_;
   cpu::vector::Ahead ahead_;

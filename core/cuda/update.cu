@@ -31,6 +31,7 @@ struct Entry {
   int64_t count, tile;  // elements in all and of a block, both whole rows
   double factor, limit, decay, late_decay, hyper_factor;
   const void *gradient, *previous, *p;
+  const void* against;  ///< instead of x beside previous; null: x
   void *value, *kept, *diagonal;
   double* correlation;  // [blocks of this entry, n, n]: each block's share
   bool transforms_only;
@@ -57,7 +58,7 @@ struct Update {
   static constexpr int resident = 5;  // blocks of a multiprocessor, whose shared memory they fill
   struct Shared {
     T x[tile_elements<T>], previous[tile_elements<T>];
-    T value[tile_elements<T>], first[tile_elements<T>];  // as they were, the rule's first state too
+    T value[tile_elements<T>], first[tile_elements<T>];  // as they were; the rule's first state too, or `against`
     double p[small_matrix];
     double sums[room_for_sums];
     int entry;
@@ -91,8 +92,8 @@ struct Update {
     const T* gradient = static_cast<const T*>(e.gradient) + begin;
     const T* value = static_cast<const T*>(e.value) + begin;
     const T* previous = static_cast<const T*>(e.previous) + begin;
-    const T* state = static_cast<const T*>(e.rule.first) + begin;
-    const bool has_state = e.rule.kind != RuleUpdate::Kind::plain && !e.transforms_only;
+    const T* state = static_cast<const T*>(e.against ? e.against : e.rule.first) + begin;
+    const bool has_state = e.against || (e.rule.kind != RuleUpdate::Kind::plain && !e.transforms_only);
     for (int first = thread; first < count; first += at_once * threads_per_block) {
       T gradients[at_once] = {}, values[at_once] = {}, before[at_once] = {}, states[at_once] = {};
       GRADUS_UNROLL
@@ -127,6 +128,7 @@ struct Update {
     if (e.transforms_only || thread >= stride) return;
     T* value = static_cast<T*>(e.value);
     T* diagonal = static_cast<T*>(e.diagonal);
+    const T* meets = meets_previous(e, shared);
     for (int first = thread; first < count; first += in_step * stride) {
       double along[in_step];
       direction(e, first, stride, count, shared, along);
@@ -141,7 +143,7 @@ struct Update {
         e.rule.advance(u, state);
         e.rule.put(state, value, begin + i);
         if (diagonal && e.previous)
-          e.hyper.step(e.hyper_factor * wide(shared.x[i]) * wide(static_cast<const T*>(e.previous)[begin + i]),
+          e.hyper.step(e.hyper_factor * wide(meets[i]) * wide(static_cast<const T*>(e.previous)[begin + i]),
                        diagonal, begin + i);
       }
     }
@@ -173,11 +175,17 @@ struct Update {
     return room < 1 ? 1 : room < threads ? room : threads;
   }
 
+  /// x, or what is in its place.
+  GRADUS_ANYWHERE static const T* meets_previous(const Entry& e, const Shared& shared) {
+    return e.against ? shared.first : shared.x;
+  }
+
   /// Sums of x_i previous_j over the block's rows. A thread takes a square of pairs, so that a load serves several.
   template <int side>
   GRADUS_ANYWHERE void share(const Entry& e, int rows, int64_t block, int thread, Shared& shared) const {
     if (!e.correlation) return;
     const int across = e.n / side, squares = across * across, lanes = Update::lanes(e.n, side);
+    const T* meets = meets_previous(e, shared);
     for (int square = thread % squares, lane = thread / squares; square < squares && lane < lanes;
          square += threads_per_block) {
       const int i = square / across * side, j = square % across * side;
@@ -186,7 +194,7 @@ struct Update {
         double x[side], previous[side];
         GRADUS_UNROLL
         for (int k = 0; k < side; ++k) {
-          x[k] = wide(shared.x[row * e.n + i + k]);
+          x[k] = wide(meets[row * e.n + i + k]);
           previous[k] = wide(shared.previous[row * e.n + j + k]);
         }
         GRADUS_UNROLL
@@ -300,6 +308,7 @@ class Launches {
                                       .gradient = memory(p.gradient),
                                       .previous = memory(p.previous),
                                       .p = memory(p.p),
+                                      .against = memory(p.against),
                                       .value = memory(p.value),
                                       .kept = memory(p.kept),
                                       .diagonal = memory(p.diagonal),
@@ -362,6 +371,7 @@ void update_long_rows(const ParameterUpdate& p) {
   ParameterUpdate first = p;
   first.p = nullptr;
   first.correlation = nullptr;
+  first.against = nullptr;
   first.kept = &x;
   Launches transform;
   transform.add(first, true);
@@ -375,7 +385,8 @@ void update_long_rows(const ParameterUpdate& p) {
   step.add(rest, false);
   step.launch();
   if (!p.correlation) return;
-  const Tensor columns(x.storage(), x.offset(), {n, x.numel() / n}, {1, n}, x.dtype());
+  const Tensor& meets = p.against ? *p.against : x;
+  const Tensor columns(meets.storage(), meets.offset(), {n, x.numel() / n}, {1, n}, x.dtype());
   kernels::matmul(columns, as_rows(*p.previous, n), 1, 0, *p.correlation);
 }
 

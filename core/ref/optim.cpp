@@ -54,10 +54,12 @@ void update_one(const ParameterUpdate& p) {
   const int64_t n = p.p ? p.p->shape()[0] : 1;
   T* value = pointer<T>(*p.value);
   const T *previous = p.previous ? pointer<T>(*p.previous) : nullptr, *matrix = p.p ? pointer<T>(*p.p) : nullptr;
+  const T* against = p.against ? pointer<T>(*p.against) : nullptr;
   T* diagonal = p.diagonal ? pointer<T>(*p.diagonal) : nullptr;
   std::vector<T> x(static_cast<size_t>(n));
   std::vector<double> correlation(static_cast<size_t>(n * n));
   for (int64_t row = 0; row < p.value->numel(); row += n) {
+    const T* meets = against ? against + row : x.data();
     for (int64_t i = 0; i < n; ++i) {
       double g = p.factor * pointer<T>(*p.gradient)[row + i];
       if (p.limit > 0 && std::abs(g) > p.limit) g = g > 0 ? p.limit : -p.limit;  // no number stays none
@@ -70,9 +72,9 @@ void update_one(const ParameterUpdate& p) {
       if (diagonal) u *= diagonal[row];
       rule_step(p.rule, u + p.late_decay * value[row + i], value, row + i);
       for (int64_t j = 0; p.correlation && j < n; ++j)
-        correlation[static_cast<size_t>(i * n + j)] += double{x[static_cast<size_t>(i)]} * previous[row + j];
+        correlation[static_cast<size_t>(i * n + j)] += double{meets[i]} * previous[row + j];
     }
-    if (diagonal && previous) rule_step(p.hyper, p.hyper_factor * x[0] * previous[row], diagonal, row);
+    if (diagonal && previous) rule_step(p.hyper, p.hyper_factor * meets[0] * previous[row], diagonal, row);
   }
   for (size_t i = 0; p.correlation && i < correlation.size(); ++i)
     pointer<T>(*p.correlation)[i] = static_cast<T>(correlation[i]);

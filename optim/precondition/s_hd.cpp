@@ -15,20 +15,19 @@ class ScalarPreconditioner final : public Preconditioner {
 
   Tensor apply(const Tensor& m, const Tensor& x, const StepInfo& at) const override { return x * factor(m, at); }
 
-  // <g, P x> = factor(m) <g, x>
   Tensor gradient(const Tensor& m, const Tensor& g, const Tensor& x, const StepInfo& at) const override {
-    const double alignment = dot(g, x);
-    switch (form_) {
-      case SHd::Form::positive: return m * (2 * alignment);
-      case SHd::Form::baydin: return Tensor::full({1}, at.lr == 0 ? 0 : alignment / at.lr, dtype_);
-      default: return Tensor::full({1}, alignment, dtype_);
-    }
+    return gradient_of_rows(m, Tensor::full({1, 1}, dot(g, x), dtype_), at);
   }
 
+  // <g, P x> = factor(m) <g, x>
   int64_t row_length() const override { return 1; }
-  Tensor gradient_of_rows(const Tensor& m, const Tensor& c, const StepInfo&) const override {
+  Tensor gradient_of_rows(const Tensor& m, const Tensor& c, const StepInfo& at) const override {
     const Tensor alignment = reshape(c, {1});
-    return form_ == SHd::Form::positive ? m * alignment * 2.0 : alignment;  // baydin acts after the rule, not here
+    switch (form_) {
+      case SHd::Form::positive: return m * alignment * 2.0;
+      case SHd::Form::baydin: return alignment * (at.lr == 0 ? 0 : 1 / at.lr);
+      default: return alignment;
+    }
   }
   std::optional<MatrixUpdate> matrix_update() const override {
     return form_ == SHd::Form::scale ? std::optional(MatrixUpdate{.form = MatrixUpdate::Form::plain}) : std::nullopt;
