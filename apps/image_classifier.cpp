@@ -37,6 +37,7 @@ struct Flags : PhotoFlags {
     hold_out = 0.2;
     lr_drop = "20,27";
     preconditioner = "fop";
+    usual_lr = 0.02;
   }
   void add_to(CommandLine& line) {
     line.add("--predict", predict,
@@ -46,7 +47,6 @@ struct Flags : PhotoFlags {
     PhotoFlags::add_to(line);
   }
   void resolve() {
-    if (!lr && (rule == "momentum" || rule == "nesterov" || rule == "sgd")) lr = 0.02;
     if (predict.empty()) {
       if (!pictures.empty())
         throw UsageError(pictures.front() +

@@ -84,11 +84,11 @@ struct Flags {
 
     line.group("Training");
     line.add("--steps", steps, "of the environments; rounded up to whole iterations; 0: 1000000, zoo 5000000",
-             apps::at_least(1));
+             apps::at_least(0));
     line.add("--seeds", seeds, "one training each [0]");
     line.add("--evaluate-every", evaluate_every, "iterations", apps::at_least(1));
     line.add("--episodes", episodes, "of an evaluation, without exploration", apps::at_least(1));
-    line.add("--threads", threads, "results do not depend on them; 0: all cores", apps::at_least(0));
+    line.add("--threads", threads, "results do not depend on them; 0: all cores", apps::thread_count());
     line.group("Results");
     line.add("--out", out, "folder for the results, in a folder seed-N each; nothing is saved without it");
     line.add("--json", json, "print one JSON object per iteration and a last one with \"final\": true");

@@ -5,17 +5,21 @@
 #include <algorithm>
 #include <exception>
 
+#include "core/error.h"
+
 namespace gradus {
 namespace {
 
 int& thread_setting() {
-  static int threads = std::max(1, omp_get_num_procs());
+  static int threads = std::max(1, omp_get_max_threads());
   return threads;
 }
 
 }  // namespace
 
 void set_num_threads(int threads) {
+  constexpr int most = 1024;
+  if (threads > most) fail(ErrorKind::value, "set_num_threads", "at most ", most, " threads, got ", threads);
   thread_setting() = std::max(1, threads);
   omp_set_num_threads(thread_setting());
 }

@@ -6,7 +6,8 @@
 
 namespace gradus {
 
-/// Threads that kernels use: at least 1. The default is the number of cores that the process may run on.
+/// Threads that kernels use: 1 to 1024. The default is OpenMP's: OMP_NUM_THREADS, or the number of cores that the process
+/// may run on.
 void set_num_threads(int threads);
 int num_threads();
 

@@ -85,7 +85,8 @@ struct Loader::Plan {
   RandomKey key_of(uint64_t epoch) const { return {options.seed, augment_stream + epoch, 0}; }
 
   int64_t batches() const {
-    return options.drop_last ? source->size() / options.batch : (source->size() + options.batch - 1) / options.batch;
+    return options.drop_last ? source->size() / options.batch
+                             : (source->size() - 1) / options.batch + (source->size() > 0 ? 1 : 0);
   }
 
   /// Image numbers of an epoch, in the order of use.

@@ -62,7 +62,7 @@ void bench_loader(const LoaderFlags& flags) {
 std::function<void()> add_loader(CommandLine& line) {
   auto flags = std::make_shared<LoaderFlags>();
   line.add("--batch", flags->batch, "images per batch", at_least(1));
-  line.add("--workers", flags->workers, "threads that make batches; 0: the caller", at_least(0));
+  line.add("--workers", flags->workers, "threads that make batches; 0: the caller", thread_count());
   line.add("--images", flags->images, "images in the data set", at_least(10));
   line.add("--photos", flags->photos, "a folder or archive of photographs, instead of 32x32 images");
   line.add("--size", flags->size, "side that photographs are resized to", at_least(1));

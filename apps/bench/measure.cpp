@@ -76,7 +76,7 @@ double median(std::vector<double> values) {
 void MeasureFlags::add_to(CommandLine& line) {
   line.group("Measurement");
   line.add("--rounds", rounds, "measurements, whose median is reported", at_least(1));
-  line.add("--threads", threads, "of the computation; 0: all cores", at_least(0));
+  line.add("--threads", threads, "of the computation; 0: all cores", thread_count());
   line.add("--against", against,
            "a command to run after each round, whose last line of output is a JSON object with the same rate:\n"
            "its rate and the ratio of the pairs are reported too");

@@ -62,6 +62,10 @@ Check within(double low, double high) {
                       [low, high](double value) { return value >= low && value < high; });
 }
 
+Check thread_count() {
+  return number_check("of threads, from 0 to 1024", [](double value) { return value >= 0 && value <= 1024; });
+}
+
 std::vector<int64_t> parse_epoch_list(const std::string& text) {
   std::vector<int64_t> epochs;
   if (text == "none") return epochs;

@@ -33,6 +33,8 @@ Check at_least(double low);
 Check above(double low);
 /// Finite numbers of [low, high).
 Check within(double low, double high);
+/// 0 to 1024.
+Check thread_count();
 /// Epochs in ascending order, each at least 1: "80,120"; "none" for an empty list.
 Check epoch_list();
 std::vector<int64_t> parse_epoch_list(const std::string& text);

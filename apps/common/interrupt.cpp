@@ -16,15 +16,29 @@ void on_signal(int) {
   if (!deferred || seen.exchange(true)) _exit(exit_interrupted);
 }
 
+/// oneDNN's products run on a stack that they cut from the heap, and a signal's frame below it would overwrite whatever
+/// lies there. The main thread, which gets the process's signals, takes them on a stack of their own.
+void take_signals_on_own_stack() {
+  alignas(64) static char memory[64 << 10];  // a frame has all vector and tile registers: 11 KiB
+  stack_t stack = {};
+  stack.ss_sp = memory;
+  stack.ss_size = sizeof memory;
+  sigaltstack(&stack, nullptr);
+}
+
 }  // namespace
 
 void exit_on_interrupts() {
+  take_signals_on_own_stack();
   struct sigaction action = {};
   action.sa_handler = on_signal;
-  action.sa_flags = SA_RESTART;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hangup = {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup ignores it
 }
 
 DeferInterrupts::DeferInterrupts() { deferred = true; }

@@ -1,12 +1,14 @@
-// Ctrl-C and SIGTERM: a program ends with exit code 130, after it has finished its step and saved where it is training.
+// Ctrl-C, SIGTERM and a terminal that is gone (SIGHUP): a program ends with exit code 130, after it has finished its
+// step and saved where it is training.
 #pragma once
 
 namespace gradus::apps {
 
 inline constexpr int exit_interrupted = 130;
 
-/// From now on SIGINT and SIGTERM end the process at once with exit_interrupted, also where a shell started it in the
-/// background and thereby ignoring SIGINT.
+/// From now on these signals end the process at once with exit_interrupted, also where a shell started it in the
+/// background and thereby ignoring SIGINT; SIGHUP stays ignored where it is, as under nohup. For the main thread to
+/// call.
 void exit_on_interrupts();
 
 /// While one lives, the first signal only makes interrupted() true; a second one ends the process at once.

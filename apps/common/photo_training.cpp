@@ -64,10 +64,12 @@ void PhotoFlags::add_to(CommandLine& line) {
   TrainingFlags::add_to(line);
 }
 
+PhotoFlags::PhotoFlags() {
+  usual_lr = 0.1;
+  usual_decay = 1e-4;
+}
+
 void PhotoFlags::resolve() {
-  const bool descent = rule == "sgd" || rule == "momentum" || rule == "nesterov";
-  if (!lr && descent) lr = 0.1;
-  if (!weight_decay && rule != "adamw") weight_decay = 1e-4;
   if (model.starts_with("resnet") && !precondition_classifier) without_matrix = {"fc"};
   TrainingFlags::resolve();
 }

@@ -17,8 +17,9 @@ struct PhotoFlags : TrainingFlags {
   std::string model = "resnet18", stem = "imagenet", shortcut = "torchvision";
   bool precondition_classifier = false;
 
+  /// With the rate and the decay of the usual ImageNet protocol.
+  PhotoFlags();
   void add_to(CommandLine& line);
-  /// The rate and the decay of the usual ImageNet protocol, where the rule is stochastic gradient descent.
   void resolve();
   std::vector<std::string> without_effect(const CommandLine& line) const;
   Record record() const;

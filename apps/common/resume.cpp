@@ -100,7 +100,8 @@ Start start_run(const TrainingFlags& flags, const Record& request) {
   start.checkpoint = newest_checkpoint(flags.out, note);
   if (!start.checkpoint) return start;
   const int64_t epochs = start.checkpoint->integer("epoch");
-  start.complete = epochs > 0 && epochs >= flags.epochs && weights_are_complete(*start.directory);
+  const bool to_export = !flags.export_onnx.empty() && !std::filesystem::exists(flags.export_onnx);
+  start.complete = epochs > 0 && epochs >= flags.epochs && !to_export && weights_are_complete(*start.directory);
   if (start.complete) {
     announce(flags, text("the run in ", flags.out, " is complete: ", epochs, " epochs, ",
                          start.checkpoint->integer("step"), " steps"));

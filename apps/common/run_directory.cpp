@@ -37,13 +37,24 @@ void RunDirectory::start(const Record& config) {
   std::vector<std::string> old = {file("metrics.jsonl"), file("metrics.csv"), file("timing.jsonl"),
                                   file("weights.safetensors"), file("weights.ema.safetensors")};
   for (int64_t step : checkpoints_in(path_)) old.push_back(checkpoint_path(path_, step));
-  for (const std::string& name : old) {
-    std::error_code error;
-    std::filesystem::remove(name, error);
-    if (error) fail(ErrorKind::io, "run directory", "cannot remove ", name, ": ", error.message());
-  }
+  std::erase_if(old, [](const std::string& name) { return !std::filesystem::exists(name); });
+  if (!old.empty()) keep_as_replaced(old);
   timing_.clear();
   save_config(config);
+}
+
+void RunDirectory::keep_as_replaced(const std::vector<std::string>& files) const {
+  namespace fs = std::filesystem;
+  const fs::path folder = file("replaced");
+  try {
+    fs::remove_all(folder);
+    fs::create_directory(folder);
+    if (used()) fs::copy_file(file("config.json"), folder / "config.json");
+    for (const std::string& name : files) fs::rename(name, folder / fs::path(name).filename());
+  } catch (const fs::filesystem_error& error) {
+    fail(ErrorKind::io, "run directory", "cannot move the run that is in ", path_, " to ", folder.string(), ": ",
+         error.code().message());
+  }
 }
 
 void RunDirectory::resume(const Metrics& metrics, int64_t epochs) {

@@ -37,7 +37,7 @@ class RunDirectory {
   /// Whether a run has been here before.
   bool used() const;
 
-  /// Removes what an earlier run left and writes config.json.
+  /// Moves what an earlier run left to the folder "replaced" and writes config.json.
   void start(const Record& config);
   /// Goes on with the run that is here, as it was after so many epochs.
   void resume(const Metrics& metrics, int64_t epochs);
@@ -49,6 +49,9 @@ class RunDirectory {
                     const std::string& name = "weights.safetensors") const;
 
  private:
+  /// Moves these files to the folder "replaced", in place of what was there.
+  void keep_as_replaced(const std::vector<std::string>& files) const;
+
   std::string path_;
   std::string timing_;  // the file's content
 };

@@ -8,6 +8,7 @@
 #include "apps/common/resume.h"
 #include "autograd/autocast.h"
 #include "core/convolution.h"
+#include "core/file.h"
 #include "core/parallel.h"
 
 namespace gradus::apps {
@@ -15,9 +16,10 @@ namespace {
 
 bool has_momentum(const std::string& rule) { return rule == "momentum" || rule == "nesterov"; }
 
-// The paper's rate for gradient descent; the usual ones for rules that scale by the gradient's size.
+bool is_plain(const std::string& rule) { return rule == "sgd" || has_momentum(rule); }
+
+// The usual rates for rules that scale by the gradient's size.
 double default_lr(const std::string& rule) {
-  if (rule == "sgd" || has_momentum(rule)) return 0.05;
   return rule == "adagrad" ? 1e-2 : rule == "adahessian" ? optim::AdaHessian().lr : 1e-3;
 }
 
@@ -35,8 +37,10 @@ void TrainingFlags::add_to(CommandLine& line) {
   line.add("--rule", rule, "update rule",
            one_of({"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adahesscale",
                    "adahesscale-gn", "adahessian"}));
-  line.add("--lr", lr, "learning rate [0.05; adam, adamw, rmsprop, adahesscale 0.001; adagrad 0.01; adahessian 0.15]",
-           at_least(0));
+  line.add(
+      "--lr", lr,
+      "learning rate [" + exact(usual_lr) + "; adam, adamw, rmsprop, adahesscale 0.001; adagrad 0.01; adahessian 0.15]",
+      at_least(0));
   line.add("--schedule", schedule,
            "of the learning rate. step: divided by 10 at --lr-drop; cosine, linear: down to 0 at the end",
            one_of({"step", "cosine", "linear"}));
@@ -45,7 +49,8 @@ void TrainingFlags::add_to(CommandLine& line) {
   line.add("--warmup", warmup, "epochs, also parts of one, in which the learning rate rises from 0 step by step",
            at_least(0));
   line.add("--momentum", momentum, "of the rules momentum and nesterov", within(0, 1));
-  line.add("--weight-decay", weight_decay, "of weights, not of biases and scales [0.001; adamw 0.01]", at_least(0));
+  line.add("--weight-decay", weight_decay,
+           "of weights, not of biases and scales [" + exact(usual_decay) + "; adamw 0.01]", at_least(0));
   line.add("--decay-mode", decay_mode,
            "coupled: added to the gradient; decoupled: apart from the rule [coupled; adamw decoupled]",
            one_of({"coupled", "decoupled"}));
@@ -87,19 +92,21 @@ void TrainingFlags::add_to(CommandLine& line) {
            one_of({"stop", "skip", "rollback"}));
   line.add("--weights", weights, "start from the weights in this safetensors file");
   line.add("--seed", seed, "of the initial weights, the order of the images, dropout, augmentation", at_least(0));
-  line.add("--threads", threads, "of the computation; 0: all cores", at_least(0));
+  line.add("--threads", threads, "of the computation; 0: all cores", thread_count());
   line.add("--conv", conv,
            "algorithm of convolutions. auto: a fixed rule by shape; measure: whichever is faster here, so that\n"
            "equal runs may differ in the last bits",
            one_of({"auto", "direct", "winograd", "measure"}));
   line.add("--amp", amp, "mixed precision. bf16: activations in bfloat16, parameters and sums in float32",
            one_of({"none", "bf16"}));
-  line.add("--workers", workers, "threads that prepare batches; results do not depend on them", at_least(0));
+  line.add("--workers", workers, "threads that prepare batches; results do not depend on them", thread_count());
 
   device.add_to(line);
 
   line.group("Results");
-  line.add("--out", out, "folder for configuration, metrics, weights and checkpoints; nothing is saved without it");
+  line.add("--out", out,
+           "folder for configuration, metrics, weights and checkpoints; a run that is there moves to its folder\n"
+           "replaced. Without it nothing is saved, unless the training is interrupted");
   line.add("--checkpoint-every", checkpoint_every, "steps from one checkpoint to the next; 0: an epoch", at_least(0));
   line.add("--resume", resume, "go on with the run in this folder from its last checkpoint; needs no other flag");
   line.add("--tensorboard", tensorboard, "also write an event file for TensorBoard into the folder of --out");
@@ -111,11 +118,16 @@ void TrainingFlags::resolve() {
   if (rule == "adamw" && decay_mode == "coupled") {
     throw UsageError("--rule adamw is Adam with decoupled decay: use --rule adam for --decay-mode coupled");
   }
-  if (!lr) lr = default_lr(rule);
+  if (!lr) lr = is_plain(rule) ? usual_lr : default_lr(rule);
   if (!step_delta) step_delta = default_step_delta(rule);
-  if (!weight_decay) weight_decay = rule == "adamw" ? 1e-2 : 1e-3;
+  if (!weight_decay) weight_decay = rule == "adamw" ? 1e-2 : usual_decay;
   if (!decay_mode) decay_mode = rule == "adamw" ? "decoupled" : "coupled";
   if (lr_drop.empty()) lr_drop = "none";
+  if (!export_onnx.empty()) {  // before the training, not after it
+    const std::string probe = export_onnx + ".writable";
+    write_file_atomically(probe, "");
+    std::filesystem::remove(probe);
+  }
   if (tensorboard && out.empty()) throw UsageError("--tensorboard needs --out: it writes into that folder");
   if (accumulate > batch)
     throw UsageError("--accumulate " + std::to_string(accumulate) + " is more than --batch " + std::to_string(batch));

@@ -23,7 +23,8 @@ struct TrainingFlags {
   double init_gain = optim::Fop().init_gain;  ///< not a flag
   std::vector<std::string> without_matrix;    ///< not a flag: layers whose weights fop and fop-norm leave alone
   std::optional<double> lr, weight_decay;
-  std::optional<double> step_delta;  ///< of optim::StepScaling; 0: none
+  double usual_lr = 0.05, usual_decay = 1e-3;  ///< not flags: defaults with sgd and momentum, and of the decay
+  std::optional<double> step_delta;            ///< of optim::StepScaling; 0: none
   std::optional<std::string> decay_mode;
   std::string schedule = "step", lr_drop = "none";
   double warmup = 0;                     ///< epochs

@@ -73,10 +73,18 @@ class Session {
       if (!results) {  // the epoch is trained, but has no results yet
         return stop({.epoch = state_.epoch - 1, .batch = run_.train.batches(), .step = state_.step, .score = *trained});
       }
+      if (!results->finite() && flags_.on_nonfinite != "skip") {
+        const NotFinite problem = not_finite_results();
+        if (flags_.on_nonfinite != "rollback") throw problem;
+        roll_back(problem);
+        results.reset();
+        continue;
+      }
       report(*trained, *results, static_cast<double>(trained->images - images_before) / seconds, seconds);
       if (flags_.checkpoint_every == 0 && run_.start.directory) save_checkpoint(*run_.start.directory, state_);
     }
     if (!results && !(results = evaluate_all())) return stop(state_);
+    if (!results->finite()) throw not_finite_results();
     if (run_.start.directory) {
       save_checkpoint(*run_.start.directory, state_);
       save_weights(*run_.start.directory, state_, true);
@@ -91,6 +99,7 @@ class Session {
     Score test;
     std::optional<Score> ema_test;
 
+    bool finite() const { return std::isfinite(test.loss()) && (!ema_test || std::isfinite(ema_test->loss())); }
     Record record(bool top5) const {
       Record record = {{"test_loss", test.loss()}, {"test_accuracy", test.accuracy()}};
       if (top5) record.add("test_top5_accuracy", test.top5_accuracy());
@@ -190,6 +199,12 @@ class Session {
     if (flags_.checkpoint_every > 0 && state_.step % checkpoint_every_ == 0 && run_.start.directory)
       save_checkpoint(*run_.start.directory, state_);
     return true;
+  }
+
+  /// A step is looked at before it is made, the last one by its results.
+  NotFinite not_finite_results() const {
+    return NotFinite(text("[training] the test loss after step ", state_.step,
+                          " is not finite; a smaller learning rate than ", optimizer_.lr(), " may help"));
   }
 
   std::optional<Results> evaluate_all() {

@@ -25,7 +25,9 @@ Trace run(Module& model, Shape shape, int64_t batch) {
     return next;
   };
   const RandomKey key{.seed = 1, .stream = static_cast<uint64_t>(batch)};
-  const Var input = Var::leaf(random_uniform(shape, 0, 1, key));
+  // The second input has another sign and size, so that a branch on either is seen to take another way.
+  const bool second = batch == 3;
+  const Var input = Var::leaf(random_uniform(shape, second ? -30 : 0, second ? -10 : 1, key));
   trace.input = number(input);
   const Tracer tracer([&](const TracedOperation& operation) {
     Operation traced{operation.name, {}, 0, operation.attributes};

@@ -91,6 +91,10 @@ TEST_CASE("a results folder that cannot be written is found before anything else
   expect_failure({"--out", folder / "file/run", "--data", folder / "nowhere"}, 1, {folder / "file/run"});
 }
 
+TEST_CASE("an ONNX file that cannot be written is found before the training") {
+  expect_failure({"--data", "nowhere", "--export-onnx", "/nonexistent/model.onnx"}, 1, {"/nonexistent/model.onnx"});
+}
+
 TEST_CASE("weights that are corrupt, or of another model, are named and say what is wrong") {
   const TinyImages images;
   const std::string garbage = images.folder().write("garbage.safetensors", std::string(100, 'x'));
@@ -116,6 +120,8 @@ TEST_CASE("values that a flag cannot take, and flags that contradict each other,
                                     {"--acts-on", "momentum"},
                                     {"--seed", "-1"},
                                     {"--threads", "-2"},
+                                    {"--threads", "100000"},
+                                    {"--threads", "4294967297"},
                                     {"--workers", "x"},
                                     {"--train-samples", "-5"},
                                     {"--rule", "sdg"},

@@ -171,9 +171,9 @@ TEST_CASE("every rule and every form of preconditioner trains both models") {
   }
 }
 
-TEST_CASE("Ctrl-C and SIGTERM finish the step, save, and end with exit code 130") {
+TEST_CASE("Ctrl-C, SIGTERM and SIGHUP finish the step, save, and end with exit code 130") {
   const TinyImages images;
-  for (int number : {SIGINT, SIGTERM}) {
+  for (int number : {SIGINT, SIGTERM, SIGHUP}) {
     CAPTURE(number);
     Program program("apps/cifar10_train", tiny_run(images, {"--epochs", "100000", "--json", "--out", images / "run"}));
     CHECK(Json::parse(program.next_line()).at("epoch") == 1);
@@ -220,6 +220,16 @@ TEST_CASE("a loss that is not finite stops the training with one line that says 
       "apps/cifar10_train", tiny_run(images, {"--json", "--model", "mlp", "--lr", "1e30", "--preconditioner", "none"}));
   CHECK(result.exit_code == 1);
   CHECK(contains(lines_of(result.err).back(), "is not finite in epoch"));
+}
+
+TEST_CASE("a last step that leaves no finite loss is no success") {
+  const TinyImages images;
+  const Words words = tiny_run(images, {"--model", "mlp", "--lr", "1e30", "--preconditioner", "none", "--epochs", "1",
+                                        "--batch", "24", "--out", images / "run"});
+  const Program::Result result = run_program("apps/cifar10_train", words);
+  CHECK(result.exit_code == 1);
+  CHECK(contains(lines_of(result.err).back(), "the test loss after step 1 is not finite; a smaller learning rate"));
+  CHECK(!std::filesystem::exists(images / "run/weights.safetensors"));
 }
 
 TEST_CASE("without test images the training images serve, and the program says so") {

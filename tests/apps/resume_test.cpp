@@ -78,6 +78,16 @@ TEST_CASE("a complete run says so, exits with 0 and stays as it is, also where i
   CHECK(results_of(out) == before);
 }
 
+TEST_CASE("a complete run still exports its model where that was not done") {
+  const TinyImages images;
+  const std::string out = images / "run", model = images / "model.onnx";
+  train(tiny_run(images, out, {"--epochs", "1"}));
+  const auto before = results_of(out);
+  CHECK(contains(train({"--resume", out, "--export-onnx", model}).out, "exported " + model));
+  CHECK(std::filesystem::exists(model));
+  CHECK(results_of(out) == before);
+}
+
 TEST_CASE("weights that are missing or damaged after a complete run are written again") {
   const TinyImages images;
   const std::string out = images / "run", weights = "run/weights.safetensors";

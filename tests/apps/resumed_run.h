@@ -19,7 +19,7 @@ inline std::map<std::string, std::string> results_of(const std::string& folder) 
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (name != "timing.jsonl") files[name] = read_file(entry.path().string());
+    if (name != "timing.jsonl" && entry.is_regular_file()) files[name] = read_file(entry.path().string());
   }
   return files;
 }

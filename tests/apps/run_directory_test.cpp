@@ -31,7 +31,7 @@ TEST_CASE("a run folder is made with the folders above it, and holds what was ad
   CHECK(weights.metadata.at("step") == "3");
 }
 
-TEST_CASE("nothing of an earlier run is left once a new one starts, and all of it until then") {
+TEST_CASE("an earlier run moves to its folder `replaced` once a new one starts, and not before") {
   const TemporaryFolder folder;
   {
     RunDirectory earlier(folder / "run");
@@ -51,6 +51,13 @@ TEST_CASE("nothing of an earlier run is left once a new one starts, and all of i
   for (const char* name : {"metrics.jsonl", "metrics.csv", "timing.jsonl", "weights.safetensors",
                            "weights.ema.safetensors", "checkpoint-3.safetensors"})
     CHECK(!present(name));
+  for (const char* name :
+       {"config.json", "metrics.jsonl", "weights.safetensors", "weights.ema.safetensors", "checkpoint-3.safetensors"})
+    CHECK(present((std::string("replaced/") + name).c_str()));
+  run.save_metrics({"{}\n", "epoch\n"});
+  run.start({});  // in place of the one before
+  CHECK(present("replaced/metrics.jsonl"));
+  CHECK(!present("replaced/weights.safetensors"));
 }
 
 TEST_CASE("a run that goes on has the metrics it is given and the timing of the epochs it has completed") {

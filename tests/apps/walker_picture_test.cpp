@@ -61,7 +61,8 @@ TEST_CASE("a GIF reads back with all its frames and their colours, and repeats")
     const std::vector<uint8_t> expected = pixels(frame == 0 ? sample() : second);
     for (size_t i = 0; i < 12; ++i) {
       const GifColorType& color = gif->SColorMap->Colors[gif->SavedImages[frame].RasterBits[i]];
-      CHECK(Color{color.Red, color.Green, color.Blue} == Color{expected[3 * i], expected[3 * i + 1], expected[3 * i + 2]});
+      CHECK(Color{color.Red, color.Green, color.Blue} ==
+            Color{expected[3 * i], expected[3 * i + 1], expected[3 * i + 2]});
     }
     GraphicsControlBlock control{};
     REQUIRE(DGifSavedExtensionToGCB(gif, frame, &control) == GIF_OK);

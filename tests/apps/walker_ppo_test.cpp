@@ -205,7 +205,8 @@ TEST_CASE("a checkpoint of another plan, or another file, is refused; more itera
   const auto refusal = [&](const Plan& other) { return error_of([&] { Training(other).load(checkpoint); }); };
   Plan other = plan;
   other.settings.ppo.gamma = 0.9;
-  CHECK(contains(refusal(other), "the/path belongs to a training with gamma 0.99, not 0.9: name another folder, or remove this one"));
+  CHECK(contains(refusal(other),
+                 "the/path belongs to a training with gamma 0.99, not 0.9: name another folder, or remove this one"));
   other = plan;
   other.settings.optimizer.step_delta = 1e-8;
   CHECK(contains(refusal(other), "belongs to a training with step_delta null, not 1e-08"));
@@ -324,7 +325,8 @@ TEST_CASE("settings without sense are refused, each with its value") {
     CAPTURE(text);
     CHECK(contains(text, part));
   };
-  refused([](Settings& s) { s.ppo.minibatch = 1000; }, "must divide the steps of an iteration, envs times horizon, but it is 1000");
+  refused([](Settings& s) { s.ppo.minibatch = 1000; },
+          "must divide the steps of an iteration, envs times horizon, but it is 1000");
   refused([](Settings& s) { s.ppo.envs = 0; }, "number of environments must be at least 1, but it is 0");
   refused([](Settings& s) { s.ppo.horizon = 0; }, "horizon must be at least 1 step, but it is 0");
   refused([](Settings& s) { s.ppo.epochs = 0; }, "number of epochs must be at least 1, but it is 0");
@@ -342,7 +344,8 @@ TEST_CASE("settings without sense are refused, each with its value") {
   wild.optimizer = {.name = "sgd", .lr = 1e30};
   wild.ppo.max_grad_norm = 0;
   CHECK(contains(error_of([&] {
-          Ppo ppo(wild);
-          for (int i = 0; i < 4; ++i) ppo.iterate();
-        }), "not finite"));
+                   Ppo ppo(wild);
+                   for (int i = 0; i < 4; ++i) ppo.iterate();
+                 }),
+                 "not finite"));
 }

@@ -20,7 +20,7 @@ using Words = std::vector<std::string>;
 constexpr const char *train = "apps/walker_train", *watch = "apps/walker_watch";
 
 Words tiny(const Words& more) {
-  Words words{"--envs",  "2", "--horizon",        "64", "--epochs",   "1", "--steps", "512",
+  Words words{"--envs",    "2", "--horizon",        "64", "--epochs",   "1", "--steps",      "512",
               "--threads", "2", "--evaluate-every", "2",  "--episodes", "2", "--time-limit", "60"};
   words.insert(words.end(), more.begin(), more.end());
   return words;
@@ -193,7 +193,8 @@ TEST_CASE("input that makes no sense ends in one line and an exit code") {
   refused(train, {"--minibatch", "7"}, 1, "must divide the steps of an iteration");
   refused(train, {"--gamma", "2"}, 1, "gamma must lie in [0, 1]");
   run(train, tiny({"--out", folder / "run"}));
-  refused(train, tiny({"--gamma", "0.9", "--out", folder / "run"}), 1, "belongs to a training with gamma 0.99, not 0.9");
+  refused(train, tiny({"--gamma", "0.9", "--out", folder / "run"}), 1,
+          "belongs to a training with gamma 0.99, not 0.9");
   folder.write("file", "");
   refused(train, tiny({"--out", folder / "file"}), 1, "cannot create");
   refused(watch, {"heuristic", "--out", folder / "walk.mp4"}, 2, "--out takes FILE.svg, FILE.png, FILE.gif or FOLDER/");

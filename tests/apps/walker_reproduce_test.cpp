@@ -36,8 +36,8 @@ TEST_CASE("figure_4a, figure_4b and walker_adam run at smoke scale and show thei
     const auto manifest = nlohmann::json::parse(read_file(results + "manifest.json"));
     CHECK(manifest.at("title").get<std::string>().find("smoke scale") != std::string::npos);
     const bool figure = name.starts_with("figure");
-    CHECK(curves[0] == (figure ? "optimizer,iteration,median,low,high"
-                               : "seed,environment_steps,episode_return,evaluation,best"));
+    CHECK(curves[0] ==
+          (figure ? "optimizer,iteration,median,low,high" : "seed,environment_steps,episode_return,evaluation,best"));
     CHECK(curves.size() == (figure ? 1 + 3 * 2 : 1 + 2));
     CHECK(manifest.at("trainings").size() == (figure ? 6 : 1));
     CHECK(std::filesystem::exists(results + "curves.gp"));

@@ -3,9 +3,9 @@
 
 #include <functional>
 
+#include "models/mlp.h"
 #include "models/onnx/export.h"
 #include "models/onnx/graph.h"
-#include "models/mlp.h"
 #include "tests/data/temporary_folder.h"
 #include "tests/models/formula.h"
 
@@ -71,6 +71,9 @@ TEST_CASE("a model whose constants or course depend on the input or its batch si
   CHECK(contains(refusal([](const Var& x) { return x.size(0) == 3 ? exp(relu(x)) : relu(x); }),
                  "operation 2 of the model, 'exp', differs"));
   CHECK(contains(refusal([](const Var& x) { return x.size(0) == 2 ? exp(x) : relu(x); }), "operation 1"));
+  CHECK(contains(refusal([](const Var& x) { return sum(x.value()).item() > 0 ? exp(x) : relu(x); }), "operation 1"));
+  CHECK(
+      contains(refusal([](const Var& x) { return max(abs(x.value())).item() > 5 ? exp(x) : relu(x); }), "operation 1"));
   CHECK(contains(refusal([](const Var& x) {
                    return reshape(matmul(x, transpose(x, 0, 1)), {x.size(0), 1, x.size(0)});
                  }),
