@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "core/error.h"
+
 using namespace gradus;
 
 namespace {
@@ -42,6 +44,12 @@ TEST_CASE("ranges cover everything exactly once") {
     CHECK(next == count);
   }
   CHECK(ranges(0, 1).empty());
+}
+
+TEST_CASE("a number of threads that no machine has is refused") {
+  const int before = num_threads();
+  CHECK_THROWS_WITH_AS(set_num_threads(100000), "[set_num_threads] at most 1024 threads, got 100000", Error);
+  CHECK(num_threads() == before);
 }
 
 TEST_CASE("small work stays on the calling thread") {

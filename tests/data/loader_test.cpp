@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <limits>
 #include <numeric>
 #include <stdexcept>
 #include <thread>
@@ -208,6 +209,10 @@ TEST_CASE("an epoch can begin at any batch") {
     for (int64_t first : {1, 6, 7})
       CHECK(all_batches(loader, 4, first) == std::vector<Values>(all.begin() + first, all.end()));
   }
+}
+
+TEST_CASE("a batch larger than the data set is the data set") {
+  CHECK(Loader(numbered(5), {.batch = std::numeric_limits<int64_t>::max()}).batches() == 1);
 }
 
 TEST_CASE("a last batch that is not full can be left out") {
