@@ -35,7 +35,10 @@ class Learner {
 
   void slots(Slots& slots);
   /// To be called after the slots were written from outside.
-  void loaded() { previous_version_ = previous_.defined() ? previous_.version() : 0; }
+  void loaded() {
+    previous_version_ = previous_.defined() ? previous_.version() : 0;
+    p_ = Tensor();  // versions of new memory say nothing about the old
+  }
   /// Without names and state bytes; g may be undefined.
   PreconditionerReport report(const Tensor& g, const StepInfo& at, Diagnose what) const;
 
