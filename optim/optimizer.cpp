@@ -142,8 +142,11 @@ void Optimizer::Impl::step_scaled(const std::vector<Tensor>& gradients, double f
     along /= scaling->magnitudes ? correction : std::sqrt(correction);
   }
   step_scale = std::min(scaling->max_scale, std::sqrt(2 * scaling->delta / along));
-  for (size_t i = 0; i < items.size(); ++i)
-    if (directions[i].defined()) descend(items[i], directions[i], step_scale);
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (!directions[i].defined()) continue;
+    descend(items[i], directions[i], step_scale);
+    if (items[i].learner) items[i].learner->scaled(step_scale);
+  }
 }
 
 ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gradient, double factor,

@@ -161,6 +161,41 @@ TEST_CASE("a step within the bound is not scaled, and decay is not either") {
   CHECK(tight.step_scale() < 0.01);
 }
 
+TEST_CASE("the hypergradient has the step size that was made, its scaling included, also after loading") {
+  const auto learned = [](const SHd& preconditioner) {
+    const auto made = [&](const Parameter& w) {
+      return over({w}).rule(Sgd{.lr = 0.1}).precondition(preconditioner).scale_steps({.delta = 1e-6}).build();
+    };
+    const auto step = [](Parameter w, Optimizer& optimizer) {
+      w.set_grad(Tensor::ones({1, 2}, DType::float64));
+      w.set_curvature(Tensor::ones({1, 2}, DType::float64));
+      optimizer.step();
+    };
+    const ParamInfo info{.name = "w", .layer = LayerKind::linear, .role = ParamRole::weight};
+    const Parameter w(Tensor::ones({1, 2}, DType::float64), info), v(Tensor::ones({1, 2}, DType::float64), info);
+    Optimizer optimizer = made(w), resumed = made(v);
+    step(w, optimizer);
+    const double scale = optimizer.step_scale();
+    CHECK(scale < 0.1);
+    StateDict state = optimizer.state();
+    for (auto& [name, tensor] : state) tensor = clone(tensor);
+    resumed.load(state);
+    CHECK(resumed.step_scale() == scale);
+    const double before = state.at("w/s-hd.learned").item();
+    step(w, optimizer);
+    step(v, resumed);
+    const double after = optimizer.state().at("w/s-hd.learned").item();
+    CHECK(resumed.state().at("w/s-hd.learned").item() == after);
+    return std::pair(after - before, scale);
+  };
+  const auto [change, scale] = learned({.hyper = Sgd{.lr = 1}});
+  CHECK(change == doctest::Approx(0.1 * scale * 2).epsilon(1e-12));  // lr scale <g, g>
+  const auto [of_rate, rate_scale] = learned({.hyper = Sgd{.lr = 1}, .form = SHd::Form::baydin});
+  CHECK(of_rate == doctest::Approx(rate_scale * 2).epsilon(1e-12));  // theta moves by scale e g
+  const auto [plain, unused] = learned({.hyper = Sgd{.lr = 1}, .learning = {.include_lr = false}});
+  CHECK(plain == doctest::Approx(2).epsilon(1e-12));
+}
+
 TEST_CASE("curvature that is missing, contradictory or out of place is explained") {
   const Parameter x = parameter({3}, DType::float32);
   Optimizer optimizer = over({x}).rule(AdaHesScale{}).build();
