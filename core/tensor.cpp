@@ -7,18 +7,14 @@
 
 #include "core/error.h"
 #include "core/kernels.h"
+#include "core/ops_check.h"
 #include "core/step_graph.h"
 
 namespace gradus {
 namespace {
 
-void check_extents(const Shape& shape) {
-  for (int64_t extent : shape)
-    if (extent < 0) fail(ErrorKind::shape, "tensor", "extents must not be negative, but the shape is ", shape);
-}
-
-Tensor allocate(const Shape& shape, const Strides& strides, DType dtype) {
-  return Tensor(Storage::allocate(static_cast<size_t>(numel(shape)) * size_of(dtype)), 0, shape, strides, dtype);
+Tensor allocate(size_t bytes, const Shape& shape, const Strides& strides, DType dtype) {
+  return Tensor(Storage::allocate(bytes), 0, shape, strides, dtype);
 }
 
 void upload(const char* op, void* to_device, const void* from_host, size_t bytes) {
@@ -42,15 +38,16 @@ Tensor row_major(const Tensor& x) {
 }  // namespace
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Layout layout) {
-  check_extents(shape);
-  return allocate(shape, layout == Layout::channels_last ? channels_last_strides(shape) : contiguous_strides(shape),
-                  dtype);
+  const size_t bytes = check::bytes("tensor", shape, dtype);
+  return allocate(bytes, shape,
+                  layout == Layout::channels_last ? channels_last_strides(shape) : contiguous_strides(shape), dtype);
 }
 
 Tensor Tensor::empty_like(const Tensor& like) { return empty_like(like, like.dtype()); }
 
 Tensor Tensor::empty_like(const Tensor& like, DType dtype) {
-  return allocate(like.shape(), like.is_dense() ? like.strides() : contiguous_strides(like.shape()), dtype);
+  return allocate(check::bytes("tensor", like.shape(), dtype), like.shape(),
+                  like.is_dense() ? like.strides() : contiguous_strides(like.shape()), dtype);
 }
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
@@ -67,7 +64,8 @@ Tensor Tensor::eye(int64_t n, DType dtype) {
 }
 
 Tensor Tensor::arange(int64_t n, DType dtype) {
-  std::vector<int64_t> values(static_cast<size_t>(std::max<int64_t>(n, 0)));
+  check::bytes("tensor", {n}, DType::int64);
+  std::vector<int64_t> values(static_cast<size_t>(n));
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int64_t>(i);
   const Tensor counted = from(values, {n});
   if (dtype == DType::int64) return counted;
@@ -78,7 +76,7 @@ Tensor Tensor::arange(int64_t n, DType dtype) {
 
 template <class T>
 Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
-  check_extents(shape);
+  check::bytes("tensor", shape, dtype_of<T>);
   if (static_cast<int64_t>(values.size()) != gradus::numel(shape))
     fail(ErrorKind::shape, "from", "shape ", shape, " needs ", gradus::numel(shape), " values, but ", values.size(),
          " came");
