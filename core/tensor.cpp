@@ -138,6 +138,7 @@ T* Tensor::data() const {
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
+  check::defined("to_vector", *this);
   if (dtype_of<T> != dtype_)
     fail(ErrorKind::dtype, "to_vector", "the elements are ", dtype_, ", but ", dtype_of<T>,
          " was asked for: cast(x, dtype) converts");
@@ -154,6 +155,7 @@ std::vector<T> Tensor::to_vector() const {
 }
 
 std::vector<char> Tensor::to_bytes() const {
+  check::defined("to_bytes", *this);
   const Tensor source = row_major(*this);
   std::vector<char> bytes(static_cast<size_t>(numel()) * size_of(dtype_));
   download("to_bytes", bytes.data(), source.raw(), bytes.size());
@@ -167,8 +169,8 @@ Tensor Tensor::from_bytes(const void* bytes, const Shape& shape, DType dtype) {
 }
 
 double Tensor::item() const {
-  if (!defined() || numel() != 1)
-    fail(ErrorKind::shape, "item", "needs a tensor of one element, but the shape is ", shape_);
+  check::defined("item", *this);
+  if (numel() != 1) fail(ErrorKind::shape, "item", "needs a tensor of one element, but the shape is ", shape_);
   const auto read = [&]<class T>(T) {
     T value;
     download("item", &value, raw(), sizeof value);

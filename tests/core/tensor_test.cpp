@@ -116,3 +116,10 @@ TEST_CASE("sizes that overflow are refused by name") {
   CHECK_THROWS_AS(Tensor::zeros({int64_t{1} << 59}), Error);  // countable, but no memory is that large
   CHECK(Tensor::empty({0, int64_t{1} << 40}).numel() == 0);
 }
+
+TEST_CASE("an undefined tensor has no values to read") {
+  const char* hint = "the input is an undefined tensor; a default-constructed Tensor holds nothing";
+  CHECK_THROWS_WITH_AS(Tensor().to_vector<float>(), text("[to_vector] ", hint).c_str(), Error);
+  CHECK_THROWS_WITH_AS(Tensor().to_bytes(), text("[to_bytes] ", hint).c_str(), Error);
+  CHECK_THROWS_WITH_AS(Tensor().item(), text("[item] ", hint).c_str(), Error);
+}
