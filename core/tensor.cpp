@@ -51,6 +51,7 @@ Tensor Tensor::empty_like(const Tensor& like, DType dtype) {
 }
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
+  check::scalar("full", dtype, value);
   Tensor out = empty(shape, dtype);
   kernels::fill(value, out);
   return out;
@@ -65,6 +66,7 @@ Tensor Tensor::eye(int64_t n, DType dtype) {
 
 Tensor Tensor::arange(int64_t n, DType dtype) {
   check::bytes("tensor", {n}, DType::int64);
+  if (n > 0) check::scalar("arange", dtype, static_cast<double>(n - 1));
   std::vector<int64_t> values(static_cast<size_t>(n));
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int64_t>(i);
   const Tensor counted = from(values, {n});

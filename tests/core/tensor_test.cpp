@@ -123,3 +123,16 @@ TEST_CASE("an undefined tensor has no values to read") {
   CHECK_THROWS_WITH_AS(Tensor().to_bytes(), text("[to_bytes] ", hint).c_str(), Error);
   CHECK_THROWS_WITH_AS(Tensor().item(), text("[item] ", hint).c_str(), Error);
 }
+
+TEST_CASE("a new tensor's values must be ones that its dtype can hold") {
+  CHECK_THROWS_WITH_AS(Tensor::full({2}, 1.5, DType::int32),
+                       "[full] int32 elements cannot hold the scalar 1.5; cast the tensor to a type that can", Error);
+  CHECK_THROWS_AS(Tensor::full({2}, std::numeric_limits<double>::quiet_NaN(), DType::int64), Error);
+  CHECK_THROWS_AS(Tensor::full({2}, -1, DType::uint8), Error);
+  CHECK_THROWS_AS(Tensor::full({2}, 2, DType::boolean), Error);
+  CHECK(Tensor::full({1}, 255, DType::uint8).item() == 255);
+  CHECK_THROWS_WITH_AS(Tensor::arange(257, DType::uint8),
+                       "[arange] uint8 elements cannot hold the scalar 256; cast the tensor to a type that can", Error);
+  CHECK(Tensor::arange(256, DType::uint8).to_vector<uint8_t>().back() == 255);
+  CHECK(Tensor::arange(0, DType::boolean).numel() == 0);
+}
