@@ -78,6 +78,14 @@ void check_curvature(const Parameter& parameter) {
          ", but its curvature is ", parameter.curvature().shape());
 }
 
+/// One that is not finite would stay in the average, and the scale of every later step would be wrong in silence.
+void check_finite(const Parameter& parameter, const StepScaling& scaling) {
+  const Tensor& h = parameter.curvature();
+  if (!all_finite(scaling.magnitudes ? h : square(h)))
+    fail(ErrorKind::value, "scale_steps", "expects finite curvature, but parameter '", parameter.name(),
+         "' has some that is inf or nan", scaling.magnitudes ? "" : ", or whose square is");
+}
+
 }  // namespace
 
 double Optimizer::Impl::decay(const OptimizerItem& item, DecayMode mode) const {
@@ -202,6 +210,7 @@ std::vector<Tensor> Optimizer::Impl::gradients() const {
     check_gradient(item.parameter, gradients.back());
     if (item.learner) item.learner->check_previous();
     if (item.curved || scaling) check_curvature(item.parameter);
+    if (scaling) check_finite(item.parameter, *scaling);
     if (item.curved) item.rule->curve(item.parameter.curvature());
   }
   for (size_t i = 0; i < items.size(); ++i)

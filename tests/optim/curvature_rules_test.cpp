@@ -196,6 +196,34 @@ TEST_CASE("the hypergradient has the step size that was made, its scaling includ
   CHECK(plain == doctest::Approx(2).epsilon(1e-12));
 }
 
+TEST_CASE("step scaling refuses curvature that is not finite before anything changes") {
+  for (const bool magnitudes : {false, true})
+    for (const float bad : {std::nanf(""), HUGE_VALF, 1e30F}) {
+      CAPTURE(magnitudes);
+      CAPTURE(bad);
+      Parameter x(Tensor::ones({2}), {.name = "x"}), y(Tensor::ones({2}), {.name = "y"});
+      Optimizer optimizer = over({x, y}).rule(Adam{}).scale_steps({.delta = 1e-12, .magnitudes = magnitudes}).build();
+      x.set_grad(Tensor::ones({2}));
+      y.set_grad(Tensor::ones({2}));
+      x.set_curvature(Tensor::ones({2}));
+      y.set_curvature(Tensor::from<float>({1, bad}, {2}));
+      if (magnitudes && bad == 1e30F) {  // only its square is too large for float32
+        optimizer.step();
+        continue;
+      }
+      CHECK_THROWS_WITH_AS(optimizer.step(),
+                           doctest::Contains("[scale_steps] expects finite curvature, but parameter 'y' has"), Error);
+      CHECK(optimizer.steps() == 0);
+      CHECK(norm(x.value() - Tensor::ones({2})) == 0);
+      const StateDict state = optimizer.state();
+      for (const char* slot : {"x/adam.first_moment", "x/scaling.curvature", "y/scaling.curvature"})
+        CHECK(norm(state.at(slot)) == 0);
+      y.set_curvature(Tensor::ones({2}));
+      optimizer.step();
+      CHECK(optimizer.step_scale() < 1);
+    }
+}
+
 TEST_CASE("curvature that is missing, contradictory or out of place is explained") {
   const Parameter x = parameter({3}, DType::float32);
   Optimizer optimizer = over({x}).rule(AdaHesScale{}).build();
