@@ -44,8 +44,8 @@ namespace gradus::optim {
 /// What a group of parameters has of its own. Every field that is not given is inherited from the builder.
 struct Group {
   std::optional<double> lr = std::nullopt;
-  std::optional<double> weight_decay = std::nullopt;               ///< rate only; the mode is inherited
-  std::optional<AnyRule> rule = std::nullopt;                      ///< brings its own hyperparameters
+  std::optional<double> weight_decay = std::nullopt;  ///< rate only, whatever WeightDecay::where; the mode is inherited
+  std::optional<AnyRule> rule = std::nullopt;         ///< brings its own hyperparameters
   std::optional<AnyPreconditioner> preconditioner = std::nullopt;  ///< NoPreconditioner{} turns it off
   std::optional<Schedule> schedule = std::nullopt;                 ///< of the learning rate
   Settings settings = {};  ///< any other hyperparameter by name: {{"momentum", 0.5}, {"hyper.lr", 0.0}}

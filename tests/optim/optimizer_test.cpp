@@ -143,6 +143,22 @@ TEST_CASE("decay reaches only the parameters that its predicate names") {
   CHECK(values(b)[0] == 1);
 }
 
+TEST_CASE("a group's own decay reaches parameters that the predicate leaves out") {
+  const auto bias_after = [](const Group& group) {
+    Parameter w = weight("w", {1}), b = parameter("b", vec({1}), ParamRole::bias);
+    Optimizer optimizer =
+        over({w, b}).rule(Sgd{.lr = 1}).weight_decay({.rate = 0.25, .where = is_weight}).group(is_bias, group).build();
+    w.set_grad(Tensor::zeros({1, 1}, DType::float64));
+    b.set_grad(Tensor::zeros({1}, DType::float64));
+    optimizer.step();
+    CHECK(values(w)[0] == 0.75);
+    return values(b)[0];
+  };
+  CHECK(bias_after({.weight_decay = 0.5}) == 0.5);
+  CHECK(bias_after({.settings = {{"weight_decay", 0.5}}}) == 0.5);
+  CHECK(bias_after({.lr = 0.5}) == 1);
+}
+
 TEST_CASE("groups inherit field by field, and the last match wins a field") {
   Parameter a = weight("body.a", {1}), b = weight("body.b", {1}), c = weight("head.c", {1});
   Optimizer optimizer = over({a, b, c})
