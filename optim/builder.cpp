@@ -141,6 +141,7 @@ Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, con
     for (const auto& [name, value] : resolved.preconditioner.hyper().settings()) group.base.set("hyper." + name, value);
   for (const Group* by : overrides) override_settings(group.base, *by);
   group.base.at("lr");
+  for (const auto& [name, value] : group.base) check_setting(name, value);
   return resolved;
 }
 

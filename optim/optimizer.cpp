@@ -345,6 +345,7 @@ void Optimizer::set(std::string_view name, double value) {
   bool found = false;
   for (OptimizerGroup& group : impl_->groups)
     if (group.base.contains(name)) {
+      check_setting(name, value);
       group.base.set(name, value);
       found = true;
     }

@@ -82,7 +82,8 @@ class Optimizer {
   /// inner rule's as "hyper.lr" and so on.
   Settings settings(size_t group = 0) const;
   double lr(size_t group = 0) const { return settings(group).at("lr"); }
-  /// Replaces a hyperparameter (before its schedule) in every group that has it; throws where none has.
+  /// Replaces a hyperparameter (before its schedule) in every group that has it; throws where none has, and where the
+  /// value is out of range.
   void set(std::string_view name, double value);
   /// Names of the parameters of a group.
   std::vector<std::string> members(size_t group) const;
@@ -126,7 +127,8 @@ class Builder {
   Builder& condition(Bnp bnp);
   /// Where several groups match a parameter, each field comes from the last that has it.
   Builder& group(Predicate where, Group overrides);
-  /// Throws for no rule, no parameters, two parameters of one name, and overrides of hyperparameters that do not exist.
+  /// Throws for no rule, no parameters, two parameters of one name, overrides of hyperparameters that do not exist, and
+  /// hyperparameters that are out of range.
   Optimizer build() const;
 
  private:
