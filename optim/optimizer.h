@@ -60,6 +60,9 @@ class Optimizer {
   ~Optimizer();
 
   /// One step with the gradients that backward() left in the parameters. A parameter without one is left alone.
+  /// Gradients and curvatures that do not fit are refused before anything changes. An exception from further on (out of
+  /// a rule or preconditioner, or for want of memory) leaves a step half made, in the parameters and in the state, and
+  /// steps() uncounted: load a checkpoint of both before going on.
   void step();
   /// loss.backward(), and what the rule or the step scaling asks for beside it: Parameter::curvature(). In place of
   /// loss.backward() it serves any optimizer.
