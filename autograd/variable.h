@@ -1,5 +1,6 @@
 // A variable: a tensor together with its place on the tape. Every operation of autograd/ops.h on variables that require
-// a gradient records one node; backward() and grad() walk the nodes in reverse order of creation.
+// a gradient records one node; backward() and grad() walk the nodes in reverse order of creation. One thread at a time
+// walks a graph, its leaves included; a hook may start a walk inside a walk.
 #pragma once
 
 #include <functional>
