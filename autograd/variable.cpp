@@ -48,6 +48,17 @@ class Leaf final : public Node {
   bool owned_ = false;  ///< made here, so that nobody else sees it change
 };
 
+/// That `x` can be the gradient, or the curvature, of the node's output.
+template <class T>
+void check_fits(const char* op, const char* what, const Node& node, const T& x) {
+  if (!(x.shape() == node.shape()))
+    fail(ErrorKind::shape, op, "the ", what, " of '", node.name(), "' must have its shape ", node.shape(), ", but ",
+         x.shape(), " came");
+  if (x.dtype() != node.dtype())
+    fail(ErrorKind::dtype, op, "the ", what, " of '", node.name(), "' must be ", node.dtype(), ", but ", x.dtype(),
+         " came");
+}
+
 Leaf& leaf_of(const Var& v, const char* op) {
   if (!v.is_leaf())
     fail(ErrorKind::value, op,
@@ -144,7 +155,10 @@ class Walk {
       Node& node = *step.node;
       if (node.hooks_)
         for (const auto& hook : *node.hooks_)
-          if (Var replaced = hook(step.gradient); replaced.defined()) step.gradient = std::move(replaced);
+          if (Var replaced = hook(step.gradient); replaced.defined()) {
+            check_fits("on_grad", "replaced gradient", node, replaced);
+            step.gradient = std::move(replaced);
+          }
       if (node.is_leaf()) {
         if (!selective_) static_cast<Leaf&>(node).accumulate(step.gradient.value());
         if (!selective_ && pass_curvature_)
@@ -196,12 +210,7 @@ class Walk {
   }
 
   static void add(const char* what, const NodePtr& node, Var& sum, Var more) {
-    if (!(more.shape() == node->shape()))
-      fail(ErrorKind::shape, "backward", "the ", what, " of '", node->name(), "' must have its shape ", node->shape(),
-           ", but ", more.shape(), " came");
-    if (more.dtype() != node->dtype())
-      fail(ErrorKind::dtype, "backward", "the ", what, " of '", node->name(), "' must be ", node->dtype(), ", but ",
-           more.dtype(), " came");
+    check_fits("backward", what, *node, more);
     sum = sum.defined() ? sum + more : std::move(more);
   }
 
@@ -229,14 +238,22 @@ Var Var::leaf(Tensor value) {
 
 bool Var::is_leaf() const { return node_ && node_->is_leaf(); }
 const Tensor& Var::grad() const { return leaf_of(*this, "grad").grad(); }
-void Var::set_grad(Tensor grad) const { leaf_of(*this, "set_grad").set_grad(std::move(grad)); }
+void Var::set_grad(Tensor grad) const {
+  Leaf& leaf = leaf_of(*this, "set_grad");
+  if (grad.defined()) check_fits("set_grad", "gradient", leaf, grad);
+  leaf.set_grad(std::move(grad));
+}
 void Var::clear_grad() const {
   Leaf& leaf = leaf_of(*this, "clear_grad");
   leaf.set_grad(Tensor());
   leaf.set_curvature(Tensor());
 }
 const Tensor& Var::curvature() const { return leaf_of(*this, "curvature").curvature(); }
-void Var::set_curvature(Tensor curvature) const { leaf_of(*this, "set_curvature").set_curvature(std::move(curvature)); }
+void Var::set_curvature(Tensor curvature) const {
+  Leaf& leaf = leaf_of(*this, "set_curvature");
+  if (curvature.defined()) check_fits("set_curvature", "curvature", leaf, curvature);
+  leaf.set_curvature(std::move(curvature));
+}
 
 void Var::backward(const BackwardOptions& options) const {
   if (value_.numel() != 1)

@@ -40,6 +40,7 @@ class Var {
 
   /// Gradient accumulated in a leaf by backward(); undefined where none came. Throws for non-leaves.
   const Tensor& grad() const;
+  /// Of this variable's shape and dtype, or undefined for none.
   void set_grad(Tensor grad) const;
   /// Drops the gradient, and the curvature with it.
   void clear_grad() const;
@@ -56,8 +57,8 @@ class Var {
   void backward(const BackwardOptions& options) const;
   void backward(const Tensor& seed, const BackwardOptions& options) const;
 
-  /// Calls `hook` with the complete gradient of this variable whenever a walk reaches it; a defined result replaces it.
-  /// Requires requires_grad().
+  /// Calls `hook` with the complete gradient of this variable whenever a walk reaches it; a defined result,
+  /// of the same shape and dtype, replaces it. Requires requires_grad().
   void on_grad(std::function<Var(const Var&)> hook) const;
 
  private:

@@ -230,3 +230,23 @@ TEST_CASE("a walk inside a walk may end by an exception in its middle") {
   loss.backward();
   CHECK(w.grad().item() == 27);
 }
+
+TEST_CASE("gradients that are set or replaced need the variable's shape and dtype") {
+  const Var x = Var::leaf(Tensor::ones({2}));
+  CHECK_THROWS_WITH_AS(x.set_grad(Tensor::ones({3})),
+                       "[set_grad] the gradient of 'leaf' must have its shape [2], but [3] came", Error);
+  CHECK_THROWS_WITH_AS(x.set_grad(Tensor::ones({2}, DType::float64)),
+                       "[set_grad] the gradient of 'leaf' must be float32, but float64 came", Error);
+  CHECK_THROWS_WITH_AS(x.set_curvature(Tensor::ones({1})),
+                       "[set_curvature] the curvature of 'leaf' must have its shape [2], but [1] came", Error);
+  x.set_grad(Tensor::ones({2}));
+  x.set_grad({});
+  CHECK_FALSE(x.grad().defined());
+  const Var y = x * 2.0, z = x * 3.0;
+  y.on_grad([](const Var& g) { return sum(g); });
+  z.on_grad([](const Var& g) { return cast(g, DType::float64); });
+  CHECK_THROWS_WITH_AS(sum(y).backward(),
+                       "[on_grad] the replaced gradient of 'mul' must have its shape [2], but [] came", Error);
+  CHECK_THROWS_WITH_AS(sum(z).backward(), "[on_grad] the replaced gradient of 'mul' must be float32, but float64 came",
+                       Error);
+}
