@@ -38,7 +38,8 @@ class Var {
   /// The same tensor as a constant.
   Var detach() const { return Var(value_); }
 
-  /// Gradient accumulated in a leaf by backward(); undefined where none came. Throws for non-leaves.
+  /// Gradient accumulated in a leaf by backward(); undefined where none came. Throws for non-leaves. It may share
+  /// memory with other gradients or the seed: clone() it before writing it in place.
   const Tensor& grad() const;
   /// Of this variable's shape and dtype, or undefined for none.
   void set_grad(Tensor grad) const;
@@ -74,7 +75,8 @@ struct GradOptions {
   std::vector<Var> seeds{};  ///< one per output, shaped like it; ones by default, which needs single-element outputs
 };
 /// d(outputs)/d(inputs), summed over outputs, one per input and shaped like it. Leaves' grad() is untouched. Inputs may
-/// be any variables of the graph.
+/// be any variables of the graph. Results may share memory with each other, with a seed and with any other gradient:
+/// clone() one before writing it in place.
 std::vector<Var> grad(std::span<const Var> outputs, std::span<const Var> inputs, const GradOptions& options = {});
 std::vector<Var> grad(const Var& output, const std::vector<Var>& inputs, const GradOptions& options = {});
 Var grad(const Var& output, const Var& input, const GradOptions& options = {});
