@@ -73,9 +73,6 @@ void check_curvature(const Parameter& parameter) {
   if (!parameter.curvature().defined())
     fail(ErrorKind::value, "optimizer", "parameter '", parameter.name(),
          "' has a gradient but no curvature: call optimizer.backward(loss) in place of loss.backward()");
-  if (!(parameter.curvature().shape() == parameter.shape()))
-    fail(ErrorKind::shape, "optimizer", "parameter '", parameter.name(), "' is ", parameter.shape(),
-         ", but its curvature is ", parameter.curvature().shape());
 }
 
 /// One that is not finite would stay in the average, and the scale of every later step would be wrong in silence.
