@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "autograd/record.h"
+#include "core/error.h"
 
 namespace gradus {
 
@@ -53,7 +54,7 @@ struct Function {
     const auto gradient = [](SavedTensors& kept, const Var& gy, const Inputs& in) {
       kept.inputs_ = &in;
       put(
-          Derived::backward(std::as_const(kept), gy), [&](size_t i) -> Var& { return in[i]; }, in.size());
+          "backward", Derived::backward(std::as_const(kept), gy), [&](size_t i) -> Var& { return in[i]; }, in.size());
     };
     if constexpr (requires(const SavedTensors& s, const Var& g) { Derived::curvature(s, g, g); })
       return record("function", std::move(output), {VarRef(vars)...},
@@ -61,8 +62,8 @@ struct Function {
                       gradient(saved, gy, in);
                       if (h)
                         put(
-                            Derived::curvature(std::as_const(saved), gy, h.y()), [&](size_t i) -> Var& { return h[i]; },
-                            in.size());
+                            "curvature", Derived::curvature(std::as_const(saved), gy, h.y()),
+                            [&](size_t i) -> Var& { return h[i]; }, in.size());
                     });
     else
       return record(
@@ -72,11 +73,16 @@ struct Function {
 
  private:
   template <class Result, class Place>
-  static void put(Result result, Place place, size_t size) {
+  static void put(const char* from, Result result, Place place, size_t size) {
+    size_t came = 1;
+    if constexpr (!std::is_same_v<Result, Var>) came = result.size();
+    if (came != size)  // rather than to leave inputs without a gradient
+      fail(ErrorKind::value, "function", from, " must return one Var for each of the ", size, " inputs, but ", came,
+           " came: use std::vector<Var>, with undefined ones for \"no gradient\"");
     if constexpr (std::is_same_v<Result, Var>)
       place(0) = std::move(result);
     else
-      for (size_t i = 0; i < result.size() && i < size; ++i) place(i) = std::move(result[i]);
+      for (size_t i = 0; i < size; ++i) place(i) = std::move(result[i]);
   }
 };
 

@@ -92,7 +92,7 @@ class Node {
   std::atomic<uint32_t> references_{0};
   uint64_t sequence_;
   std::unique_ptr<std::vector<std::function<Var(const Var&)>>> hooks_;
-  uint64_t walk_ = 0;  ///< number of the last walk that reached this node
+  uint64_t walk_ = 0;  ///< number of the walk that is under way here
   size_t slot_ = 0;    ///< its place in that walk
 };
 

@@ -48,6 +48,17 @@ class Leaf final : public Node {
   bool owned_ = false;  ///< made here, so that nobody else sees it change
 };
 
+/// That `x` can be the gradient, or the curvature, of the node's output.
+template <class T>
+void check_fits(const char* op, const char* what, const Node& node, const T& x) {
+  if (!(x.shape() == node.shape()))
+    fail(ErrorKind::shape, op, "the ", what, " of '", node.name(), "' must have its shape ", node.shape(), ", but ",
+         x.shape(), " came");
+  if (x.dtype() != node.dtype())
+    fail(ErrorKind::dtype, op, "the ", what, " of '", node.name(), "' must be ", node.dtype(), ", but ", x.dtype(),
+         " came");
+}
+
 Leaf& leaf_of(const Var& v, const char* op) {
   if (!v.is_leaf())
     fail(ErrorKind::value, op,
@@ -74,29 +85,38 @@ NoGrad::~NoGrad() { recording_flag = before_; }
 
 /// One pass over the nodes reachable from some outputs, in reverse order of creation. A node's inputs are older than it
 /// is, so when the walk comes to a node, its gradient is complete; and since the order is total, sums of gradients are
-/// formed in the same order in every run.
+/// formed in the same order in every run. What it notes in the nodes is put back at its end, for a walk that a hook of
+/// it starts may meet the same nodes.
 class Walk {
  public:
-  explicit Walk(std::span<const Var> outputs) : number_(next_number()) {
-    std::vector<Node*> nodes;
+  explicit Walk(std::span<const Var> outputs) : Walk() {  // delegates, so that the destructor follows every exception
     const auto reach = [&](const NodePtr& node) {
       if (!node || node->walk_ == number_) return;
+      places_.push_back({node.get(), node->walk_, node->slot_});
       node->walk_ = number_;
-      nodes.push_back(node.get());
     };
     for (const Var& output : outputs) {
       outputs_.push_back(output.node());
       reach(output.node());
     }
-    for (size_t i = 0; i < nodes.size(); ++i)  // nodes grows while it is read: an explicit stack
-      for (const NodePtr& input : nodes[i]->inputs()) reach(input);
-    std::sort(nodes.begin(), nodes.end(), [](const Node* a, const Node* b) { return a->sequence() > b->sequence(); });
-    steps_.resize(nodes.size());
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      steps_[i].node = nodes[i];
-      nodes[i]->slot_ = i;
+    for (size_t i = 0; i < places_.size(); ++i)  // places_ grows while it is read: an explicit stack
+      for (const NodePtr& input : places_[i].node->inputs()) reach(input);
+    std::sort(places_.begin(), places_.end(),
+              [](const Place& a, const Place& b) { return a.node->sequence() > b.node->sequence(); });
+    steps_.resize(places_.size());
+    for (size_t i = 0; i < places_.size(); ++i) {
+      steps_[i].node = places_[i].node;
+      places_[i].node->slot_ = i;
     }
   }
+  ~Walk() {
+    for (const Place& place : places_) {
+      place.node->walk_ = place.outer_walk;
+      place.node->slot_ = place.outer_slot;
+    }
+  }
+  Walk(const Walk&) = delete;
+  Walk& operator=(const Walk&) = delete;
 
   bool reached(const NodePtr& node) const { return node && node->walk_ == number_; }
   bool reached_through(const NodePtr& node) const { return reached(node) && steps_[node->slot_].gradient.defined(); }
@@ -135,7 +155,10 @@ class Walk {
       Node& node = *step.node;
       if (node.hooks_)
         for (const auto& hook : *node.hooks_)
-          if (Var replaced = hook(step.gradient); replaced.defined()) step.gradient = std::move(replaced);
+          if (Var replaced = hook(step.gradient); replaced.defined()) {
+            check_fits("on_grad", "replaced gradient", node, replaced);
+            step.gradient = std::move(replaced);
+          }
       if (node.is_leaf()) {
         if (!selective_) static_cast<Leaf&>(node).accumulate(step.gradient.value());
         if (!selective_ && pass_curvature_)
@@ -168,11 +191,18 @@ class Walk {
   Var curvature(const NodePtr& node) const { return curvatures_[node->slot_]; }
 
  private:
+  struct Place {
+    Node* node;
+    uint64_t outer_walk;  ///< what the node held before
+    size_t outer_slot;
+  };
   struct Step {
     Node* node = nullptr;
     Var gradient;
     bool kept = false, useful = false;
   };
+
+  Walk() : number_(next_number()) {}
 
   static uint64_t next_number() {
     static std::atomic<uint64_t> numbers{1};
@@ -180,12 +210,7 @@ class Walk {
   }
 
   static void add(const char* what, const NodePtr& node, Var& sum, Var more) {
-    if (!(more.shape() == node->shape()))
-      fail(ErrorKind::shape, "backward", "the ", what, " of '", node->name(), "' must have its shape ", node->shape(),
-           ", but ", more.shape(), " came");
-    if (more.dtype() != node->dtype())
-      fail(ErrorKind::dtype, "backward", "the ", what, " of '", node->name(), "' must be ", node->dtype(), ", but ",
-           more.dtype(), " came");
+    check_fits("backward", what, *node, more);
     sum = sum.defined() ? sum + more : std::move(more);
   }
 
@@ -198,6 +223,7 @@ class Walk {
   uint64_t number_;
   bool selective_ = false;
   std::vector<NodePtr> outputs_;  ///< and through them every node
+  std::vector<Place> places_;
   std::vector<Step> steps_;
   const PassCurvature* pass_curvature_ = nullptr;
   std::vector<Var> curvatures_;  ///< one per step where curvature goes along
@@ -212,14 +238,22 @@ Var Var::leaf(Tensor value) {
 
 bool Var::is_leaf() const { return node_ && node_->is_leaf(); }
 const Tensor& Var::grad() const { return leaf_of(*this, "grad").grad(); }
-void Var::set_grad(Tensor grad) const { leaf_of(*this, "set_grad").set_grad(std::move(grad)); }
+void Var::set_grad(Tensor grad) const {
+  Leaf& leaf = leaf_of(*this, "set_grad");
+  if (grad.defined()) check_fits("set_grad", "gradient", leaf, grad);
+  leaf.set_grad(std::move(grad));
+}
 void Var::clear_grad() const {
   Leaf& leaf = leaf_of(*this, "clear_grad");
   leaf.set_grad(Tensor());
   leaf.set_curvature(Tensor());
 }
 const Tensor& Var::curvature() const { return leaf_of(*this, "curvature").curvature(); }
-void Var::set_curvature(Tensor curvature) const { leaf_of(*this, "set_curvature").set_curvature(std::move(curvature)); }
+void Var::set_curvature(Tensor curvature) const {
+  Leaf& leaf = leaf_of(*this, "set_curvature");
+  if (curvature.defined()) check_fits("set_curvature", "curvature", leaf, curvature);
+  leaf.set_curvature(std::move(curvature));
+}
 
 void Var::backward(const BackwardOptions& options) const {
   if (value_.numel() != 1)

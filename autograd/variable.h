@@ -1,5 +1,6 @@
 // A variable: a tensor together with its place on the tape. Every operation of autograd/ops.h on variables that require
-// a gradient records one node; backward() and grad() walk the nodes in reverse order of creation.
+// a gradient records one node; backward() and grad() walk the nodes in reverse order of creation. One thread at a time
+// walks a graph, its leaves included; a hook may start a walk inside a walk.
 #pragma once
 
 #include <functional>
@@ -37,8 +38,10 @@ class Var {
   /// The same tensor as a constant.
   Var detach() const { return Var(value_); }
 
-  /// Gradient accumulated in a leaf by backward(); undefined where none came. Throws for non-leaves.
+  /// Gradient accumulated in a leaf by backward(); undefined where none came. Throws for non-leaves. It may share
+  /// memory with other gradients or the seed: clone() it before writing it in place.
   const Tensor& grad() const;
+  /// Of this variable's shape and dtype, or undefined for none.
   void set_grad(Tensor grad) const;
   /// Drops the gradient, and the curvature with it.
   void clear_grad() const;
@@ -55,8 +58,8 @@ class Var {
   void backward(const BackwardOptions& options) const;
   void backward(const Tensor& seed, const BackwardOptions& options) const;
 
-  /// Calls `hook` with the complete gradient of this variable whenever a walk reaches it; a defined result replaces it.
-  /// Requires requires_grad().
+  /// Calls `hook` with the complete gradient of this variable whenever a walk reaches it; a defined result,
+  /// of the same shape and dtype, replaces it. Requires requires_grad().
   void on_grad(std::function<Var(const Var&)> hook) const;
 
  private:
@@ -72,7 +75,8 @@ struct GradOptions {
   std::vector<Var> seeds{};  ///< one per output, shaped like it; ones by default, which needs single-element outputs
 };
 /// d(outputs)/d(inputs), summed over outputs, one per input and shaped like it. Leaves' grad() is untouched. Inputs may
-/// be any variables of the graph.
+/// be any variables of the graph. Results may share memory with each other, with a seed and with any other gradient:
+/// clone() one before writing it in place.
 std::vector<Var> grad(std::span<const Var> outputs, std::span<const Var> inputs, const GradOptions& options = {});
 std::vector<Var> grad(const Var& output, const std::vector<Var>& inputs, const GradOptions& options = {});
 Var grad(const Var& output, const Var& input, const GradOptions& options = {});

@@ -1,5 +1,7 @@
-// What operations check before they call a kernel: one wording for each mistake. Private to core/ops_*.cpp.
+// What operations check before they call a kernel: one wording for each mistake. For core/ alone.
 #pragma once
+
+#include <algorithm>
 
 #include "core/kernels.h"
 #include "core/tensor.h"
@@ -12,6 +14,21 @@ namespace gradus::check {
 [[noreturn]] void fail_same_dtype(const char* op, const Tensor& a, const Tensor& b);
 [[noreturn]] void fail_shape(const char* op, const char* role, const Tensor& x, const Shape& expected);
 [[noreturn]] void fail_rank(const char* op, const char* role, const Tensor& x, int rank, const char* layout);
+
+[[noreturn]] void fail_extents(const char* op, const Shape& shape, DType dtype);
+
+/// The bytes of a tensor. Throws where an extent is negative or the bytes overflow, with empty extents taken as 1: so
+/// do strides, and numel() of a shape that passed is safe.
+inline size_t bytes(const char* op, const Shape& shape, DType dtype) {
+  auto spanned = static_cast<int64_t>(size_of(dtype));
+  bool empty = false;
+  for (int64_t extent : shape) {
+    if (extent < 0 || __builtin_mul_overflow(spanned, std::max<int64_t>(extent, 1), &spanned)) [[unlikely]]
+      fail_extents(op, shape, dtype);
+    empty |= extent == 0;
+  }
+  return empty ? 0 : static_cast<size_t>(spanned);
+}
 
 inline void defined(const char* op, const Tensor& x, const char* role = "the input") {
   if (!x.defined()) [[unlikely]]

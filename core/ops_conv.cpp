@@ -1,4 +1,6 @@
 // Convolution and pooling: geometry checks and channels-last outputs.
+#include <limits>
+
 #include "core/error.h"
 #include "core/ops.h"
 #include "core/ops_check.h"
@@ -8,6 +10,12 @@ namespace {
 
 Tensor channels_last(const Shape& shape, DType dtype) { return Tensor::empty(shape, dtype, Layout::channels_last); }
 
+/// Devices count these in 32 bits, and what is made of them here fits into 64.
+void limited(const char* op, const char* what, int64_t value) {
+  constexpr int64_t most = std::numeric_limits<int32_t>::max();
+  if (value > most) fail(ErrorKind::value, op, what, " must be at most ", most, ", got ", value);
+}
+
 /// How many windows fit along one dimension.
 int64_t windows(int64_t extent, int64_t before, int64_t after, int64_t window, int64_t stride) {
   return (extent + before + after - window) / stride + 1;
@@ -16,14 +24,21 @@ int64_t windows(int64_t extent, int64_t before, int64_t after, int64_t window, i
 Shape conv_shape(const char* op, const Shape& x, const Shape& w, const Conv2dSpec& spec) {
   if (x.rank() != 4) fail(ErrorKind::shape, op, "input needs 4 dimensions [N,C,H,W], got ", x);
   if (w.rank() != 4) fail(ErrorKind::shape, op, "weight needs 4 dimensions [O,I/groups,kh,kw], got ", w);
+  check::bytes(op, x, DType::bfloat16);
+  for (int d = 1; d < 4; ++d) limited(op, "an extent of the weight", w[d]);
   for (int d = 0; d < 2; ++d) {
     if (spec.stride[d] < 1) fail(ErrorKind::value, op, "stride must be at least 1, got ", spec.stride[d]);
+    limited(op, "stride", spec.stride[d]);
+    limited(op, "dilation", spec.dilation[d]);
     if (spec.dilation[d] < 1) fail(ErrorKind::value, op, "dilation must be at least 1, got ", spec.dilation[d]);
     if (w[2 + d] < 1) fail(ErrorKind::shape, op, "the kernel of weight ", w, " is empty");
   }
-  for (int64_t p : spec.padding)
+  for (int64_t p : spec.padding) {
     if (p < 0) fail(ErrorKind::value, op, "padding must not be negative, got ", p);
+    limited(op, "padding", p);
+  }
   if (spec.groups < 1) fail(ErrorKind::value, op, "groups must be at least 1, got ", spec.groups);
+  limited(op, "groups", spec.groups);
   if (w[0] % spec.groups != 0)
     fail(ErrorKind::shape, op, "the ", w[0], " output channels of weight ", w, " do not split into ", spec.groups,
          " groups");
@@ -45,10 +60,13 @@ Shape conv_shape(const char* op, const Shape& x, const Shape& w, const Conv2dSpe
 
 Shape pool_shape(const char* op, const Shape& x, const Pool2dSpec& spec) {
   if (x.rank() != 4) fail(ErrorKind::shape, op, "input needs 4 dimensions [N,C,H,W], got ", x);
+  check::bytes(op, x, DType::bfloat16);
   Shape y = {x[0], x[1], 0, 0};
   for (int d = 0; d < 2; ++d) {
     if (spec.kernel[d] < 1) fail(ErrorKind::value, op, "kernel must be at least 1, got ", spec.kernel[d]);
     if (spec.stride[d] < 1) fail(ErrorKind::value, op, "stride must be at least 1, got ", spec.stride[d]);
+    limited(op, "kernel", spec.kernel[d]);
+    limited(op, "stride", spec.stride[d]);
     const int64_t before = spec.padding[d], after = spec.padding[2 + d];
     if (before < 0 || after < 0 || before >= spec.kernel[d] || after >= spec.kernel[d])
       fail(ErrorKind::value, op, "padding must lie in [0, ", spec.kernel[d],

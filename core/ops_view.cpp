@@ -47,21 +47,23 @@ Layout layout_of(const Tensor& x) {
 Shape completed(const Tensor& x, Shape shape) {
   int64_t known = 1;
   int unknown = -1;
+  bool overflows = false;
   for (int d = 0; d < shape.rank(); ++d) {
     if (shape[d] == -1 && unknown >= 0) fail(ErrorKind::shape, "reshape", "only one extent may be -1, got ", shape);
     if (shape[d] < -1) fail(ErrorKind::shape, "reshape", "extents are not negative, got ", shape);
     if (shape[d] == -1)
       unknown = d;
     else
-      known *= shape[d];
+      overflows |= __builtin_mul_overflow(known, shape[d], &known);
   }
   if (unknown >= 0) {
-    if (known == 0 || x.numel() % known != 0)
+    if (overflows || known == 0 || x.numel() % known != 0)
       fail(ErrorKind::shape, "reshape", "cannot infer the -1 of ", shape, " from ", x.shape(), ", which has ",
            x.numel(), " elements");
     shape[unknown] = x.numel() / known;
     known = x.numel();
   }
+  check::bytes("reshape", shape, x.dtype());
   if (known != x.numel())
     fail(ErrorKind::shape, "reshape", shape, " has ", known, " elements, but ", x.shape(), " has ", x.numel());
   return shape;
@@ -162,8 +164,8 @@ Tensor slice(const Tensor& x, int64_t dim, int64_t begin, int64_t end, int64_t s
     fail(ErrorKind::shape, "slice", "[", begin, ", ", end, ") lies outside dimension ", d, " of ", x.shape());
   Shape shape = x.shape();
   Strides strides = x.strides();
-  shape[d] = last > first ? (last - first + step - 1) / step : 0;
-  strides[d] *= step;
+  shape[d] = last > first ? (last - first - 1) / step + 1 : 0;
+  if (shape[d] > 1) strides[d] *= step;  // else the step may be anything
   return view(x, shape, strides, shape[d] == 0 ? 0 : first * x.strides()[d]);
 }
 
@@ -221,6 +223,7 @@ Tensor expand(const Tensor& x, const Shape& shape) {
   if (!fits || std::any_of(shape.begin(), shape.end(), [](int64_t extent) { return extent < 0; }))
     fail(ErrorKind::shape, "expand", x.shape(), " cannot be expanded to ", shape,
          "; aligned at the right, extents must be equal or 1 in the source");
+  check::bytes("expand", shape, x.dtype());
   return view(x, shape, strides);
 }
 
@@ -241,7 +244,8 @@ Tensor concat(std::span<const Tensor> parts, int64_t dim) {
     if (!(parts[i].shape() == expected))
       fail(ErrorKind::shape, "concat", "parts must agree except along dimension ", d, ", but part ", i, " is ",
            parts[i].shape(), " and part 0 is ", first.shape());
-    shape[d] += expected[d];
+    if (__builtin_add_overflow(shape[d], expected[d], &shape[d]))
+      fail(ErrorKind::shape, "concat", "the parts are too long together; part 0 is ", first.shape());
   }
   Tensor out = Tensor::empty(shape, first.dtype(), layout_of(first));
   int64_t begin = 0;
@@ -279,7 +283,8 @@ Tensor pad(const Tensor& x, const Dims& before, const Dims& after, double value)
     if (before[d] < 0 || after[d] < 0)
       fail(ErrorKind::value, "pad", "before ", before, " and after ", after,
            " must not be negative; slice() removes elements");
-    shape[d] += before[d] + after[d];
+    if (__builtin_add_overflow(shape[d], before[d], &shape[d]) || __builtin_add_overflow(shape[d], after[d], &shape[d]))
+      fail(ErrorKind::shape, "pad", "before ", before, " and after ", after, " are too much for ", x.shape());
   }
   Tensor out = Tensor::empty(shape, x.dtype(), layout_of(x));
   kernels::fill(value, out);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/error.h"
 #include "core/kernels.h"
 
 namespace gradus {
@@ -45,12 +46,14 @@ RandomKey Generator::fork() {
 }
 
 Tensor random_uniform(const Shape& shape, double low, double high, const RandomKey& key, DType dtype) {
+  if (!(low <= high)) fail(ErrorKind::value, "random_uniform", "needs low <= high, got ", low, " and ", high);
   Tensor out = Tensor::empty(shape, dtype);
   kernels::random_uniform(key, low, high, out);
   return out;
 }
 
 Tensor random_normal(const Shape& shape, double mean, double std, const RandomKey& key, DType dtype) {
+  if (!(std >= 0)) fail(ErrorKind::value, "random_normal", "std must not be negative, got ", std);
   Tensor out = Tensor::empty(shape, dtype);
   kernels::random_normal(key, mean, std, out);
   return out;

@@ -7,18 +7,14 @@
 
 #include "core/error.h"
 #include "core/kernels.h"
+#include "core/ops_check.h"
 #include "core/step_graph.h"
 
 namespace gradus {
 namespace {
 
-void check_extents(const Shape& shape) {
-  for (int64_t extent : shape)
-    if (extent < 0) fail(ErrorKind::shape, "tensor", "extents must not be negative, but the shape is ", shape);
-}
-
-Tensor allocate(const Shape& shape, const Strides& strides, DType dtype) {
-  return Tensor(Storage::allocate(static_cast<size_t>(numel(shape)) * size_of(dtype)), 0, shape, strides, dtype);
+Tensor allocate(size_t bytes, const Shape& shape, const Strides& strides, DType dtype) {
+  return Tensor(Storage::allocate(bytes), 0, shape, strides, dtype);
 }
 
 void upload(const char* op, void* to_device, const void* from_host, size_t bytes) {
@@ -42,18 +38,20 @@ Tensor row_major(const Tensor& x) {
 }  // namespace
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Layout layout) {
-  check_extents(shape);
-  return allocate(shape, layout == Layout::channels_last ? channels_last_strides(shape) : contiguous_strides(shape),
-                  dtype);
+  const size_t bytes = check::bytes("tensor", shape, dtype);
+  return allocate(bytes, shape,
+                  layout == Layout::channels_last ? channels_last_strides(shape) : contiguous_strides(shape), dtype);
 }
 
 Tensor Tensor::empty_like(const Tensor& like) { return empty_like(like, like.dtype()); }
 
 Tensor Tensor::empty_like(const Tensor& like, DType dtype) {
-  return allocate(like.shape(), like.is_dense() ? like.strides() : contiguous_strides(like.shape()), dtype);
+  return allocate(check::bytes("tensor", like.shape(), dtype), like.shape(),
+                  like.is_dense() ? like.strides() : contiguous_strides(like.shape()), dtype);
 }
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
+  check::scalar("full", dtype, value);
   Tensor out = empty(shape, dtype);
   kernels::fill(value, out);
   return out;
@@ -67,7 +65,9 @@ Tensor Tensor::eye(int64_t n, DType dtype) {
 }
 
 Tensor Tensor::arange(int64_t n, DType dtype) {
-  std::vector<int64_t> values(static_cast<size_t>(std::max<int64_t>(n, 0)));
+  check::bytes("tensor", {n}, DType::int64);
+  if (n > 0) check::scalar("arange", dtype, static_cast<double>(n - 1));
+  std::vector<int64_t> values(static_cast<size_t>(n));
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int64_t>(i);
   const Tensor counted = from(values, {n});
   if (dtype == DType::int64) return counted;
@@ -78,7 +78,7 @@ Tensor Tensor::arange(int64_t n, DType dtype) {
 
 template <class T>
 Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
-  check_extents(shape);
+  check::bytes("tensor", shape, dtype_of<T>);
   if (static_cast<int64_t>(values.size()) != gradus::numel(shape))
     fail(ErrorKind::shape, "from", "shape ", shape, " needs ", gradus::numel(shape), " values, but ", values.size(),
          " came");
@@ -140,6 +140,7 @@ T* Tensor::data() const {
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
+  check::defined("to_vector", *this);
   if (dtype_of<T> != dtype_)
     fail(ErrorKind::dtype, "to_vector", "the elements are ", dtype_, ", but ", dtype_of<T>,
          " was asked for: cast(x, dtype) converts");
@@ -156,6 +157,7 @@ std::vector<T> Tensor::to_vector() const {
 }
 
 std::vector<char> Tensor::to_bytes() const {
+  check::defined("to_bytes", *this);
   const Tensor source = row_major(*this);
   std::vector<char> bytes(static_cast<size_t>(numel()) * size_of(dtype_));
   download("to_bytes", bytes.data(), source.raw(), bytes.size());
@@ -169,8 +171,8 @@ Tensor Tensor::from_bytes(const void* bytes, const Shape& shape, DType dtype) {
 }
 
 double Tensor::item() const {
-  if (!defined() || numel() != 1)
-    fail(ErrorKind::shape, "item", "needs a tensor of one element, but the shape is ", shape_);
+  check::defined("item", *this);
+  if (numel() != 1) fail(ErrorKind::shape, "item", "needs a tensor of one element, but the shape is ", shape_);
   const auto read = [&]<class T>(T) {
     T value;
     download("item", &value, raw(), sizeof value);

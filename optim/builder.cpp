@@ -80,6 +80,8 @@ struct Resolved {
   OptimizerGroup group;
 };
 
+bool has_decay(const Group* by) { return by->weight_decay || by->settings.contains("weight_decay"); }
+
 void override_settings(Settings& settings, const Group& by) {
   if (by.lr) settings.set("lr", *by.lr);
   if (by.weight_decay) settings.set("weight_decay", *by.weight_decay);
@@ -139,6 +141,7 @@ Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, con
     for (const auto& [name, value] : resolved.preconditioner.hyper().settings()) group.base.set("hyper." + name, value);
   for (const Group* by : overrides) override_settings(group.base, *by);
   group.base.at("lr");
+  for (const auto& [name, value] : group.base) check_setting(name, value);
   return resolved;
 }
 
@@ -185,7 +188,7 @@ Optimizer Builder::build() const {
     OptimizerItem item;
     item.parameter = parameter;
     item.group = index;
-    item.decays = !decay_ || decay_->where(info);
+    item.decays = !decay_ || decay_->where(info) || std::ranges::any_of(overrides, has_decay);
     item.rule_name = options.rule.name();
     item.rule = options.rule.make(parameter.value());
     item.curved = options.rule.curvature().has_value();

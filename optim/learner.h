@@ -29,13 +29,18 @@ class Learner {
   void check_previous() const;
   /// No gradient came: the next one has no predecessor.
   void skip() { previous_ = Tensor(); }
+  /// The step from what the last step preconditioned was lr times this; 1 if never called.
+  void scaled(double step_scale) { previous_scale_ = step_scale; }
   bool after_rule() const { return learning_.after_rule; }
   /// P(m) x as it is now, learning and remembering nothing.
   Tensor apply(const Tensor& x, const StepInfo& at) const { return preconditioner_->apply(learned_, x, at); }
 
   void slots(Slots& slots);
   /// To be called after the slots were written from outside.
-  void loaded() { previous_version_ = previous_.defined() ? previous_.version() : 0; }
+  void loaded() {
+    previous_version_ = previous_.defined() ? previous_.version() : 0;
+    p_ = Tensor();  // versions of new memory say nothing about the old
+  }
   /// Without names and state bytes; g may be undefined.
   PreconditionerReport report(const Tensor& g, const StepInfo& at, Diagnose what) const;
 
@@ -44,7 +49,7 @@ class Learner {
   /// One step of the inner rule along the gradient h of <g, P(m) x>, which is overwritten.
   void follow(Tensor& h, const Settings& hyper);
   /// dJ/dm = factor d<g, P(m) x>/dm
-  double hyper_factor() const { return learning_.include_lr ? -previous_at_.lr : -1; }
+  double hyper_factor() const { return learning_.include_lr ? -previous_at_.lr * previous_scale_ : -1; }
   /// The inner rule's next step, for update_().
   RuleUpdate inner_step(const Settings& hyper);
   /// `stays`: nobody will write to x.
@@ -58,6 +63,7 @@ class Learner {
   Tensor learned_;   ///< m(t)
   Tensor previous_;  ///< what the previous step preconditioned; undefined at first and after a skip
   StepInfo previous_at_;
+  double previous_scale_ = 1;      ///< beside previous_at_.lr, which P(m) itself may divide by
   uint64_t previous_version_ = 0;  ///< of the memory of previous_, which others may hold too
   Tensor applied_;                 ///< exact: the m that the previous step applied
   Tensor correlation_, kept_;      ///< of a fused step, between describe() and finish()

@@ -73,9 +73,14 @@ void check_curvature(const Parameter& parameter) {
   if (!parameter.curvature().defined())
     fail(ErrorKind::value, "optimizer", "parameter '", parameter.name(),
          "' has a gradient but no curvature: call optimizer.backward(loss) in place of loss.backward()");
-  if (!(parameter.curvature().shape() == parameter.shape()))
-    fail(ErrorKind::shape, "optimizer", "parameter '", parameter.name(), "' is ", parameter.shape(),
-         ", but its curvature is ", parameter.curvature().shape());
+}
+
+/// One that is not finite would stay in the average, and the scale of every later step would be wrong in silence.
+void check_finite(const Parameter& parameter, const StepScaling& scaling) {
+  const Tensor& h = parameter.curvature();
+  if (!all_finite(scaling.magnitudes ? h : square(h)))
+    fail(ErrorKind::value, "scale_steps", "expects finite curvature, but parameter '", parameter.name(),
+         "' has some that is inf or nan", scaling.magnitudes ? "" : ", or whose square is");
 }
 
 }  // namespace
@@ -142,8 +147,11 @@ void Optimizer::Impl::step_scaled(const std::vector<Tensor>& gradients, double f
     along /= scaling->magnitudes ? correction : std::sqrt(correction);
   }
   step_scale = std::min(scaling->max_scale, std::sqrt(2 * scaling->delta / along));
-  for (size_t i = 0; i < items.size(); ++i)
-    if (directions[i].defined()) descend(items[i], directions[i], step_scale);
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (!directions[i].defined()) continue;
+    descend(items[i], directions[i], step_scale);
+    if (items[i].learner) items[i].learner->scaled(step_scale);
+  }
 }
 
 ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gradient, double factor,
@@ -199,6 +207,7 @@ std::vector<Tensor> Optimizer::Impl::gradients() const {
     check_gradient(item.parameter, gradients.back());
     if (item.learner) item.learner->check_previous();
     if (item.curved || scaling) check_curvature(item.parameter);
+    if (scaling) check_finite(item.parameter, *scaling);
     if (item.curved) item.rule->curve(item.parameter.curvature());
   }
   for (size_t i = 0; i < items.size(); ++i)
@@ -333,6 +342,7 @@ void Optimizer::set(std::string_view name, double value) {
   bool found = false;
   for (OptimizerGroup& group : impl_->groups)
     if (group.base.contains(name)) {
+      check_setting(name, value);
       group.base.set(name, value);
       found = true;
     }

@@ -44,8 +44,8 @@ namespace gradus::optim {
 /// What a group of parameters has of its own. Every field that is not given is inherited from the builder.
 struct Group {
   std::optional<double> lr = std::nullopt;
-  std::optional<double> weight_decay = std::nullopt;               ///< rate only; the mode is inherited
-  std::optional<AnyRule> rule = std::nullopt;                      ///< brings its own hyperparameters
+  std::optional<double> weight_decay = std::nullopt;  ///< rate only, whatever WeightDecay::where; the mode is inherited
+  std::optional<AnyRule> rule = std::nullopt;         ///< brings its own hyperparameters
   std::optional<AnyPreconditioner> preconditioner = std::nullopt;  ///< NoPreconditioner{} turns it off
   std::optional<Schedule> schedule = std::nullopt;                 ///< of the learning rate
   Settings settings = {};  ///< any other hyperparameter by name: {{"momentum", 0.5}, {"hyper.lr", 0.0}}
@@ -60,6 +60,9 @@ class Optimizer {
   ~Optimizer();
 
   /// One step with the gradients that backward() left in the parameters. A parameter without one is left alone.
+  /// Gradients and curvatures that do not fit are refused before anything changes. An exception from further on (out of
+  /// a rule or preconditioner, or for want of memory) leaves a step half made, in the parameters and in the state, and
+  /// steps() uncounted: load a checkpoint of both before going on.
   void step();
   /// loss.backward(), and what the rule or the step scaling asks for beside it: Parameter::curvature(). In place of
   /// loss.backward() it serves any optimizer.
@@ -82,7 +85,8 @@ class Optimizer {
   /// inner rule's as "hyper.lr" and so on.
   Settings settings(size_t group = 0) const;
   double lr(size_t group = 0) const { return settings(group).at("lr"); }
-  /// Replaces a hyperparameter (before its schedule) in every group that has it; throws where none has.
+  /// Replaces a hyperparameter (before its schedule) in every group that has it; throws where none has, and where the
+  /// value is out of range.
   void set(std::string_view name, double value);
   /// Names of the parameters of a group.
   std::vector<std::string> members(size_t group) const;
@@ -126,7 +130,8 @@ class Builder {
   Builder& condition(Bnp bnp);
   /// Where several groups match a parameter, each field comes from the last that has it.
   Builder& group(Predicate where, Group overrides);
-  /// Throws for no rule, no parameters, two parameters of one name, and overrides of hyperparameters that do not exist.
+  /// Throws for no rule, no parameters, two parameters of one name, overrides of hyperparameters that do not exist, and
+  /// hyperparameters that are out of range.
   Optimizer build() const;
 
  private:

@@ -92,6 +92,8 @@ struct Optimizer::Impl {
   /// preconditioner learns.
   ParameterUpdate describe(OptimizerItem& item, const Tensor& gradient, double factor, std::list<Tensor>& own,
                            std::vector<MatrixUpdate>& matrices);
+  /// Every slot with its full name; hyperparameters and the step count are slots too.
+  std::vector<Slot> slots();
 };
 
 }  // namespace gradus::optim

@@ -1,6 +1,9 @@
 // Lookup in a short table of hyperparameters.
 #include "optim/settings.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/error.h"
 
 namespace gradus::optim {
@@ -30,6 +33,18 @@ void Settings::set(std::string_view name, double value) {
       return;
     }
   entries_.emplace_back(std::string(name), value);
+}
+
+void check_setting(std::string_view name, double value) {
+  constexpr std::string_view prefix = "hyper.", sizes[] = {"lr", "lr_decay", "weight_decay", "l1", "eps"},
+                             shares[] = {"momentum", "beta1", "beta2", "alpha"};
+  const std::string_view own = name.substr(name.starts_with(prefix) ? prefix.size() : 0);
+  const auto is_one_of = [&](const auto& names) { return std::ranges::find(names, own) != std::end(names); };
+  if (is_one_of(sizes) && !(value >= 0))
+    fail(ErrorKind::value, "optim", "expects ", name, " of at least 0, got ", value);
+  if (is_one_of(shares) && !(value >= 0 && value < 1))
+    fail(ErrorKind::value, "optim", "expects ", name, " in [0, 1), got ", value);
+  if (!std::isfinite(value)) fail(ErrorKind::value, "optim", "expects a finite ", name, ", got ", value);
 }
 
 }  // namespace gradus::optim

@@ -37,4 +37,8 @@ class Settings {
   std::vector<Entry> entries_;
 };
 
+/// Throws for a value that is not finite, or out of the range that the name (after "hyper.") stands for in every rule:
+/// lr, lr_decay, weight_decay, l1 and eps are at least 0; momentum, beta1, beta2 and alpha are in [0, 1).
+void check_setting(std::string_view name, double value);
+
 }  // namespace gradus::optim

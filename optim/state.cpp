@@ -7,19 +7,6 @@
 namespace gradus::optim {
 namespace {
 
-/// Every slot of an optimizer with its full name; hyperparameters and the step count are slots too.
-std::vector<Slot> all_slots(std::vector<OptimizerItem>& items, std::vector<OptimizerGroup>& groups, int64_t& steps) {
-  std::vector<Slot> all{{"optimizer/step", &steps, {}}};
-  for (size_t i = 0; i < groups.size(); ++i)
-    for (auto& [name, value] : groups[i].base) all.push_back({text("group.", i, "/", name), &value, {}});
-  for (OptimizerItem& item : items) {
-    Slots slots;
-    item.slots(slots);
-    for (const Slot& slot : slots) all.push_back({item.parameter.name() + "/" + slot.name, slot.value, slot.like});
-  }
-  return all;
-}
-
 const Shape nothing{0};
 
 /// The slot as a tensor: numbers have rank 0, and a tensor that is undefined now has shape [0].
@@ -67,6 +54,19 @@ int64_t bytes_of(const Slots& slots) {
   return bytes;
 }
 
+std::vector<Slot> Optimizer::Impl::slots() {
+  std::vector<Slot> all{{"optimizer/step", &steps, {}}};
+  if (scaling) all.push_back({"optimizer/step_scale", &step_scale, {}});
+  for (size_t i = 0; i < groups.size(); ++i)
+    for (auto& [name, value] : groups[i].base) all.push_back({text("group.", i, "/", name), &value, {}});
+  for (OptimizerItem& item : items) {
+    Slots slots;
+    item.slots(slots);
+    for (const Slot& slot : slots) all.push_back({item.parameter.name() + "/" + slot.name, slot.value, slot.like});
+  }
+  return all;
+}
+
 int64_t Optimizer::state_bytes() const {
   int64_t bytes = 0;
   for (OptimizerItem& item : impl_->items) {
@@ -79,18 +79,21 @@ int64_t Optimizer::state_bytes() const {
 
 StateDict Optimizer::state() const {
   StateDict state;
-  for (const Slot& slot : all_slots(impl_->items, impl_->groups, impl_->steps)) state.emplace(slot.name, saved(slot));
+  for (const Slot& slot : impl_->slots()) state.emplace(slot.name, saved(slot));
   return state;
 }
 
 void Optimizer::load(const StateDict& state) {
-  const std::vector<Slot> slots = all_slots(impl_->items, impl_->groups, impl_->steps);
+  const std::vector<Slot> slots = impl_->slots();
   StateDict own;
   for (const Slot& slot : slots) own.emplace(slot.name, expected(slot, state));
   check_same_state("the optimizer", own, state);
   for (const Slot& slot : slots) restore(slot, state.at(slot.name));
   for (OptimizerItem& item : impl_->items)
-    if (item.learner) item.learner->loaded();
+    if (item.learner) {
+      item.learner->loaded();
+      item.learner->scaled(impl_->step_scale);
+    }
 }
 
 }  // namespace gradus::optim

@@ -8,7 +8,7 @@ namespace gradus::optim {
 
 /// With the proposed step u = lr d of every parameter and a running average H of curvature: theta <- theta -
 /// min(max_scale, sqrt(2 delta / sum H u^2)) u, so that the curvature term u^T diag(H) u / 2 of the loss is at most
-/// delta. Weight decay is not scaled. With Adam this is AdamHesScale.
+/// delta. Weight decay is not scaled. With Adam this is AdamHesScale. Hypergradients see the step size that was made.
 struct StepScaling {
   double delta = 1e-4;
   double max_scale = 1;

@@ -34,7 +34,9 @@ class RmsPropRule final : public Rule {
 
  private:
   Tensor denominator(const Settings& settings) const {
-    return sqrt(has_mean_ ? square_ - square(mean_) : square_) + settings.at("eps");
+    if (!has_mean_) return sqrt(square_) + settings.at("eps");
+    // Rounding takes the variance of a constant gradient below 0.
+    return sqrt(maximum(square_ - square(mean_), Tensor::zeros({}, square_.dtype()))) + settings.at("eps");
   }
 
   Tensor square_, mean_, velocity_;

@@ -32,8 +32,10 @@ struct Probe : Function<Probe> {
     saved.save({g, h});
     return sum(y);
   }
-  static Var backward(const SavedTensors& saved, const Var&) { return saved[0]; }
-  static Var curvature(const SavedTensors& saved, const Var&, const Var&) { return saved[1]; }
+  static std::vector<Var> backward(const SavedTensors& saved, const Var&) { return {saved[0], Var(), Var()}; }
+  static std::vector<Var> curvature(const SavedTensors& saved, const Var&, const Var&) {
+    return {saved[1], Var(), Var()};
+  }
 };
 
 /// sin, with a rule for curvature and without.
@@ -55,7 +57,9 @@ struct Mixed : Function<Mixed> {
     saved.save({m});
     return matmul(x, m);
   }
-  static Var backward(const SavedTensors& saved, const Var& gy) { return matmul(gy, transpose(saved[0], 0, 1)); }
+  static std::vector<Var> backward(const SavedTensors& saved, const Var& gy) {
+    return {matmul(gy, transpose(saved[0], 0, 1)), Var()};
+  }
 };
 
 /// sum_i hy_i (dy_i/dx)^2 + sum_i gy_i d^2y_i/dx^2, elementwise in x, from one differentiation per output.

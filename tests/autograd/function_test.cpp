@@ -72,3 +72,21 @@ TEST_CASE("what a user's operation saved is guarded by its version") {
   fill_(memory, 0);
   CHECK_THROWS_AS(sum(y).backward(), Error);
 }
+
+TEST_CASE("a gradient for each input, or none at all") {
+  struct Product : Function<Product> {
+    static Var forward(SavedTensors&, const Var& x, const Var& y) { return x * y; }
+    static Var backward(const SavedTensors&, const Var& gy) { return gy; }
+  };
+  struct Twice : Function<Twice> {
+    static Var forward(SavedTensors&, const Var& x) { return x * 2.0; }
+    static std::vector<Var> backward(const SavedTensors&, const Var& gy) { return {gy * 2.0, gy}; }
+  };
+  const Var x = leaf({1}), y = leaf({2});
+  const char* message =
+      "[function] backward must return one Var for each of the 2 inputs, but 1 came: use std::vector<Var>, with "
+      "undefined ones for \"no gradient\"";
+  CHECK_THROWS_WITH_AS(Product::apply(x, y).backward(), message, Error);
+  CHECK_THROWS_WITH_AS(Product::apply(x.detach(), y).backward(), message, Error);
+  CHECK_THROWS_AS(Twice::apply(x).backward(), Error);
+}

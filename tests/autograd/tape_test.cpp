@@ -1,6 +1,8 @@
 // The tape itself: what is recorded, in which order it is walked, what is freed, what is refused.
 #include <doctest/doctest.h>
 
+#include <stdexcept>
+
 #include "autograd/ops.h"
 #include "autograd/record.h"
 #include "core/error.h"
@@ -186,4 +188,65 @@ TEST_CASE("misuse is explained") {
   CHECK_THROWS_AS(constant.on_grad([](const Var& g) { return g; }), Error);
   CHECK_THROWS_WITH_AS((x * 1.0).backward(Tensor::ones({3}), {}),
                        "[backward] the gradient of 'mul' must have its shape [2], but [3] came", Error);
+}
+
+TEST_CASE("a hook may walk nodes of the walk that calls it") {
+  for (const bool fails : {false, true}) {
+    const Var w = scalar(3), x = scalar(5), square = w * w, shared = square * x;
+    const Var loss = shared * square + w, other = square * w;  // x w^4 + w, w^3
+    double inner = 0;
+    shared.on_grad([&](const Var&) {
+      inner = grad(other, w, {.retain_graph = true}).item();
+      if (fails) CHECK_THROWS_AS(grad(other, {w, scalar(1)}, {.retain_graph = true}), Error);
+      return Var();
+    });
+    loss.backward();
+    CHECK(inner == 27);
+    CHECK(w.grad().item() == 5 * 4 * 27 + 1);
+    CHECK(x.grad().item() == 81);
+    const Var w2 = scalar(3), y = w2 * w2, twice = w2 * 2.0;
+    y.on_grad([&](const Var&) {
+      twice.backward({.retain_graph = true});
+      return Var();
+    });
+    CHECK(grad(y * w2, w2).item() == 27);
+    CHECK(w2.grad().item() == 2);
+  }
+}
+
+TEST_CASE("a walk inside a walk may end by an exception in its middle") {
+  const Var w = scalar(3), square = w * w, loss = square * w, other = w * 2.0;
+  bool armed = false;
+  w.on_grad([&](const Var&) {
+    if (armed) throw std::runtime_error("in the inner walk");
+    return Var();
+  });
+  square.on_grad([&](const Var&) {
+    armed = true;
+    CHECK_THROWS_AS(grad(other, w), std::runtime_error);
+    armed = false;
+    return Var();
+  });
+  loss.backward();
+  CHECK(w.grad().item() == 27);
+}
+
+TEST_CASE("gradients that are set or replaced need the variable's shape and dtype") {
+  const Var x = Var::leaf(Tensor::ones({2}));
+  CHECK_THROWS_WITH_AS(x.set_grad(Tensor::ones({3})),
+                       "[set_grad] the gradient of 'leaf' must have its shape [2], but [3] came", Error);
+  CHECK_THROWS_WITH_AS(x.set_grad(Tensor::ones({2}, DType::float64)),
+                       "[set_grad] the gradient of 'leaf' must be float32, but float64 came", Error);
+  CHECK_THROWS_WITH_AS(x.set_curvature(Tensor::ones({1})),
+                       "[set_curvature] the curvature of 'leaf' must have its shape [2], but [1] came", Error);
+  x.set_grad(Tensor::ones({2}));
+  x.set_grad({});
+  CHECK_FALSE(x.grad().defined());
+  const Var y = x * 2.0, z = x * 3.0;
+  y.on_grad([](const Var& g) { return sum(g); });
+  z.on_grad([](const Var& g) { return cast(g, DType::float64); });
+  CHECK_THROWS_WITH_AS(sum(y).backward(),
+                       "[on_grad] the replaced gradient of 'mul' must have its shape [2], but [] came", Error);
+  CHECK_THROWS_WITH_AS(sum(z).backward(), "[on_grad] the replaced gradient of 'mul' must be float32, but float64 came",
+                       Error);
 }

@@ -30,7 +30,8 @@ inline Tensor empty_in(Memory memory, const Shape& shape, DType dtype = DType::f
       strides[i] = stride;
       stride *= shape[i] + 1;
     }
-    const Tensor buffer = Tensor::full({stride + 3}, -77, dtype);
+    const double between = dtype == DType::boolean || dtype == DType::uint8 ? 1 : -77;
+    const Tensor buffer = Tensor::full({stride + 3}, between, dtype);
     return Tensor(buffer.storage(), 3, shape, strides, dtype);
   }
   if (memory == Memory::reversed) {

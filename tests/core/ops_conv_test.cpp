@@ -378,6 +378,25 @@ TEST_CASE("pooling names what does not fit") {
                        "[avg_pool2d_backward] the gradient needs shape [1,2,2,2], got [1,2,4,4]", Error);
 }
 
+TEST_CASE("a geometry that overflows is refused by the number that is too large") {
+  constexpr int64_t huge = int64_t{1} << 62;
+  const Tensor x = Tensor::zeros({1, 2, 4, 4}), w = Tensor::zeros({3, 2, 3, 3});
+  CHECK_THROWS_WITH_AS(conv2d(x, w, {}, {.padding = {huge, 0}}),
+                       "[conv2d] padding must be at most 2147483647, got 4611686018427387904", Error);
+  CHECK_THROWS_WITH_AS(conv2d(x, w, {}, {.dilation = {1, huge}}),
+                       "[conv2d] dilation must be at most 2147483647, got 4611686018427387904", Error);
+  CHECK_THROWS_WITH_AS(conv2d(x, w, {}, {.stride = {huge, 1}}),
+                       "[conv2d] stride must be at most 2147483647, got 4611686018427387904", Error);
+  CHECK_THROWS_WITH_AS(conv2d(x, Tensor::zeros({0, 2, 3, 3}), {}, {.groups = huge}),
+                       "[conv2d] groups must be at most 2147483647, got 4611686018427387904", Error);
+  CHECK_THROWS_AS(conv2d_shape({1, 2, huge, huge}, w.shape(), {}), Error);
+  CHECK_THROWS_AS(conv2d_shape(x.shape(), {3, 2, huge, 3}, {.dilation = {2, 1}}), Error);
+  CHECK_THROWS_WITH_AS(max_pool2d(x, {.kernel = {huge, 2}, .padding = {huge - 1, 0, huge - 1, 0}}),
+                       "[max_pool2d] kernel must be at most 2147483647, got 4611686018427387904", Error);
+  CHECK_THROWS_WITH_AS(avg_pool2d(x, {.stride = {2, huge}}),
+                       "[avg_pool2d] stride must be at most 2147483647, got 4611686018427387904", Error);
+}
+
 TEST_CASE("pooled and convolved activations are channels-last even from row-major inputs") {
   const Tensor x = random({2, 3, 4, 4}, 1);
   CHECK(only_channels_last(conv2d(x, random({5, 3, 3, 3}, 2), {}, {})));

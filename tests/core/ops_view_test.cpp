@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "core/error.h"
 #include "core/ops.h"
 #include "tests/core/cpu_compare.h"
@@ -228,4 +230,21 @@ TEST_CASE("pad surrounds the source with a value") {
   CHECK_THROWS_WITH_AS(pad(counted({2}), {-1}, {0}),
                        "[pad] before [-1] and after [0] must not be negative; slice() removes elements", Error);
   CHECK_THROWS_AS(pad(counted({2}, DType::int32), {1}, {0}, 0.5), Error);
+}
+
+TEST_CASE("views and pads whose sizes overflow are refused") {
+  constexpr int64_t large = int64_t{1} << 40, most = std::numeric_limits<int64_t>::max();
+  CHECK_THROWS_WITH_AS(expand(Tensor::zeros({}), {large, large}),
+                       "[expand] no memory can hold float32 elements of shape [1099511627776,1099511627776]: their "
+                       "bytes do not even fit into 63 bits",
+                       Error);
+  CHECK_THROWS_AS(reshape(Tensor::zeros({0}), {int64_t{1} << 32, int64_t{1} << 32}), Error);
+  CHECK_THROWS_AS(reshape(Tensor::zeros({4}), {-1, int64_t{1} << 32, int64_t{1} << 32}), Error);
+  CHECK_THROWS_AS(pad(Tensor::zeros({2}), {most}, {most}), Error);
+  CHECK(expand(Tensor::zeros({}), {large, 2}).numel() == 2 * large);
+  const std::vector<Tensor> parts(16, expand(Tensor::zeros({}, DType::uint8), {int64_t{1} << 60}));
+  CHECK_THROWS_AS(concat(parts, 0), Error);
+  const Tensor x = Tensor::arange(5);
+  CHECK(slice(x, 0, 1, most, most).to_vector<int64_t>() == std::vector<int64_t>{1});
+  CHECK(slice(x, 0, 0, most, 2).to_vector<int64_t>() == std::vector<int64_t>{0, 2, 4});
 }

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
+
+#include "core/error.h"
 
 using namespace gradus;
 
@@ -71,4 +74,14 @@ TEST_CASE("a generator's bounded draws are even and its forks do not overlap") {
   std::set<uint32_t> seen;
   for (int i = 0; i < 1000; ++i) seen.insert(g.next_u32());
   CHECK(seen.size() > 990);
+}
+
+TEST_CASE("distributions that do not exist are refused") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_WITH_AS(random_uniform({2}, 1, 0, {}), "[random_uniform] needs low <= high, got 1 and 0", Error);
+  CHECK_THROWS_AS(random_uniform({2}, 0, nan, {}), Error);
+  CHECK(random_uniform({2}, 3, 3, {}).to_vector<float>() == std::vector<float>{3, 3});
+  CHECK_THROWS_WITH_AS(random_normal({2}, 0, -1, {}), "[random_normal] std must not be negative, got -1", Error);
+  CHECK_THROWS_AS(random_normal({2}, 0, nan, {}), Error);
+  CHECK(random_normal({2}, 3, 0, {}).to_vector<float>() == std::vector<float>{3, 3});
 }

@@ -98,3 +98,41 @@ TEST_CASE("bytes are row-major whatever the layout, and come back by shape and d
   CHECK(Tensor::from_bytes(bytes.data(), {3, 2}, DType::uint8).to_vector<uint8_t>() == x.to_vector<uint8_t>());
   CHECK(Tensor::from_bytes(nullptr, {0, 2}, DType::float32).shape() == Shape{0, 2});
 }
+
+TEST_CASE("sizes that overflow are refused by name") {
+  constexpr int64_t huge = int64_t{1} << 62;
+  CHECK_THROWS_WITH_AS(
+      Tensor::zeros({huge}),
+      "[tensor] no memory can hold float32 elements of shape [4611686018427387904]: their bytes do not "
+      "even fit into 63 bits",
+      Error);
+  CHECK_THROWS_AS(Tensor::zeros({huge / 2}, DType::float64), Error);
+  CHECK_THROWS_AS(Tensor::empty({int64_t{1} << 32, int64_t{1} << 32}), Error);
+  CHECK_THROWS_AS(Tensor::empty({huge, huge, 0}), Error);
+  CHECK_THROWS_AS(Tensor::empty({1, huge, huge, 0}, DType::uint8, Layout::channels_last), Error);
+  CHECK_THROWS_AS(Tensor::from<float>({}, {int64_t{1} << 32, int64_t{1} << 32}), Error);
+  CHECK_THROWS_AS(Tensor::arange(huge), Error);
+  CHECK_THROWS_AS(Tensor::eye(int64_t{1} << 32), Error);
+  CHECK_THROWS_AS(Tensor::zeros({int64_t{1} << 59}), Error);  // countable, but no memory is that large
+  CHECK(Tensor::empty({0, int64_t{1} << 40}).numel() == 0);
+}
+
+TEST_CASE("an undefined tensor has no values to read") {
+  const char* hint = "the input is an undefined tensor; a default-constructed Tensor holds nothing";
+  CHECK_THROWS_WITH_AS(Tensor().to_vector<float>(), text("[to_vector] ", hint).c_str(), Error);
+  CHECK_THROWS_WITH_AS(Tensor().to_bytes(), text("[to_bytes] ", hint).c_str(), Error);
+  CHECK_THROWS_WITH_AS(Tensor().item(), text("[item] ", hint).c_str(), Error);
+}
+
+TEST_CASE("a new tensor's values must be ones that its dtype can hold") {
+  CHECK_THROWS_WITH_AS(Tensor::full({2}, 1.5, DType::int32),
+                       "[full] int32 elements cannot hold the scalar 1.5; cast the tensor to a type that can", Error);
+  CHECK_THROWS_AS(Tensor::full({2}, std::numeric_limits<double>::quiet_NaN(), DType::int64), Error);
+  CHECK_THROWS_AS(Tensor::full({2}, -1, DType::uint8), Error);
+  CHECK_THROWS_AS(Tensor::full({2}, 2, DType::boolean), Error);
+  CHECK(Tensor::full({1}, 255, DType::uint8).item() == 255);
+  CHECK_THROWS_WITH_AS(Tensor::arange(257, DType::uint8),
+                       "[arange] uint8 elements cannot hold the scalar 256; cast the tensor to a type that can", Error);
+  CHECK(Tensor::arange(256, DType::uint8).to_vector<uint8_t>().back() == 255);
+  CHECK(Tensor::arange(0, DType::boolean).numel() == 0);
+}

@@ -143,6 +143,22 @@ TEST_CASE("decay reaches only the parameters that its predicate names") {
   CHECK(values(b)[0] == 1);
 }
 
+TEST_CASE("a group's own decay reaches parameters that the predicate leaves out") {
+  const auto bias_after = [](const Group& group) {
+    Parameter w = weight("w", {1}), b = parameter("b", vec({1}), ParamRole::bias);
+    Optimizer optimizer =
+        over({w, b}).rule(Sgd{.lr = 1}).weight_decay({.rate = 0.25, .where = is_weight}).group(is_bias, group).build();
+    w.set_grad(Tensor::zeros({1, 1}, DType::float64));
+    b.set_grad(Tensor::zeros({1}, DType::float64));
+    optimizer.step();
+    CHECK(values(w)[0] == 0.75);
+    return values(b)[0];
+  };
+  CHECK(bias_after({.weight_decay = 0.5}) == 0.5);
+  CHECK(bias_after({.settings = {{"weight_decay", 0.5}}}) == 0.5);
+  CHECK(bias_after({.lr = 0.5}) == 1);
+}
+
 TEST_CASE("groups inherit field by field, and the last match wins a field") {
   Parameter a = weight("body.a", {1}), b = weight("body.b", {1}), c = weight("head.c", {1});
   Optimizer optimizer = over({a, b, c})
@@ -339,14 +355,50 @@ TEST_CASE("what cannot be built is refused") {
   CHECK_THROWS_AS(over({w}).rule(Sgd{}).clip({.norm = -1}), Error);
 }
 
+TEST_CASE("hyperparameters that are out of range are refused, wherever they come from") {
+  const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+  Parameter w = weight("w", {1});
+  CHECK_THROWS_WITH_AS(over({w}).rule(Sgd{.lr = -1}).build(), "[optim] expects lr of at least 0, got -1", Error);
+  CHECK_THROWS_WITH_AS(over({w}).rule(Sgd{}).weight_decay({.rate = -1}).build(),
+                       "[optim] expects weight_decay of at least 0, got -1", Error);
+  CHECK_THROWS_WITH_AS(over({w}).rule(Adam{.beta1 = 1, .beta2 = 2}).build(), "[optim] expects beta1 in [0, 1), got 1",
+                       Error);
+  CHECK_THROWS_WITH_AS(over({w}).rule(Sgd{}).precondition(Fop{.hyper = Adam{.beta2 = 2}}).build(),
+                       "[optim] expects hyper.beta2 in [0, 1), got 2", Error);
+  const AnyRule wrong[] = {
+      Sgd{.momentum = 1},    Sgd{.lr = inf},    Sgd{.lr = nan},           RmsProp{.alpha = -0.1},
+      Adam{.eps = -1e-8},    Adam{.eps = nan},  AdaGrad{.lr_decay = nan}, AdamW{.weight_decay = -1},
+      Sgd{.momentum = -0.5}, Adam{.beta1 = nan}};
+  for (const AnyRule& rule : wrong) {
+    CAPTURE(rule.name());
+    CHECK_THROWS_AS(over({w}).rule(rule).build(), Error);
+    CHECK_THROWS_AS(over({w}).rule(Sgd{}).precondition(SHd{.hyper = rule}).build(), Error);
+    CHECK_THROWS_AS(over({w}).rule(Sgd{}).group(every_parameter, {.rule = rule}).build(), Error);
+  }
+  CHECK_THROWS_AS(over({w}).rule(Sgd{}).group(every_parameter, {.lr = -1.0}).build(), Error);
+  CHECK_THROWS_AS(over({w}).rule(Sgd{}).group(every_parameter, {.settings = {{"lr", nan}}}).build(), Error);
+
+  Optimizer optimizer = over({w}).rule(Sgd{.lr = 0, .momentum = 0.5}).precondition(SHd{}).build();
+  CHECK_THROWS_WITH_AS(optimizer.set("lr", nan), "[optim] expects lr of at least 0, got nan", Error);
+  CHECK_THROWS_AS(optimizer.set("momentum", 1), Error);
+  CHECK_THROWS_AS(optimizer.set("hyper.lr", -1), Error);
+  CHECK(optimizer.lr() == 0);
+  optimizer.set("hyper.lr", 0);
+  optimizer.set("hyper.eps", 0);
+}
+
 TEST_CASE("a gradient that does not fit is refused before anything changes") {
-  Parameter a = weight("a", {1}), b = weight("b", {1, 2});
-  Optimizer optimizer = over({a, b}).rule(Sgd{.lr = 1}).build();
-  a.set_grad(Tensor::ones({1, 1}, DType::float64));
-  b.set_grad(Tensor::ones({2}, DType::float64));
-  CHECK_THROWS_WITH_AS(optimizer.step(), "[optimizer] parameter 'b' is [1,2], but its gradient is [2]", Error);
-  b.set_grad(Tensor::ones({1, 2}));
-  CHECK_THROWS_WITH_AS(optimizer.step(), "[optimizer] parameter 'b' is float64, but its gradient is float32", Error);
-  CHECK(values(a)[0] == 1);
-  CHECK(optimizer.steps() == 0);
+  // set_grad() knows the value that a parameter was made with, and the optimizer the one that replaced it.
+  const auto refuses = [](const Tensor& replaced, const char* message) {
+    Parameter a = weight("a", {1}), b = weight("b", {1, 2});
+    b.mutable_value() = replaced;
+    Optimizer optimizer = over({a, b}).rule(Sgd{.lr = 1}).build();
+    a.set_grad(Tensor::ones({1, 1}, DType::float64));
+    b.set_grad(Tensor::ones({1, 2}, DType::float64));
+    CHECK_THROWS_WITH_AS(optimizer.step(), message, Error);
+    CHECK(values(a)[0] == 1);
+    CHECK(optimizer.steps() == 0);
+  };
+  refuses(Tensor::ones({2}, DType::float64), "[optimizer] parameter 'b' is [2], but its gradient is [1,2]");
+  refuses(Tensor::ones({1, 2}), "[optimizer] parameter 'b' is float32, but its gradient is float64");
 }

@@ -42,6 +42,15 @@ TEST_CASE("centered RMSProp with momentum follows PyTorch's") {
           b.rule(RmsProp{.lr = 0.01, .alpha = 0.9, .momentum = 0.7, .centered = true});
         }) < tolerance);
 }
+TEST_CASE("centered RMSProp stays finite where the variance is rounding alone") {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    Parameter w(Tensor::zeros({100}, dtype), {.name = "w"});
+    Optimizer optimizer = over({w}).rule(RmsProp{.alpha = 0.9, .centered = true}).build();
+    w.set_grad(random_normal({100}, 0, 1, {.seed = 1}, dtype));
+    for (int step = 0; step < 500; ++step) optimizer.step();
+    CHECK(all_finite(w.value()));
+  }
+}
 TEST_CASE("AdaGrad follows PyTorch's") {
   CHECK(distance("adagrad", [](Builder& b) {
           b.rule(AdaGrad{.lr = 0.1, .lr_decay = 0.05, .eps = 1e-7, .initial_accumulator = 0.1});
