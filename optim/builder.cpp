@@ -80,7 +80,9 @@ struct Resolved {
   OptimizerGroup group;
 };
 
+// A group's own rate reaches also what the predicate leaves out.
 bool has_decay(const Group* by) { return by->weight_decay || by->settings.contains("weight_decay"); }
+bool has_l1(const Group* by) { return by->settings.contains("l1"); }
 
 void override_settings(Settings& settings, const Group& by) {
   if (by.lr) settings.set("lr", *by.lr);
@@ -201,7 +203,7 @@ Optimizer Builder::build() const {
            options.preconditioner.hyper().name(), "' needs");
     if (auto preconditioner = options.preconditioner.make(site))
       item.learner = std::make_unique<Learner>(std::move(preconditioner), options.preconditioner, parameter.value());
-    if (l1_ && l1_->where(info)) {
+    if (l1_ && (l1_->where(info) || std::ranges::any_of(overrides, has_l1))) {
       check_l1(item, *l1_, options.group.base);
       item.l1 = l1_->mode;
     }

@@ -159,6 +159,22 @@ TEST_CASE("a group's own decay reaches parameters that the predicate leaves out"
   CHECK(bias_after({.lr = 0.5}) == 1);
 }
 
+TEST_CASE("a group's own L1 reaches parameters that the predicate leaves out") {
+  Parameter w = weight("w", {1}), b = parameter("b", vec({1}), ParamRole::bias),
+            c = parameter("c", vec({1}), ParamRole::bias);
+  Optimizer optimizer = over({w, b, c})
+                            .rule(Sgd{.lr = 1})
+                            .l1({.rate = 0.25, .where = is_weight})
+                            .group(named("b"), {.settings = {{"l1", 0.5}}})
+                            .build();
+  w.set_grad(Tensor::zeros({1, 1}, DType::float64));
+  for (const Parameter& bias : {b, c}) bias.set_grad(Tensor::zeros({1}, DType::float64));
+  optimizer.step();
+  CHECK(values(w)[0] == 0.75);
+  CHECK(values(b)[0] == 0.5);
+  CHECK(values(c)[0] == 1);
+}
+
 TEST_CASE("groups inherit field by field, and the last match wins a field") {
   Parameter a = weight("body.a", {1}), b = weight("body.b", {1}), c = weight("head.c", {1});
   Optimizer optimizer = over({a, b, c})
