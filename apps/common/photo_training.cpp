@@ -145,7 +145,7 @@ int train_photos(const PhotoFlags& flags, const PhotoProgram& program, const std
   announce(flags, "device: " + describe_device());
   for (const std::string& line : data.notes) note(line);
   for (const std::string& line : notes) note(line);
-  if (start.replaces) note("replaces the run that is in " + flags.out);
+  if (start.replaces) note("replaces the run that is in " + flags.out + ", which moves to " + flags.out + "/replaced");
 
   const Loader train = make_photo_loader(flags, data.train, true), test = make_photo_loader(flags, data.test, false);
   const auto config = [&] {

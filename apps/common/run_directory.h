@@ -24,6 +24,7 @@ struct Metrics {
 ///   weights.safetensors             parameters and buffers
 ///   weights.ema.safetensors         their moving averages, where they were asked for
 ///   checkpoint-STEP.safetensors     what it takes to go on: see checkpoint.h
+///   replaced/                       the run that was here before, where this one does not go on with it
 ///
 /// Every file is replaced as a whole, so a reader never sees half a record. Errors are ErrorKind::io and name the file.
 class RunDirectory {
