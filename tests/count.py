@@ -1,7 +1,8 @@
 """Counts what `meson test` ran, from its exit status and JSON logs, and prints `N passed, N failed[, N skipped]`.
 
 A doctest program counts by its cases, any other test as one. A program that fails in another way than through a case (it
-crashed, ran out of time, or found no case at all) is one failure more. Exits 0 only where nothing failed.
+crashed, ran out of time, or found no case at all) is one failure more. Each failure is named above that line, with the
+first lines that it printed, so that the end of a long log tells what happened. Exits 0 only where nothing failed.
 """
 
 import json
@@ -10,6 +11,8 @@ import re
 import sys
 
 CASES = re.compile(r"^\[doctest\] test cases: +\d+ \| +(\d+) passed \| +(\d+) failed", re.MULTILINE)
+BETWEEN_CASES = re.compile(r"^=+$", re.MULTILINE)
+FAILED_CASE = re.compile(r"^TEST CASE: +([^\n]*)(.*ERROR.*)", re.MULTILINE | re.DOTALL)
 
 
 def count(test):
@@ -24,6 +27,19 @@ def count(test):
     return passed, max(failed, int(not good)), 0
 
 
+def failures(test):
+    """The lines that name what failed of one entry of Meson's log."""
+    if not count(test)[1]:
+        return []
+    output = test.get("stdout", "")
+    cases = [FAILED_CASE.search(part).groups() for part in BETWEEN_CASES.split(output) if FAILED_CASE.search(part)]
+    lines = []
+    for case, text in cases or [(test["result"].lower(), test.get("stderr", "") or output)]:
+        lines.append(f"failed: {test.get('name', 'a test')}: {case}")
+        lines += ["  " + line for line in text.splitlines() if line.strip()][:8]
+    return lines
+
+
 def main():
     status = int(sys.argv[1])
     totals = [0, 0, 0]
@@ -31,8 +47,10 @@ def main():
         if not os.path.exists(name):
             continue
         with open(name, encoding="utf-8") as log:
-            for line in log:
-                totals = [total + n for total, n in zip(totals, count(json.loads(line)))]
+            for test in map(json.loads, log):
+                totals = [total + n for total, n in zip(totals, count(test))]
+                for line in failures(test):
+                    print(line)
     passed, failed, skipped = totals
     if status != 0 and failed == 0:
         failed = 1  # Meson itself failed: an unknown suite, an interrupted run.

@@ -45,6 +45,8 @@ Program::Program(const std::string& name, std::vector<std::string> arguments) {
   process_ = fork();
   REQUIRE(process_ >= 0);
   if (process_ == 0) {
+    // What started the tests may ignore signals, as nohup and a shell's background jobs do; a program inherits that.
+    for (int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(number, SIG_DFL);
     dup2(ends[1], STDOUT_FILENO);
     dup2(err_file_, STDERR_FILENO);
     close(ends[0]);

@@ -17,15 +17,22 @@ def doctest(passed, failed):
 
 class CountTest(unittest.TestCase):
     def count(self, *tests, status=0):
-        """(exit status, line printed) for a log of (result, output) pairs."""
+        """(exit status, last line printed) for a log of (result, output) pairs."""
+        status, lines = self.report(*tests, status=status)
+        return status, lines[-1]
+
+    def report(self, *tests, status=0):
+        """(exit status, lines printed) for a log of (result, output) pairs."""
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder) / "testlog.json"
             log.write_text(
-                "".join(json.dumps({"result": result, "stdout": output}) + "\n" for result, output in tests),
+                "".join(
+                    json.dumps({"name": "a_test", "result": result, "stdout": output}) + "\n" for result, output in tests
+                ),
                 encoding="utf-8",
             )
             run = subprocess.run([sys.executable, COUNT, str(status), log], capture_output=True, text=True)
-            return run.returncode, run.stdout.strip()
+            return run.returncode, run.stdout.strip().splitlines()
 
     def test_cases_and_other_tests_add_up(self):
         self.assertEqual(self.count(("OK", doctest(5, 0)), ("OK", doctest(2, 0)), ("OK", "")), (0, "8 passed, 0 failed"))
@@ -38,6 +45,20 @@ class CountTest(unittest.TestCase):
 
     def test_a_program_that_ran_out_of_time_is_a_failure(self):
         self.assertEqual(self.count(("TIMEOUT", ""), status=1), (1, "0 passed, 1 failed"))
+
+    def test_failures_are_named_above_the_count(self):
+        line = "=" * 79 + "\n"
+        skipped = line + "a.cpp:3:\nTEST CASE:  is skipped\n\na.cpp:4: MESSAGE: skipped\n\n"
+        wrong = line + "a.cpp:5:\nTEST CASE:  is wrong\n\na.cpp:6: ERROR: CHECK( 1 == 2 ) is NOT correct!\n\n"
+        output = skipped + wrong + line + doctest(3, 1)
+        expected = [
+            "failed: a_test: is wrong",
+            "  a.cpp:6: ERROR: CHECK( 1 == 2 ) is NOT correct!",
+            "failed: a_test: timeout",
+            "  some words",
+            "4 passed, 2 failed",
+        ]
+        self.assertEqual(self.report(("FAIL", output), ("TIMEOUT", "some words"), ("OK", ""), status=1), (1, expected))
 
     def test_skipped_tests_are_counted_apart(self):
         self.assertEqual(self.count(("SKIP", ""), ("OK", "")), (0, "1 passed, 0 failed, 1 skipped"))
