@@ -95,6 +95,10 @@ struct Flags {
   }
 
   Plan plan(uint64_t seed) const {
+    return apps::from_flags([&] { return read_plan(seed); });
+  }
+
+  Plan read_plan(uint64_t seed) const {
     Plan plan{.evaluate_every = evaluate_every, .episodes = episodes};
     Settings& s = plan.settings;
     if (preset == "zoo") use_zoo_settings(s);
@@ -128,6 +132,7 @@ struct Flags {
     const int64_t wanted = steps > 0 ? steps : preset == "zoo" ? 5000000 : 1000000, per = s.steps_per_iteration();
     s.iterations = (wanted + per - 1) / per;
     s.seed = seed;
+    s.check();
     return plan;
   }
 

@@ -37,7 +37,7 @@ Episode walk(const Flags& flags) {
     settings = saved.settings;
     policy = std::move(saved.policy);
   }
-  if (!flags.terrain.empty()) settings.set_terrain(flags.terrain);
+  if (!flags.terrain.empty()) apps::from_flags([&] { settings.set_terrain(flags.terrain); });
   Environment environment(settings.environment);
   Heuristic heuristic;
   Observation seen = environment.reset(settings.landscape.value_or(flags.seed), flags.seed);

@@ -16,6 +16,7 @@
 #include "apps/common/memory.h"
 #include "apps/common/progress.h"
 #include "core/parallel.h"
+#include "models/registry.h"
 
 namespace gradus::apps::bench {
 namespace {
@@ -117,7 +118,7 @@ void bench_optimizer(const OptimizerFlags& flags) {
 
 std::function<void()> add_optimizer(CommandLine& line) {
   auto flags = std::make_shared<OptimizerFlags>();
-  line.add("--model", flags->model, "model by name");
+  line.add("--model", flags->model, "model by name", one_of(model_names()));
   line.add("--batch", flags->batch, "images per step of the whole training step", at_least(1));
   line.add("--rules", flags->rules, "update rules, by name", one_of(flags->rules));
   add_acts_on(line, flags->acts_on);

@@ -10,6 +10,7 @@
 #include "core/accelerator.h"
 #include "core/convolution.h"
 #include "core/parallel.h"
+#include "models/registry.h"
 
 namespace gradus::apps::bench {
 namespace {
@@ -62,7 +63,8 @@ void bench_train_step(const TrainStepFlags& flags) {
 
 std::function<void()> add_train_step(CommandLine& line) {
   auto flags = std::make_shared<TrainStepFlags>();
-  line.add("--model", flags->model, "all_cnn (every 3x3 padded by 1, no dropout) or another model by name");
+  line.add("--model", flags->model, "all_cnn: every 3x3 padded by 1, no dropout; or another model",
+           one_of(model_names()));
   line.add("--batch", flags->batch, "images per step", at_least(1));
   line.add("--side", flags->side, "height and width of the images; 0: 224 for ResNets, 32 for others", at_least(0));
   line.add("--classes", flags->classes, "0: 1000 for ResNets, 10 for others", at_least(0));

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <iostream>
 #include <new>
 
 #include "apps/common/interrupt.h"
@@ -143,6 +144,16 @@ CommandLine& CommandLine::add_command(const std::string& name, const std::string
 
 void CommandLine::require_command() { app_->require_subcommand(1); }
 
+void CommandLine::refuse_unknown_command(int argc, char** argv) const {
+  if (app_->get_require_subcommand_min() == 0 || argc < 2 || *argv[1] == '-') return;
+  std::string names;
+  for (const auto& command : commands_) {
+    if (command->program() == argv[1]) return;
+    names += (names.empty() ? "" : ", ") + command->program();
+  }
+  throw UsageError(std::string("there is no command '") + argv[1] + "'; there are: " + names);
+}
+
 bool CommandLine::given(const std::string& flag) const { return app_->count(flag) > 0; }
 bool CommandLine::chosen() const { return app_->parsed(); }
 std::string CommandLine::program() const { return app_->get_name(); }
@@ -170,12 +181,16 @@ int run(CommandLine& line, int argc, char** argv, const std::function<int()>& wo
     return code;
   };
   try {
+    line.refuse_unknown_command(argc, argv);
     line.app_->parse(argc, argv);
     for (const CommandLine::Flag& flag : line.flags())
       if (flag.name == "resume" && flag.given) take_flags_from(*flag.given, line);
     return work();
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return line.app_->exit(error);  // --help
+    if (error.get_exit_code() == 0) {  // --help
+      const int code = line.app_->exit(error);
+      return std::cout.flush() ? code : failed(1, "[standard output] cannot write the help");
+    }
     return failed(2, std::string(error.what()) + " (--help lists the flags)");
   } catch (const UsageError& error) {
     return failed(2, error.what());

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
+
 namespace CLI {
 class App;
 class Option;
@@ -21,6 +23,15 @@ namespace gradus::apps {
 struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+/// What `read` makes of the flags; an Error of it is about the command line, and becomes a UsageError.
+auto from_flags(const auto& read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+}
 
 /// Which values a flag takes.
 struct Check {
@@ -87,6 +98,7 @@ class CommandLine {
  private:
   friend int run(CommandLine& line, int argc, char** argv, const std::function<int()>& work);
   explicit CommandLine(CLI::App* command);
+  void refuse_unknown_command(int argc, char** argv) const;
   template <class T>
   CLI::Option* add_option(const std::string& name, T& value, const std::string& help, const Check& check);
 

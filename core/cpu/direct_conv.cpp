@@ -158,7 +158,7 @@ void direct_conv_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec&
 }
 
 void direct_conv_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, Tensor& gw) {
-  // Of bfloat16 rows shorter than a step oneDNN 2.6.3 reads past their ends.
+  // Of bfloat16 rows shorter than the stride oneDNN 2.6.3 reads past their ends.
   if (x.dtype() == DType::bfloat16 && x.size(3) < spec.stride[1])
     return direct_conv_grad_weight(in_float32(gy), in_float32(x), spec, gw);
   const ConvKey key = key_of(ConvPass::grad_weight, x, gw, gy, spec);

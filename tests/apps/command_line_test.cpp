@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <iostream>
+
 #include "core/error.h"
 
 namespace gradus::apps {
@@ -31,6 +33,11 @@ TEST_CASE("exit codes tell done, failed work and bad usage apart") {
   CHECK(run_with({}, []() -> int { fail(ErrorKind::io, "test", "gone"); }) == 1);
   CHECK(run_with({}, []() -> int { throw std::bad_alloc(); }) == 1);
   CHECK(run_with({}, []() -> int { throw UsageError("no"); }) == 2);
+  CHECK(run_with({}, [] { return from_flags([]() -> int { fail(ErrorKind::value, "test", "no"); }); }) == 2);
+  CHECK(run_with({"--help"}, done) == 0);
+  std::cout.setstate(std::ios::badbit);
+  CHECK(run_with({"--help"}, done) == 1);
+  std::cout.clear();
 }
 
 TEST_CASE("values that a flag cannot take are bad usage") {

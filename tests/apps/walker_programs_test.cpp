@@ -186,12 +186,12 @@ TEST_CASE("walker_watch draws a filmstrip, an animation and frames, of a policy 
 
 TEST_CASE("input that makes no sense ends in one line and an exit code") {
   const TemporaryFolder folder;
-  refused(train, {"--terrain", "moon"}, 1, "'moon' is none of stock, hardcore, rough");
+  refused(train, {"--terrain", "moon"}, 2, "'moon' is none of stock, hardcore, rough");
   refused(train, {"--optimizer", "magic"}, 2, "magic");
   refused(train, {"--landscape", "here"}, 2, "--landscape takes a whole number or 'each', not 'here'");
-  refused(train, {"--hidden", "a"}, 1, "'a' is not a list of layer widths");
-  refused(train, {"--minibatch", "7"}, 1, "must divide the steps of an iteration");
-  refused(train, {"--gamma", "2"}, 1, "gamma must lie in [0, 1]");
+  refused(train, {"--hidden", "a"}, 2, "'a' is not a list of layer widths");
+  refused(train, {"--minibatch", "7"}, 2, "must divide the steps of an iteration");
+  refused(train, {"--gamma", "2"}, 2, "gamma must lie in [0, 1]");
   run(train, tiny({"--out", folder / "run"}));
   refused(train, tiny({"--gamma", "0.9", "--out", folder / "run"}), 1,
           "belongs to a training with gamma 0.99, not 0.9");
@@ -199,5 +199,5 @@ TEST_CASE("input that makes no sense ends in one line and an exit code") {
   refused(train, tiny({"--out", folder / "file"}), 1, "cannot create");
   refused(watch, {"heuristic", "--out", folder / "walk.mp4"}, 2, "--out takes FILE.svg, FILE.png, FILE.gif or FOLDER/");
   refused(watch, {folder / "nowhere", "--out", folder / "walk.svg"}, 1, "nowhere");
-  refused(watch, {"heuristic", "--terrain", "moon", "--out", folder / "walk.svg"}, 1, "'moon'");
+  refused(watch, {"heuristic", "--terrain", "moon", "--out", folder / "walk.svg"}, 2, "'moon'");
 }

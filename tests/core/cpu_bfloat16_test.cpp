@@ -160,7 +160,7 @@ TEST_CASE("convolutions of bfloat16 round a float32 weight, and sum its gradient
       {"1x1 stride 2", {2, 16, 8, 8}, {32, 16, 1, 1}, {.stride = {2, 2}}},
       {"one of everything", {1, 1, 1, 1}, {1, 1, 1, 1}, {}},
       {"one pixel, stride 2", {1, 48, 1, 1}, {64, 48, 3, 3}, {.stride = {2, 2}, .padding = {1, 1, 1, 1}}},
-      {"rows shorter than a step", {3, 32, 7, 2}, {16, 32, 2, 3}, {.stride = {1, 3}, .padding = {0, 2, 1, 1}}},
+      {"rows shorter than the stride", {3, 32, 7, 2}, {16, 32, 2, 3}, {.stride = {1, 3}, .padding = {0, 2, 1, 1}}},
   };
   for (const auto& c : cases) {
     const std::string name = c.name;

@@ -5,8 +5,8 @@
 using namespace gradus;
 
 // With He's initial values it learns from the first step, and with this learning rate so evenly that rounding does not
-// grow: float32 with other numbers of threads stays within 0.3 % too, in each quarter. With its own initial values and a
-// longer step it leaves chance at a step that the last bit decides, and the test would compare luck.
+// grow: float32 with other numbers of threads stays within 0.3 % too, in each quarter. With its own initial values and
+// a longer step it leaves chance at a step that the last bit decides, and the test would compare luck.
 TEST_CASE("the loss of All-CNN-C stays within 1 % of float32's over 200 steps of mixed precision") {
   testing::check_same_curve({.model =
                                  [] {

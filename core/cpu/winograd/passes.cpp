@@ -20,7 +20,7 @@ namespace {
 
 /// Whether there are passes of stride 2. Of bfloat16 the direct sum is the faster there, wherever it has instructions.
 template <class T>
-inline constexpr bool has_strides = std::is_same_v<T, float>;
+inline constexpr bool has_stride_2 = std::is_same_v<T, float>;
 
 // ---- Filters --------------------------------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ void forward_by(const Problem& p, const T* x, const float* w, const float* bias,
 
 template <class T>
 void forward(const Problem& p, const T* x, const float* w, const float* bias, bool relu, T* y) {
-  if constexpr (has_strides<T>)
+  if constexpr (has_stride_2<T>)
     if (p.stride == 2) return forward_by<Strided>(p, x, w, bias, relu, y);
   forward_by<Dense>(p, x, w, bias, relu, y);
 }
@@ -166,7 +166,7 @@ void grad_input_by(const Problem& p, int64_t top, int64_t left, const T* gy, con
 
 template <class T>
 void grad_input(const Problem& p, const T* gy, const float* w, T* gx) {
-  if constexpr (has_strides<T>)
+  if constexpr (has_stride_2<T>)
     if (p.stride == 2) {
       // Row h of gx is met by row i of gy where 2 * i + tap = h + padding.
       const auto first = [](int64_t padding) { return padding == 0 ? -1 : (padding - 1) / 2; };
@@ -287,7 +287,7 @@ void grad_weight_by(const Problem& p, const T* x, const T* gy, float* gw) {
 
 template <class T>
 void grad_weight(const Problem& p, const T* x, const T* gy, float* gw) {
-  if constexpr (has_strides<T>)
+  if constexpr (has_stride_2<T>)
     if (p.stride == 2) return grad_weight_by<Strided>(p, x, gy, gw);
   grad_weight_by<Dense>(p, x, gy, gw);
 }
