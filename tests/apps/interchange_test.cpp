@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include "tests/apps/program.h"
+#include "tests/apps/resumed_run.h"
 #include "tests/apps/tiny_images.h"
 #include "tests/read_back.h"
 
@@ -52,11 +53,13 @@ TEST_CASE("--tensorboard adds one event file, in which TensorBoard finds metrics
 TEST_CASE("a resumed run needs no flag to go on with its events, in a second file, and shows each epoch once") {
   const TinyImages images;
   const std::string folder = images / "run";
-  Program program("apps/cifar10_train", {"--data", images.data(), "--batch", "10", "--threads", "2", "--model", "mlp",
-                                         "--epochs", "30", "--json", "--out", folder, "--tensorboard"});
-  for (int epoch = 0; epoch < 3; ++epoch) program.next_line();
-  program.signal(SIGKILL);
-  program.finish();
+  caught("apps/cifar10_train",
+         {"--data", images.data(), "--batch", "10", "--threads", "2", "--model", "mlp", "--epochs", "30", "--json",
+          "--out", folder, "--tensorboard"},
+         folder, [](Program& program) {
+           for (int epoch = 0; epoch < 3; ++epoch) program.next_line();
+           program.signal(SIGKILL);
+         });
   const Program::Result resumed = run_program("apps/cifar10_train", {"--resume", folder});
   CAPTURE(resumed.err);
   CHECK(resumed.exit_code == 0);

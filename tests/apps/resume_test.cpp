@@ -184,11 +184,11 @@ TEST_CASE("folders without a run, of another program, with a damaged configurati
 TEST_CASE("interrupted without --out, a run is kept in the cache and goes on from there") {
   const TinyImages images;
   const Words words = {"--data", images.data(), "--epochs", "8", "--batch", "10", "--threads", "2"};
-  Program running(program, words);
-  while (!running.next_line().starts_with("epoch ")) {
-  }
-  running.signal(SIGINT);
-  const Program::Result stopped = running.finish();
+  const Program::Result stopped = caught(program, words, images / "cache", [](Program& running) {
+    while (!running.next_line().starts_with("epoch ")) {
+    }
+    running.signal(SIGINT);
+  });
   CHECK(stopped.exit_code == 130);
   const size_t at = stopped.err.find("--resume ");
   REQUIRE(at != std::string::npos);
