@@ -120,6 +120,7 @@ ImageData in_memory(const DataSplits& data) {
         return Loader(images, {.batch = training ? run.flags.batch : evaluation_batch,
                                .seed = training ? run.flags.seed : 0,
                                .shuffle = training,
+                               .augment = training && run.augment ? Augment::standard : Augment::none,
                                .workers = 1,
                                .normalization = normalization});
       }};

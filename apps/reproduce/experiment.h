@@ -30,6 +30,7 @@ std::span<const Experiment* const> experiments();
 // Defined as constexpr, so that no order of initialization matters.
 // clang-format off
 namespace figure_1 { extern const Experiment experiment; }
+namespace baseline_cifar10 { extern const Experiment experiment; }
 namespace table_cifar10 { extern const Experiment experiment; }
 namespace table_imagenet { extern const Experiment experiment; }
 namespace figure_3 { extern const Experiment experiment_a, experiment_b; }

@@ -45,6 +45,7 @@ apps::Record Run::settings(const apps::Record& data) const {
   record.add("model", model);
   if (image_size > 0) record.add("image_size", image_size);
   record.add("dropout", dropout);
+  if (augment) record.add("augment", std::string("standard"));
   const apps::Record of_flags = flags.record();
   for (const auto& [name, value] : of_flags.fields())
     if (is_setting(name, value)) record.add(name, value);
