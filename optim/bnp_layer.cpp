@@ -14,6 +14,7 @@ BnpLayer::BnpLayer(const Parameter& weight, const Bnp& options)
       variance_(Tensor::ones({info_.in * info_.groups}, DType::float64)) {}
 
 void BnpLayer::see(const Tensor& input) {
+  if (!observes_) return;
   // Channels last, as rows; a dense layer's input has its features there.
   const bool image = info_.layer == LayerKind::conv;
   const int64_t channels = input.size(image ? 1 : -1);
@@ -23,7 +24,11 @@ void BnpLayer::see(const Tensor& input) {
   const Tensor rows = cast(reshape(image ? permute(input, {0, 2, 3, 1}) : input, {-1, channels}), DType::float64);
   rows_ = static_cast<double>(rows.size(0));
   const double keep = options_.momentum;
-  axpby_(1 - keep, mean(rows, {0}), keep, mean_);
+  const Tensor center = mean(rows, {0});
+  if (!all_finite(center))
+    fail(ErrorKind::value, "bnp", "'", info_.name, "' was shown an input with inf or nan, which would stay in the ",
+         "running statistics");
+  axpby_(1 - keep, center, keep, mean_);
   axpby_(1 - keep, mean(square(rows - mean_), {0}), keep, variance_);
 }
 

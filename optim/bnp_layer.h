@@ -14,6 +14,8 @@ class BnpLayer final : public InputObserver {
   BnpLayer(const Parameter& weight, const Bnp& options);
 
   void see(const Tensor& input) override;
+  /// Whether see() counts: not where a step looks at a second point.
+  void observes(bool observes) { observes_ = observes; }
   /// Replaces both gradients by new tensors. Throws ErrorKind::value where no input was seen.
   void condition(Tensor& weight, Tensor& bias) const;
   void slots(Slots& slots);
@@ -23,6 +25,7 @@ class BnpLayer final : public InputObserver {
   Bnp options_;
   Tensor mean_, variance_;  ///< [channels], float64
   double rows_ = 0;         ///< of the last batch; 0: none was seen
+  bool observes_ = true;
 };
 
 }  // namespace gradus::optim

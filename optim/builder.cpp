@@ -1,11 +1,19 @@
 // From a description to an optimizer: which options each parameter has, and which parameters share theirs.
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "core/error.h"
 #include "optim/optimizer_impl.h"
 
 namespace gradus::optim {
+
+namespace {
+
+bool is_positive(double x) { return x > 0 && std::isfinite(x); }
+bool is_rate(double x) { return x >= 0 && std::isfinite(x); }
+
+}  // namespace
 
 Builder& Builder::rule(AnyRule rule) {
   rule_ = std::move(rule);
@@ -36,23 +44,27 @@ Builder& Builder::weight_decay(WeightDecay decay) {
 }
 
 Builder& Builder::scale_steps(StepScaling scaling) {
-  if (!(scaling.delta > 0) || !(scaling.max_scale > 0) || !(scaling.beta2 >= 0 && scaling.beta2 < 1))
-    fail(ErrorKind::value, "scale_steps", "expects delta and max_scale above 0 and beta2 in [0, 1), got ",
+  if (!is_positive(scaling.delta) || !is_positive(scaling.max_scale) || !(scaling.beta2 >= 0 && scaling.beta2 < 1))
+    fail(ErrorKind::value, "scale_steps", "expects finite delta and max_scale above 0 and beta2 in [0, 1), got ",
          scaling.delta, ", ", scaling.max_scale, " and ", scaling.beta2);
   scaling_ = scaling;
   return *this;
 }
 
 Builder& Builder::l1(L1 penalty) {
-  if (!(penalty.rate >= 0)) fail(ErrorKind::value, "l1", "expects a rate of at least 0, got ", penalty.rate);
+  if (!is_rate(penalty.rate)) fail(ErrorKind::value, "l1", "expects a finite rate of at least 0, got ", penalty.rate);
   l1_ = std::move(penalty);
   return *this;
 }
 
 Builder& Builder::gradient_penalty(GradientPenalty penalty) {
-  if (!(penalty.radius > 0) || !(penalty.rate >= 0))
-    fail(ErrorKind::value, "gradient_penalty", "expects a radius above 0 and a rate of at least 0, got ",
-         penalty.radius, " and ", penalty.rate);
+  if (!is_positive(penalty.radius) || !is_rate(penalty.rate) || !is_rate(penalty.mix))
+    fail(ErrorKind::value, "gradient_penalty",
+         "expects a finite radius above 0, and a finite rate and mix of at least 0, got ", penalty.radius, ", ",
+         penalty.rate, " and ", penalty.mix);
+  if ((penalty.rate > 0) == (penalty.mix > 0))
+    fail(ErrorKind::value, "gradient_penalty", "expects either a rate or a mix above 0, got ", penalty.rate, " and ",
+         penalty.mix);
   gradient_penalty_ = penalty;
   return *this;
 }
@@ -60,11 +72,15 @@ Builder& Builder::gradient_penalty(GradientPenalty penalty) {
 Builder& Builder::condition(Bnp bnp) {
   if (!(bnp.momentum >= 0 && bnp.momentum < 1))
     fail(ErrorKind::value, "bnp", "expects a momentum in [0, 1), got ", bnp.momentum);
+  if (!is_rate(bnp.relative) || !is_rate(bnp.absolute))
+    fail(ErrorKind::value, "bnp", "expects finite additions to the variance of at least 0, got relative ", bnp.relative,
+         " and absolute ", bnp.absolute);
   bnp_ = std::move(bnp);
   return *this;
 }
 
 Builder& Builder::group(Predicate where, Group overrides) {
+  if (!where) fail(ErrorKind::value, "group", "expects a predicate, got an empty function");
   groups_.push_back({std::move(where), std::move(overrides)});
   return *this;
 }
@@ -81,7 +97,10 @@ struct Resolved {
 };
 
 // A group's own rate reaches also what the predicate leaves out.
-bool has_decay(const Group* by) { return by->weight_decay || by->settings.contains("weight_decay"); }
+bool has_rule_with_decay(const Group* by) { return by->rule && by->rule->settings().contains("weight_decay"); }
+bool has_decay(const Group* by) {
+  return by->weight_decay || by->settings.contains("weight_decay") || has_rule_with_decay(by);
+}
 bool has_l1(const Group* by) { return by->settings.contains("l1"); }
 
 void override_settings(Settings& settings, const Group& by) {
@@ -115,6 +134,17 @@ void add_bnp(std::vector<OptimizerItem>& items, const Bnp& bnp) {
   }
 }
 
+void check_owned_step(const OptimizerItem& item, const OptimizerGroup& group, bool scaled) {
+  const char* other = scaled                                       ? "step scaling"
+                      : item.learner && item.learner->after_rule() ? "a preconditioner of its directions"
+                      : item.decays && group.decay_mode == DecayMode::decoupled && group.base.at("weight_decay") != 0
+                          ? "decoupled decay"
+                          : nullptr;
+  if (other)
+    fail(ErrorKind::value, "optimizer", "rule '", item.rule_name, "' of '", item.parameter.name(),
+         "' follows the parameter's steps, and does not go with ", other);
+}
+
 void check_l1(const OptimizerItem& item, const L1& l1, const Settings& settings) {
   if (l1.mode == L1Mode::coupled) return;
   if (!item.rule->scaling(settings))
@@ -134,11 +164,12 @@ Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, con
   }
   OptimizerGroup& group = resolved.group;
   group.base = resolved.rule.settings();
-  group.decay_mode = decay                                 ? decay->mode
-                     : group.base.contains("weight_decay") ? DecayMode::decoupled
-                                                           : DecayMode::coupled;
+  const bool has_own = group.base.contains("weight_decay");
+  group.decay_mode = has_own ? DecayMode::decoupled : DecayMode::coupled;
+  if (decay && decay->mode) group.decay_mode = *decay->mode;
   if (l1) group.base.set("l1", l1->rate);
-  group.base.set("weight_decay", decay ? decay->rate : group.base.get("weight_decay", 0));
+  const bool keeps_own = has_own && std::ranges::any_of(overrides, has_rule_with_decay);
+  if (!has_own || (decay && !keeps_own)) group.base.set("weight_decay", decay ? decay->rate : 0);
   if (resolved.preconditioner.name() != "none")
     for (const auto& [name, value] : resolved.preconditioner.hyper().settings()) group.base.set("hyper." + name, value);
   for (const Group* by : overrides) override_settings(group.base, *by);
@@ -174,7 +205,9 @@ Optimizer Builder::build() const {
   for (const Parameter& parameter : parameters_) {
     const ParamInfo& info = parameter.info();
     if (!names.insert(info.name).second)
-      fail(ErrorKind::value, "optimizer", "two parameters are called '", info.name, "'; state is kept by name");
+      fail(ErrorKind::value, "optimizer", "two parameters are called '", info.name,
+           "'; state is kept by name, so make them parameters of one Module, or rename one: "
+           "p.renamed(\"actor.weight\")");
     Overrides overrides;
     for (const auto& [where, group] : groups_)
       if (where(info)) overrides.push_back(&group);
@@ -202,11 +235,13 @@ Optimizer Builder::build() const {
       fail(ErrorKind::value, "optimizer", "hypergradients come without curvature, which the inner rule '",
            options.preconditioner.hyper().name(), "' needs");
     if (auto preconditioner = options.preconditioner.make(site))
-      item.learner = std::make_unique<Learner>(std::move(preconditioner), options.preconditioner, parameter.value());
+      item.learner = std::make_unique<Learner>(std::move(preconditioner), options.preconditioner, parameter.value(),
+                                               item.rule->gain(options.group.base) != 1);
     if (l1_ && (l1_->where(info) || std::ranges::any_of(overrides, has_l1))) {
       check_l1(item, *l1_, options.group.base);
       item.l1 = l1_->mode;
     }
+    if (item.rule->owns_step()) check_owned_step(item, options.group, scaling_.has_value());
     impl->items.push_back(std::move(item));
   }
   for (OptimizerItem& item : impl->items)
@@ -217,6 +252,9 @@ Optimizer Builder::build() const {
     fail(ErrorKind::value, "bnp",
          "conditions gradients, but not the curvature that the rule or the step scaling takes");
   if (bnp_) add_bnp(impl->items, *bnp_);
+  if (bnp_ && std::ranges::none_of(impl->items, [](const OptimizerItem& item) { return item.bnp != nullptr; }))
+    fail(ErrorKind::value, "bnp",
+         "there is nothing to condition: no dense or convolution layer with a bias is among the parameters");
   for (const auto& [name, schedule] : schedules_)
     if (std::none_of(impl->groups.begin(), impl->groups.end(),
                      [&name = name](const OptimizerGroup& group) { return group.base.contains(name); }))

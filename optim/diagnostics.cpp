@@ -16,8 +16,11 @@ PreconditionerReport report_on(const Preconditioner& preconditioner, const Tenso
   report.angle_degrees = report.gain = report.frobenius = std::nan("");
   if (what == Diagnose::everything) {
     report.matrix = preconditioner.matrix(m, at);
-    report.eigenvalues = preconditioner.eigenvalues(m, at);
-    report.frobenius = norm(report.matrix.defined() ? report.matrix : report.eigenvalues);
+    const int64_t n = report.matrix.defined() ? report.matrix.size(0) : m.rank() > 0 ? m.size(0) : 1;
+    report.eigenvalues =
+        all_finite(m) ? preconditioner.eigenvalues(m, at) : Tensor::full({n}, std::nan(""), DType::float64);
+    const Tensor& has_norm = report.matrix.defined() ? report.matrix : report.eigenvalues;
+    if (has_norm.defined()) report.frobenius = norm(has_norm);
   }
   report.paper_parameters = preconditioner.paper_count();
   report.stored_parameters = m.numel();

@@ -19,9 +19,9 @@ struct PreconditionerReport {
   std::string preconditioner;  ///< "fop"
   double angle_degrees = 0;    ///< between the gradient g and P g; not a number before the first gradient
   double gain = 0;             ///< |P g| / |g|; not a number before the first gradient
-  double frobenius = 0;        ///< |P|_F; not a number without spectra
-  Tensor matrix;       ///< P [n, n]; undefined where P is diagonal or low rank over many inputs, or without spectra
-  Tensor eigenvalues;  ///< ascending, float64; undefined without spectra
+  double frobenius = 0;  ///< |P|_F; not a number without spectra, or where there are neither matrix nor eigenvalues
+  Tensor matrix;         ///< P [n, n]; undefined where P is diagonal or low rank over many inputs, or without spectra
+  Tensor eigenvalues;    ///< ascending, float64; undefined without spectra, and not numbers where m has inf or nan
   int64_t paper_parameters = 0;   ///< additional parameters as the paper counts them: 65 for All-CNN-C
   int64_t stored_parameters = 0;  ///< elements of the learned tensor: 569 for All-CNN-C
   int64_t state_bytes = 0;        ///< learned tensor, kept gradient, inner rule

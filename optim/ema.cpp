@@ -20,6 +20,7 @@ Ema::Ema(StateDict live, EmaOptions options) : live_(std::move(live)), options_(
 }
 
 void Ema::update() {
+  if (lent_) fail(ErrorKind::value, "ema", "the model holds the averages while an EmaScope lives; update before it");
   const auto n = static_cast<double>(updates_++);
   const double decay = std::min(options_.decay, (1 + n) / (10 + n));
   for (auto& [name, average] : averages_) {
@@ -39,11 +40,19 @@ StateDict Ema::state() const {
 
 void Ema::load(const StateDict& given) {
   check_same_state("the moving average", state(), given);
+  const auto updates = given.at(count_name).to_vector<int64_t>().front();
+  if (updates < 0) fail(ErrorKind::value, "ema", "expects '", count_name, "' of at least 0, got ", updates);
   for (auto& [name, average] : averages_) copy_(average, given.at(name));
-  updates_ = given.at(count_name).to_vector<int64_t>().front();
+  updates_ = updates;
+}
+
+EmaScope::EmaScope(Ema& ema) : ema_(ema) {
+  if (ema.lent_) fail(ErrorKind::value, "ema", "the model holds the averages already: another EmaScope lives");
+  ema.swap();
 }
 
 void Ema::swap() {
+  lent_ = !lent_;
   for (auto& [name, average] : averages_) {
     Tensor& value = live_.at(name);
     const Tensor kept = clone(value);

@@ -25,7 +25,7 @@ class Ema {
 
   /// After a step: average = d average + (1 - d) value, with d = min(decay, (1 + n) / (10 + n)) in update n = 0, 1,
   /// ..., so that the beginning is soon forgotten (as tf.train.ExponentialMovingAverage). Tensors of integers are
-  /// copied.
+  /// copied. Throws ErrorKind::value while an EmaScope lives.
   void update();
   /// Completed updates.
   int64_t updates() const { return updates_; }
@@ -45,12 +45,14 @@ class Ema {
   StateDict live_, averages_;
   EmaOptions options_;
   int64_t updates_ = 0;
+  bool lent_ = false;  ///< to the model, by an EmaScope
 };
 
 /// While one lives, the model holds the averages, and `ema` the model's own values: neither train nor save then.
 class EmaScope {
  public:
-  explicit EmaScope(Ema& ema) : ema_(ema) { ema_.swap(); }
+  /// Throws ErrorKind::value where one lives already.
+  explicit EmaScope(Ema& ema);
   ~EmaScope() { ema_.swap(); }
   EmaScope(const EmaScope&) = delete;
   EmaScope& operator=(const EmaScope&) = delete;

@@ -10,7 +10,9 @@ namespace gradus::optim {
 ///   (1 - mix) g + mix grad L(p + r d).
 ///
 /// As (grad L(p + r d) - g) / r tends to H d, this is the gradient of L + (rate / 2) |grad L|^2 for mix = rate / r: the
-/// weight of the penalty grows with |d|. mix = 1 is SAM.
+/// weight of the penalty grows with |d|. mix = 1 is SAM. One of rate and mix is above 0.
+///
+/// The second pass runs the model again: a batch normalization's running statistics see it too, those of Bnp do not.
 struct GradientPenalty {
   double radius = 0.05;
   double rate = 0;         ///< mix = rate |d| / radius

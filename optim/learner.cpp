@@ -12,11 +12,12 @@
 namespace gradus::optim {
 
 Learner::Learner(std::unique_ptr<const Preconditioner> preconditioner, const AnyPreconditioner& options,
-                 const Tensor& value)
+                 const Tensor& value, bool gains)
     : preconditioner_(std::move(preconditioner)),
       learning_(preconditioner_->learning(options.learning())),
       like_(value),
       learned_(preconditioner_->initial()),
+      gains_(gains && !learning_.after_rule),
       rule_name_(options.hyper().name()),
       rule_(options.hyper().make(learned_)) {
   // M first means that the current m made theta(t): exact already.
@@ -65,7 +66,13 @@ bool Learner::fuses() const {
 Tensor Learner::formed(const StepInfo& at) const {
   const auto form = preconditioner_->matrix_update();
   const bool is_itself = form && form->form == MatrixUpdate::Form::plain && form->norm == 0;
-  if (!form || is_itself) return contiguous(preconditioner_->matrix(learned_, at));
+  if (!form || is_itself) {
+    const Tensor p = preconditioner_->matrix(learned_, at);
+    if (!p.defined())
+      fail(ErrorKind::value, "optim", "a preconditioner with row_length() ", preconditioner_->row_length(),
+           " must have a matrix() too, but it gives none");
+    return contiguous(p);
+  }
   Tensor m = clone(learned_), p = Tensor::empty_like(m);
   const Tensor nothing = zeros_like(m);
   MatrixUpdate stay = *form;
@@ -145,6 +152,7 @@ void Learner::slots(Slots& slots) {
   slots.add("previous", previous_, like_);
   slots.add("previous_step", previous_at_.step);
   slots.add("previous_lr", previous_at_.lr);
+  if (gains_) slots.add("previous_gain", previous_gain_);
   if (learning_.exact) slots.add("applied", applied_);
   slots.nest(rule_name_, *rule_);
 }

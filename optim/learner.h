@@ -12,8 +12,10 @@ namespace gradus::optim {
 
 class Learner {
  public:
-  /// `value` is the parameter: previous gradients are kept in its memory order.
-  Learner(std::unique_ptr<const Preconditioner> preconditioner, const AnyPreconditioner& options, const Tensor& value);
+  /// `value` is the parameter: previous gradients are kept in its memory order. `gains`: the parameter's rule has a
+  /// gain other than 1.
+  Learner(std::unique_ptr<const Preconditioner> preconditioner, const AnyPreconditioner& options, const Tensor& value,
+          bool gains);
 
   /// Learns from the gradient g of this step and what the previous step preconditioned; returns P(m) x and remembers x.
   /// x is g itself, or the rule's direction after_rule(). No copy of x is made unless the rule owns it.
@@ -29,15 +31,19 @@ class Learner {
   void check_previous() const;
   /// No gradient came: the next one has no predecessor.
   void skip() { previous_ = Tensor(); }
-  /// The step from what the last step preconditioned was lr times this; 1 if never called.
-  void scaled(double step_scale) { previous_scale_ = step_scale; }
+  /// The step from what the last step preconditioned was lr times scale times the rule's gain.
+  void stepped(double scale, double gain) {
+    previous_scale_ = scale;
+    if (!learning_.after_rule) previous_gain_ = gain;
+  }
   bool after_rule() const { return learning_.after_rule; }
   /// P(m) x as it is now, learning and remembering nothing.
   Tensor apply(const Tensor& x, const StepInfo& at) const { return preconditioner_->apply(learned_, x, at); }
 
   void slots(Slots& slots);
-  /// To be called after the slots were written from outside.
-  void loaded() {
+  /// To be called after the slots were written from outside, with the scale of the step before.
+  void loaded(double scale) {
+    previous_scale_ = scale;
     previous_version_ = previous_.defined() ? previous_.version() : 0;
     p_ = Tensor();  // versions of new memory say nothing about the old
   }
@@ -49,7 +55,9 @@ class Learner {
   /// One step of the inner rule along the gradient h of <g, P(m) x>, which is overwritten.
   void follow(Tensor& h, const Settings& hyper);
   /// dJ/dm = factor d<g, P(m) x>/dm
-  double hyper_factor() const { return learning_.include_lr ? -previous_at_.lr * previous_scale_ : -1; }
+  double hyper_factor() const {
+    return -previous_gain_ * (learning_.include_lr ? previous_at_.lr * previous_scale_ : 1);
+  }
   /// The inner rule's next step, for update_().
   RuleUpdate inner_step(const Settings& hyper);
   /// `stays`: nobody will write to x.
@@ -63,7 +71,9 @@ class Learner {
   Tensor learned_;   ///< m(t)
   Tensor previous_;  ///< what the previous step preconditioned; undefined at first and after a skip
   StepInfo previous_at_;
-  double previous_scale_ = 1;      ///< beside previous_at_.lr, which P(m) itself may divide by
+  double previous_scale_ = 1;  ///< beside previous_at_.lr, which P(m) itself may divide by
+  double previous_gain_ = 1;
+  bool gains_;
   uint64_t previous_version_ = 0;  ///< of the memory of previous_, which others may hold too
   Tensor applied_;                 ///< exact: the m that the previous step applied
   Tensor correlation_, kept_;      ///< of a fused step, between describe() and finish()

@@ -34,7 +34,10 @@ void OptimizerGroup::refresh(int64_t steps) {
   for (auto from = base.begin(), to = current.begin(); to != current.end(); ++from, ++to) {
     to->second = from->second;
     if (!schedules.empty())
-      if (const auto found = schedules.find(to->first); found != schedules.end()) to->second *= found->second(steps);
+      if (const auto found = schedules.find(to->first); found != schedules.end()) {
+        to->second *= found->second(steps);
+        check_setting(to->first, to->second);
+      }
     if (to->first.starts_with(prefix)) (inner++)->second = to->second;
   }
 }
@@ -67,6 +70,15 @@ void check_gradient(const Parameter& parameter, const Tensor& gradient) {
   if (gradient.dtype() != value.dtype())
     fail(ErrorKind::dtype, "optimizer", "parameter '", parameter.name(), "' is ", value.dtype(),
          ", but its gradient is ", gradient.dtype());
+}
+
+/// What a stage made of the gradient.
+void check_shape(const Tensor& made, const OptimizerItem& item, const char* stage, const std::string& name) {
+  const Shape& shape = item.parameter.value().shape();
+  if (!made.defined() || !(made.shape() == shape))
+    fail(ErrorKind::shape, "optimizer", stage, " '", name, "' made ",
+         made.defined() ? text("a tensor ", made.shape()) : "an undefined tensor", " of the gradient of '",
+         item.parameter.name(), "', which is ", shape);
 }
 
 void check_curvature(const Parameter& parameter) {
@@ -105,8 +117,12 @@ Tensor Optimizer::Impl::direction(OptimizerItem& item, const Tensor& gradient, d
   const bool last = item.learner && item.learner->after_rule();
   Tensor u = first ? item.learner->step(g, g, group.hyper, now) : g;
   u = transformed(u, 1, 0, decay(item, DecayMode::after_preconditioner), value);
+  check_shape(u, item, "preconditioner", item.preconditioner_name);
   Tensor direction = item.rule->direction(u, group.current);
-  if (last) direction = item.learner->step(g, direction, group.hyper, now);
+  check_shape(direction, item, "rule", item.rule_name);
+  if (!last) return direction;
+  direction = item.learner->step(g, direction, group.hyper, now);
+  check_shape(direction, item, "preconditioner", item.preconditioner_name);
   return direction;
 }
 
@@ -150,7 +166,6 @@ void Optimizer::Impl::step_scaled(const std::vector<Tensor>& gradients, double f
   for (size_t i = 0; i < items.size(); ++i) {
     if (!directions[i].defined()) continue;
     descend(items[i], directions[i], step_scale);
-    if (items[i].learner) items[i].learner->scaled(step_scale);
   }
 }
 
@@ -174,14 +189,18 @@ ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gra
   };
   if (item.learner && !item.learner->fuses()) {
     const Tensor g = transformed(gradient, factor, clip.value, coupled, value);
-    update.gradient = keep(item.learner->step(g, g, group.hyper, now));
+    const Tensor u = item.learner->step(g, g, group.hyper, now);
+    check_shape(u, item, "preconditioner", item.preconditioner_name);
+    update.gradient = keep(u);
     return update;
   }
   if (after_rule) {
     const Tensor g = transformed(gradient, factor, clip.value, coupled, value);
     const Tensor u = transformed(g, 1, 0, std::exchange(update.late_decay, 0), value);
     update.against = keep(g);
-    update.gradient = keep(item.rule->direction(u, group.current));
+    const Tensor direction = item.rule->direction(u, group.current);
+    check_shape(direction, item, "rule", item.rule_name);
+    update.gradient = keep(direction);
     item.learner->describe(group.hyper, now, update, matrices);
     return update;
   }
@@ -192,9 +211,13 @@ ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gra
   return update;
 }
 
-void Optimizer::Impl::end_step() {
-  for (OptimizerItem& item : items)
+void Optimizer::Impl::end_step(const std::vector<Tensor>& gradients) {
+  for (size_t i = 0; i < items.size(); ++i) {
+    OptimizerItem& item = items[i];
     if (item.curved) item.rule->curve({});  // its memory serves the next sweep
+    if (item.learner && gradients[i].defined())
+      item.learner->stepped(step_scale, item.rule->gain(groups[item.group].current));
+  }
   ++steps;
 }
 
@@ -210,9 +233,6 @@ std::vector<Tensor> Optimizer::Impl::gradients() const {
     if (scaling) check_finite(item.parameter, *scaling);
     if (item.curved) item.rule->curve(item.parameter.curvature());
   }
-  for (size_t i = 0; i < items.size(); ++i)
-    if (items[i].bnp && gradients[i].defined() && gradients[items[i].bias].defined())
-      items[i].bnp->condition(gradients[i], gradients[items[i].bias]);
   return gradients;
 }
 
@@ -222,8 +242,12 @@ Tensor Optimizer::Impl::scaled(const OptimizerItem& item, const Tensor& gradient
   if (!scale)
     fail(ErrorKind::value, "gradient_penalty", "rule '", item.rule_name, "' of '", item.parameter.name(),
          "' does not scale by a diagonal, which .intrinsic needs");
-  const Tensor x = item.learner ? item.learner->apply(gradient, {steps + 1, settings.at("lr")}) : gradient;
-  return scale->defined() ? x * *scale : x;
+  const auto conditioned = [&](const Tensor& x) {
+    return item.learner ? item.learner->apply(x, {steps + 1, settings.at("lr")}) : x;
+  };
+  const auto stretched = [&](const Tensor& x) { return scale->defined() ? x * *scale : x; };
+  const bool after_rule = item.learner && item.learner->after_rule();
+  return after_rule ? conditioned(stretched(gradient)) : stretched(conditioned(gradient));
 }
 
 void Optimizer::step() {
@@ -235,10 +259,11 @@ void Optimizer::step() {
 
 void Optimizer::step(const std::function<void()>& backward) {
   Impl& impl = *impl_;
+  if (!backward) fail(ErrorKind::value, "optimizer", "step(backward) expects a function, got an empty one");
   zero_grad();
   backward();
   std::vector<Tensor> first = impl.gradients();
-  if (!impl.gradient_penalty) return impl.step(first);
+  if (!impl.gradient_penalty) return impl.step(std::move(first));
 
   const GradientPenalty& penalty = *impl.gradient_penalty;
   std::vector<Tensor> uphill = first, left, values;
@@ -248,9 +273,14 @@ void Optimizer::step(const std::function<void()>& backward) {
     values.push_back(first[i].defined() ? clone(impl.items[i].parameter.value()) : Tensor());
   }
   const double length = global_norm(uphill);
-  if (!(length > 0)) return impl.step(first);
+  if (!(length > 0)) return impl.step(std::move(first));
   const double r = penalty.radius / length, mix = penalty.rate > 0 ? penalty.rate / r : penalty.mix;
+  const auto observe = [&](bool observes) {
+    for (OptimizerItem& item : impl.items)
+      if (item.bnp) item.bnp->observes(observes);
+  };
   const auto restore = [&] {
+    observe(true);
     for (size_t i = 0; i < first.size(); ++i) {
       if (values[i].defined()) copy_(impl.items[i].parameter.mutable_value(), values[i]);
       impl.items[i].parameter.clear_grad();
@@ -260,6 +290,7 @@ void Optimizer::step(const std::function<void()>& backward) {
   for (size_t i = 0; i < first.size(); ++i)
     if (uphill[i].defined()) add_(impl.items[i].parameter.mutable_value(), uphill[i], r);
   std::vector<Tensor> second;
+  observe(false);
   try {
     zero_grad();
     backward();
@@ -279,17 +310,22 @@ void Optimizer::step(const std::function<void()>& backward) {
       first[i] = mixed;
     }
   }
-  impl.step(first);
+  impl.step(std::move(first));
 }
 
-void Optimizer::Impl::step(const std::vector<Tensor>& gradients) {
+void Optimizer::Impl::step(std::vector<Tensor> gradients) {
   Impl& impl = *this;
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    const OptimizerItem& item = impl.items[i];
+    if (item.bnp && gradients[i].defined() && gradients[item.bias].defined())
+      item.bnp->condition(gradients[i], gradients[item.bias]);
+  }
   const double factor = impl.clip.norm > 0 ? clip_factor(global_norm(gradients), impl.clip.norm) : 1;
   for (OptimizerGroup& group : impl.groups) group.refresh(impl.steps);
 
   if (impl.scaling) {
     impl.step_scaled(gradients, factor);
-    impl.end_step();
+    impl.end_step(gradients);
     return;
   }
   std::vector<ParameterUpdate> updates;
@@ -313,7 +349,7 @@ void Optimizer::Impl::step(const std::vector<Tensor>& gradients) {
     OptimizerItem& item = impl.items[i];
     item.learner->finish(gradients[i], impl.groups[item.group].hyper, impl.at(item));
   }
-  impl.end_step();
+  impl.end_step(gradients);
 }
 
 void Optimizer::backward(const Var& loss) const {

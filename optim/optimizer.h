@@ -45,7 +45,7 @@ namespace gradus::optim {
 struct Group {
   std::optional<double> lr = std::nullopt;
   std::optional<double> weight_decay = std::nullopt;  ///< rate only, whatever WeightDecay::where; the mode is inherited
-  std::optional<AnyRule> rule = std::nullopt;         ///< brings its own hyperparameters
+  std::optional<AnyRule> rule = std::nullopt;         ///< brings its own hyperparameters, AdamW's decay among them
   std::optional<AnyPreconditioner> preconditioner = std::nullopt;  ///< NoPreconditioner{} turns it off
   std::optional<Schedule> schedule = std::nullopt;                 ///< of the learning rate
   Settings settings = {};  ///< any other hyperparameter by name: {{"momentum", 0.5}, {"hyper.lr", 0.0}}
@@ -95,8 +95,8 @@ class Optimizer {
   /// remember, "group.0/lr" and so on for hyperparameters, "optimizer/step". Tensors share memory with the optimizer:
   /// write or clone them before the next step.
   StateDict state() const;
-  /// Copies values in. Throws one error that lists every missing, unexpected and mis-shaped name; nothing is changed
-  /// then.
+  /// Copies values in. Throws one error that lists every missing, unexpected and mis-shaped name, or names a
+  /// hyperparameter that is out of range; nothing is changed then.
   void load(const StateDict& state);
   int64_t state_bytes() const;
 
@@ -118,7 +118,8 @@ class Builder {
   Builder& precondition(AnyPreconditioner preconditioner);
   /// Of the learning rate.
   Builder& schedule(Schedule schedule) { return this->schedule("lr", std::move(schedule)); }
-  /// Of any hyperparameter: "momentum", "weight_decay", "hyper.lr".
+  /// Of any hyperparameter: "momentum", "weight_decay", "hyper.lr". A second schedule of the same one replaces the
+  /// first. What it makes of the hyperparameter is checked at every step as set() checks it.
   Builder& schedule(std::string setting, Schedule schedule);
   Builder& clip(Clip clip);
   Builder& weight_decay(WeightDecay decay);
@@ -128,7 +129,8 @@ class Builder {
   /// Then steps are step(backward).
   Builder& gradient_penalty(GradientPenalty penalty);
   Builder& condition(Bnp bnp);
-  /// Where several groups match a parameter, each field comes from the last that has it.
+  /// Where several groups match a parameter, each field comes from the last that has it. One may match none:
+  /// Optimizer::members() tells.
   Builder& group(Predicate where, Group overrides);
   /// Throws for no rule, no parameters, two parameters of one name, overrides of hyperparameters that do not exist, and
   /// hyperparameters that are out of range.

@@ -81,11 +81,11 @@ struct Optimizer::Impl {
   void descend(OptimizerItem& item, const Tensor& direction, double scale);
   /// All steps, shortened together.
   void step_scaled(const std::vector<Tensor>& gradients, double factor);
-  void end_step();
-  /// Every parameter's gradient, checked, and what bnp makes of it; undefined where there is none.
+  void end_step(const std::vector<Tensor>& gradients);
+  /// Every parameter's gradient, checked; undefined where there is none.
   std::vector<Tensor> gradients() const;
-  /// The step from these gradients.
-  void step(const std::vector<Tensor>& gradients);
+  /// The step from these gradients, bnp's first.
+  void step(std::vector<Tensor> gradients);
   /// P P^T g: by what the next step multiplies the gradient, before it learns from it.
   Tensor scaled(const OptimizerItem& item, const Tensor& gradient) const;
   /// A step as data for update_(); `own` takes tensors that had to be computed beforehand, `matrices` what its

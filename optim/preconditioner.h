@@ -45,8 +45,9 @@ class Preconditioner {
   virtual Tensor initial() const = 0;
   /// P(m) x, shaped like x, which has the shape of the parameter and is not written.
   virtual Tensor apply(const Tensor& m, const Tensor& x, const StepInfo& at) const = 0;
-  /// The gradient with respect to m of <g, P(m) x>, shaped like m. As theta(t) = theta(t-1) - eps P(m) x, the learner
-  /// multiplies it with -eps to get dJ(t)/dm. `at` is the step that made theta(t).
+  /// The gradient with respect to m of <g, P(m) x>, shaped like m. As theta(t) = theta(t-1) - eps gain P(m) x, with
+  /// the gain of the rule (1 but for Nesterov's), the learner multiplies it with -eps gain to get dJ(t)/dm. `at` is the
+  /// step that made theta(t).
   virtual Tensor gradient(const Tensor& m, const Tensor& g, const Tensor& x, const StepInfo& at) const = 0;
 
   // For the fused step, which needs P as data and not as a function; a method that says nothing here works all the

@@ -1,9 +1,17 @@
 // What every rule uses.
 #include "optim/rule.h"
 
+#include "core/error.h"
 #include "core/ops.h"
 
 namespace gradus::optim {
+
+std::unique_ptr<Rule> AnyRule::make(const Tensor& parameter) const {
+  auto rule = make_(parameter);
+  if (!rule)
+    fail(ErrorKind::value, "optim", "make() of rule '", name_, "' gave none for a parameter ", parameter.shape());
+  return rule;
+}
 
 Tensor zeros_like(const Tensor& parameter) {
   Tensor zeros = Tensor::empty_like(parameter);

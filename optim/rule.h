@@ -30,6 +30,13 @@ class Rule {
   /// The diagonal of the matrix B by which the last direction() multiplied its gradient (or a mean of gradients),
   /// undefined for the identity; nothing where the rule is not of this form, as by default.
   virtual std::optional<Tensor> scaling(const Settings&) const { return std::nullopt; }
+  /// Whether the rule follows the parameter in a copy, and so relies on the step theta <- theta - lr d and no other:
+  /// no scaling of steps, no decay or L1 beside it, no preconditioner after it.
+  virtual bool owns_step() const { return false; }
+  /// The derivative of the direction by the newest gradient, where what the rule remembers is held constant:
+  /// hypergradients are multiplied by it. Rules that scale elementwise (Adam) leave it at 1, as the paper does with
+  /// them.
+  virtual double gain(const Settings&) const { return 1; }
 
   /// Whether fused() is there: then the steps of all such parameters are one kernel call. direction() is there always.
   virtual bool fuses() const { return false; }
@@ -62,7 +69,8 @@ class AnyRule {
   const Settings& settings() const { return settings_; }
   /// How the rule wants curvature estimated, if it does.
   const std::optional<CurvatureOptions>& curvature() const { return curvature_; }
-  std::unique_ptr<Rule> make(const Tensor& parameter) const { return make_(parameter); }
+  /// Throws ErrorKind::value where the options make none.
+  std::unique_ptr<Rule> make(const Tensor& parameter) const;
 
  private:
   std::string name_;

@@ -16,6 +16,10 @@ void need_positive(const char* op, int64_t length) {
 double fraction(int64_t t, int64_t length) {
   return static_cast<double>(std::min(t, length)) / static_cast<double>(length);
 }
+/// Half a cosine from `first` at 0 to `last` at 1.
+double half_cosine(double first, double last, double part) {
+  return last + (first - last) * (1 + std::cos(std::numbers::pi * part)) / 2;
+}
 
 }  // namespace
 
@@ -40,12 +44,47 @@ Schedule exponential(double gamma) {
 
 Schedule cosine(int64_t length, double last) {
   need_positive("cosine", length);
-  return {[=](int64_t t) { return last + (1 - last) * (1 + std::cos(std::numbers::pi * fraction(t, length))) / 2; }};
+  return {[=](int64_t t) { return half_cosine(1, last, fraction(t, length)); }};
 }
 
 Schedule linear(int64_t length, double first, double last) {
   need_positive("linear", length);
   return {[=](int64_t t) { return first + (last - first) * fraction(t, length); }};
+}
+
+Schedule polynomial(int64_t length, double power) {
+  need_positive("polynomial", length);
+  return {[=](int64_t t) { return std::pow(1 - fraction(t, length), power); }};
+}
+
+Schedule cosine_restarts(int64_t length, int64_t longer, double last) {
+  need_positive("cosine_restarts", length);
+  need_positive("cosine_restarts", longer);
+  return {[=](int64_t t) {
+    int64_t now = length;
+    if (longer == 1) t %= length;
+    for (; t >= now; now *= longer) t -= now;
+    return half_cosine(1, last, fraction(t, now));
+  }};
+}
+
+Schedule triangle(int64_t up, int64_t down, double first) {
+  need_positive("triangle", up);
+  need_positive("triangle", down);
+  return {[=](int64_t t) {
+    t %= up + down;
+    return first + (1 - first) * (t < up ? fraction(t, up) : 1 - fraction(t - up, down));
+  }};
+}
+
+Schedule one_cycle(int64_t length, double rise, double first, double last) {
+  need_positive("one_cycle", length);
+  if (!(rise > 0 && rise < 1)) fail(ErrorKind::value, "one_cycle", "expects a rise between 0 and 1, got ", rise);
+  const double peak = rise * static_cast<double>(length), fall = static_cast<double>(length) - peak;
+  return {[=](int64_t t) {
+    const auto now = static_cast<double>(std::min(t, length));
+    return now < peak ? half_cosine(first, 1, now / peak) : half_cosine(1, last, (now - peak) / fall);
+  }};
 }
 
 Schedule warm_up(int64_t length, double first, Schedule then) {
@@ -54,6 +93,8 @@ Schedule warm_up(int64_t length, double first, Schedule then) {
 
 Schedule chain(std::vector<Phase> phases) {
   if (phases.empty()) fail(ErrorKind::value, "chain", "expects at least one phase, got none");
+  for (const Phase& phase : phases)
+    if (phase.length < 0) fail(ErrorKind::value, "chain", "expects lengths of at least 0, got ", phase.length);
   return {[phases = std::move(phases)](int64_t t) {
     size_t i = 0;
     for (; i + 1 < phases.size() && t >= phases[i].length; ++i) t -= phases[i].length;

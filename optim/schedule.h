@@ -33,6 +33,16 @@ Schedule exponential(double gamma);
 Schedule cosine(int64_t length, double last = 0);
 /// A straight line from `first` at t = 0 to `last` at t = length, and `last` afterwards.
 Schedule linear(int64_t length, double first, double last);
+/// (1 - t / length)^power, and 0 from t = length on.
+Schedule polynomial(int64_t length, double power = 1);
+/// Half cosines from 1 to `last`, over and over: the first takes `length`, each other `longer` times the one before it
+/// (SGDR: Loshchilov and Hutter 2017).
+Schedule cosine_restarts(int64_t length, int64_t longer = 1, double last = 0);
+/// A straight line from `first` up to 1 in a time of `up` and one back in `down`, over and over (Smith 2017).
+Schedule triangle(int64_t up, int64_t down, double first = 0);
+/// Half a cosine from `first` up to 1 in the part `rise` of the length, and another down to `last` at its end, where it
+/// stays (Smith and Topin 2018).
+Schedule one_cycle(int64_t length, double rise = 0.3, double first = 0.04, double last = 4e-6);
 /// A straight line from `first` up to 1 at t = length, times what `then` gives for the time after it.
 Schedule warm_up(int64_t length, double first, Schedule then = constant());
 

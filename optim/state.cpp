@@ -8,6 +8,7 @@ namespace gradus::optim {
 namespace {
 
 const Shape nothing{0};
+constexpr const char* step_name = "optimizer/step";
 
 /// The slot as a tensor: numbers have rank 0, and a tensor that is undefined now has shape [0].
 Tensor saved(const Slot& slot) {
@@ -32,12 +33,26 @@ void restore(const Slot& slot, const Tensor& from) {
   } else if (auto* const* count = std::get_if<int64_t*>(&slot.value)) {
     **count = from.to_vector<int64_t>().front();
   } else {
+    Tensor& to = *std::get<Tensor*>(slot.value);
+    if (to.defined() && to.storage() == slot.like.storage()) {
+      copy_(to, from);  // in place: a rule may know it as its parameter
+      return;
+    }
     // Fresh memory in the same memory order: what is there may be shared (a kept gradient), and sums over the loaded
     // tensor must run in the same order.
-    Tensor& to = *std::get<Tensor*>(slot.value);
     to = from.shape() == nothing && !(slot.like.shape() == nothing) ? Tensor() : Tensor::empty_like(slot.like);
     if (to.defined()) copy_(to, from);
   }
+}
+
+std::string name_of(size_t group, const std::string& setting) { return text("group.", group, "/", setting); }
+
+/// What no optimizer could have written.
+void check_numbers(const std::vector<OptimizerGroup>& groups, const StateDict& state) {
+  if (const auto step = state.at(step_name).to_vector<int64_t>().front(); step < 0)
+    fail(ErrorKind::value, "load", "expects a step of at least 0 in '", step_name, "', got ", step);
+  for (size_t i = 0; i < groups.size(); ++i)
+    for (const auto& [name, value] : groups[i].base) check_setting(name, state.at(name_of(i, name)).item());
 }
 
 }  // namespace
@@ -55,10 +70,10 @@ int64_t bytes_of(const Slots& slots) {
 }
 
 std::vector<Slot> Optimizer::Impl::slots() {
-  std::vector<Slot> all{{"optimizer/step", &steps, {}}};
+  std::vector<Slot> all{{step_name, &steps, {}}};
   if (scaling) all.push_back({"optimizer/step_scale", &step_scale, {}});
   for (size_t i = 0; i < groups.size(); ++i)
-    for (auto& [name, value] : groups[i].base) all.push_back({text("group.", i, "/", name), &value, {}});
+    for (auto& [name, value] : groups[i].base) all.push_back({name_of(i, name), &value, {}});
   for (OptimizerItem& item : items) {
     Slots slots;
     item.slots(slots);
@@ -88,12 +103,10 @@ void Optimizer::load(const StateDict& state) {
   StateDict own;
   for (const Slot& slot : slots) own.emplace(slot.name, expected(slot, state));
   check_same_state("the optimizer", own, state);
+  check_numbers(impl_->groups, state);
   for (const Slot& slot : slots) restore(slot, state.at(slot.name));
   for (OptimizerItem& item : impl_->items)
-    if (item.learner) {
-      item.learner->loaded();
-      item.learner->scaled(impl_->step_scale);
-    }
+    if (item.learner) item.learner->loaded(impl_->step_scale);
 }
 
 }  // namespace gradus::optim

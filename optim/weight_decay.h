@@ -1,6 +1,8 @@
 // Weight decay: how much, of which parameters, and where in the step it enters.
 #pragma once
 
+#include <optional>
+
 #include "optim/predicate.h"
 
 namespace gradus::optim {
@@ -14,7 +16,8 @@ enum class DecayMode {
 
 struct WeightDecay {
   double rate = 0;
-  DecayMode mode = DecayMode::coupled;
+  /// Not given: decoupled with a rule that has a decay of its own (AdamW), else coupled.
+  std::optional<DecayMode> mode = std::nullopt;
   Predicate where = every_parameter;
 };
 

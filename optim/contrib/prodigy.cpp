@@ -50,7 +50,8 @@ class ProdigyRule final : public Rule {
 }  // namespace
 
 std::unique_ptr<Rule> Prodigy::make(const Tensor& parameter) const {
-  if (!(d0 > 0)) fail(ErrorKind::value, "prodigy", "d0, the first estimate, must be above 0, but it is ", d0);
+  if (!(d0 > 0 && std::isfinite(d0)))
+    fail(ErrorKind::value, "prodigy", "d0, the first estimate, must be finite and above 0, but it is ", d0);
   return std::make_unique<ProdigyRule>(parameter, *this);
 }
 

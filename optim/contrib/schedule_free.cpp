@@ -31,6 +31,7 @@ class ScheduleFreeRule final : public Rule {
     add_(z_, n, -lr);
     return d;
   }
+  bool owns_step() const override { return true; }
   void slots(Slots& slots) override {
     slots.add("z", z_);
     slots.add("second_moment", second_moment_);

@@ -33,7 +33,7 @@ class ShampooRule final : public Rule {
   }
 
   Tensor direction(const Tensor& gradient, const Settings&) override {
-    Tensor x = reshape(gradient, {gradient.rank() > 0 ? gradient.size(0) : 1, -1});
+    Tensor x = gradient.rank() > 1 ? flatten(gradient, 1) : reshape(gradient, {gradient.numel(), 1});
     if (left_.defined()) add_(left_, matmul(x, transpose(x, 0, 1)));
     if (right_.defined()) add_(right_, matmul(transpose(x, 0, 1), x));
     if (steps_++ % options_.every == 0) {
@@ -66,9 +66,9 @@ class ShampooRule final : public Rule {
 }  // namespace
 
 std::unique_ptr<Rule> Shampoo::make(const Tensor& parameter) const {
-  if (every < 1 || !(eps > 0) || max_dim < 0)
-    fail(ErrorKind::value, "shampoo", "needs every >= 1, eps > 0 and max_dim >= 0, but they are ", every, ", ", eps,
-         " and ", max_dim);
+  if (every < 1 || !(eps > 0 && std::isfinite(eps)) || max_dim < 0)
+    fail(ErrorKind::value, "shampoo", "needs every >= 1, a finite eps > 0 and max_dim >= 0, but they are ", every, ", ",
+         eps, " and ", max_dim);
   return std::make_unique<ShampooRule>(parameter, *this);
 }
 

@@ -11,7 +11,9 @@ struct SHd {
   enum class Form {
     scale,     ///< P = s I from s = 1, on top of the scheduled learning rate
     positive,  ///< P = m^2 I from m = 1
-    baydin     ///< the learning rate itself is learned: theta <- theta - e d, d the rule's whole direction, from e = lr
+    /// The learning rate itself is learned: theta <- theta - e d, d the rule's whole direction, from e = lr. Decoupled
+    /// decay and what scales the steps keep the scheduled lr.
+    baydin
   };
 
   AnyRule hyper = Adam{.lr = 1e-4};

@@ -1,6 +1,9 @@
 // AdaGrad's rule for one parameter.
 #include "optim/rules/adagrad.h"
 
+#include <cmath>
+
+#include "core/error.h"
 #include "core/ops.h"
 
 namespace gradus::optim {
@@ -15,12 +18,12 @@ class AdaGradRule final : public Rule {
   Tensor direction(const Tensor& gradient, const Settings& settings) override {
     add_(sum_, square(gradient));
     Tensor scaled = gradient / (sqrt(sum_) + settings.at("eps"));
-    const double slowed = 1 + static_cast<double>(steps_++) * settings.at("lr_decay");
-    if (slowed != 1) scale_(scaled, 1 / slowed);
+    ++steps_;
+    if (slowdown(settings) != 1) scale_(scaled, 1 / slowdown(settings));
     return scaled;
   }
   std::optional<Tensor> scaling(const Settings& settings) const override {
-    return steps_ > 0 ? reciprocal(sqrt(sum_) + settings.at("eps")) : Tensor();
+    return steps_ > 0 ? reciprocal((sqrt(sum_) + settings.at("eps")) * slowdown(settings)) : Tensor();
   }
   void slots(Slots& slots) override {
     slots.add("sum", sum_);
@@ -28,6 +31,10 @@ class AdaGradRule final : public Rule {
   }
 
  private:
+  double slowdown(const Settings& settings) const {
+    return 1 + static_cast<double>(steps_ - 1) * settings.at("lr_decay");
+  }
+
   Tensor sum_;
   int64_t steps_ = 0;
 };
@@ -35,6 +42,8 @@ class AdaGradRule final : public Rule {
 }  // namespace
 
 std::unique_ptr<Rule> AdaGrad::make(const Tensor& parameter) const {
+  if (!(initial_accumulator >= 0) || !std::isfinite(initial_accumulator))
+    fail(ErrorKind::value, "adagrad", "expects a finite initial_accumulator of at least 0, got ", initial_accumulator);
   return std::make_unique<AdaGradRule>(parameter, initial_accumulator);
 }
 

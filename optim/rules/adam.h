@@ -18,8 +18,8 @@ struct Adam {
   std::unique_ptr<Rule> make(const Tensor& parameter) const;
 };
 
-/// Adam with decoupled decay: theta <- (1 - lr weight_decay) theta - lr d. The builder's .weight_decay(...) replaces
-/// it.
+/// Adam with decoupled decay: theta <- (1 - lr weight_decay) theta - lr d. The rate of the builder's
+/// .weight_decay(...) replaces this one.
 struct AdamW {
   double lr = 1e-3;
   double beta1 = 0.9;

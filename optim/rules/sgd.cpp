@@ -28,6 +28,8 @@ class MomentumRule final : public Rule {
   }
   void slots(Slots& slots) override { slots.add("velocity", velocity_); }
   std::optional<Tensor> scaling(const Settings&) const override { return Tensor(); }
+  /// d = u + momentum v with the new v.
+  double gain(const Settings& settings) const override { return nesterov_ ? 1 + settings.at("momentum") : 1; }
   bool fuses() const override { return true; }
   RuleUpdate fused(const Settings& settings) override {
     return {.kind = nesterov_ ? RuleUpdate::Kind::nesterov : RuleUpdate::Kind::momentum,

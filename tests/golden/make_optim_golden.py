@@ -60,6 +60,13 @@ def schedules():
         "exponential": lambda o: lr.ExponentialLR(o, 0.9),
         "cosine": lambda o: lr.CosineAnnealingLR(o, 10, 0.1),
         "linear": lambda o: lr.LinearLR(o, 0.25, 0.75, 6),
+        "polynomial": lambda o: lr.PolynomialLR(o, 7, 2.5),
+        "cosine_restarts": lambda o: lr.CosineAnnealingWarmRestarts(o, 3, 2, 0.1),
+        "triangle": lambda o: lr.CyclicLR(o, 0.2, 1.0, 2, 3, cycle_momentum=False),
+        # Its peak is at pct_start times total_steps, minus 1.
+        "one_cycle": lambda o: lr.OneCycleLR(
+            o, 1.0, 11, pct_start=4 / 11, cycle_momentum=False, div_factor=20, final_div_factor=50
+        ),
     }
     result = {}
     for name, make in made.items():

@@ -53,7 +53,7 @@ TEST_CASE("BNP is gradient descent in the normalised variables, to rounding") {
     CHECK(b.value().to_vector<double>()[i] == doctest::Approx(expected_b[i]).epsilon(1e-11));
 }
 
-TEST_CASE("the published form: damping, running statistics, and fan-in over rows, by hand") {
+TEST_CASE("damping, running statistics, and fan-in over rows, by hand") {
   Parameter w = leaf(Tensor::zeros({1, 2}, DType::float64), "fc.weight", ParamRole::weight, 1, 2);
   Parameter b = leaf(Tensor::zeros({1}, DType::float64), "fc.bias", ParamRole::bias, 1, 1);
   Optimizer optimizer =
@@ -183,6 +183,40 @@ TEST_CASE(
     CHECK(optimizer.state().at("1.weight/bnp.rows").item() == 5);
   }
   net(x);
+}
+
+TEST_CASE("with a gradient penalty the point uphill is that of the gradient, and statistics see each batch once") {
+  Parameter w = leaf(Tensor::from<double>({1, 2}, {1, 2}), "fc.weight", ParamRole::weight, 1, 2);
+  Parameter b = leaf(Tensor::from<double>({3}, {1}), "fc.bias", ParamRole::bias, 1, 1);
+  Optimizer optimizer = over({w, b}).rule(Sgd{.lr = 0}).condition({.momentum = 0.9}).gradient_penalty(sam(0.5)).build();
+  const std::vector<double> before{1, 2, 3}, g{10, 0.1, 1};
+  std::vector<double> uphill;
+  optimizer.step([&] {
+    uphill = w.value().to_vector<double>();
+    uphill.push_back(b.value().item());
+    w.show_input(Tensor::from<double>({1, 10}, {1, 2}));
+    w.set_grad(Tensor::from<double>({g[0], g[1]}, {1, 2}));
+    b.set_grad(Tensor::from<double>({g[2]}, {1}));
+  });
+  const double length = std::sqrt(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]);
+  for (size_t i = 0; i < 3; ++i) CHECK(uphill[i] == doctest::Approx(before[i] + 0.5 * g[i] / length));
+  CHECK(optimizer.state().at("fc.weight/bnp.mean").to_vector<double>()[0] == doctest::Approx(0.1));
+}
+
+TEST_CASE("an input with a number that is not finite is refused, and what is known stays; and so are no layers") {
+  Parameter w = leaf(Tensor::zeros({1, 2}), "fc.weight", ParamRole::weight, 1, 2);
+  Parameter b = leaf(Tensor::zeros({1}), "fc.bias", ParamRole::bias, 1, 1);
+  const Optimizer optimizer = over({w, b}).rule(Sgd{}).condition(Bnp{}).build();
+  w.show_input(Tensor::ones({4, 2}));
+  const auto mean = optimizer.state().at("fc.weight/bnp.mean").to_vector<double>();
+  CHECK_THROWS_WITH_AS(
+      w.show_input(Tensor::full({4, 2}, std::nan(""))),
+      "[bnp] 'fc.weight' was shown an input with inf or nan, which would stay in the running statistics", Error);
+  CHECK(optimizer.state().at("fc.weight/bnp.mean").to_vector<double>() == mean);
+  CHECK_THROWS_WITH_AS(over({b}).rule(Sgd{}).condition(Bnp{}).build(),
+                       "[bnp] there is nothing to condition: no dense or convolution layer with a bias is among the "
+                       "parameters",
+                       Error);
 }
 
 TEST_CASE("a layer that does not show its input is named, and so is an input that does not fit") {

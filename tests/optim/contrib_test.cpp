@@ -47,6 +47,9 @@ TEST_CASE("Shampoo follows its definition, with rare roots and with one side too
   CHECK(distance("shampoo_every", Shampoo{.lr = 0.1, .eps = 1e-2, .every = 3}) < tolerance);
   CHECK(distance("shampoo_left", Shampoo{.lr = 0.1, .eps = 1e-2, .max_dim = 3}) < tolerance);
   CHECK_THROWS_AS(over({start()}).rule(Shampoo{.every = 0}).build(), Error);
+  const Parameter empty(Tensor::zeros({0, 3}), {.name = "empty"});
+  empty.set_grad(Tensor::zeros({0, 3}));
+  over({empty}).rule(Shampoo{}).build().step();
 }
 
 TEST_CASE("Schedule-Free follows its definition in y, and its scope shows x") {
@@ -73,6 +76,47 @@ TEST_CASE("Schedule-Free follows its definition in y, and its scope shows x") {
   CHECK_THROWS_WITH_AS(ScheduleFreeScope(other, {w}),
                        "[schedule-free] none of these parameters is trained by optim::ScheduleFree", Error);
   CHECK_THROWS_AS(over({w}).rule(ScheduleFree{.beta1 = 0}).build(), Error);
+}
+
+TEST_CASE("Schedule-Free refuses what would move the parameter beside it") {
+  const Parameter w(Tensor::ones({2, 3}), {"w", LayerKind::linear, ParamRole::weight, 2, 3});
+  const auto refuses = [&](Builder builder, const std::string& what) {
+    CHECK_THROWS_WITH_AS(
+        builder.rule(ScheduleFree{}).build(),
+        ("[optimizer] rule 'schedule-free' of 'w' follows the parameter's steps, and does not go with " + what).c_str(),
+        Error);
+  };
+  refuses(over({w}).scale_steps({}), "step scaling");
+  refuses(over({w}).weight_decay({.rate = 1, .mode = DecayMode::decoupled}), "decoupled decay");
+  refuses(over({w}).precondition(SHd{.learning = {.after_rule = true}}), "a preconditioner of its directions");
+  over({w}).weight_decay({.rate = 1}).precondition(SHd{}).rule(ScheduleFree{}).build();
+}
+
+TEST_CASE("as inner rules, those that know their parameter go on from a saved state bit for bit") {
+  for (const AnyRule& hyper : {AnyRule(Prodigy{.d0 = 1e-2}), AnyRule(ScheduleFree{.lr = 0.1})}) {
+    CAPTURE(hyper.name());
+    const auto fresh = [] {
+      return Parameter(Tensor::ones({2, 3}), {"w", LayerKind::linear, ParamRole::weight, 2, 3});
+    };
+    const Parameter a = fresh(), b = fresh();
+    const auto make = [&](const Parameter& w) {
+      return over({w}).rule(Sgd{.lr = 0.01}).precondition(Fop{.hyper = hyper}).build();
+    };
+    const auto train = [](const Parameter& w, Optimizer& optimizer, int64_t until) {
+      while (optimizer.steps() < until) {
+        w.set_grad(random_normal({2, 3}, 0.5, 1, {.seed = 3, .stream = static_cast<uint64_t>(optimizer.steps())}));
+        optimizer.step();
+      }
+    };
+    Optimizer first = make(a), second = make(b);
+    train(a, first, 4);
+    copy_(Parameter(b).mutable_value(), a.value());
+    second.load(first.state());
+    train(a, first, 8);
+    train(b, second, 8);
+    CHECK(a.value().to_bytes() == b.value().to_bytes());
+    for (const auto& [name, tensor] : first.state()) CHECK(tensor.to_bytes() == second.state().at(name).to_bytes());
+  }
 }
 
 TEST_CASE("Prodigy follows its definition") {

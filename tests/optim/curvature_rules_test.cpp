@@ -237,6 +237,6 @@ TEST_CASE("curvature that is missing, contradictory or out of place is explained
                        doctest::Contains("one part asks for hesscale and another for hutchinson"), Error);
   CHECK_THROWS_WITH_AS(over({x}).rule(Sgd{}).precondition(PpHd{.hyper = AdaHesScale{}}).build(),
                        doctest::Contains("come without curvature, which the inner rule 'adahesscale' needs"), Error);
-  CHECK_THROWS_WITH_AS(over({x}).scale_steps({.delta = 0}), doctest::Contains("expects delta and max_scale above 0"),
-                       Error);
+  CHECK_THROWS_WITH_AS(over({x}).scale_steps({.delta = 0}),
+                       doctest::Contains("expects finite delta and max_scale above 0"), Error);
 }

@@ -32,6 +32,23 @@ Counts all_cnn_counts(const AnyPreconditioner& preconditioner) {
   return counts;
 }
 
+/// A scalar of one's own, with no more than what every preconditioner needs.
+struct Own {
+  static constexpr const char* name = "own";
+  AnyRule hyper = Sgd{};
+  Learning learning = {};
+  std::unique_ptr<Preconditioner> make(const Site&) const {
+    struct Made final : Preconditioner {
+      Tensor initial() const override { return Tensor::ones({}, DType::float64); }
+      Tensor apply(const Tensor& s, const Tensor& x, const StepInfo&) const override { return x * s; }
+      Tensor gradient(const Tensor&, const Tensor& g, const Tensor& x, const StepInfo&) const override {
+        return sum(g * x);
+      }
+    };
+    return std::make_unique<Made>();
+  }
+};
+
 }  // namespace
 
 TEST_CASE("All-CNN-C has the paper's additional parameters") {
@@ -70,6 +87,38 @@ TEST_CASE("state bytes count the learned tensor, the kept gradient and the inner
   optimizer.step();
   CHECK(optimizer.diagnostics()[0].state_bytes == 3 * 81 * 4 + 3 * 8 + 72 * 4);
   CHECK(optimizer.state_bytes() == 3 * 81 * 4 + 3 * 8 + 72 * 4 + 72 * 4);  // and the velocity
+}
+
+TEST_CASE("All-CNN-C's state is 569 numbers of P, twice that of Adam, and one gradient of the weights") {
+  AllCnn model;
+  const std::vector<Parameter> parameters = model.parameters();
+  Optimizer optimizer = over(parameters).rule(Sgd{}).precondition(Fop{}).build();
+  const auto bytes = [&] {
+    int64_t sum = 0;
+    for (const PreconditionerReport& report : optimizer.diagnostics(Diagnose::without_spectra))
+      sum += report.state_bytes;
+    return sum;
+  };
+  const int64_t counters = 9 * 3 * 8;
+  CHECK(bytes() == 3 * 569 * 4 + counters);
+  for (const Parameter& parameter : parameters) parameter.set_grad(zeros_like(parameter.value()));
+  optimizer.step();
+  CHECK(bytes() == (3 * 569 + 1368480) * 4 + counters);
+}
+
+TEST_CASE("the spectrum of a matrix that is not finite is no number, and one's own without a matrix has no norm") {
+  Parameter w(Tensor::zeros({1, 2}, DType::float64), {"w", LayerKind::linear, ParamRole::weight, 1, 2});
+  Optimizer optimizer = over({w}).rule(Sgd{}).precondition(Fop{.form = Fop::Form::direct}).build();
+  Tensor m = optimizer.state().at("w/fop.learned");
+  fill_(m, std::nan(""));
+  const PreconditionerReport broken = optimizer.diagnostics()[0];
+  CHECK(std::isnan(broken.frobenius));
+  CHECK(std::isnan(broken.eigenvalues.to_vector<double>()[1]));
+
+  Optimizer own = over({w}).rule(Sgd{}).precondition(Own{}).build();
+  w.set_grad(Tensor::ones({1, 2}, DType::float64));
+  CHECK(std::isnan(own.diagnostics()[0].frobenius));
+  CHECK(own.diagnostics()[0].gain == doctest::Approx(1));
 }
 
 TEST_CASE("a layer with very many inputs reports its spectrum without its matrix") {

@@ -68,4 +68,19 @@ TEST_CASE("a decay out of range and a state that does not fit are refused") {
   wrong.at("batches") = Tensor::from<int64_t>({9}, {});
   CHECK_THROWS_WITH_AS(ema.load(wrong), doctest::Contains("missing: ema/updates"), Error);
   CHECK(ema.averages().at("batches").item() == 0);
+  wrong = ema.state();
+  wrong.at("ema/updates") = Tensor::from<int64_t>({-10}, {});
+  CHECK_THROWS_WITH_AS(ema.load(wrong), "[ema] expects 'ema/updates' of at least 0, got -10", Error);
+}
+
+TEST_CASE("while a scope lives there is no second one, and no update") {
+  Ema ema(model());
+  {
+    const EmaScope averaged(ema);
+    CHECK_THROWS_WITH_AS(EmaScope{ema}, "[ema] the model holds the averages already: another EmaScope lives", Error);
+    CHECK_THROWS_WITH_AS(ema.update(), "[ema] the model holds the averages while an EmaScope lives; update before it",
+                         Error);
+  }
+  ema.update();
+  const EmaScope again(ema);
 }

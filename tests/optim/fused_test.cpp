@@ -25,6 +25,7 @@ struct UnfusedRule {
       explicit Hidden(std::unique_ptr<Rule> rule) : rule_(std::move(rule)) {}
       Tensor direction(const Tensor& g, const Settings& settings) override { return rule_->direction(g, settings); }
       void slots(Slots& slots) override { rule_->slots(slots); }
+      double gain(const Settings& settings) const override { return rule_->gain(settings); }
 
      private:
       std::unique_ptr<Rule> rule_;
@@ -193,8 +194,8 @@ TEST_CASE("in float32 it has the same bits where sums are formed in the same ord
         c.preconditioner.name() == "none" ? c.preconditioner : UnfusedPreconditioner{c.preconditioner};
     const double apart = distance(fused, trained(DType::float32, UnfusedRule{rule}, plain, decay));
     // Otherwise sums over up to 180 rows differ by some 200 roundings, relative to sums of absolute values that are a
-    // few times larger; inner rules pass that on as it is, and steps are below 0.1 in all. The GPU computes a fused step
-    // in float64 and rounds what it stores, so its bits are its own.
+    // few times larger; inner rules pass that on as it is, and steps are below 0.1 in all. The GPU computes a fused
+    // step in float64 and rounds what it stores, so its bits are its own.
     CHECK(apart <= (c.same_bits && device_name() == "cpu" ? 0 : 2e-5));
   });
 }

@@ -33,6 +33,23 @@ bool same_bits(const Tensor& a, const Tensor& b) {
   return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0;
 }
 
+/// A rule of one's own that is a function of the gradient; null: options that make no rule.
+struct Made {
+  using Direction = Tensor (*)(const Tensor&);
+  static constexpr const char* name = "own";
+  Direction direction;
+  Settings settings() const { return {{"lr", 1}}; }
+  std::unique_ptr<Rule> make(const Tensor&) const {
+    struct MadeRule final : Rule {
+      explicit MadeRule(Direction function) : function_(function) {}
+      Tensor direction(const Tensor& g, const Settings&) override { return function_(g); }
+      void slots(Slots&) override {}
+      Direction function_;
+    };
+    return direction ? std::make_unique<MadeRule>(direction) : nullptr;
+  }
+};
+
 }  // namespace
 
 TEST_CASE("gradients are never written") {
@@ -252,6 +269,63 @@ TEST_CASE("the step size in the hypergradient is the previous step's") {
   CHECK(optimizer.state().at("w/s-hd.learned").item() == doctest::Approx(2));  // 1 + 0.5 * 2, not 1 + 0.05 * 2
 }
 
+TEST_CASE("the gain of Nesterov's rule is a factor of the hypergradient, the previous step's too, also after loading") {
+  // theta(t) = theta(t-1) - lr (u + momentum v), v = momentum v + u: u = P g enters 1 + momentum times.
+  const auto make = [](const Parameter& w, Learning learning) {
+    return over({w})
+        .rule(Sgd{.lr = 0.1, .momentum = 0.8, .nesterov = true})
+        .schedule("momentum", multi_step({1}, 0.5))
+        .precondition(SHd{.hyper = Sgd{.lr = 1}, .learning = learning})
+        .build();
+  };
+  const auto learned = [&](Learning learning, bool resumed) {
+    Parameter w = weight("w", {1, 1});
+    Optimizer first = make(w, learning), second = make(w, learning);
+    w.set_grad(Tensor::ones({1, 2}, DType::float64));
+    first.step();
+    if (resumed) second.load(first.state());
+    Optimizer& optimizer = resumed ? second : first;
+    optimizer.step();
+    return optimizer.state().at("w/s-hd.learned").item();
+  };
+  for (const bool resumed : {false, true}) {
+    CAPTURE(resumed);
+    CHECK(learned({}, resumed) == doctest::Approx(1 + 0.1 * 1.8 * 2));
+    CHECK(learned({.include_lr = false}, resumed) == doctest::Approx(1 + 1.8 * 2));
+    // The direction itself, u + momentum v = 1.8 u, is what P multiplies.
+    CHECK(learned({.after_rule = true}, resumed) == doctest::Approx(1 + 0.1 * 1.8 * 2));
+  }
+}
+
+TEST_CASE("hypergradients of momentum and of Nesterov's rule are the derivative of the next loss by P") {
+  // J(theta) = sum theta^4 / 4 after two steps, by central differences in the s that made the last one.
+  for (const bool nesterov : {false, true}) {
+    CAPTURE(nesterov);
+    const auto after_two = [&](double s, double rate) {
+      Parameter w = weight("w", {1, -0.5});
+      Optimizer optimizer = over({w})
+                                .rule(Sgd{.lr = 0.1, .momentum = 0.9, .nesterov = nesterov})
+                                .precondition(SHd{.hyper = Sgd{.lr = rate}})
+                                .build();
+      const auto step = [&] {
+        w.set_grad(w.value() * square(w.value()));
+        optimizer.step();
+      };
+      step();
+      StateDict state = optimizer.state();
+      state.at("w/s-hd.learned") = Tensor::from<double>({s}, {1});
+      state.at("w/s-hd.previous") = Tensor::empty({0}, DType::float64);  // learns nothing from the first step
+      optimizer.load(state);
+      step();
+      if (rate == 0) return sum(square(square(w.value()))).item() / 4;
+      step();  // learns from the second
+      return s - optimizer.state().at("w/s-hd.learned").item();
+    };
+    const double h = 1e-5, by_differences = (after_two(1 + h, 0) - after_two(1 - h, 0)) / (2 * h);
+    CHECK(after_two(1, 1) == doctest::Approx(by_differences).epsilon(1e-8));
+  }
+}
+
 TEST_CASE("include_lr and count_first are options") {
   const auto learned = [](Learning learning) {
     Parameter w = weight("w", {1, 1});
@@ -361,8 +435,11 @@ TEST_CASE("what cannot be built is refused") {
   CHECK_THROWS_WITH_AS(over({w}).build(), "[optimizer] no rule was chosen; add .rule(optim::Sgd{.lr = 0.1}) or another",
                        Error);
   CHECK_THROWS_WITH_AS(over({}).rule(Sgd{}).build(), "[optimizer] there are no parameters to optimize", Error);
-  CHECK_THROWS_WITH_AS(over({w, w}).rule(Sgd{}).build(),
-                       "[optimizer] two parameters are called 'w'; state is kept by name", Error);
+  CHECK_THROWS_WITH_AS(
+      over({w, w}).rule(Sgd{}).build(),
+      "[optimizer] two parameters are called 'w'; state is kept by name, so make them parameters of one "
+      "Module, or rename one: p.renamed(\"actor.weight\")",
+      Error);
   CHECK_THROWS_WITH_AS(over({w}).rule(Sgd{}).group(every_parameter, {.settings = {{"beta1", 0.5}}}).build(),
                        "[optim] no hyperparameter is called 'beta1'; there are: lr, weight_decay", Error);
   // A rule that was made without momentum has no memory for one.
@@ -401,6 +478,84 @@ TEST_CASE("hyperparameters that are out of range are refused, wherever they come
   CHECK(optimizer.lr() == 0);
   optimizer.set("hyper.lr", 0);
   optimizer.set("hyper.eps", 0);
+
+  w.set_grad(Tensor::ones({1, 1}, DType::float64));
+  const auto after = [&](const char* name, double factor) {
+    over({w}).rule(Sgd{.momentum = 0.9}).schedule(name, constant(factor)).precondition(SHd{}).build().step();
+  };
+  CHECK_THROWS_WITH_AS(after("momentum", 2), "[optim] expects momentum in [0, 1), got 1.8", Error);
+  CHECK_THROWS_AS(after("lr", nan), Error);
+  CHECK_THROWS_AS(after("lr", -1), Error);
+  CHECK_THROWS_AS(after("hyper.lr", -1), Error);
+  CHECK(values(w)[0] == 1);
+  StateDict state = optimizer.state();
+  const auto loads = [&](const char* name, const Tensor& value) {
+    StateDict wrong = state;
+    wrong.at(name) = value;
+    optimizer.load(wrong);
+  };
+  CHECK_THROWS_WITH_AS(loads("group.0/lr", Tensor::from<double>({-3}, {})), "[optim] expects lr of at least 0, got -3",
+                       Error);
+  CHECK_THROWS_WITH_AS(loads("optimizer/step", Tensor::from<int64_t>({-7}, {})),
+                       "[load] expects a step of at least 0 in 'optimizer/step', got -7", Error);
+  CHECK(optimizer.steps() == 0);
+
+  CHECK_THROWS_WITH_AS(over({w}).gradient_penalty({.mix = nan}),
+                       "[gradient_penalty] expects a finite radius above 0, and a finite rate and mix of at least 0, "
+                       "got 0.05, 0 and nan",
+                       Error);
+  CHECK_THROWS_AS(over({w}).gradient_penalty({.radius = inf, .mix = 1}), Error);
+  CHECK_THROWS_WITH_AS(over({w}).gradient_penalty({}),
+                       "[gradient_penalty] expects either a rate or a mix above 0, got 0 and 0", Error);
+  CHECK_THROWS_AS(over({w}).gradient_penalty({.rate = 1, .mix = 1}), Error);
+  CHECK_THROWS_AS(over({w}).condition({.relative = -1}), Error);
+  CHECK_THROWS_AS(over({w}).condition({.absolute = nan}), Error);
+  CHECK_THROWS_AS(over({w}).scale_steps({.max_scale = inf}), Error);
+  CHECK_THROWS_AS(over({w}).rule(AdaGrad{.initial_accumulator = -1}).build(), Error);
+  const auto fop = [&](const Fop& options) { over({w}).rule(Sgd{}).precondition(options).build(); };
+  CHECK_THROWS_WITH_AS(fop({.rescale = Fop::Rescale{.limit = -1}}),
+                       "[fop] expects a finite limit above 0 and a power of at least 0 to rescale by, got -1 and 2",
+                       Error);
+  CHECK_THROWS_WITH_AS(fop({.init_gain = 0}), "[fop] P = I + M M^T never leaves M = 0: 'w' needs an init_gain above 0",
+                       Error);
+  CHECK_THROWS_AS(fop({.init_gain = inf}), Error);
+}
+
+TEST_CASE("a stage that makes nothing, or another shape, is named") {
+  Parameter w = weight("w", {1, 2});
+  w.set_grad(Tensor::ones({1, 2}, DType::float64));
+  CHECK_THROWS_WITH_AS(over({w}).rule(Made{nullptr}).build(),
+                       "[optim] make() of rule 'own' gave none for a parameter [1,2]", Error);
+  const Made::Direction one = [](const Tensor&) { return Tensor::ones({1}, DType::float64); };
+  CHECK_THROWS_WITH_AS(over({w}).rule(Made{one}).build().step(),
+                       "[optimizer] rule 'own' made a tensor [1] of the gradient of 'w', which is [1,2]", Error);
+  const Made::Direction none = [](const Tensor&) { return Tensor(); };
+  CHECK_THROWS_WITH_AS(over({w}).rule(Made{none}).precondition(SHd{}).build().step(),
+                       "[optimizer] rule 'own' made an undefined tensor of the gradient of 'w', which is [1,2]", Error);
+  CHECK(values(w)[0] == 1);
+}
+
+TEST_CASE("a decay without a mode is the rule's own kind, and a group's own rule keeps its decay") {
+  const auto after = [](Builder builder, const Parameter& w) {
+    Optimizer optimizer = builder.build();
+    for (int i = 0; i < 3; ++i) {
+      w.set_grad(w.value() * 0.5);
+      optimizer.step();
+    }
+    return values(w)[0];
+  };
+  const auto fresh = [] { return weight("w", {1}); };
+  const Parameter a = fresh(), b = fresh(), c = fresh(), d = fresh(), e = fresh();
+  const double own = after(over({a}).rule(AdamW{.lr = 0.1, .weight_decay = 0.5}), a);
+  CHECK(after(over({b}).rule(AdamW{.lr = 0.1, .weight_decay = 0}).weight_decay({.rate = 0.5}), b) == own);
+  CHECK(after(over({c}).rule(AdamW{.lr = 0.1}).weight_decay({.rate = 0.5, .mode = DecayMode::coupled}), c) != own);
+  CHECK(after(over({d})
+                  .rule(Sgd{})
+                  .weight_decay({.rate = 0.2})
+                  .group(every_parameter, {.rule = AdamW{.lr = 0.1, .weight_decay = 0.5}}),
+              d) == own);
+  CHECK(after(over({e}).rule(Adam{.lr = 0.1}).weight_decay({.rate = 0.5, .mode = DecayMode::decoupled}), e) ==
+        doctest::Approx(own).epsilon(1e-12));
 }
 
 TEST_CASE("a gradient that does not fit is refused before anything changes") {

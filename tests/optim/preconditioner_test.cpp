@@ -256,3 +256,14 @@ TEST_CASE("contradictory options of FOP are refused") {
   CHECK_THROWS_AS((Fop{.form = Fop::Form::direct_unsymmetric, .rescale = Fop::Rescale{}}.make(site)), Error);
   CHECK_THROWS_AS((Fop{.rank = -1}.make(site)), Error);
 }
+
+TEST_CASE("a weight that its ParamInfo does not describe gets no matrix, but an error that names it") {
+  const ParamInfo dense{"own.weight", LayerKind::linear, ParamRole::weight, 2, 2};
+  CHECK_THROWS_WITH_AS((Fop{}.make({dense, Tensor::ones({2, 3})})),
+                       "[fop] 'own.weight' is [2,3], but its ParamInfo says in 2", Error);
+  const ParamInfo unsaid{.name = "own.weight", .layer = LayerKind::linear, .role = ParamRole::weight};
+  CHECK_THROWS_AS((Fop{}.make({unsaid, Tensor::ones({2, 3})})), Error);
+  const ParamInfo conv{"own.weight", LayerKind::conv, ParamRole::weight, 2, 3, {5, 5}};
+  CHECK_THROWS_WITH_AS((Fop{}.make({conv, Tensor::ones({2, 3, 3, 3})})),
+                       "[fop] 'own.weight' is [2,3,3,3], but its ParamInfo says kernel 5 x 5", Error);
+}

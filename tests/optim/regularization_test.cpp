@@ -120,8 +120,9 @@ TEST_CASE("L1 is a hyperparameter that reaches the parameters that its predicate
 }
 
 TEST_CASE("every rule that says how it scales says so of the step that it made") {
-  for (const AnyRule& rule : {AnyRule(Adam{.lr = 1, .beta1 = 0}), AnyRule(RmsProp{.lr = 1}), AnyRule(AdaGrad{.lr = 1}),
-                              AnyRule(Sgd{.lr = 1}), AnyRule(RmsProp{.lr = 1, .centered = true})}) {
+  for (const AnyRule& rule :
+       {AnyRule(Adam{.lr = 1, .beta1 = 0}), AnyRule(RmsProp{.lr = 1}), AnyRule(AdaGrad{.lr = 1, .lr_decay = 0.5}),
+        AnyRule(Sgd{.lr = 1}), AnyRule(RmsProp{.lr = 1, .centered = true})}) {
     CAPTURE(rule.name());
     const Tensor g = row({1, -2, 0.5});
     const auto made = rule.make(g);
@@ -194,6 +195,32 @@ TEST_CASE(
   CHECK(values(p) == before);
 }
 
+TEST_CASE("the intrinsic point uphill is that of the step, whichever of preconditioner and rule comes first") {
+  // P = [2 1; 1 2] and B = diag(1, 0.1) at g = (1, 10): P B g = (3, 3), B P g = (12, 2.1).
+  for (const bool after_rule : {false, true}) {
+    CAPTURE(after_rule);
+    Parameter p(row({0, 0}), {"p", LayerKind::linear, ParamRole::weight, 1, 2});
+    p = Parameter(reshape(p.value(), {1, 2}), p.info());
+    Optimizer optimizer =
+        over({p})
+            .rule(Diagonal{row({1, 0.1}), 0})
+            .precondition(Fop{.hyper = Sgd{.lr = 0}, .form = Fop::Form::direct, .learning = {.after_rule = after_rule}})
+            .gradient_penalty({.radius = 1, .mix = 1, .intrinsic = true})
+            .build();
+    StateDict state = optimizer.state();
+    state.at("p/fop.learned") = Tensor::from<double>({2, 1, 1, 2}, {2, 2});
+    optimizer.load(state);
+    std::vector<double> uphill;
+    optimizer.step([&] {
+      uphill = values(p);
+      p.set_grad(Tensor::from<double>({1, 10}, {1, 2}));
+    });
+    const double x = after_rule ? 3 : 12, y = after_rule ? 3 : 2.1;
+    CHECK(uphill[0] == doctest::Approx(x / std::hypot(x, y)));
+    CHECK(uphill[1] == doctest::Approx(y / std::hypot(x, y)));
+  }
+}
+
 TEST_CASE("penalties compose with FOP, clipping and decay") {
   Parameter p = weight({1, -2, 0.5});
   Optimizer optimizer = over({p})
@@ -218,7 +245,8 @@ TEST_CASE("what cannot be penalised is refused") {
   CHECK_THROWS_WITH_AS(
       over({w}).rule(Sgd{}).precondition(Fop{}).l1({.rate = 1, .mode = L1Mode::proximal}).build(),
       "[l1] 'w' has the preconditioner 'fop', whose inverse this mode would need; L1Mode::coupled does not", Error);
-  CHECK_THROWS_WITH_AS(over({w}).rule(Sgd{}).l1({.rate = -1}), "[l1] expects a rate of at least 0, got -1", Error);
+  CHECK_THROWS_WITH_AS(over({w}).rule(Sgd{}).l1({.rate = -1}), "[l1] expects a finite rate of at least 0, got -1",
+                       Error);
   CHECK_THROWS_AS(over({w}).rule(Sgd{}).gradient_penalty({.radius = 0}), Error);
   Optimizer optimizer = over({w}).rule(Sgd{}).gradient_penalty(sam()).build();
   CHECK_THROWS_WITH_AS(optimizer.step(),

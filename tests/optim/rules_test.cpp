@@ -82,7 +82,11 @@ TEST_CASE("schedules give PyTorch's factors") {
                                                     {"multi_step", multi_step({3, 8}, 0.1)},
                                                     {"exponential", exponential(0.9)},
                                                     {"cosine", cosine(10, 0.1)},
-                                                    {"linear", optim::linear(6, 0.25, 0.75)}};
+                                                    {"linear", optim::linear(6, 0.25, 0.75)},
+                                                    {"polynomial", polynomial(7, 2.5)},
+                                                    {"cosine_restarts", cosine_restarts(3, 2, 0.1)},
+                                                    {"triangle", triangle(2, 3, 0.2)},
+                                                    {"one_cycle", one_cycle(10, 0.3, 0.05, 0.001)}};
   for (const auto& known : cases) {
     CAPTURE(known.first);
     int64_t t = 0;

@@ -34,6 +34,14 @@ TEST_CASE("a cosine and a line keep their last value") {
   CHECK(optim::linear(4, 1, 0.5)(9) == 0.5);
 }
 
+TEST_CASE("what rises and falls over and over does so far on, and what ends stays at its end") {
+  CHECK(cosine_restarts(10, 1, 0.5)(10'000'000'007) == cosine_restarts(10, 1, 0.5)(7));
+  CHECK(cosine_restarts(1, 2)((int64_t{1} << 40) - 1) == 1);
+  CHECK(triangle(3, 5)(8'000'000'003) == 1);
+  CHECK(polynomial(4, 2)(9) == 0);
+  CHECK(one_cycle(10, 0.3, 0.1, 0.01)(1000) == doctest::Approx(0.01));
+}
+
 TEST_CASE("a lambda is a schedule") {
   const Schedule schedule = [](int64_t t) { return 1.0 / static_cast<double>(1 + t); };
   CHECK(schedule(3) == 0.25);
@@ -42,8 +50,14 @@ TEST_CASE("a lambda is a schedule") {
 TEST_CASE("a schedule without length is refused") {
   CHECK_THROWS_WITH_AS(optim::step(0), "[step] expects a length of at least 1, got 0", Error);
   CHECK_THROWS_AS(cosine(0), Error);
+  CHECK_THROWS_AS(polynomial(0), Error);
+  CHECK_THROWS_AS(cosine_restarts(3, 0), Error);
+  CHECK_THROWS_AS(triangle(1, 0), Error);
+  CHECK_THROWS_WITH_AS(one_cycle(10, 1), "[one_cycle] expects a rise between 0 and 1, got 1", Error);
   CHECK_THROWS_AS(optim::linear(0, 1, 0), Error);
   CHECK_THROWS_AS(chain({}), Error);
+  CHECK_THROWS_WITH_AS(chain({{-5, constant()}, {1, constant()}}), "[chain] expects lengths of at least 0, got -5",
+                       Error);
   CHECK_THROWS_AS(per_epoch(constant(), 0), Error);
 }
 
