@@ -135,7 +135,7 @@ void backward_with_curvature(const Var& loss, const CurvatureOptions& options) {
   }
 }
 
-std::vector<Tensor> curvature(const Var& loss, const std::vector<Var>& inputs, const CurvatureOptions& options) {
+std::vector<Tensor> curvature(const Var& loss, const VarList& inputs, const CurvatureOptions& options) {
   check_loss("curvature", loss);
   if (options.method == CurvatureMethod::hutchinson)
     return hutchinson(grad(loss, inputs, {.create_graph = true}), inputs, options);
@@ -149,7 +149,7 @@ std::vector<Tensor> curvature(const Var& loss, const std::vector<Var>& inputs, c
   return results;
 }
 
-std::vector<Tensor> exact_curvature(const Var& loss, const std::vector<Var>& inputs) {
+std::vector<Tensor> exact_curvature(const Var& loss, const VarList& inputs) {
   check_loss("exact_curvature", loss);
   const std::vector<Var> gradients = grad(loss, inputs, {.create_graph = true});
   std::vector<Tensor> results = zeros_like(inputs);
@@ -167,7 +167,7 @@ std::vector<Tensor> exact_curvature(const Var& loss, const std::vector<Var>& inp
   return results;
 }
 
-std::vector<Tensor> monte_carlo_curvature(const Var& outputs, Likelihood likelihood, const std::vector<Var>& inputs,
+std::vector<Tensor> monte_carlo_curvature(const Var& outputs, Likelihood likelihood, const VarList& inputs,
                                           const RandomKey& key, int64_t samples) {
   check_samples("monte_carlo_curvature", samples);
   const bool classes = likelihood == Likelihood::softmax;

@@ -6,8 +6,8 @@
 //   weight.grad(), weight.curvature()
 //
 // The sweep drops what couples two elements: where a variable is used twice (a residual branch, x * x) each use counts
-// alone, and batch, layer and group norm count their statistics as constants. It is exact up to the inputs of a dense
-// layer that ends in a loss of this library.
+// alone, and batch, layer and group norm count their statistics as constants. It is exact for the outputs, the weight
+// and the bias of a dense layer that ends in a loss of this library, not for the layer's inputs.
 #pragma once
 
 #include <vector>
@@ -42,10 +42,10 @@ void backward_with_curvature(const Var& loss, const CurvatureOptions& options = 
 
 /// The estimated diagonal with respect to each input, shaped like it. Inputs may be any variables of the graph; leaves'
 /// grad() and curvature() are untouched. Throws for an input that does not influence the loss.
-std::vector<Tensor> curvature(const Var& loss, const std::vector<Var>& inputs, const CurvatureOptions& options = {});
+std::vector<Tensor> curvature(const Var& loss, const VarList& inputs, const CurvatureOptions& options = {});
 
 /// The exact diagonal: one differentiation of the gradient per element of the inputs. For small networks.
-std::vector<Tensor> exact_curvature(const Var& loss, const std::vector<Var>& inputs);
+std::vector<Tensor> exact_curvature(const Var& loss, const VarList& inputs);
 
 /// What the network's outputs are to the loss.
 enum class Likelihood {
@@ -55,7 +55,7 @@ enum class Likelihood {
 /// The diagonal of the generalized Gauss-Newton matrix of the mean loss, by Monte Carlo (Dangel et al. 2020, section
 /// 2.3): the mean over samples of squared gradients for outputs drawn from the model. Unbiased; the loss's targets do
 /// not matter. The graph is retained.
-std::vector<Tensor> monte_carlo_curvature(const Var& outputs, Likelihood likelihood, const std::vector<Var>& inputs,
+std::vector<Tensor> monte_carlo_curvature(const Var& outputs, Likelihood likelihood, const VarList& inputs,
                                           const RandomKey& key, int64_t samples = 1);
 
 }  // namespace gradus

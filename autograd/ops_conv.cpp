@@ -4,6 +4,7 @@
 #include "autograd/autocast.h"
 #include "autograd/gradients.h"
 #include "autograd/record.h"
+#include "core/check_defined.h"
 #include "core/error.h"
 
 namespace gradus {
@@ -122,6 +123,7 @@ Var avg_pool2d(const Var& x, const Pool2dSpec& spec) {
 }
 
 Var global_avg_pool2d(const Var& x) {
+  check::defined("global_avg_pool2d", x.value());
   if (x.rank() != 4)
     fail(ErrorKind::shape, "global_avg_pool2d", "expects an input [N, C, H, W], but it is ", x.shape());
   return mean(x, {2, 3});

@@ -2,6 +2,7 @@
 #include "autograd/autocast.h"
 #include "autograd/gradients.h"
 #include "autograd/record.h"
+#include "core/check_defined.h"
 #include "core/error.h"
 
 namespace gradus {
@@ -17,6 +18,8 @@ Shape matrix_shape(const Shape& x) {
 
 /// The value of linear(), and its checks.
 Tensor linear_value(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  check::defined("linear", x);
+  check::defined("linear", weight, "the weight");
   if (weight.rank() != 2) fail(ErrorKind::shape, "linear", "weight must be [out, in], but is ", weight.shape());
   if (x.rank() == 0 || x.size(-1) != weight.size(1))
     fail(ErrorKind::shape, "linear", "weight ", weight.shape(), " expects ", weight.size(1),

@@ -1,6 +1,7 @@
 // Softmax, dropout and the losses.
 #include "autograd/autocast.h"
 #include "autograd/gradients.h"
+#include "core/check_defined.h"
 #include "core/error.h"
 #include "core/step_graph.h"
 
@@ -19,6 +20,8 @@ double share(const Tensor& losses, Reduction reduction) {
 }  // namespace
 
 void check_labels(const char* op, const Var& logits, const Tensor& labels) {
+  check::defined(op, logits.value());
+  check::defined(op, labels, "the vector of labels");
   if (logits.rank() != 2 || !(labels.shape() == Shape{logits.shape()[0]}))
     fail(ErrorKind::shape, op, "expects logits [N, K] and labels [N], but they are ", logits.shape(), " and ",
          labels.shape());
@@ -122,6 +125,8 @@ Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOpt
 
 Var mse_loss(const Var& x, const Var& target, Reduction reduction) {
   if (widens(x) || widens(target)) return mse_loss(cast(x, DType::float32), cast(target, DType::float32), reduction);
+  check::defined("mse_loss", x.value());
+  check::defined("mse_loss", target.value(), "the target");
   if (!(x.shape() == target.shape()))
     fail(ErrorKind::shape, "mse_loss", "input and target must have the same shape, but are ", x.shape(), " and ",
          target.shape(), ". Reshape one: a broadcast would compare every pair");
@@ -140,6 +145,8 @@ Var gaussian_nll_loss(const Var& mean, const Var& variance, const Var& target, R
   if (widens(mean) || widens(variance) || widens(target))
     return gaussian_nll_loss(cast(mean, DType::float32), cast(variance, DType::float32), cast(target, DType::float32),
                              reduction);
+  for (const Var* operand : {&mean, &variance, &target})
+    check::defined("gaussian_nll_loss", operand->value(), "mean, variance or target");
   if (!(mean.shape() == variance.shape()) || !(mean.shape() == target.shape()))
     fail(ErrorKind::shape, "gaussian_nll_loss", "mean, variance and target must have the same shape, but are ",
          mean.shape(), ", ", variance.shape(), " and ", target.shape());

@@ -5,6 +5,7 @@
 #include "autograd/autocast.h"
 #include "autograd/ops.h"
 #include "autograd/record.h"
+#include "core/check_defined.h"
 #include "core/error.h"
 
 namespace gradus {
@@ -153,6 +154,7 @@ Var batch_norm_apply(const Var& x, const Var& weight, const Var& bias, const Ten
 
 Var layer_norm(const Var& x, const Shape& normalized, const Var& weight, const Var& bias, double eps) {
   if (widens(x)) return layer_norm(cast(x, DType::float32), normalized, weight, bias, eps);
+  check::defined("layer_norm", x.value());
   const int leading = x.rank() - normalized.rank();
   bool trailing = leading >= 0 && !normalized.empty();
   for (int d = 0; trailing && d < normalized.rank(); ++d) trailing = x.shape()[leading + d] == normalized[d];
@@ -168,6 +170,7 @@ Var layer_norm(const Var& x, const Shape& normalized, const Var& weight, const V
 
 Var group_norm(const Var& x, int64_t groups, const Var& weight, const Var& bias, double eps) {
   if (widens(x)) return group_norm(cast(x, DType::float32), groups, weight, bias, eps);
+  check::defined("group_norm", x.value());
   if (x.rank() < 2 || groups < 1 || x.shape()[1] % groups != 0)
     fail(ErrorKind::shape, "group_norm", "input [N, C, ...] needs a number of channels that ", groups,
          " groups divide, but is ", x.shape());

@@ -1,5 +1,6 @@
 #include "autograd/parameter.h"
 
+#include "core/check_defined.h"
 #include "core/error.h"
 #include "core/ops.h"
 
@@ -17,6 +18,8 @@ void Parameter::show(const Tensor& x) const {
 }
 
 Tensor matrix_view(const Tensor& tensor, const ParamInfo& info, MatrixSide side) {
+  if (!tensor.defined())
+    check::fail_undefined("matrix_view", text("the tensor for parameter '", info.name, "'").c_str());
   // A bias or a scale has one number per output.
   const bool per_output = info.role == ParamRole::bias || info.role == ParamRole::scale;
   const int64_t out = per_output ? tensor.numel() : info.out;

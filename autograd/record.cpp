@@ -26,6 +26,13 @@ const Var& Saved::get(const Inputs& in) const {
   return var;
 }
 
+bool Saved::is(const Tensor& tensor) const {
+  const Tensor& own = var_.value();
+  return own.defined() && !var_.requires_grad() && own.storage() == tensor.storage() &&
+         own.offset() == tensor.offset() && own.shape() == tensor.shape() && own.strides() == tensor.strides() &&
+         own.dtype() == tensor.dtype() && version_ == tensor.version();
+}
+
 const Var& Saved::none() {
   static const Var undefined;
   return undefined;

@@ -61,6 +61,8 @@ class Saved {
   const Var& get(const Inputs& in) const;
   /// The input itself, also where get() gives its square.
   const Var& plain(const Inputs& in) const;
+  /// Whether it is a constant that is this very tensor, unchanged since it was saved.
+  bool is(const Tensor& tensor) const;
 
  private:
   static const Var& none();

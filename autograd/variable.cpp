@@ -7,6 +7,7 @@
 #include "autograd/ops.h"
 #include "autograd/record.h"
 #include "autograd/sweep.h"
+#include "core/check_defined.h"
 #include "core/error.h"
 
 namespace gradus {
@@ -230,6 +231,7 @@ class Walk {
 };
 
 Var Var::leaf(Tensor value) {
+  check::defined("leaf", value, "the value");
   if (!is_floating(value.dtype()))
     fail(ErrorKind::dtype, "leaf", "only floating tensors have gradients, but this one is ", value.dtype());
   NodePtr node(new Leaf("leaf", value.shape(), value.dtype()));
@@ -271,10 +273,11 @@ void Var::backward(const Tensor& seed, const BackwardOptions& options) const {
 
 void Var::on_grad(std::function<Var(const Var&)> hook) const {
   if (!requires_grad()) fail(ErrorKind::value, "on_grad", "this variable does not require a gradient");
+  if (!hook) fail(ErrorKind::value, "on_grad", "expects a function, got an empty one");
   node_->hooks().push_back(std::move(hook));
 }
 
-std::vector<Var> grad(std::span<const Var> outputs, std::span<const Var> inputs, const GradOptions& options) {
+std::vector<Var> grad(std::span<const Var> outputs, const VarList& inputs, const GradOptions& options) {
   if (!options.seeds.empty() && options.seeds.size() != outputs.size())
     fail(ErrorKind::value, "grad", "one seed per output is needed: ", outputs.size(), " outputs, but ",
          options.seeds.size(), " seeds");
@@ -303,8 +306,8 @@ std::vector<Var> grad(std::span<const Var> outputs, std::span<const Var> inputs,
   return results;
 }
 
-std::vector<Var> grad(const Var& output, const std::vector<Var>& inputs, const GradOptions& options) {
-  return grad(std::span(&output, 1), std::span<const Var>(inputs), options);
+std::vector<Var> grad(const Var& output, const VarList& inputs, const GradOptions& options) {
+  return grad(std::span(&output, 1), inputs, options);
 }
 
 Var grad(const Var& output, const Var& input, const GradOptions& options) {

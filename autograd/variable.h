@@ -3,6 +3,7 @@
 // walks a graph, its leaves included; a hook may start a walk inside a walk.
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <optional>
 #include <span>
@@ -19,7 +20,7 @@ class Var {
   Var() = default;
   Var(Tensor value) : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor): constants mix with variables
   Var(Tensor value, NodePtr node) : value_(std::move(value)), node_(std::move(node)) {}
-  /// A leaf whose gradient backward() accumulates.
+  /// A leaf whose gradient backward() accumulates. Throws for a tensor that is undefined or not floating.
   static Var leaf(Tensor value);
 
   bool defined() const { return value_.defined(); }
@@ -59,12 +60,20 @@ class Var {
   void backward(const Tensor& seed, const BackwardOptions& options) const;
 
   /// Calls `hook` with the complete gradient of this variable whenever a walk reaches it; a defined result,
-  /// of the same shape and dtype, replaces it. Requires requires_grad().
+  /// of the same shape and dtype, replaces it. Requires requires_grad(), and a hook.
   void on_grad(std::function<Var(const Var&)> hook) const;
 
  private:
   Tensor value_;
   NodePtr node_;
+};
+
+/// Variables as an argument: {x, y}, a span, or a vector of Var or of what derives from it, as Module::parameters() is.
+struct VarList : std::vector<Var> {
+  using std::vector<Var>::vector;
+  VarList(std::span<const Var> vars) : vector(vars.begin(), vars.end()) {}  // NOLINT(google-explicit-constructor)
+  template <std::derived_from<Var> V>
+  VarList(const std::vector<V>& vars) : vector(vars.begin(), vars.end()) {}  // NOLINT(google-explicit-constructor)
 };
 
 struct GradOptions {
@@ -75,10 +84,10 @@ struct GradOptions {
   std::vector<Var> seeds{};  ///< one per output, shaped like it; ones by default, which needs single-element outputs
 };
 /// d(outputs)/d(inputs), summed over outputs, one per input and shaped like it. Leaves' grad() is untouched. Inputs may
-/// be any variables of the graph. Results may share memory with each other, with a seed and with any other gradient:
-/// clone() one before writing it in place.
-std::vector<Var> grad(std::span<const Var> outputs, std::span<const Var> inputs, const GradOptions& options = {});
-std::vector<Var> grad(const Var& output, const std::vector<Var>& inputs, const GradOptions& options = {});
+/// be any variables of the graph, and grad(loss, model.parameters()) gives one gradient per parameter. Results may
+/// share memory with each other, with a seed and with any other gradient: clone() one before writing it in place.
+std::vector<Var> grad(std::span<const Var> outputs, const VarList& inputs, const GradOptions& options = {});
+std::vector<Var> grad(const Var& output, const VarList& inputs, const GradOptions& options = {});
 Var grad(const Var& output, const Var& input, const GradOptions& options = {});
 
 /// Whether operations on this thread record nodes.

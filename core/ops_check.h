@@ -3,13 +3,13 @@
 
 #include <algorithm>
 
+#include "core/check_defined.h"
 #include "core/kernels.h"
 #include "core/tensor.h"
 
 namespace gradus::check {
 
 // The throwing halves, out of line so that a passing check costs a comparison.
-[[noreturn]] void fail_undefined(const char* op, const char* role);
 [[noreturn]] void fail_floating(const char* op, const Tensor& x);
 [[noreturn]] void fail_same_dtype(const char* op, const Tensor& a, const Tensor& b);
 [[noreturn]] void fail_shape(const char* op, const char* role, const Tensor& x, const Shape& expected);
@@ -28,11 +28,6 @@ inline size_t bytes(const char* op, const Shape& shape, DType dtype) {
     empty |= extent == 0;
   }
   return empty ? 0 : static_cast<size_t>(spanned);
-}
-
-inline void defined(const char* op, const Tensor& x, const char* role = "the input") {
-  if (!x.defined()) [[unlikely]]
-    fail_undefined(op, role);
 }
 
 /// float32 or float64: what kernels beyond the elementwise ones compute in.

@@ -18,19 +18,25 @@ std::string listed(const char* what, const std::vector<std::string>& names) {
 
 void check_same_state(const char* owner, const StateDict& own, const StateDict& given) {
   std::vector<std::string> missing, unexpected, different;
+  const char* hint = "";
   for (const auto& [name, tensor] : own) {
     const auto found = given.find(name);
-    if (found == given.end())
+    if (found == given.end()) {
       missing.push_back(name);
-    else if (!(found->second.shape() == tensor.shape()) || found->second.dtype() != tensor.dtype())
-      different.push_back(text(name, " is ", found->second.dtype(), " ", found->second.shape(), ", expected ",
-                               tensor.dtype(), " ", tensor.shape()));
+      continue;
+    }
+    const Tensor& came = found->second;
+    if (came.defined() && came.shape() == tensor.shape() && came.dtype() == tensor.dtype()) continue;
+    different.push_back(text(name, " is ",
+                             came.defined() ? text(came.dtype(), " ", came.shape()) : "an undefined tensor",
+                             ", expected ", tensor.dtype(), " ", tensor.shape()));
+    if (came.defined() && came.dtype() != tensor.dtype()) hint = ". Convert dtypes with cast()";
   }
   for (const auto& [name, tensor] : given)
     if (!own.contains(name)) unexpected.push_back(name);
   if (!missing.empty() || !unexpected.empty() || !different.empty())
     fail(ErrorKind::value, "load", "the state does not fit ", owner, listed("missing", missing),
-         listed("unexpected", unexpected), listed("different", different));
+         listed("unexpected", unexpected), listed("different", different), hint);
 }
 
 }  // namespace gradus

@@ -16,6 +16,9 @@ struct Dataset::Content {
 };
 
 Dataset::Dataset(DatasetInfo info, std::vector<uint8_t> pixels, std::vector<int32_t> labels) {
+  if (info.channels < 1 || info.height < 1 || info.width < 1)
+    fail(ErrorKind::shape, "dataset", info.name, ": expects at least one channel, row and column, got images of ",
+         info.channels, "x", info.height, "x", info.width);
   const uint64_t expected = static_cast<uint64_t>(info.channels * info.height * info.width) * labels.size();
   if (pixels.size() != expected)
     fail(ErrorKind::shape, "dataset", info.name, ": ", labels.size(), " labels and images of ", info.channels, "x",
@@ -36,9 +39,15 @@ const DatasetInfo& Dataset::info() const { return content().info; }
 std::span<const uint8_t> Dataset::pixels() const { return content().pixels; }
 std::span<const int32_t> Dataset::labels() const { return content().labels; }
 
+size_t detail::checked_index(int64_t index, int64_t size, const std::string& name) {
+  if (index < 0 || index >= size)
+    fail(ErrorKind::value, "dataset", "image ", index, " was asked of ", name, ", which has ", size);
+  return static_cast<size_t>(index);
+}
+
 std::span<const uint8_t> Dataset::image(int64_t index) const {
   const size_t bytes = static_cast<size_t>(image_size());
-  return pixels().subspan(static_cast<size_t>(index) * bytes, bytes);
+  return pixels().subspan(detail::checked_index(index, size(), name()) * bytes, bytes);
 }
 
 std::string Dataset::checksum() const {

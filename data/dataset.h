@@ -16,12 +16,18 @@ struct DatasetInfo {
   std::vector<std::string> class_names;
 };
 
+namespace detail {
+/// The index. Throws ErrorKind::value where it is not that of one of `size` images of the data set of that name.
+size_t checked_index(int64_t index, int64_t size, const std::string& name);
+}  // namespace detail
+
 /// Images of one size, each with a label. Copies share the memory, which never changes.
 class Dataset {
  public:
   Dataset() = default;
   /// `pixels` holds the images one after another, each [height, width, channels]; `labels` one class per image. Throws
-  /// ErrorKind::shape where their sizes disagree, ErrorKind::value for a label that is not below the number of classes.
+  /// ErrorKind::shape where their sizes disagree or an extent is below 1, ErrorKind::value for a label that is not
+  /// below the number of classes.
   Dataset(DatasetInfo info, std::vector<uint8_t> pixels, std::vector<int32_t> labels);
 
   const DatasetInfo& info() const;
@@ -35,9 +41,10 @@ class Dataset {
   /// All images, [size, height, width, channels].
   std::span<const uint8_t> pixels() const;
   std::span<const int32_t> labels() const;
-  /// One image, [height, width, channels].
+  /// One image, [height, width, channels], and its class. They throw ErrorKind::value where index is not in
+  /// 0..size() - 1.
   std::span<const uint8_t> image(int64_t index) const;
-  int64_t label(int64_t index) const { return labels()[static_cast<size_t>(index)]; }
+  int64_t label(int64_t index) const { return labels()[detail::checked_index(index, size(), name())]; }
 
   /// MD5 of the sizes, the pixels and the labels: equal data give equal checksums, however they were stored.
   std::string checksum() const;

@@ -247,6 +247,7 @@ std::shared_ptr<Loader::Plan> Loader::make_plan(std::shared_ptr<const ImageSourc
                                                 const LoaderOptions& options) {
   if (options.batch < 1) fail(ErrorKind::value, "loader", "batch ", options.batch, ": it must be at least 1");
   if (options.workers < 0) fail(ErrorKind::value, "loader", "workers ", options.workers, ": it must be 0 or more");
+  if (!source) fail(ErrorKind::value, "loader", "expects a source of images, got a null pointer");
   if (source->size() == 0) fail(ErrorKind::value, "loader", "the data set '", source->info().name, "' has no images");
   return std::make_shared<Plan>(Plan{std::move(source), options});
 }
@@ -278,6 +279,9 @@ Loader::Epoch::Epoch(std::unique_ptr<Pass> pass) : pass_(std::move(pass)) {}
 Loader::Epoch::Epoch(Epoch&&) noexcept = default;
 Loader::Epoch& Loader::Epoch::operator=(Epoch&&) noexcept = default;
 Loader::Epoch::~Epoch() = default;
-std::optional<Batch> Loader::Epoch::next() { return pass_->next(); }
+std::optional<Batch> Loader::Epoch::next() {
+  if (!pass_) fail(ErrorKind::value, "loader", "this epoch was moved from: ask the variable that it was moved to");
+  return pass_->next();
+}
 
 }  // namespace gradus

@@ -57,8 +57,8 @@ class Loader {
  public:
   class Epoch;
 
-  /// Throws ErrorKind::value for a batch below 1, a negative number of workers, an empty data set, a normalization that
-  /// does not fit, or images that cannot be resident.
+  /// Throws ErrorKind::value for a batch below 1, a negative number of workers, a source that is null or an empty data
+  /// set, a normalization that does not fit, or images that cannot be resident.
   Loader(const Dataset& dataset, const LoaderOptions& options);
   Loader(std::shared_ptr<const ImageSource> source, const LoaderOptions& options);
 
@@ -88,7 +88,7 @@ class Loader::Epoch {
   ~Epoch();
 
   /// The next batch; nothing at the end. Rethrows what making it threw, and ends then. Throws ErrorKind::io where every
-  /// image of a batch was left out.
+  /// image of a batch was left out, ErrorKind::value where the epoch was moved to another variable.
   std::optional<Batch> next();
 
   Iterator begin();

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "data/cache.h"
+#include "data/dataset.h"
 #include "data/image_tree.h"
 #include "data/md5.h"
 #include "data/permutation.h"
@@ -121,12 +122,11 @@ const PhotoStore& PhotoSet::store() const {
 
 const std::string& PhotoSet::name() const { return store().name; }
 const std::vector<std::string>& PhotoSet::class_names() const { return store().class_names; }
-int64_t PhotoSet::label(int64_t index) const {
-  return store().labels[static_cast<size_t>(chosen_[static_cast<size_t>(index)])];
-}
-std::string PhotoSet::file(int64_t index) const { return store().file(chosen_[static_cast<size_t>(index)]); }
+int64_t PhotoSet::chosen(int64_t index) const { return chosen_[detail::checked_index(index, size(), name())]; }
+int64_t PhotoSet::label(int64_t index) const { return store().labels[static_cast<size_t>(chosen(index))]; }
+std::string PhotoSet::file(int64_t index) const { return store().file(chosen(index)); }
 PicturePart PhotoSet::part(int64_t index, const ChooseCrop& choose, int64_t height, int64_t width) const {
-  return store().part(chosen_[static_cast<size_t>(index)], choose, height, width);
+  return store().part(chosen(index), choose, height, width);
 }
 
 std::string PhotoSet::checksum() const {
@@ -142,7 +142,7 @@ std::string PhotoSet::checksum() const {
 PhotoSet PhotoSet::subset(const std::vector<int64_t>& indices) const {
   PhotoSet result = *this;
   result.chosen_.clear();
-  for (int64_t index : indices) result.chosen_.push_back(chosen_.at(static_cast<size_t>(index)));
+  for (int64_t index : indices) result.chosen_.push_back(chosen(index));
   return result;
 }
 

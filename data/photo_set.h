@@ -14,7 +14,8 @@ namespace gradus {
 
 class PhotoStore;
 
-/// Some of the photographs of a store. Copies share it.
+/// Some of the photographs of a store. Copies share it. What takes an index throws ErrorKind::value where it is not in
+/// 0..size() - 1.
 class PhotoSet {
  public:
   PhotoSet() = default;
@@ -36,6 +37,8 @@ class PhotoSet {
 
  private:
   const PhotoStore& store() const;
+  /// Its number in the store.
+  int64_t chosen(int64_t index) const;
 
   std::shared_ptr<const PhotoStore> store_;
   std::vector<int64_t> chosen_;

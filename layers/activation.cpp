@@ -1,6 +1,8 @@
 // Names of the activations, and their dispatch.
 #include "layers/activation.h"
 
+#include <cmath>
+
 #include "core/error.h"
 
 namespace gradus {
@@ -45,6 +47,10 @@ Var activate(Activation activation, const Var& x) {
     case Activation::sigmoid: return sigmoid(x);
   }
   return x;
+}
+
+LeakyReLU::LeakyReLU(double slope) : slope_(slope) {
+  if (!std::isfinite(slope)) fail(ErrorKind::value, "LeakyReLU", "slope must be finite, but it is ", slope);
 }
 
 std::string LeakyReLU::describe() const { return text("LeakyReLU(", slope_, ")"); }

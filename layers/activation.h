@@ -23,7 +23,8 @@ class ReLU : public Module {
 
 class LeakyReLU : public Module {
  public:
-  explicit LeakyReLU(double slope = 0.01) : slope_(slope) {}
+  /// Throws ErrorKind::value where the slope is not finite.
+  explicit LeakyReLU(double slope = 0.01);
   Var forward(const Var& x) override { return leaky_relu(x, slope_); }
   std::string describe() const override;
 

@@ -59,6 +59,8 @@ double condition_number(const Tensor& hidden) {
 }
 
 std::vector<LayerConditioning> conditioning(Module& model, const Tensor& input, const ConditioningOptions& options) {
+  if (options.most_rows < 1)
+    fail(ErrorKind::value, "conditioning", "expects most_rows of at least 1, got ", options.most_rows);
   std::map<const Module*, std::string> names;
   model.visit([&](const std::string& name, Module& module) { names[&module] = name; });
   std::vector<LayerConditioning> report;

@@ -29,7 +29,8 @@ struct ConditioningOptions {
 /// inputs].
 double condition_number(const Tensor& hidden);
 
-/// One evaluation pass; a report for each Linear and Conv2d (without groups) in order of execution.
+/// One evaluation pass; a report for each Linear and Conv2d (without groups) in order of execution. Throws
+/// ErrorKind::value for most_rows below 1.
 std::vector<LayerConditioning> conditioning(Module& model, const Tensor& input,
                                             const ConditioningOptions& options = {});
 

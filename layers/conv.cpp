@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "core/check_defined.h"
 #include "core/error.h"
 #include "layers/init.h"
 
@@ -35,6 +36,7 @@ Conv2d::Conv2d(int64_t in, int64_t out, const Conv2dOptions& options) : in_(in),
 }
 
 Var Conv2d::forward(const Var& x) {
+  check::defined("conv2d", x.value());
   if (x.rank() != 4 || x.size(1) != in_)
     fail(ErrorKind::shape, "conv2d", "the layer takes [N,", in_, ",H,W], but the input is ", x.shape(),
          ". Was it built as Conv2d(", x.rank() == 4 ? text(x.size(1)) : "channels", ", ...)?");

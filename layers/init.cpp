@@ -61,7 +61,8 @@ void normal(const Tensor& x, double mean, double std, Generator& generator) {
 }
 
 void truncated_normal(const Tensor& x, double mean, double std, double cut, Generator& generator) {
-  if (!(cut > 0)) fail(ErrorKind::value, "truncated_normal", "cut must be positive, but it is ", cut);
+  if (!(cut >= 0.01))  // a smaller one rejects nearly every draw
+    fail(ErrorKind::value, "truncated_normal", "cut must be at least 0.01, but it is ", cut);
   std::vector<double> values(static_cast<size_t>(x.numel()));
   for (double& value : values) {
     double z = generator.normal();
@@ -103,6 +104,7 @@ void orthogonal(const Tensor& weight, double gain, Generator& generator) {
   if (weight.rank() < 2)
     fail(ErrorKind::shape, "orthogonal", "a weight of at least 2 dimensions was expected, but this one is ",
          weight.shape());
+  if (!std::isfinite(gain)) fail(ErrorKind::value, "orthogonal", "gain must be finite, but it is ", gain);
   const int64_t rows = weight.size(0);
   const Shape matrix = {rows, rows == 0 ? 0 : weight.numel() / rows};
   const Tensor q = orthonormal(random_normal(matrix, 0, 1, generator.fork(), DType::float64)) * gain;

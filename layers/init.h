@@ -31,6 +31,7 @@ void ones(const Tensor& x);
 void uniform(const Tensor& x, double low, double high, Generator& generator = default_generator());
 void normal(const Tensor& x, double mean, double std, Generator& generator = default_generator());
 /// Normal, with draws further than `cut` standard deviations from the mean drawn again (TensorFlow's truncated_normal).
+/// Throws ErrorKind::value for a cut below 0.01, which one draw in 125 would meet.
 void truncated_normal(const Tensor& x, double mean, double std, double cut = 2,
                       Generator& generator = default_generator());
 
@@ -49,7 +50,8 @@ void kaiming_uniform(const Tensor& weight, const KaimingOptions& options = {},
 void kaiming_normal(const Tensor& weight, const KaimingOptions& options = {},
                     Generator& generator = default_generator());
 
-/// Saxe et al. 2014: as a matrix [first, rest], orthonormal rows or columns (whichever are fewer), times gain.
+/// Saxe et al. 2014: as a matrix [first, rest], orthonormal rows or columns (whichever are fewer), times gain, which is
+/// finite.
 void orthogonal(const Tensor& weight, double gain = 1, Generator& generator = default_generator());
 
 enum class Scheme { xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal, truncated_normal, orthogonal };

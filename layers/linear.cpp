@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "core/check_defined.h"
 #include "core/error.h"
 #include "layers/init.h"
 
@@ -23,6 +24,7 @@ Linear::Linear(int64_t in, int64_t out, const LinearOptions& options) : in_(in),
 }
 
 Var Linear::forward(const Var& x) {
+  check::defined("linear", x.value());
   if (x.rank() == 0 || x.shape().back() != in_)
     fail(ErrorKind::shape, "linear", "the layer takes ", in_, " features in the last dimension, but the input is ",
          x.shape(), x.rank() == 4 ? ". Is a Flatten missing?" : "");

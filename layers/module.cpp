@@ -1,6 +1,7 @@
 // The tree of modules: registration, names, state, modes and random streams.
 #include "layers/module.h"
 
+#include "core/check_defined.h"
 #include "core/error.h"
 #include "layers/init.h"
 
@@ -55,6 +56,7 @@ void Module::add_child(std::string name, std::unique_ptr<Module> module) {
 
 Parameter Module::parameter(std::string name, const Tensor& value, ParamInfo info) {
   check_name(name);
+  if (!value.defined()) check::fail_undefined("module", text("the parameter \"", name, "\"").c_str());
   info.name = name;
   parameters_.emplace_back(std::move(name), Parameter(value, std::move(info)));
   return parameters_.back().second;
@@ -62,6 +64,7 @@ Parameter Module::parameter(std::string name, const Tensor& value, ParamInfo inf
 
 Tensor Module::buffer(std::string name, const Tensor& value) {
   check_name(name);
+  if (!value.defined()) check::fail_undefined("module", text("the buffer \"", name, "\"").c_str());
   buffers_.emplace_back(std::move(name), value);
   return value;
 }

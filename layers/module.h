@@ -80,7 +80,7 @@ class Module {
     return reference;
   }
   void add_child(std::string name, std::unique_ptr<Module> module);
-  /// Registers a trainable tensor; info.name is set to `name`.
+  /// Registers a trainable tensor, which is floating; info.name is set to `name`.
   Parameter parameter(std::string name, const Tensor& value, ParamInfo info = {});
   /// Registers a tensor that is saved but not trained; write it in place.
   Tensor buffer(std::string name, const Tensor& value);

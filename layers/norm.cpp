@@ -1,6 +1,9 @@
 // Normalization layers.
 #include "layers/norm.h"
 
+#include <cmath>
+
+#include "core/check_defined.h"
 #include "core/error.h"
 
 namespace gradus {
@@ -11,6 +14,11 @@ ParamInfo norm_info(ParamRole role, int64_t channels) {
   return {.layer = LayerKind::norm, .role = role, .out = channels, .in = 1};
 }
 
+void check_eps(const char* name, double eps) {
+  if (!(eps >= 0 && std::isfinite(eps)))
+    fail(ErrorKind::value, name, "eps must be finite and not negative, but it is ", eps);
+}
+
 }  // namespace
 
 // ---- Batch ---------------------------------------------------------------------------------------------------------
@@ -18,6 +26,9 @@ ParamInfo norm_info(ParamRole role, int64_t channels) {
 BatchNorm::BatchNorm(const char* name, int64_t channels, int ranks, const BatchNormOptions& options)
     : name_(name), channels_(channels), ranks_(ranks), options_(options) {
   if (channels < 1) fail(ErrorKind::value, name, "channels must be positive, but they are ", channels);
+  check_eps(name, options.eps);
+  if (const double momentum = options.momentum.value_or(0); !(momentum >= 0 && momentum <= 1))
+    fail(ErrorKind::value, name, "momentum must be in [0, 1], but it is ", momentum);
   if (options.affine) {
     weight_ = parameter("weight", Tensor::ones({channels}), norm_info(ParamRole::scale, channels));
     bias_ = parameter("bias", Tensor::zeros({channels}), norm_info(ParamRole::bias, channels));
@@ -29,9 +40,10 @@ BatchNorm::BatchNorm(const char* name, int64_t channels, int ranks, const BatchN
   }
 }
 
-void BatchNorm::check(const Shape& x) const {
-  if ((ranks_ >> x.rank() & 1) == 0 || x[1] != channels_)
-    fail(ErrorKind::shape, name_, "the layer normalizes ", channels_, " channels, but the input is ", x);
+void BatchNorm::check(const Tensor& x) const {
+  check::defined(name_, x);
+  if ((ranks_ >> x.rank() & 1) == 0 || x.size(1) != channels_)
+    fail(ErrorKind::shape, name_, "the layer normalizes ", channels_, " channels, but the input is ", x.shape());
 }
 
 void BatchNorm::track(const BatchStatistics& statistics, int64_t count) {
@@ -43,7 +55,7 @@ void BatchNorm::track(const BatchStatistics& statistics, int64_t count) {
 }
 
 Var BatchNorm::forward(const Var& x) {
-  check(x.shape());
+  check(x.value());
   if (!training() && mean_.defined()) return batch_norm_apply(x, weight_, bias_, mean_, variance_, options_.eps);
   const int64_t count = x.value().numel() / channels_;
   if (!training() || !mean_.defined()) return batch_norm(x, weight_, bias_, options_.eps);
@@ -62,6 +74,7 @@ std::string BatchNorm::describe() const { return text(name_, "(", channels_, opt
 LayerNorm::LayerNorm(const Shape& normalized, const NormOptions& options) : normalized_(normalized), options_(options) {
   if (normalized.empty() || numel(normalized) < 1)
     fail(ErrorKind::value, "LayerNorm", "the normalized shape must have elements, but it is ", normalized);
+  check_eps("LayerNorm", options.eps);
   if (!options.affine) return;
   weight_ = parameter("weight", Tensor::ones(normalized), norm_info(ParamRole::scale, numel(normalized)));
   bias_ = parameter("bias", Tensor::zeros(normalized), norm_info(ParamRole::bias, numel(normalized)));
@@ -79,12 +92,14 @@ GroupNorm::GroupNorm(int64_t groups, int64_t channels, const NormOptions& option
     : groups_(groups), channels_(channels), options_(options) {
   if (groups < 1 || channels < 1 || channels % groups != 0)
     fail(ErrorKind::value, "GroupNorm", groups, " groups do not divide ", channels, " channels");
+  check_eps("GroupNorm", options.eps);
   if (!options.affine) return;
   weight_ = parameter("weight", Tensor::ones({channels}), norm_info(ParamRole::scale, channels));
   bias_ = parameter("bias", Tensor::zeros({channels}), norm_info(ParamRole::bias, channels));
 }
 
 Var GroupNorm::forward(const Var& x) {
+  check::defined("GroupNorm", x.value());
   if (x.rank() < 2 || x.size(1) != channels_)
     fail(ErrorKind::shape, "GroupNorm", "the layer normalizes ", channels_, " channels, but the input is ", x.shape());
   return group_norm(x, groups_, weight_, bias_, options_.eps);

@@ -8,8 +8,8 @@
 namespace gradus {
 
 struct BatchNormOptions {
-  double eps = 1e-5;
-  std::optional<double> momentum = 0.1;  ///< weight of the new batch in the running averages; none: their plain mean
+  double eps = 1e-5;                     ///< added to variances: 0 or more, and finite
+  std::optional<double> momentum = 0.1;  ///< weight of a batch in running averages, in [0, 1]; none: their plain mean
   bool affine = true;                    ///< a trained scale ("weight") and shift ("bias") per channel
   bool track_running_stats = true;       ///< without them evaluation too uses the batch's statistics
 };
@@ -25,7 +25,7 @@ class BatchNorm : public Module {
   BatchNorm(const char* name, int64_t channels, int ranks, const BatchNormOptions& options);
 
  private:
-  void check(const Shape& x) const;
+  void check(const Tensor& x) const;
   void track(const BatchStatistics& statistics, int64_t count);
 
   const char* name_;
@@ -51,7 +51,7 @@ class BatchNorm1d : public BatchNorm {
 };
 
 struct NormOptions {
-  double eps = 1e-5;
+  double eps = 1e-5;   ///< added to variances: 0 or more, and finite
   bool affine = true;  ///< a trained scale ("weight") and shift ("bias")
 };
 

@@ -1,24 +1,26 @@
 // Pooling layers.
 #include "layers/pool.h"
 
+#include "core/check_defined.h"
 #include "core/error.h"
 
 namespace gradus {
 namespace {
 
 template <class Options>
-void check(const char* name, const Options& options) {
+void check_windows(const char* name, const Options& options) {
   const Extent2d kernel = options.kernel, stride = options.stride.value_or(kernel);
   if (kernel.height < 1 || kernel.width < 1 || stride.height < 1 || stride.width < 1)
     fail(ErrorKind::value, name, "kernel and stride must be positive, but they are ", kernel, " and ", stride);
 }
 
 template <class Options>
-Pool2dSpec spec_for(const char* name, const Options& options, const Shape& x) {
-  if (x.rank() != 4) fail(ErrorKind::shape, name, "the layer takes [N,C,H,W], but the input is ", x);
+Pool2dSpec spec_for(const char* name, const Options& options, const Tensor& x) {
+  check::defined(name, x);
+  if (x.rank() != 4) fail(ErrorKind::shape, name, "the layer takes [N,C,H,W], but the input is ", x.shape());
   const Extent2d kernel = options.kernel, stride = options.stride.value_or(kernel);
   Pool2dSpec spec{.kernel = {kernel.height, kernel.width}, .stride = {stride.height, stride.width}};
-  options.padding.resolve({x[2], x[3]}, kernel, stride, 1, spec.padding);
+  options.padding.resolve({x.size(2), x.size(3)}, kernel, stride, 1, spec.padding);
   return spec;
 }
 
@@ -32,16 +34,16 @@ std::string described(const char* name, const Options& options) {
 
 }  // namespace
 
-MaxPool2d::MaxPool2d(const PoolOptions& options) : options_(options) { check("MaxPool2d", options); }
+MaxPool2d::MaxPool2d(const PoolOptions& options) : options_(options) { check_windows("MaxPool2d", options); }
 
-Var MaxPool2d::forward(const Var& x) { return max_pool2d(x, spec_for("max_pool2d", options_, x.shape())); }
+Var MaxPool2d::forward(const Var& x) { return max_pool2d(x, spec_for("max_pool2d", options_, x.value())); }
 
 std::string MaxPool2d::describe() const { return described("MaxPool2d", options_); }
 
-AvgPool2d::AvgPool2d(const AvgPoolOptions& options) : options_(options) { check("AvgPool2d", options); }
+AvgPool2d::AvgPool2d(const AvgPoolOptions& options) : options_(options) { check_windows("AvgPool2d", options); }
 
 Var AvgPool2d::forward(const Var& x) {
-  Pool2dSpec spec = spec_for("avg_pool2d", options_, x.shape());
+  Pool2dSpec spec = spec_for("avg_pool2d", options_, x.value());
   spec.count_padding = options_.count_padding;
   return avg_pool2d(x, spec);
 }

@@ -25,11 +25,9 @@ int main() {
   }
 
   const Var loss = cross_entropy(net(x), label);
-  const std::vector<Parameter> parameters = net.parameters();
-  const std::vector<Var> last{parameters[2], parameters[0]};
-  const std::vector<Tensor> estimated = curvature(loss, last, {.retain_graph = true}),
-                            exact = exact_curvature(loss, last);
-  std::printf("distance to the exact diagonal: last layer %.1e, first layer %.1e\n", norm(estimated[0] - exact[0]),
-              norm(estimated[1] - exact[1]));
-  return loss.item() < 0.2 && norm(estimated[0] - exact[0]) < 1e-5 ? 0 : 1;
+  const std::vector<Tensor> estimated = curvature(loss, net.parameters(), {.retain_graph = true}),
+                            exact = exact_curvature(loss, net.parameters());
+  const double last = norm(estimated[2] - exact[2]), first = norm(estimated[0] - exact[0]);  // of the two weights
+  std::printf("distance to the exact diagonal: last layer %.1e, first layer %.1e\n", last, first);
+  return loss.item() < 0.2 && last < 1e-5 ? 0 : 1;
 }

@@ -1,18 +1,35 @@
 // From a trace to a file: names for the values, a form for each operation.
 #include "models/onnx/export.h"
 
+#include "core/error.h"
 #include "core/file.h"
 #include "models/onnx/forms.h"
 #include "models/onnx/graph.h"
 #include "models/onnx/trace.h"
 
 namespace gradus {
+namespace {
+
+/// That the file can tell the values of these names from all others: to a runtime an empty name is no value at all.
+void check_names(const OnnxOptions& options, const StateDict& state) {
+  if (options.input.empty() || options.output.empty() || options.input == options.output)
+    fail(ErrorKind::value, "export_onnx", "expects two different names of input and output, got \"", options.input,
+         "\" and \"", options.output, "\"");
+  for (const std::string& name : {options.input, options.output})
+    if (state.contains(name))
+      fail(ErrorKind::value, "export_onnx", "the model's state has a tensor \"", name,
+           "\": give the input or output of this name another one");
+}
+
+}  // namespace
 
 void export_onnx(const std::string& path, Module& model, const Shape& input, const OnnxOptions& options) {
+  const StateDict tensors = model.state();
+  check_names(options, tensors);
   const onnx::Trace trace = onnx::trace_model(model, input);
   onnx::Graph graph;
   std::map<const void*, std::pair<std::string, Shape>> state;
-  for (const auto& [name, tensor] : model.state()) {
+  for (const auto& [name, tensor] : tensors) {
     state[tensor.raw()] = {name, tensor.shape()};
     graph.reserve(name);
   }

@@ -35,6 +35,8 @@ TEST_CASE("linear explains features that do not fit") {
   CHECK_THROWS_WITH_AS(linear(counting({2, 784}), w, counting({2})),
                        doctest::Contains("expects a bias [10], but it is [2]"), Error);
   CHECK_THROWS_WITH_AS(linear(counting({2, 4}), counting({4})), doctest::Contains("weight must be [out, in]"), Error);
+  CHECK_THROWS_WITH_AS(linear(Var(), w), doctest::Contains("[linear] the input is an undefined tensor"), Error);
+  CHECK_THROWS_WITH_AS(linear(w, Var()), doctest::Contains("[linear] the weight is an undefined tensor"), Error);
 }
 
 TEST_CASE("gather adds the gradients of an element that was taken twice") {

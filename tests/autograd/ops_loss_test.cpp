@@ -71,6 +71,9 @@ TEST_CASE("cross_entropy explains labels that do not fit") {
                        doctest::Contains("expects logits [N, K] and labels [N], but they are [2,3] and [3]"), Error);
   CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor::from<int32_t>({0, 1}, {2})),
                        doctest::Contains("labels must be int64, but are int32"), Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor()),
+                       doctest::Contains("[cross_entropy] the vector of labels is an undefined tensor"), Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(Var(), labels()), doctest::Contains("the input is an undefined tensor"), Error);
   CHECK_THROWS_WITH_AS(cross_entropy(x, labels(), {1.5}), doctest::Contains("label_smoothing must be in [0, 1]"),
                        Error);
 }
@@ -91,7 +94,12 @@ TEST_CASE("mse_loss averages over every element, and its target may need a gradi
   CHECK(slopes(loss, t) == Values{0, -1, -1.5, -2});
 }
 
-TEST_CASE("mse_loss refuses to broadcast") {
+TEST_CASE("mse_loss refuses to broadcast, and like gaussian_nll_loss needs all its operands") {
+  const Var x = leaf({1, 2});
+  CHECK_THROWS_WITH_AS(gaussian_nll_loss(x, x, Var()),
+                       doctest::Contains("mean, variance or target is an undefined tensor"), Error);
+  CHECK_THROWS_WITH_AS(mse_loss(Var(), x), doctest::Contains("the input is an undefined tensor"), Error);
+  CHECK_THROWS_WITH_AS(mse_loss(x, Var()), doctest::Contains("the target is an undefined tensor"), Error);
   CHECK_THROWS_WITH_AS(mse_loss(leaf({1, 2}, {2, 1}), leaf({1, 2})),
                        doctest::Contains("[mse_loss] input and target must have the same shape, but are [2,1] and [2]"),
                        Error);

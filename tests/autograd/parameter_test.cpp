@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "autograd/curvature.h"
+#include "autograd/ops.h"
 #include "core/error.h"
 #include "tests/autograd/slopes.h"
 
@@ -68,6 +70,20 @@ TEST_CASE("a tensor of another shape is refused by the parameter's name") {
                        "[matrix_view] parameter 'w' has 2 outputs, 3 inputs and 1 positions, which a tensor [2,4] does "
                        "not hold",
                        Error);
+  CHECK_THROWS_WITH_AS(matrix_view(Tensor(), dense, MatrixSide::in),
+                       doctest::Contains("[matrix_view] the tensor for parameter 'w' is an undefined tensor"), Error);
+}
+
+TEST_CASE("parameters are differentiated as variables are, as a list or in a vector") {
+  const std::vector<Parameter> both = {Parameter(counting({2, 3}).value(), dense),
+                                       Parameter(counting({2, 3}).value() * 2.0, dense)};
+  const auto loss = [&] { return sum(square(both[0]) * both[1]); };
+  CHECK(grad(loss(), both).size() == 2);
+  CHECK(grad(loss(), {both[0], both[1]})[1].value().to_vector<double>() == square(both[0].value()).to_vector<double>());
+  CHECK(curvature(loss(), both)[1].to_vector<double>() == Values(6, 0.0));
+  const Tensor exact = exact_curvature(loss(), both)[0];
+  CHECK(exact.to_vector<double>() == (both[1].value() * 2.0).to_vector<double>());
+  CHECK(monte_carlo_curvature(both[0] * 1.0, Likelihood::gaussian, both, {})[0].shape() == Shape{2, 3});
 }
 
 TEST_CASE("a renamed parameter is the same leaf") {

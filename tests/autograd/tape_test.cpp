@@ -186,6 +186,8 @@ TEST_CASE("misuse is explained") {
                        "[leaf] only floating tensors have gradients, but this one is int64", Error);
   CHECK_THROWS_AS((x * 2.0).grad(), Error);
   CHECK_THROWS_AS(constant.on_grad([](const Var& g) { return g; }), Error);
+  CHECK_THROWS_WITH_AS(x.on_grad(nullptr), "[on_grad] expects a function, got an empty one", Error);
+  CHECK_THROWS_WITH_AS(Var::leaf(Tensor()), doctest::Contains("[leaf] the value is an undefined tensor"), Error);
   CHECK_THROWS_WITH_AS((x * 1.0).backward(Tensor::ones({3}), {}),
                        "[backward] the gradient of 'mul' must have its shape [2], but [3] came", Error);
 }

@@ -48,6 +48,22 @@ TEST_CASE("a data set refuses pixels and labels that disagree") {
   CHECK(contains(error_of([&] { Dataset(info, std::vector<uint8_t>(8), {0, 2}); }), "image 1 has label 2"));
 }
 
+TEST_CASE("a data set refuses images without an extent") {
+  const DatasetInfo negative{.name = "few", .channels = 1, .height = -1, .width = -1, .class_names = {"a"}},
+      none{.name = "few", .channels = 0, .height = 1, .width = 1, .class_names = {"a"}};
+  CHECK(contains(error_of([&] { Dataset(negative, {7}, {0}); }),
+                 "at least one channel, row and column, got images of 1x-1x-1"));
+  CHECK(contains(error_of([&] { Dataset(none, {}, {0}); }), "got images of 0x1x1"));
+}
+
+TEST_CASE("an image that a data set does not have is named") {
+  const Dataset data = numbered({0, 1, 0}, 2);
+  CHECK(contains(error_of([&] { data.image(3); }), "[dataset] image 3 was asked of numbered, which has 3"));
+  CHECK(contains(error_of([&] { data.image(-1); }), "image -1 was asked"));
+  CHECK(contains(error_of([&] { data.label(3); }), "image 3 was asked"));
+  CHECK(contains(error_of([&] { Dataset().label(0); }), "image 0 was asked"));
+}
+
 TEST_CASE("a subset has equally many images of each class, in their old order, each once") {
   const Dataset data = numbered(cycling(200, 10), 10);
   const Dataset subset = data.class_balanced_subset(50);

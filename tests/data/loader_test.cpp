@@ -273,4 +273,16 @@ TEST_CASE("options that make no sense are refused") {
   const Loader loader(numbered(4), {.batch = 2});
   CHECK(contains(error_of([&] { loader.epoch(-1); }), "epoch -1"));
   CHECK(contains(error_of([&] { loader.epoch(0, 3); }), "each has batches 0 to 2"));
+  CHECK(contains(error_of([] { Loader(std::shared_ptr<const ImageSource>(), {}); }), "a source of images, got a null"));
+}
+
+TEST_CASE("an epoch that was moved from says so, and goes on where it was moved to") {
+  const Loader loader(numbered(8), {.batch = 4});
+  auto epoch = loader.epoch(0);
+  epoch.next();
+  auto rest = std::move(epoch);
+  // NOLINTNEXTLINE(bugprone-use-after-move): that is what is tested
+  CHECK(contains(error_of([&] { epoch.next(); }), "[loader] this epoch was moved from"));
+  CHECK(rest.next().has_value());
+  CHECK_FALSE(rest.next().has_value());
 }

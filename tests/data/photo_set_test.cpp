@@ -52,6 +52,13 @@ TEST_CASE("photographs are listed by class and name, and read when they are aske
   CHECK(value_of(splits.train, 3) == 2);
   CHECK(splits.test.size() == 1);
   CHECK(splits.test.label(0) == 1);
+  for (int64_t index : {-1, 5}) {
+    const std::string asked = text("[dataset] image ", index, " was asked of tree, which has 5");
+    CHECK(error_of([&] { splits.train.label(index); }) == asked);
+    CHECK(error_of([&] { splits.train.file(index); }) == asked);
+    CHECK(error_of([&] { value_of(splits.train, index); }) == asked);
+    CHECK(error_of([&] { splits.train.subset({index}); }) == asked);
+  }
   folder.write("tree/train/dog/2.ppm", picture(77));
   CHECK(value_of(splits.train, 3) == 77);
 }

@@ -10,6 +10,7 @@
 #include "layers/container.h"
 #include "layers/conv.h"
 #include "layers/linear.h"
+#include "tests/data/temporary_folder.h"
 
 using namespace gradus;
 
@@ -66,4 +67,8 @@ TEST_CASE("every layer is reported in order, and rows may be thinned") {
   CHECK(report[2].layer == "5");
   CHECK(report[0].plain < report[1].plain);
   CHECK(net.training());
+  CHECK(contains(error_of([&] {
+                   conditioning(net, Tensor::ones({2, 3, 8, 8}), {.most_rows = 0});
+                 }),
+                 "[conditioning] expects most_rows of at least 1, got 0"));
 }

@@ -81,6 +81,17 @@ TEST_CASE("truncated normal values stay within the cut and have the variance of 
   check(w, 0.01 * 0.7737412);
 }
 
+TEST_CASE("a cut that would reject nearly every draw is refused, and so is a gain that is not finite") {
+  const Tensor w = Tensor::zeros({2, 2});
+  for (double cut : {0.0, 1e-3, -1.0, std::nan("")})
+    CHECK(contains(error_of([&] { init::truncated_normal(w, 0, 1, cut); }),
+                   "[truncated_normal] cut must be at least 0.01, but it is "));
+  init::truncated_normal(w, 0, 1, 0.01);
+  CHECK(moments(w).largest <= 0.01);
+  for (double gain : {std::nan(""), HUGE_VAL})
+    CHECK(contains(error_of([&] { init::orthogonal(w, gain); }), "[orthogonal] gain must be finite, but it is "));
+}
+
 TEST_CASE("orthogonal initialisation gives orthonormal rows or columns, times the gain") {
   Generator generator(4);
   for (const Shape& s : {Shape{6, 20}, Shape{20, 6}, Shape{4, 2, 3, 3}}) {

@@ -172,7 +172,32 @@ TEST_CASE("inputs and options that do not fit are named") {
   CHECK(contains(error_of([] { GroupNorm(3, 8); }), "3 groups do not divide 8 channels"));
   CHECK(contains(error_of([] { Dropout(1); }), "must be in [0, 1)"));
   CHECK(contains(error_of([] { MaxPool2d({.kernel = 0}); }), "must be positive"));
+  const double nan = std::nan("");
+  for (double eps : {-1e-5, HUGE_VAL, nan}) {
+    CHECK(
+        contains(error_of([&] { BatchNorm1d(8, {.eps = eps}); }), "[BatchNorm1d] eps must be finite and not negative"));
+    CHECK(contains(error_of([&] { LayerNorm(8, {.eps = eps}); }), "[LayerNorm] eps must be finite"));
+    CHECK(contains(error_of([&] { GroupNorm(2, 8, {.eps = eps}); }), "[GroupNorm] eps must be finite"));
+  }
+  for (double momentum : {-0.1, 1.1, nan})
+    CHECK(contains(error_of([&] { BatchNorm2d(8, {.momentum = momentum}); }),
+                   "[BatchNorm2d] momentum must be in [0, 1], but it is "));
+  CHECK(contains(error_of([&] { LeakyReLU{nan}; }), "[LeakyReLU] slope must be finite, but it is nan"));
   CHECK(contains(error_of([] { MaxPool2d()(Tensor::ones({2, 2})); }), "takes [N,C,H,W]"));
+}
+
+TEST_CASE("an undefined input is called that by the layer that gets it") {
+  const auto said = [](auto layer) {
+    return contains(error_of([&] { layer(Var()); }), "the input is an undefined tensor");
+  };
+  CHECK(said(Linear(2, 2)));
+  CHECK(said(Conv2d(3, 8, {.kernel = 3})));
+  CHECK(said(BatchNorm2d(3)));
+  CHECK(said(GroupNorm(1, 3)));
+  CHECK(said(LayerNorm(3)));
+  CHECK(said(MaxPool2d()));
+  CHECK(said(AvgPool2d()));
+  CHECK(said(GlobalAvgPool2d()));
 }
 
 TEST_CASE("a summary counts parameters once and multiplications in every call, and changes nothing") {

@@ -78,9 +78,12 @@ TEST_CASE("a state that does not fit is refused with every reason at once, and c
   state["extra"] = Tensor::ones({1});
   state["bn1.weight"] = Tensor::ones({5});
   state["bn1.bias"] = Tensor::ones({4}, DType::float64);
+  state["bn1.running_mean"] = Tensor();
   const auto before = net.state().at("conv1.weight").to_vector<float>();
   const std::string message = error_of([&] { net.load(state); });
-  for (const char* part : {"conv1.bias", "scale", "extra", "bn1.weight", "[5]", "[4]", "bn1.bias", "float64"})
+  for (const char* part :
+       {"conv1.bias", "scale", "extra", "bn1.weight", "[5]", "[4]", "bn1.bias", "float64",
+        "bn1.running_mean is an undefined tensor, expected float32 [4]", ". Convert dtypes with cast()"})
     CHECK_MESSAGE(contains(message, part), message);
   CHECK(net.state().at("conv1.weight").to_vector<float>() == before);
 }
@@ -91,6 +94,43 @@ TEST_CASE("names of parts are unique, not empty and without dots") {
   CHECK(contains(error_of([&] { net.parameter("conv1", Tensor::ones({1})); }), "already has"));
   CHECK(contains(error_of([&] { net.buffer("a.b", Tensor::ones({1})); }), "no dot"));
   CHECK(contains(error_of([&] { net.child("", Linear(1, 1)); }), "not empty"));
+}
+
+TEST_CASE("a parameter or buffer that holds nothing is refused by its name") {
+  Net net;
+  CHECK(
+      contains(error_of([&] { net.parameter("a", Tensor()); }), "[module] the parameter \"a\" is an undefined tensor"));
+  CHECK(contains(error_of([&] { net.buffer("b", Tensor()); }), "[module] the buffer \"b\" is an undefined tensor"));
+}
+
+TEST_CASE("a Hessian-vector product of a model is two differentiations with respect to its parameters") {
+  manual_seed(1);
+  Sequential net(Linear(3, 4), Tanh(), Linear(4, 2));
+  const Tensor x = random_normal({5, 3}, 0, 1, {.seed = 1}), y = random_normal({5, 2}, 0, 1, {.seed = 2});
+  const std::vector<Parameter> parameters = net.parameters();
+  const auto slopes = [&](bool create_graph) {
+    return grad(mse_loss(net(x), y), parameters, {.create_graph = create_graph});
+  };
+  std::vector<Var> direction;
+  for (const Parameter& p : parameters)
+    direction.emplace_back(random_normal(p.shape(), 0, 1, {.seed = 3, .stream = direction.size()}));
+  const std::vector<Var> product = grad(slopes(true), parameters, {.seeds = direction});
+
+  const auto moved = [&](double step) {
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      Tensor value = parameters[i].value();
+      add_(value, direction[i].value(), step);
+    }
+  };
+  const double step = 1.0 / 64;
+  moved(step);
+  const std::vector<Var> above = slopes(false);
+  moved(-2 * step);
+  const std::vector<Var> below = slopes(false);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const Tensor difference = (above[i].value() - below[i].value()) * (0.5 / step);
+    CHECK(norm(product[i].value() - difference) < 3e-3 * norm(difference));
+  }
 }
 
 TEST_CASE("a module that is moved keeps its children and works") {

@@ -230,6 +230,21 @@ TEST_CASE("a file has the model's names, a free batch, and the metadata that it 
   CHECK(info.at("initializers").size() == 8);
 }
 
+TEST_CASE("names that a file could not tell apart are refused before anything is written") {
+  const TemporaryFolder folder;
+  Mlp net(6, 2, {.hidden = {3}});
+  const auto said = [&](const std::string& input, const std::string& output) {
+    return error_of([&] { export_onnx(folder / "x.onnx", net, {1, 6}, {.input = input, .output = output}); });
+  };
+  CHECK(contains(said("", "y"), "[export_onnx] expects two different names of input and output, got \"\" and \"y\""));
+  CHECK(contains(said("x", ""), "got \"x\" and \"\""));
+  CHECK(contains(said("x", "x"), "got \"x\" and \"x\""));
+  const std::string taken = net.state().begin()->first;
+  CHECK(contains(said(taken, "y"), "the model's state has a tensor \"" + taken + "\""));
+  CHECK(contains(said("x", taken), "the model's state has a tensor \"" + taken + "\""));
+  CHECK_FALSE(std::filesystem::exists(folder / "x.onnx"));
+}
+
 TEST_CASE("equal models give equal bytes") {
   const TemporaryFolder folder;
   for (const char* name : {"a", "b"}) {

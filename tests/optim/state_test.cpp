@@ -163,7 +163,7 @@ TEST_CASE("loading names everything that is wrong in one error and changes nothi
   CHECK_THROWS_WITH_AS(optimizer.load(state),
                        "[load] the state does not fit the optimizer; missing: fc.weight/sgd.velocity; unexpected: "
                        "fc.weight/adam.steps; different: conv.bias/sgd.velocity is float32 [5], expected float32 [4], "
-                       "group.0/lr is float32 [], expected float64 []",
+                       "group.0/lr is float32 [], expected float64 []. Convert dtypes with cast()",
                        Error);
   CHECK(norm(optimizer.state().at("conv.weight/sgd.velocity")) == before);
 }
