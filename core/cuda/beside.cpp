@@ -36,9 +36,14 @@ void start(const std::function<void()>& work, const cuda::Uses& uses) {
     if (x.defined()) x.raw();  // another's work beside that writes it ends first
   for (const Tensor& x : uses.written)
     if (x.defined()) x.storage().wait_for_readers();
-  {
+  // After those waits: they end a hold that there was.
+  if (cuda::recorded_steps() && !pending().held) pending().held.emplace();
+  try {
     const Beside beside;
     work();
+  } catch (...) {
+    if (!cuda::recorded_steps()) cuda::join_beside();  // nothing is marked; a recording joins at its end
+    throw;
   }
   const auto mark = [](const std::vector<Tensor>& tensors, Storage::Beside how) {
     for (const Tensor& x : tensors) {
@@ -58,10 +63,9 @@ void cuda::side_by_side(const std::function<void()>& first, const std::function<
     first();
     return second();
   }
-  std::optional<HeldMemory>& held = pending().held;
-  if (!held) held.emplace();
   start(second, uses);
   first();
+  const std::optional<HeldMemory>& held = pending().held;
   if (held && held->bytes() > most_held) device::finish_beside();
 }
 

@@ -2,6 +2,7 @@
 
 #include <mutex>
 
+#include "core/allocator.h"
 #include "core/cuda/launch.h"
 #include "core/error.h"
 
@@ -87,6 +88,19 @@ Context::Context() {
 namespace {
 std::mutex handles;
 thread_local int current = 0;  // the stream that this thread's work goes to
+
+constexpr size_t matmul_workspace = size_t{32} << 20;  // bytes of each stream
+
+char* allocate_for_matmul(size_t bytes) {
+  void* memory = nullptr;
+  if (cudaMalloc(&memory, bytes) != cudaSuccess) {
+    cudaGetLastError();
+    release_cached_memory();
+    check(cudaMalloc(&memory, bytes), "memory for matmul");
+  }
+  return static_cast<char*>(memory);
+}
+
 }  // namespace
 
 cudaStream_t Context::stream() const { return stream_[current]; }
@@ -110,13 +124,13 @@ cublasHandle_t Context::cublas() {
     check(cublasCreate(&handle), "matmul");
     cublas_.reset(handle);
   }
+  // A workspace of ours makes results repeatable, and keeps cuBLAS from allocating while a graph is captured: so both
+  // streams get theirs before.
+  if (!cublas_workspaces_) cublas_workspaces_ = allocate_for_matmul(streams * matmul_workspace);
   if (cublas_stream_ != current) {
-    // A workspace of ours makes results repeatable, and keeps cuBLAS from allocating while a graph is captured.
-    constexpr size_t workspace = size_t{32} << 20;
-    void*& memory = cublas_workspace_[current];
-    if (!memory) check(cudaMalloc(&memory, workspace), "memory for matmul");
     check(cublasSetStream(cublas_.get(), stream_[current]), "matmul");  // and takes the workspace away
-    check(cublasSetWorkspace(cublas_.get(), memory, workspace), "matmul");
+    char* const mine = cublas_workspaces_ + static_cast<size_t>(current) * matmul_workspace;
+    check(cublasSetWorkspace(cublas_.get(), mine, matmul_workspace), "matmul");
     cublas_stream_ = current;
   }
   return cublas_.get();

@@ -55,7 +55,7 @@ class Context {
   Owned<cublasHandle_t, cublasDestroy> cublas_;
   Owned<cudnnHandle_t, cudnnDestroy> cudnn_;
   int cublas_stream_ = -1, cudnn_stream_ = -1;  // that the handles are set to
-  void* cublas_workspace_[streams] = {};
+  char* cublas_workspaces_ = nullptr;           // one after another
 };
 
 }  // namespace gradus::cuda

@@ -23,8 +23,9 @@ double tolerated_error(DType dtype, bool tf32);
 /// weight's dtype.
 ConvOperands random_operands(const ConvKey& key);
 
-/// Whether run() computes the convolution of these operands. It returns what failed, if anything did. An algorithm that
-/// does not pass is named in a warning. For the host: waits for the device, and throws where work is captured.
+/// Whether run() computes the convolution of these operands, as it leaves them. It returns what failed, if anything
+/// did. An algorithm that does not pass is named in a warning. For the host: waits for the device, and throws where
+/// work is captured.
 bool passes_check(const ConvKey& key, const ConvOperands& operands, const std::string& algorithm,
                   const std::function<std::string()>& run);
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
@@ -14,9 +12,9 @@
 #include "core/cuda/conv_check.h"
 #include "core/cuda/conv_graph.h"
 #include "core/cuda/launch.h"
+#include "core/cuda/plan_file.h"
 #include "core/error.h"
-#include "core/file.h"
-#include "core/json.h"
+#include "core/step_graph.h"
 
 namespace gradus::cuda {
 namespace {
@@ -64,8 +62,8 @@ class Plan {
 // ---- Trials ---------------------------------------------------------------------------------------------------------
 
 /// Milliseconds of a run, the best of several; infinite where it fails. Before each run the cache is filled with other
-/// memory: between two passes of one layer a training step touches more than the cache holds.
-double milliseconds(cudnnHandle_t handle, const Plan& plan, const ConvOperands& operands) {
+/// memory, `other`: between two passes of one layer a training step touches more than the cache holds.
+double milliseconds(cudnnHandle_t handle, const Plan& plan, const ConvOperands& operands, const Storage& other) {
   const cudaStream_t stream = Context::get().stream();
   const auto make_event = [] {
     cudaEvent_t event = nullptr;
@@ -73,7 +71,6 @@ double milliseconds(cudnnHandle_t handle, const Plan& plan, const ConvOperands& 
     return std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, decltype(&cudaEventDestroy)>(event, &cudaEventDestroy);
   };
   const auto begin = make_event(), end = make_event();
-  const Storage other = Storage::allocate(2 * static_cast<size_t>(Context::get().properties().l2CacheSize));
   float best = INFINITY;
   for (int repeat = 0; repeat < 6; ++repeat) {  // the first one also loads code
     zero_bytes(other.data(), other.bytes());
@@ -88,35 +85,21 @@ double milliseconds(cudnnHandle_t handle, const Plan& plan, const ConvOperands& 
   return best;
 }
 
-// ---- The file of plans ----------------------------------------------------------------------------------------------
-
-/// A JSON object from problems (with GPU and library) to engines, in order of problems.
-class PlanFile {
- public:
-  explicit PlanFile(std::string path) : path_(std::move(path)) {
-    if (!std::filesystem::exists(path_)) return;
-    const Json known = Json::parse_or_null(read_file(path_));
-    if (!known.is_object())
-      fail(ErrorKind::io, "plans", path_, " is no file of convolution plans; name another file, which may be new");
-    plans_.insert(known.object().begin(), known.object().end());
-  }
-  std::string find(const std::string& problem) const {
-    const auto found = plans_.find(problem);
-    return found != plans_.end() && found->second.is_string() ? found->second.string() : "";
-  }
-  void add(const std::string& problem, const std::string& engine) {
-    plans_[problem] = engine;
-    write_file_atomically(path_, Json(plans_).dump(2) + "\n");
-  }
-
- private:
-  std::string path_;
-  std::map<std::string, Json> plans_;
-};
-
 // ---- The choice -----------------------------------------------------------------------------------------------------
 
+/// Whether there is memory for its workspace; another plan may need less.
+bool has_room(const Plan& plan) {
+  try {
+    Storage::allocate(static_cast<size_t>(plan.workspace()));
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::device) throw;
+    return false;
+  }
+  return true;
+}
+
 std::unique_ptr<Plan> choose(cudnnHandle_t handle, const ConvKey& key) {
+  check_not_capturing(name(key.pass));  // before a trial spoils the capture
   const Target target(handle);
   const auto graph = ConvGraph(key).bind(target);
   if (!graph) return nullptr;
@@ -126,7 +109,8 @@ std::unique_ptr<Plan> choose(cudnnHandle_t handle, const ConvKey& key) {
   const auto next = [&](Proposals& proposals, const std::string& name = "") -> std::unique_ptr<Plan> {
     while (const std::optional<Proposal> proposal = proposals.next())
       if (allowed(*proposal, key.dtype, accelerator()) && (name.empty() || proposal->name == name))
-        if (auto plan = Plan::make(target, *proposal); plan && plan->workspace() <= most_workspace) return plan;
+        if (auto plan = Plan::make(target, *proposal); plan && plan->workspace() <= most_workspace && has_room(*plan))
+          return plan;
     return nullptr;
   };
   Proposals all(target, *graph);
@@ -156,8 +140,9 @@ std::unique_ptr<Plan> choose(cudnnHandle_t handle, const ConvKey& key) {
     std::unique_ptr<Plan> plan;
   };
   std::vector<Timed> timed;
+  const Storage other = Storage::allocate(2 * static_cast<size_t>(gpu.l2CacheSize));
   while (auto plan = next(all)) {
-    const double time = milliseconds(handle, *plan, operands);
+    const double time = milliseconds(handle, *plan, operands, other);
     timed.push_back({time, std::move(plan)});
   }
   std::stable_sort(timed.begin(), timed.end(), [](const Timed& a, const Timed& b) { return a.time < b.time; });

@@ -51,25 +51,34 @@ void few_channels(ConvPass pass, const ConvOperands& o, const Conv2dSpec& spec, 
 
 namespace {
 
-/// Whether the kernels can, pay and pass.
-bool few_channels_shall(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec) {
-  if (conv_algorithm() == ConvAlgorithm::direct || !few_channels_can(pass, operands, spec)) return false;
-  if (!few_channels_pays(operands.w.shape(), operands.y.shape())) return false;
-  const auto run = [&](const ConvOperands& o) { few_channels(pass, o, spec); };
-  return passes_once(pass, operands, spec, "the algorithm for few input channels", run);
+/// Whether the kernels can and pay.
+bool few_channels_fit(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec) {
+  return conv_algorithm() != ConvAlgorithm::direct && few_channels_can(pass, operands, spec) &&
+         few_channels_pays(operands.w.shape(), operands.y.shape());
 }
 
 }  // namespace
 
 bool few_channels_conv(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec) {
-  if (!few_channels_shall(pass, operands, spec)) return false;
-  few_channels(pass, operands, spec);
+  if (!few_channels_fit(pass, operands, spec)) return false;
+  const auto run = [&](const ConvOperands& o) { few_channels(pass, o, spec); };
+  if (!passes_once(pass, operands, spec, "the algorithm for few input channels", run)) return false;
+  run(operands);
   return true;
 }
 
 bool few_channels_gradients(const ConvOperands& operands, const BeforeRelu& relu, const Conv2dSpec& spec) {
   constexpr ConvPass pass = ConvPass::grad_weight;
-  if (!few_channels_masks(operands, relu) || !few_channels_shall(pass, operands, spec)) return false;
+  if (!few_channels_masks(operands, relu) || !few_channels_fit(pass, operands, spec)) return false;
+  // In the trial a gradient masks itself: what passes is its ReLU, which the plain sums then take as it is.
+  const auto run_trial = [&](const ConvOperands& o) {
+    Tensor gy = Tensor::empty_like(o.y), passing = o.y, gbias;
+    kernels::copy(o.y, gy);
+    add_bias_relu({}, true, passing);
+    if (relu.gbias.defined()) gbias = Tensor::empty(relu.gbias.shape(), relu.gbias.dtype());
+    few_channels(pass, {o.x, o.w, gy}, spec, {gy, gbias});
+  };
+  if (!passes_once(pass, operands, spec, "the algorithm for few input channels through ReLU", run_trial)) return false;
   few_channels(pass, operands, spec, relu);
   return true;
 }

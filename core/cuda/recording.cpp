@@ -5,6 +5,7 @@
 #include "core/cuda/beside.h"
 #include "core/cuda/context.h"
 #include "core/cuda/launch.h"
+#include "core/error.h"
 #include "core/kernels.h"
 
 namespace gradus {
@@ -68,17 +69,21 @@ void begin_recording(const int64_t* at) {
 }
 
 std::unique_ptr<Recording> end_recording() {
-  finish_beside();
+  bool joined = true;
+  try {
+    finish_beside();
+  } catch (const Error&) {
+    joined = false;  // the capture is lost, and must end all the same
+  }
   cuda::steps = nullptr;
   ++cuda::events;
   std::vector<Storage> memory = std::exchange(cuda::kept, {});
   cudaGraph_t graph = nullptr;
   const cudaError_t status = cudaStreamEndCapture(cuda::Context::get().stream(), &graph);
-  if (status != cudaSuccess || !graph) {
-    cudaGetLastError();
-    return nullptr;
-  }
   const std::unique_ptr<CUgraph_st, decltype(&cudaGraphDestroy)> owned(graph, cudaGraphDestroy);
+  if (status != cudaSuccess) cudaGetLastError();
+  if (!joined) finish_beside();  // now outside of it
+  if (status != cudaSuccess || !graph || !joined) return nullptr;
   return std::make_unique<cuda::Graph>(graph, std::move(memory));
 }
 

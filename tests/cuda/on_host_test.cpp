@@ -5,10 +5,14 @@
 #include <bit>
 #include <cmath>
 
+#include "autograd/ops.h"
+#include "autograd/parameter.h"
 #include "core/accelerator.h"
+#include "core/cuda/beside.h"
 #include "core/cuda/launch.h"
 #include "core/cuda/plain_conv.h"
 #include "core/cuda/reduction.h"
+#include "core/error.h"
 #include "core/ops.h"
 #include "core/step_graph.h"
 #include "data/loader.h"
@@ -283,5 +287,55 @@ TEST_CASE("captured gradients of parameters come beside, before whoever reads th
     CHECK(captured.bias.to_vector<float>() == plain.bias.to_vector<float>());
     CHECK(captured.twice.to_vector<float>() == plain.twice.to_vector<float>());
     CHECK(max(abs(captured.twice)).item() == 0);
+  }
+}
+
+TEST_CASE("what work beside frees serves nobody else, also where that work first waits for other work beside") {
+  // The features of a template are the filters for an image: their gradient is a parameter's, written beside, and what
+  // the template's last convolution, without ReLU, gets as it is.
+  const Conv2dSpec spec{.padding = {1, 1, 1, 1}};
+  const Var parts = contiguous(random({4, 8, 3, 3}, 1), Layout::channels_last);
+  const Var image = contiguous(random({2, 8, 9, 9}, 2), Layout::channels_last);
+  const Parameter w0(random({6, 8, 3, 3}, 3), {.name = "w0"}), w1(random({8, 6, 3, 3}, 4), {.name = "w1"}),
+      w2(random({8, 8, 3, 3}, 5), {.name = "w2"});
+  const Parameter parameters[] = {w0, w1, w2};
+  const auto work = [&] {
+    for (const Parameter& parameter : parameters) parameter.clear_grad();
+    const Var filters = conv2d(conv2d(parts, w0, {}, spec, true), w1, {}, spec);
+    const Var y = conv2d(conv2d(image, w2, {}, spec, true), filters, {}, spec);
+    sum(y * y).backward();
+  };
+  work();
+  std::vector<std::vector<float>> plain;
+  for (const Parameter& parameter : parameters) plain.push_back(parameter.grad().to_vector<float>());
+  for (const bool reversed : {false, true}) {
+    gradus_cuda_on_host_reverse(reversed);
+    StepGraph graph;
+    graph.replay(graph.capture(work));
+    gradus_cuda_on_host_reverse(false);
+    for (size_t i = 0; i < plain.size(); ++i) {
+      CAPTURE(i);
+      CHECK(parameters[i].grad().to_vector<float>() == plain[i]);
+    }
+  }
+}
+
+TEST_CASE("work beside that fails is waited for, since nobody knows what it uses; captured, it leaves nothing") {
+  const auto fill_and_fail = [](Tensor& x) {
+    const auto work = [&] {
+      fill_(x, 1);
+      fail(ErrorKind::value, "test", "this work fails");
+    };
+    cuda::later(work, {.read = {}, .written = {x}}, {});
+  };
+  Tensor x = Tensor::zeros({3});
+  CHECK_THROWS_WITH_AS(fill_and_fail(x), "[test] this work fails", Error);
+  CHECK(x.to_vector<float>() == std::vector<float>{1, 1, 1});
+  for (const bool reversed : {false, true}) {
+    Tensor untouched = Tensor::zeros({3});
+    gradus_cuda_on_host_reverse(reversed);
+    CHECK_THROWS_WITH_AS(StepGraph().capture([&] { fill_and_fail(untouched); }), "[test] this work fails", Error);
+    gradus_cuda_on_host_reverse(false);
+    CHECK(untouched.to_vector<float>() == std::vector<float>{0, 0, 0});
   }
 }
