@@ -164,7 +164,7 @@ int train(const Flags& flags, const std::vector<std::string>& notes) {
   announce(flags, "device: " + describe_device());
   for (const std::string& line : data.notes) note(line);
   for (const std::string& line : notes) note(line);
-  if (start.replaces) note("replaces the run that is in " + flags.out + ", which moves to " + flags.out + "/replaced");
+  tell_replaced(flags, start);
 
   const Normalization normalization = channel_statistics(data.train);
   const std::optional<bool> resident = flags.resident == "auto" ? std::nullopt : std::optional(flags.resident == "on");

@@ -2,6 +2,9 @@
 // ones.
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <mutex>
+#include <set>
 
 #include "apps/common/command_line.h"
 #include "apps/common/photo_training.h"
@@ -9,7 +12,6 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/ops.h"
-#include "core/safetensors.h"
 
 using namespace gradus;
 using namespace gradus::apps;
@@ -57,6 +59,20 @@ struct Flags : PhotoFlags {
     }
     PhotoFlags::resolve();
   }
+  std::vector<std::string> without_effect(const CommandLine& line) const {
+    std::vector<std::string> notes;
+    if (predict.empty()) {
+      notes = PhotoFlags::without_effect(line);
+      if (line.given("--top")) notes.push_back("--top has no effect without --predict");
+      return notes;
+    }
+    notes = device.without_effect(line);
+    static const std::set<std::string> effective = {"predict", "top",  "json", "on-damaged", "batch", "threads",
+                                                    "workers", "conv", "tf32", "fast",       "plans", "graph"};
+    for (const auto& [name, given] : line.flags())
+      if (given && !effective.contains(name)) notes.push_back("--" + name + " has no effect with --predict");
+    return notes;
+  }
 };
 
 std::string classes_file(const std::string& folder) { return folder + "/classes.json"; }
@@ -70,7 +86,7 @@ std::vector<std::string> read_model(Flags& flags) {
     flags.shortcut = config.at("shortcut").string();
     flags.image_size = config.at("image_size").get<int64_t>();
     return Json::parse(read_file(classes_file(flags.predict))).get<std::vector<std::string>>();
-  } catch (const JsonError&) {
+  } catch (const Error&) {  // a file is missing, is no JSON, or says something else
     fail(ErrorKind::io, "model", flags.predict,
          " holds no model of image_classifier's, or it is damaged: train one with "
          "image_classifier --data FOLDER --out ",
@@ -78,17 +94,59 @@ std::vector<std::string> read_model(Flags& flags) {
   }
 }
 
-int predict(Flags flags) {
+/// The pictures, each in its place: of one that does not decode the error is kept instead.
+class Pictures final : public ImageSource {
+ public:
+  Pictures(const Flags& flags, const std::vector<std::string>& classes)
+      : photos_(photo_files(flags.pictures, classes), {.size = flags.image_size}) {}
+
+  const DatasetInfo& info() const override { return photos_.info(); }
+  int64_t size() const override { return photos_.size(); }
+  int64_t label(int64_t index) const override { return photos_.label(index); }
+  bool make(int64_t index, const RandomKey& key, float* out) const override {
+    try {
+      return photos_.make(index, key, out);
+    } catch (const Error& error) {
+      std::fill_n(out, 3 * info().height * info().width, 0.0F);
+      const std::lock_guard lock(mutex_);
+      errors_.emplace(index, error);
+      return true;
+    }
+  }
+  /// Of a picture that was made.
+  std::optional<Error> error(int64_t index) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = errors_.find(index);
+    return found == errors_.end() ? std::nullopt : std::optional(found->second);
+  }
+
+ private:
+  PhotoSource photos_;
+  mutable std::mutex mutex_;
+  mutable std::map<int64_t, Error> errors_;
+};
+
+int predict(Flags flags, const std::vector<std::string>& notes) {
   const std::vector<std::string> classes = read_model(flags);
   const auto model = make_photo_model(flags, static_cast<int64_t>(classes.size()));
-  model->load(safetensors::load(flags.predict + "/weights.safetensors").tensors);
+  flags.weights = flags.predict + "/weights.safetensors";
+  load_weights(flags, flags.model, *model);
+  for (const std::string& line : notes) note(line);
   model->eval();
   const NoGrad no_grad;
-  const Loader loader = make_photo_loader(flags, photo_files(flags.pictures, classes), false);
+  const auto pictures = std::make_shared<const Pictures>(flags, classes);
+  const Loader loader(pictures, {.batch = flags.batch, .shuffle = false, .workers = static_cast<int>(flags.workers)});
   size_t picture = 0;
+  bool all_decoded = true;
   for (const auto& [images, labels] : loader.epoch(0)) {
     const Tensor probabilities = exp(log_softmax((*model)(Var(images)), 1)).value();
     for (int64_t row = 0; row < labels.size(0); ++row, ++picture) {
+      if (const auto error = pictures->error(static_cast<int64_t>(picture))) {
+        if (flags.on_damaged == "stop") throw *error;
+        note(std::string(error->what()) + "; it is left out");
+        all_decoded = false;
+        continue;
+      }
       const std::vector<float> p = select(probabilities, 0, row).to_vector<float>();
       std::vector<size_t> order(p.size());
       for (size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -106,7 +164,7 @@ int predict(Flags flags) {
       }
     }
   }
-  return 0;
+  return all_decoded ? 0 : 1;
 }
 
 }  // namespace
@@ -118,11 +176,11 @@ int main(int argc, char** argv) {
   flags.add_to(line);
   return run(line, argc, argv, [&] {
     flags.resolve();
-    if (!flags.predict.empty()) return predict(flags);
+    const std::vector<std::string> notes = flags.without_effect(line);
+    if (!flags.predict.empty()) return predict(flags, notes);
     const auto keep_classes = [](const RunDirectory& directory, const PhotoSet& train) {
       write_file_atomically(classes_file(directory.path()), Json(train.class_names()).dump(1) + "\n");
     };
-    return train_photos(flags, {.name = program, .new_classifier = true, .prepare = keep_classes},
-                        flags.without_effect(line));
+    return train_photos(flags, {.name = program, .new_classifier = true, .started = keep_classes}, notes);
   });
 }

@@ -6,6 +6,7 @@
 #include "apps/common/command_line.h"
 #include "apps/common/interrupt.h"
 #include "apps/common/progress.h"
+#include "apps/common/resume.h"
 #include "apps/common/run_directory.h"
 #include "apps/walker/training.h"
 #include "core/file.h"
@@ -16,6 +17,7 @@ using namespace gradus::walker;
 
 namespace {
 
+constexpr const char* program = "walker_train";
 constexpr const char* examples = R"(Examples:
   walker_train --steps 1000000 --out runs/walk
       the paper's network and PPO with FOP on stock terrain; stopped at any moment, the same command goes on
@@ -26,6 +28,7 @@ constexpr const char* examples = R"(Examples:
 
 constexpr int64_t final_episodes = 100;
 constexpr double seconds_between_checkpoints = 20;
+constexpr int64_t most_steps = Settings::most_steps_per_iteration;
 
 struct Flags {
   std::string terrain = "stock", landscape, lidar = "v3", preset = "paper", out, hidden;
@@ -48,7 +51,7 @@ struct Flags {
     line.add("--lidar", lidar, "v2: rays end at whatever is visited first; v3: at the nearest",
              apps::one_of({"v2", "v3"}));
     line.add("--time-limit", time_limit, "steps of an episode [1600; 2000 unless stock]", apps::at_least(1));
-    line.add("--force", force, "newtons: the push at the start is uniform within +- this [5]", apps::at_least(0));
+    line.add("--force", force, "newtons: the push at the start is uniform within +- this [5]", apps::between(0, 1000));
     line.add("--jitter", jitter, "terrain steps: the place of the start is uniform within +- this [0]",
              apps::at_least(0));
 
@@ -58,10 +61,10 @@ struct Flags {
              "Baselines3 Zoo for BipedalWalker-v3, with 64-64 networks, normalisation and Adam",
              apps::one_of({"paper", "zoo"}));
     line.add("--hidden", hidden, "widths of the hidden layers [40,40]");
-    line.add("--envs", envs, "environments side by side [4]", apps::at_least(1));
-    line.add("--horizon", horizon, "steps of each in an iteration [512]", apps::at_least(1));
-    line.add("--epochs", epochs, "passes over them [10]", apps::at_least(1));
-    line.add("--minibatch", minibatch, "steps of an update [32]", apps::at_least(1));
+    line.add("--envs", envs, "environments side by side [4]", apps::between(1, 16384));
+    line.add("--horizon", horizon, "steps of each in an iteration [512]", apps::between(1, most_steps));
+    line.add("--epochs", epochs, "passes over them [10]", apps::between(1, 10000));
+    line.add("--minibatch", minibatch, "steps of an update [32]", apps::between(1, most_steps));
     line.add("--gamma", gamma, "discount [0.99]");
     line.add("--lambda", lambda, "of generalised advantage estimation [0.95]");
     line.add("--clip", clip, "range of the probability ratio [0.2]", apps::above(0));
@@ -84,7 +87,7 @@ struct Flags {
 
     line.group("Training");
     line.add("--steps", steps, "of the environments; rounded up to whole iterations; 0: 1000000, zoo 5000000",
-             apps::at_least(0));
+             apps::between(0, 1000000000000));
     line.add("--seeds", seeds, "one training each [0]");
     line.add("--evaluate-every", evaluate_every, "iterations", apps::at_least(1));
     line.add("--episodes", episodes, "of an evaluation, without exploration", apps::at_least(1));
@@ -130,7 +133,7 @@ struct Flags {
     s.optimizer.step_delta = step_delta;
     s.ppo.linear_decay = linear_decay;
     const int64_t wanted = steps > 0 ? steps : preset == "zoo" ? 5000000 : 1000000, per = s.steps_per_iteration();
-    s.iterations = (wanted + per - 1) / per;
+    s.iterations = (wanted - 1) / per + 1;
     s.seed = seed;
     s.check();
     return plan;
@@ -155,6 +158,8 @@ class Session {
   Session(const Flags& flags, uint64_t seed) : flags_(flags), training_(flags.plan(seed)) {
     if (flags.out.empty()) return;
     folder_.emplace(flags.out + "/seed-" + std::to_string(seed));
+    folder_->lock();
+    apps::check_program(*folder_, program);
     const auto checkpoint = apps::newest_checkpoint(folder_->path(), apps::note);
     if (!checkpoint) return;
     training_.load(*checkpoint);
@@ -164,7 +169,9 @@ class Session {
   /// Mean return of the best policy; nothing where it was interrupted.
   std::optional<double> run() {
     const Settings& settings = training_.plan().settings;
-    if (folder_) write_file_atomically(folder_->file("config.json"), training_.plan().record().json_lines() + "\n");
+    apps::Record config = {{"program", program}};
+    config.add(training_.plan().record());
+    if (folder_) folder_->save_config(config);
     const int64_t first = training_.iterations();
     while (!training_.finished()) {
       if (apps::interrupted()) {
@@ -284,7 +291,7 @@ int train(const Flags& flags) {
 
 int main(int argc, char** argv) {
   apps::CommandLine line("Teaches the bipedal walker to walk with PPO. The defaults are the FOP paper's protocol.",
-                         examples);
+                         examples, program);
   Flags flags;
   flags.add_to(line);
   return apps::run(line, argc, argv, [&] { return train(flags); });

@@ -68,11 +68,15 @@ int watch(const Flags& flags) {
     write_png(out, draw_filmstrip(episode));
   } else if (frames) {
     const apps::RunDirectory folder(out.substr(0, out.size() - 1));
-    for (size_t i = 0; i < episode.poses.size(); i += step) {
+    const auto frame = [&](size_t number) {
       char name[32];
-      std::snprintf(name, sizeof name, "%05zu.png", i / step);
-      write_png(folder.file(name), moment(i));
-    }
+      std::snprintf(name, sizeof name, "%05zu.png", number);
+      return folder.file(name);
+    };
+    size_t frames_made = 0;
+    for (size_t i = 0; i < episode.poses.size(); i += step) write_png(frame(frames_made++), moment(i));
+    // Those of a longer animation that was here would play on behind this one.
+    while (std::filesystem::remove(frame(frames_made))) ++frames_made;
   } else {
     std::vector<Picture> pictures;
     for (size_t i = 0; i < episode.poses.size(); i += step) pictures.push_back(moment(i));

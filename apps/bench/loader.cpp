@@ -1,5 +1,6 @@
 // Images per second of the loader: 32x32 images from memory, standardised and augmented on request, or photographs from
 // files, decoded, cropped, resized, mirrored and standardised.
+#include <algorithm>
 #include <memory>
 
 #include "apps/bench/benchmarks.h"
@@ -42,7 +43,7 @@ void bench_loader(const LoaderFlags& flags) {
     finish_device();
   };
   Record record = measure({.rate_name = "images_per_s",
-                           .per_step = static_cast<double>(flags.batch),
+                           .per_step = static_cast<double>(std::min(flags.batch, loader.source().size())),
                            .round =
                                [&] {
                                  seen = 0;
@@ -65,7 +66,7 @@ std::function<void()> add_loader(CommandLine& line) {
   line.add("--workers", flags->workers, "threads that make batches; 0: the caller", thread_count());
   line.add("--images", flags->images, "images in the data set", at_least(10));
   line.add("--photos", flags->photos, "a folder or archive of photographs, instead of 32x32 images");
-  line.add("--size", flags->size, "side that photographs are resized to", at_least(1));
+  line.add("--size", flags->size, "side that photographs are resized to", side(1));
   line.add("--passes", flags->passes, "epochs of photographs per round", at_least(1));
   line.add("--resident", flags->resident, "keep the images on the device as bytes and make batches there");
   line.add("--augment", flags->augment, "none or standard", one_of({"none", "standard"}));

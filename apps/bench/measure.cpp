@@ -45,18 +45,19 @@ class EveryCore {
 ProgramResult run_program(const std::string& command, const std::string& rate_name) {
   const EveryCore free_choice;
   std::FILE* pipe = popen(command.c_str(), "r");
-  if (!pipe) fail(ErrorKind::io, "against", "cannot start '", command, "'");
+  if (!pipe) fail(ErrorKind::io, "--against", "cannot start '", command, "'");
   std::string output;
   char buffer[4096];
   while (const size_t n = std::fread(buffer, 1, sizeof buffer, pipe)) output.append(buffer, n);
   const int status = pclose(pipe);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail(ErrorKind::value, "against", "'", command, "' failed");
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail(ErrorKind::value, "--against", "'", command, "' failed");
   while (!output.empty() && output.back() == '\n') output.pop_back();
   const Json result = Json::parse_or_null(output.substr(output.rfind('\n') + 1));
-  if (!result.find(rate_name))
-    fail(ErrorKind::value, "against", "the last line of '", command, "' is no JSON object with \"", rate_name, "\"");
-  const Json* peak = result.find("peak_rss_mb");
-  return {result.at(rate_name).number(), peak ? peak->number() : 0};
+  const Json *rate = result.find(rate_name), *peak = result.find("peak_rss_mb");
+  if (!rate || !rate->is_number() || !(rate->number() > 0))
+    fail(ErrorKind::value, "--against", "the last line of '", command, "' is no JSON object with a positive \"",
+         rate_name, "\"");
+  return {rate->number(), peak && peak->is_number() ? peak->number() : 0};
 }
 
 }  // namespace

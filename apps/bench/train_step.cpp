@@ -66,7 +66,7 @@ std::function<void()> add_train_step(CommandLine& line) {
   line.add("--model", flags->model, "all_cnn: every 3x3 padded by 1, no dropout; or another model",
            one_of(model_names()));
   line.add("--batch", flags->batch, "images per step", at_least(1));
-  line.add("--side", flags->side, "height and width of the images; 0: 224 for ResNets, 32 for others", at_least(0));
+  line.add("--side", flags->side, "height and width of the images; 0: 224 for ResNets, 32 for others", side(0));
   line.add("--classes", flags->classes, "0: 1000 for ResNets, 10 for others", at_least(0));
   line.add("--steps", flags->steps, "training steps per round", at_least(1));
   flags->optimizer.add_to(line);

@@ -7,7 +7,9 @@
 #include <cmath>
 #include <cstdio>
 #include <iostream>
+#include <limits>
 #include <new>
+#include <type_traits>
 
 #include "apps/common/interrupt.h"
 #include "apps/common/record.h"
@@ -24,9 +26,10 @@ std::string on_one_line(std::string text) {
   return text;
 }
 
-bool parse_number(const std::string& text, double& value) {
+template <class T>
+bool parse_number(const std::string& text, T& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() && std::isfinite(value);
+  return error == std::errc() && end == text.data() + text.size() && std::isfinite(static_cast<double>(value));
 }
 
 Check number_check(const std::string& range, const std::function<bool(double)>& good) {
@@ -46,6 +49,29 @@ constexpr bool is_list = false;
 template <class T>
 constexpr bool is_list<std::vector<T>> = true;
 
+/// What a variable of type T holds one of.
+template <class T>
+struct ItemOf {
+  using type = T;
+};
+template <class T>
+struct ItemOf<std::optional<T>> : ItemOf<T> {};
+template <class T>
+struct ItemOf<std::vector<T>> : ItemOf<T> {};
+
+/// CLI11 would round such a number, wrap it around or take the nearest one that there is.
+template <class T>
+Check whole_number(bool several) {
+  return {.reason = [several](const std::string& text) {
+    T value = 0;
+    if (parse_number(text, value)) return std::string();
+    const std::string why = text + " is not a whole number";
+    if (text.find_first_not_of("0123456789", text.front() == '-' ? 1 : 0) == std::string::npos)
+      return gradus::text(why, " from ", std::numeric_limits<T>::min(), " to ", std::numeric_limits<T>::max());
+    return several ? why + ": between several stand blanks" : why;
+  }};
+}
+
 }  // namespace
 
 Check one_of(std::vector<std::string> words) { return {.words = std::move(words)}; }
@@ -63,9 +89,17 @@ Check within(double low, double high) {
                       [low, high](double value) { return value >= low && value < high; });
 }
 
+Check between(int64_t low, int64_t high) {
+  return number_check(text("from ", low, " to ", high), [low, high](double value) {
+    return value >= static_cast<double>(low) && value <= static_cast<double>(high);
+  });
+}
+
 Check thread_count() {
   return number_check("of threads, from 0 to 1024", [](double value) { return value >= 0 && value <= 1024; });
 }
+
+Check side(int64_t low) { return between(low, 16384); }
 
 std::vector<int64_t> parse_epoch_list(const std::string& text) {
   std::vector<int64_t> epochs;
@@ -109,6 +143,12 @@ CLI::Option* CommandLine::add_option(const std::string& name, T& value, const st
   else
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->capture_default_str();
   if (is_list<T> && !check.words.empty()) option->delimiter(',');
+  option->check(validator({.reason = [name](const std::string& text) -> std::string {
+    if (text.empty()) throw UsageError(name + " is empty");
+    return "";
+  }}));
+  using Item = typename ItemOf<T>::type;
+  if constexpr (std::is_integral_v<Item>) option->check(validator(whole_number<Item>(is_list<T>)));
   if (check.reason || !check.words.empty()) option->check(validator(check));
   return option;
 }

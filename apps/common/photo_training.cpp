@@ -23,6 +23,9 @@ PhotoSplits open_photos(const PhotoFlags& flags) {
                    }});
   if (data.test.size() == 0 && flags.hold_out > 0) {
     data.test = hold_out(data.train, flags.hold_out);
+    if (data.test.size() == 0)
+      fail(ErrorKind::io, "data", "no class of ", flags.data,
+           " has two pictures, so none can be held out: add pictures or use --hold-out 0");
   } else if (data.test.size() == 0) {
     data.notes.push_back("there is no val or test folder in " + flags.data + ": testing with the training images");
     data.test = data.train;
@@ -32,13 +35,29 @@ PhotoSplits open_photos(const PhotoFlags& flags) {
   return data;
 }
 
+/// Photographs for the network, augmented as the flags say where they are for training.
+Loader make_photo_loader(const PhotoFlags& flags, const PhotoSet& photos, bool training) {
+  const double strength = flags.colour_jitter;
+  PhotoOptions options{.size = flags.image_size,
+                       .augment = training && flags.augment == "standard",
+                       .jitter = {strength, strength, strength, strength / 4}};
+  if (flags.on_damaged == "skip")
+    options.on_damaged = [](const std::string& message) { note(message + "; it is left out"); };
+  return Loader(std::make_shared<PhotoSource>(photos, options),
+                {.batch = training ? flags.batch : evaluation_batch,
+                 .seed = flags.seed,
+                 .shuffle = training,
+                 .workers = static_cast<int>(flags.workers),
+                 .normalization = options.normalization});  // on record for --export-onnx; the source has its own
+}
+
 }  // namespace
 
 void PhotoFlags::add_to(CommandLine& line) {
   line.group("Data");
   line.add("--data", data,
            "folder or archive of photographs in train/CLASS/ and val/CLASS/ or test/CLASS/, or in CLASS/ alone");
-  line.add("--image-size", image_size, "side in pixels that the network sees", at_least(8));
+  line.add("--image-size", image_size, "side in pixels that the network sees", side(8));
   line.add("--augment", augment, "standard: a random part of the picture, and a random flip",
            one_of({"none", "standard"}));
   line.add("--colour-jitter", colour_jitter,
@@ -48,7 +67,7 @@ void PhotoFlags::add_to(CommandLine& line) {
   line.add("--pack", pack,
            "keep the photographs in the cache folder, decoded, the shorter side resized to this: faster from the\n"
            "second epoch on; 0: decode them in every epoch",
-           at_least(0));
+           side(0));
   line.add("--hold-out", hold_out, "share of every class to test with where there is no val or test folder",
            within(0, 1));
   line.add("--on-damaged", on_damaged, "a photograph that does not decode. stop: end; skip: leave it out",
@@ -112,21 +131,6 @@ std::unique_ptr<Module> make_photo_model(const PhotoFlags& flags, int64_t classe
   return model;
 }
 
-Loader make_photo_loader(const PhotoFlags& flags, const PhotoSet& photos, bool training) {
-  const double strength = flags.colour_jitter;
-  PhotoOptions options{.size = flags.image_size,
-                       .augment = training && flags.augment == "standard",
-                       .jitter = {strength, strength, strength, strength / 4}};
-  if (flags.on_damaged == "skip")
-    options.on_damaged = [](const std::string& message) { note(message + "; it is left out"); };
-  return Loader(std::make_shared<PhotoSource>(photos, options),
-                {.batch = training ? flags.batch : evaluation_batch,
-                 .seed = flags.seed,
-                 .shuffle = training,
-                 .workers = static_cast<int>(flags.workers),
-                 .normalization = options.normalization});  // on record for --export-onnx; the source has its own
-}
-
 int train_photos(const PhotoFlags& flags, const PhotoProgram& program, const std::vector<std::string>& notes) {
   if (flags.data.empty()) throw UsageError("--data is missing: a folder or an archive of photographs");
   Record request = {{"program", program.name}};
@@ -145,7 +149,7 @@ int train_photos(const PhotoFlags& flags, const PhotoProgram& program, const std
   announce(flags, "device: " + describe_device());
   for (const std::string& line : data.notes) note(line);
   for (const std::string& line : notes) note(line);
-  if (start.replaces) note("replaces the run that is in " + flags.out + ", which moves to " + flags.out + "/replaced");
+  tell_replaced(flags, start);
 
   const Loader train = make_photo_loader(flags, data.train, true), test = make_photo_loader(flags, data.test, false);
   const auto config = [&] {
@@ -158,14 +162,17 @@ int train_photos(const PhotoFlags& flags, const PhotoProgram& program, const std
              {"parameters", model->parameter_count()}});
     return all;
   };
-  if (start.directory && program.prepare) program.prepare(*start.directory, data.train);
+  const auto started = [&](const RunDirectory& directory) {
+    if (program.started) program.started(directory, data.train);
+  };
   return run_training({.model = *model,
                        .train = train,
                        .test = test,
                        .flags = flags,
                        .start = start,
                        .config = config,
-                       .top5 = program.top5});
+                       .top5 = program.top5,
+                       .started = started});
 }
 
 }  // namespace gradus::apps

@@ -30,8 +30,8 @@ struct PhotoProgram {
   bool top5 = false;
   /// Whether weights from a network for other classes may be loaded, all but the classifier.
   bool new_classifier = false;
-  /// Called when the data is known and, where something is saved, the run's folder exists.
-  std::function<void(const RunDirectory& directory, const PhotoSet& train)> prepare = {};
+  /// Called when the data is known and the run's folder, where something is saved, is this run's own.
+  std::function<void(const RunDirectory& directory, const PhotoSet& train)> started = {};
 };
 
 /// Opens the data, builds the model and trains; the program's exit code.
@@ -39,8 +39,5 @@ int train_photos(const PhotoFlags& flags, const PhotoProgram& program, const std
 
 /// A network for photographs.
 std::unique_ptr<Module> make_photo_model(const PhotoFlags& flags, int64_t classes);
-
-/// Photographs for the network, augmented as the flags say where they are for training.
-Loader make_photo_loader(const PhotoFlags& flags, const PhotoSet& photos, bool training);
 
 }  // namespace gradus::apps

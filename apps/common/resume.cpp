@@ -37,6 +37,10 @@ bool same(const std::string& a, const std::string& b) {
   return std::filesystem::equivalent(a, b, error);
 }
 
+/// Of options that say where something lies, which may have been moved: the content of data is checked by its MD5, and
+/// its name is its folder's.
+bool is_place(const std::string& name) { return name == "data" || name == "data_name" || name == "weights"; }
+
 /// Of options that a run is not made of.
 bool is_incidental(const std::string& name) {
   static constexpr std::string_view names[] = {"help",        "resume",      "json",       "workers",
@@ -81,7 +85,7 @@ void take_flags_from(const std::string& folder, CommandLine& line) {
     const std::string recorded = name == "out" ? folder : recorded_as(key);
     if (!given) {
       if (!recorded.empty()) line.give(name, recorded);
-    } else if (!is_incidental(name) && !same(*given, recorded)) {
+    } else if (!is_incidental(name) && !(is_place(name) && !recorded.empty()) && !same(*given, recorded)) {
       throw UsageError("--" + name + " " + *given + " contradicts --resume " + folder + ", whose run has " +
                        (recorded.empty() ? "none" : recorded) + "; leave it out");
     }
@@ -91,31 +95,61 @@ void take_flags_from(const std::string& folder, CommandLine& line) {
 Start start_run(const TrainingFlags& flags, const Record& request) {
   Start start;
   if (flags.out.empty()) return start;
+  const Json asked = Json::parse(request.json());
   start.directory.emplace(flags.out);
+  start.directory->lock();
   if (flags.resume.empty()) {
-    start.replaces = start.directory->used();
-    if (!start.replaces) start.directory->save_config(request);
+    check_program(*start.directory, asked.at("program").string());
+    if (start.directory->used())
+      start.replaces = start.directory->next_replaced();
+    else
+      start.directory->save_config(request);
     return start;
   }
   start.checkpoint = newest_checkpoint(flags.out, note);
-  if (!start.checkpoint) return start;
-  const int64_t epochs = start.checkpoint->integer("epoch");
+  const int64_t epochs = start.checkpoint ? start.checkpoint->integer("epoch") : 0;
   const bool to_export = !flags.export_onnx.empty() && !std::filesystem::exists(flags.export_onnx);
   start.complete = epochs > 0 && epochs >= flags.epochs && !to_export && weights_are_complete(*start.directory);
   if (start.complete) {
     announce(flags, text("the run in ", flags.out, " is complete: ", epochs, " epochs, ",
                          start.checkpoint->integer("step"), " steps"));
     if (flags.json) show_results(*start.checkpoint);
+    return start;
   }
+  // Recorded paths are absolute; "auto" and the like are not.
+  const Json* data = asked.find("data");
+  if (data && data->string().starts_with("/") && !std::filesystem::exists(data->string()))
+    fail(ErrorKind::io, "resume", "the data of the run in ", flags.out, " is not in ", data->string(),
+         ": name where it is now with --data");
   return start;
+}
+
+void tell_replaced(const TrainingFlags& flags, const Start& start) {
+  if (!start.replaces.empty()) note("replaces the run that is in " + flags.out + ", which moves to " + start.replaces);
+}
+
+void check_program(const RunDirectory& directory, const std::string& program) {
+  if (!directory.used()) return;
+  const Json config = Json::parse_or_null(read_file(config_of(directory.path())));
+  if (!config.is_object()) return;  // damaged: nobody can say whose it is
+  const Json* recorded = config.find("program");
+  const std::string other = recorded ? text_of(*recorded) : "walker_train";  // whose first runs did not name it
+  if (other != program)
+    throw UsageError(directory.path() + " holds a run of " + other + ": name another folder, or remove this one");
 }
 
 void check_same_run(const RunDirectory& directory, const Record& config) {
   const Json before = read_config(directory.path()), now = Json::parse(config.json());
-  for (const auto& [key, value] : now.object())
-    if (const Json* other = before.find(key); other && !is_incidental(key) && *other != value)
+  bool moved = false;
+  for (const auto& [key, value] : now.object()) {
+    const Json* other = before.find(key);
+    if (!other || is_incidental(key) || *other == value) continue;
+    if (!is_place(key))
       fail(ErrorKind::value, "resume", "the run in ", directory.path(), " was made with ", key, " ", text_of(*other),
            ", but now it is ", text_of(value));
+    moved = true;
+  }
+  if (moved) directory.save_config(config);
 }
 
 std::string recorded_path(const std::string& path) {

@@ -2,9 +2,9 @@
 
 #include <filesystem>
 #include <fstream>
-#include <vector>
 
 #include "apps/common/checkpoint.h"
+#include "apps/common/tensorboard.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/safetensors.h"
@@ -30,13 +30,34 @@ RunDirectory::RunDirectory(std::string path) : path_(std::move(path)) {
   std::filesystem::remove(probe, error);
 }
 
-bool RunDirectory::used() const { return std::filesystem::exists(file("config.json")); }
+bool RunDirectory::used() const {
+  const auto present = [this](const char* name) { return std::filesystem::exists(file(name)); };
+  return present("config.json") &&
+         (present("metrics.jsonl") || present("weights.safetensors") || !checkpoints_in(path_).empty());
+}
+
+void RunDirectory::lock() {
+  const std::string path = file(".lock");
+  lock_ = LockFile::take(path);
+  if (lock_) return;
+  const std::string process = LockFile::holder(path);
+  fail(ErrorKind::io, "run directory", "a training is running in ", path_,
+       process.empty() ? "" : " (process " + process + ")", ": wait for its end, or name another folder");
+}
+
+std::string RunDirectory::next_replaced() const {
+  std::string name = file("replaced");
+  for (int number = 2; std::filesystem::exists(name); ++number) name = file("replaced-" + std::to_string(number));
+  return name;
+}
 
 void RunDirectory::start(const Record& config) {
   // config.json is replaced, never missing: a run that is killed right here can be resumed too.
-  std::vector<std::string> old = {file("metrics.jsonl"), file("metrics.csv"), file("timing.jsonl"),
-                                  file("weights.safetensors"), file("weights.ema.safetensors")};
+  std::vector<std::string> old = {
+      file("metrics.jsonl"),           file("metrics.csv"), file("timing.jsonl"), file("weights.safetensors"),
+      file("weights.ema.safetensors"), file("classes.json")};
   for (int64_t step : checkpoints_in(path_)) old.push_back(checkpoint_path(path_, step));
+  for (const std::string& name : event_files_in(path_)) old.push_back(name);
   std::erase_if(old, [](const std::string& name) { return !std::filesystem::exists(name); });
   if (!old.empty()) keep_as_replaced(old);
   timing_.clear();
@@ -45,11 +66,10 @@ void RunDirectory::start(const Record& config) {
 
 void RunDirectory::keep_as_replaced(const std::vector<std::string>& files) const {
   namespace fs = std::filesystem;
-  const fs::path folder = file("replaced");
+  const fs::path folder = next_replaced();
   try {
-    fs::remove_all(folder);
     fs::create_directory(folder);
-    if (used()) fs::copy_file(file("config.json"), folder / "config.json");
+    if (fs::exists(file("config.json"))) fs::copy_file(file("config.json"), folder / "config.json");
     for (const std::string& name : files) fs::rename(name, folder / fs::path(name).filename());
   } catch (const fs::filesystem_error& error) {
     fail(ErrorKind::io, "run directory", "cannot move the run that is in ", path_, " to ", folder.string(), ": ",

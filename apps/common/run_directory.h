@@ -4,8 +4,11 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "apps/common/lock_file.h"
 #include "apps/common/record.h"
 #include "core/tensor.h"
 
@@ -24,7 +27,10 @@ struct Metrics {
 ///   weights.safetensors             parameters and buffers
 ///   weights.ema.safetensors         their moving averages, where they were asked for
 ///   checkpoint-STEP.safetensors     what it takes to go on: see checkpoint.h
-///   replaced/                       the run that was here before, where this one does not go on with it
+///   classes.json                    the classes' names, of image_classifier
+///   events.out.tfevents.*           for TensorBoard, where they were asked for
+///   .lock                           while a training is under way
+///   replaced/, replaced-2/, ...     the runs that were here before, where this one does not go on with them
 ///
 /// Every file is replaced as a whole, so a reader never sees half a record. Errors are ErrorKind::io and name the file.
 class RunDirectory {
@@ -35,10 +41,14 @@ class RunDirectory {
 
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
-  /// Whether a run has been here before.
+  /// Whether a run has been here before, and has left metrics, weights or a checkpoint.
   bool used() const;
+  /// Keeps other trainings out as long as this lives. Throws where one is under way here.
+  void lock();
 
-  /// Moves what an earlier run left to the folder "replaced" and writes config.json.
+  /// The folder to which start() moves what an earlier run left.
+  std::string next_replaced() const;
+  /// Moves what an earlier run left to that folder and writes config.json.
   void start(const Record& config);
   /// Goes on with the run that is here, as it was after so many epochs.
   void resume(const Metrics& metrics, int64_t epochs);
@@ -50,10 +60,10 @@ class RunDirectory {
                     const std::string& name = "weights.safetensors") const;
 
  private:
-  /// Moves these files to the folder "replaced", in place of what was there.
   void keep_as_replaced(const std::vector<std::string>& files) const;
 
   std::string path_;
+  std::optional<LockFile> lock_;
   std::string timing_;  // the file's content
 };
 

@@ -12,11 +12,10 @@ namespace {
 constexpr int64_t most_pictures = 4;
 
 void remove_event_files(const std::string& folder) {
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    if (!entry.path().filename().string().starts_with("events.out.tfevents.")) continue;
-    std::filesystem::remove(entry.path(), error);
-    if (error) fail(ErrorKind::io, "tensorboard", "cannot remove ", entry.path().string(), ": ", error.message());
+  for (const std::string& file : event_files_in(folder)) {
+    std::error_code error;
+    std::filesystem::remove(file, error);
+    if (error) fail(ErrorKind::io, "tensorboard", "cannot remove ", file, ": ", error.message());
   }
 }
 
@@ -35,6 +34,14 @@ Image picture(const Tensor& image, const Normalization& normalization) {
 }
 
 }  // namespace
+
+std::vector<std::string> event_files_in(const std::string& folder) {
+  std::vector<std::string> files;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored))
+    if (entry.path().filename().string().starts_with("events.out.tfevents.")) files.push_back(entry.path().string());
+  return files;
+}
 
 void TensorBoard::begin(int64_t step) {
   const bool first = !events_;

@@ -4,11 +4,15 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "apps/common/training_run.h"
 #include "data/tensorboard.h"
 
 namespace gradus::apps {
+
+/// Those that are in a folder.
+std::vector<std::string> event_files_in(const std::string& folder);
 
 /// Writes an event file into `folder`; the time of day is in it and in its name, and nowhere else. A training that goes
 /// on opens a new one. One that begins removes those of an earlier run.

@@ -1,5 +1,9 @@
 #include "apps/common/training_flags.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -8,7 +12,6 @@
 #include "apps/common/resume.h"
 #include "autograd/autocast.h"
 #include "core/convolution.h"
-#include "core/file.h"
 #include "core/parallel.h"
 
 namespace gradus::apps {
@@ -28,6 +31,22 @@ double default_lr(const std::string& rule) {
 // once the diagonal says less of the curvature along a step, and All-CNN-C learns with a tenth of it only.
 double default_step_delta(const std::string& rule) {
   return rule.starts_with("adahesscale") ? 1e-9 : rule == "adahessian" ? 1e-8 : 0;
+}
+
+/// Before the training, not after it.
+void check_export(const std::string& file) {
+  std::error_code ignored;
+  const std::filesystem::file_status present = std::filesystem::status(file, ignored);
+  if (std::filesystem::exists(present) && !std::filesystem::is_regular_file(present))
+    throw UsageError("--export-onnx " + file + " is " +
+                     (std::filesystem::is_directory(present) ? "a folder" : "not a regular file") +
+                     ": name a file such as model.onnx");
+  const std::string probe = file + ".writable";
+  const int descriptor = open(probe.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor < 0)
+    throw UsageError("--export-onnx " + file + " cannot be written: " + std::generic_category().message(errno));
+  close(descriptor);
+  unlink(probe.c_str());
 }
 
 }  // namespace
@@ -52,8 +71,9 @@ void TrainingFlags::add_to(CommandLine& line) {
   line.add("--weight-decay", weight_decay,
            "of weights, not of biases and scales [" + exact(usual_decay) + "; adamw 0.01]", at_least(0));
   line.add("--decay-mode", decay_mode,
-           "coupled: added to the gradient; decoupled: apart from the rule [coupled; adamw decoupled]",
-           one_of({"coupled", "decoupled"}));
+           "coupled: added to the gradient; after-preconditioner: to what the preconditioner makes of it;\n"
+           "decoupled: apart from the rule [coupled; adamw decoupled]",
+           one_of({"coupled", "after-preconditioner", "decoupled"}));
   line.add("--clip-norm", clip_norm, "largest length of all gradients together; 0: any", at_least(0));
   line.add("--clip-value", clip_value, "largest size of an element of a gradient; 0: any", at_least(0));
   line.add("--step-delta", step_delta,
@@ -106,28 +126,25 @@ void TrainingFlags::add_to(CommandLine& line) {
   line.group("Results");
   line.add("--out", out,
            "folder for configuration, metrics, weights and checkpoints; a run that is there moves to its folder\n"
-           "replaced. Without it nothing is saved, unless the training is interrupted");
+           "replaced, or replaced-2 and so on. Without it nothing is saved, unless the training is interrupted");
   line.add("--checkpoint-every", checkpoint_every, "steps from one checkpoint to the next; 0: an epoch", at_least(0));
-  line.add("--resume", resume, "go on with the run in this folder from its last checkpoint; needs no other flag");
+  line.add("--resume", resume,
+           "go on with the run in this folder from its last checkpoint; needs no other flag, but for --data where\n"
+           "that was moved");
   line.add("--tensorboard", tensorboard, "also write an event file for TensorBoard into the folder of --out");
   line.add("--export-onnx", export_onnx, "ONNX file that receives the trained model");
   line.add("--json", json, "print one JSON object per epoch and a last one with \"final\": true");
 }
 
 void TrainingFlags::resolve() {
-  if (rule == "adamw" && decay_mode == "coupled") {
-    throw UsageError("--rule adamw is Adam with decoupled decay: use --rule adam for --decay-mode coupled");
-  }
+  if (rule == "adamw" && decay_mode.value_or("decoupled") != "decoupled")
+    throw UsageError("--rule adamw is Adam with decoupled decay: use --rule adam for --decay-mode " + *decay_mode);
   if (!lr) lr = is_plain(rule) ? usual_lr : default_lr(rule);
   if (!step_delta) step_delta = default_step_delta(rule);
   if (!weight_decay) weight_decay = rule == "adamw" ? 1e-2 : usual_decay;
   if (!decay_mode) decay_mode = rule == "adamw" ? "decoupled" : "coupled";
   if (lr_drop.empty()) lr_drop = "none";
-  if (!export_onnx.empty()) {  // before the training, not after it
-    const std::string probe = export_onnx + ".writable";
-    write_file_atomically(probe, "");
-    std::filesystem::remove(probe);
-  }
+  if (!export_onnx.empty()) check_export(export_onnx);
   if (tensorboard && out.empty()) throw UsageError("--tensorboard needs --out: it writes into that folder");
   if (accumulate > batch)
     throw UsageError("--accumulate " + std::to_string(accumulate) + " is more than --batch " + std::to_string(batch));
@@ -256,7 +273,9 @@ optim::Builder TrainingFlags::make_builder(const std::vector<Parameter>& paramet
       .schedule(make_schedule(steps_per_epoch))
       .clip({.norm = clip_norm, .value = clip_value})
       .weight_decay({.rate = *weight_decay,
-                     .mode = *decay_mode == "coupled" ? DecayMode::coupled : DecayMode::decoupled,
+                     .mode = *decay_mode == "coupled"     ? DecayMode::coupled
+                             : *decay_mode == "decoupled" ? DecayMode::decoupled
+                                                          : DecayMode::after_preconditioner,
                      .where = optim::is_weight});
   const std::optional<CurvatureOptions> asked = make_rule().curvature();
   if (step_delta.value_or(0) > 0)

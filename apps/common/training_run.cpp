@@ -139,10 +139,14 @@ class Session {
       if (!flags_.resume.empty()) announce(flags_, "no checkpoint yet: trains from the beginning");
       if (flags_.on_nonfinite == "rollback") save_checkpoint(*run_.start.directory, state_);
     }
+    if (run_.start.directory && run_.started) run_.started(*run_.start.directory);
     for (TrainingObserver* observer : observers_) observer->begin(state_.step);
   }
 
   void restore(const Checkpoint& checkpoint) {
+    if (checkpoint.text("seed") != std::to_string(flags_.seed))
+      fail(ErrorKind::io, "checkpoint", checkpoint.path, " is of a training with seed ", checkpoint.text("seed"),
+           ", but the run in this folder has ", flags_.seed, ": remove it, and the one before is taken");
     apps::restore(checkpoint, run_.model, optimizer_, state_);
     if (ema_) ema_->load(checkpoint.under("ema"));
     lr_ = checkpoint.number("lr");

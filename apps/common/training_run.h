@@ -32,6 +32,8 @@ struct TrainingRun {
   std::function<Record()> config;  ///< all that decides the result; called where it is to be saved
   std::vector<TrainingObserver*> observers = {};
   bool top5 = false;  ///< report test_top5_accuracy too
+  /// Called when the run's folder is this run's own, for what else belongs into it.
+  std::function<void(const RunDirectory& directory)> started = {};
 };
 
 /// Copies in the weights that --weights names, if any. With `new_classifier` they may be of a network for other

@@ -1,11 +1,5 @@
 #include "apps/reproduce/ledger.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <filesystem>
 
 #include "apps/common/run_directory.h"
@@ -35,27 +29,6 @@ void Ledger::add(const std::string& key, const apps::Record& settings, const Out
 void Ledger::remove_checkpoint(const std::string& key) const {
   std::error_code ignored;
   std::filesystem::remove(checkpoint(key), ignored);
-}
-
-// The lock file is removed before it is unlocked. Who opened it in between holds a lock on a file without a name, which
-// stops nobody: claim() looks whether the name still stands for what it locked.
-Ledger::Claim::~Claim() {
-  if (descriptor_ < 0) return;
-  unlink(path_.c_str());
-  close(descriptor_);
-}
-
-std::optional<Ledger::Claim> Ledger::claim(const std::string& key) const {
-  const std::string path = file(key, ".lock");
-  const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor < 0) fail(ErrorKind::io, "ledger", path, ": ", std::generic_category().message(errno));
-  struct stat locked = {}, named = {};
-  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0 || fstat(descriptor, &locked) != 0 || stat(path.c_str(), &named) != 0 ||
-      locked.st_ino != named.st_ino) {
-    close(descriptor);
-    return std::nullopt;
-  }
-  return Claim(path, descriptor);
 }
 
 }  // namespace gradus::reproduce

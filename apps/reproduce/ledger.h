@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "apps/common/lock_file.h"
 #include "apps/common/record.h"
 #include "apps/reproduce/outcome.h"
 
@@ -24,20 +25,7 @@ class Ledger {
   void remove_checkpoint(const std::string& key) const;
 
   /// Holds a training for this process as long as it lives; another that asks for it meanwhile gets nothing.
-  class Claim {
-   public:
-    Claim(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
-    Claim(Claim&& other) noexcept : path_(std::move(other.path_)), descriptor_(other.descriptor_) {
-      other.descriptor_ = -1;
-    }
-    Claim& operator=(Claim&&) = delete;
-    ~Claim();
-
-   private:
-    std::string path_;
-    int descriptor_;
-  };
-  std::optional<Claim> claim(const std::string& key) const;
+  std::optional<apps::LockFile> claim(const std::string& key) const { return apps::LockFile::take(file(key, ".lock")); }
 
  private:
   std::string file(const std::string& key, const char* ending) const { return folder_ + "/" + key + ending; }

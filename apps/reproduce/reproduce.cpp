@@ -115,7 +115,12 @@ int main(int argc, char** argv) {
   inspecting.add("--out", to_inspect.out, "folder for CSV files and plots; none are written without it");
   inspecting.add("--json", to_inspect.json, "one JSON object per layer instead of a table");
   return apps::run(line, argc, argv, [&] {
-    if (inspecting.chosen()) return inspect(to_inspect);
+    if (inspecting.chosen()) {
+      if (!names.empty()) throw apps::UsageError("inspect runs no experiment: leave out " + names.front());
+      for (const apps::CommandLine::Flag& flag : line.flags())
+        if (flag.given) throw apps::UsageError("--" + flag.name + " has no effect before inspect: place it behind");
+      return inspect(to_inspect);
+    }
     if (list)
       for (const Experiment* experiment : experiments()) apps::print_line(line_of(*experiment));
     else if (names.empty())

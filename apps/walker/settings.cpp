@@ -48,12 +48,14 @@ void visit_plain(Settings& s, See see) {
 }  // namespace
 
 std::vector<int64_t> parse_widths(const std::string& text) {
+  constexpr int64_t widest = 16384;
   std::vector<int64_t> widths;
   for (const char *at = text.data(), *end = at + text.size(); at < end; ++at) {
     int64_t width = 0;
     const auto [next, error] = std::from_chars(at, end, width);
-    if (error != std::errc() || width < 1 || (next != end && (*next != ',' || next + 1 == end)))
-      fail(ErrorKind::value, "walker", "'", text, "' is not a list of layer widths such as 40,40");
+    if (error != std::errc() || width < 1 || width > widest || (next != end && (*next != ',' || next + 1 == end)))
+      fail(ErrorKind::value, "walker", "'", text, "' is not a list of layer widths such as 40,40, each from 1 to ",
+           widest);
     widths.push_back(width);
     at = next;
   }
@@ -76,6 +78,9 @@ void Settings::check() const {
   need(ppo.envs >= 1, "the number of environments must be at least 1", ppo.envs);
   need(ppo.horizon >= 1, "the horizon must be at least 1 step", ppo.horizon);
   need(ppo.epochs >= 1, "the number of epochs must be at least 1", ppo.epochs);
+  need(ppo.envs <= most_steps_per_iteration / ppo.horizon,
+       text("the steps of an iteration, envs times horizon, must be at most ", most_steps_per_iteration).c_str(),
+       text(ppo.envs, " times ", ppo.horizon));
   need(ppo.minibatch >= 1 && steps_per_iteration() % ppo.minibatch == 0,
        "the minibatch must divide the steps of an iteration, envs times horizon", ppo.minibatch);
   need(ppo.gamma >= 0 && ppo.gamma <= 1, "gamma must lie in [0, 1]", ppo.gamma);

@@ -21,10 +21,10 @@ struct PpoOptions {
   double clip = 0.2;
   bool clip_value = true;  ///< the value, too, gains nothing by leaving +-clip of what it was
   double value_coefficient = 0.5, entropy_coefficient = 0;
-  double max_grad_norm = 0.5;      ///< over all gradients, before they are preconditioned; 0: no limit
-  bool normalize_reward = false;   ///< rewards are divided by the deviation of their discounted sum, limited to +-10
-  bool bootstrap_limit = false;    ///< the time limit is no end: the value of the last state counts
-  bool linear_decay = false;       ///< of the learning rate, to 0 at the last iteration
+  double max_grad_norm = 0.5;     ///< over all gradients, before they are preconditioned; 0: no limit
+  bool normalize_reward = false;  ///< rewards are divided by the deviation of their discounted sum, limited to +-10
+  bool bootstrap_limit = false;   ///< the time limit is no end: the value of the last state counts
+  bool linear_decay = false;      ///< of the learning rate, to 0 at the last iteration
 };
 
 struct OptimizerOptions {
@@ -41,7 +41,7 @@ struct OptimizerOptions {
   double resolved_lr() const { return lr ? *lr : name == "sgd" || name == "momentum" ? 3.5e-4 : 3e-4; }
 };
 
-inline constexpr const char* optimizer_names[] = {"fop",  "momentum", "adam", "sgd",  "rmsprop",
+inline constexpr const char* optimizer_names[] = {"fop",      "momentum", "adam", "sgd",  "rmsprop",
                                                   "fop-adam", "fop-norm", "s-hd", "pp-hd"};
 
 struct Settings {
@@ -55,6 +55,8 @@ struct Settings {
   int64_t iterations = 1000;
   uint64_t seed = 0;
 
+  /// Some gigabytes of observations.
+  static constexpr int64_t most_steps_per_iteration = int64_t{1} << 24;
   int64_t steps_per_iteration() const { return ppo.envs * ppo.horizon; }
   /// Reads the terrain's name, and gives what depends on it: the landscapes of rough and rough-obstacles are fixed, and
   /// only stock terrain has 1600 steps' time, all others 2000.
@@ -71,7 +73,7 @@ struct Settings {
   std::vector<optim::Optimizer> make_optimizers(const std::vector<Parameter>& parameters) const;
 };
 
-/// "40,40". Throws ErrorKind::value for another text.
+/// "40,40": each from 1 to 16384. Throws ErrorKind::value for another text.
 std::vector<int64_t> parse_widths(const std::string& text);
 
 /// The settings that RL Baselines3 Zoo publishes for PPO on BipedalWalker-v3 (5 million steps, 213 +- 130).

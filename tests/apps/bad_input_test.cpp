@@ -92,7 +92,13 @@ TEST_CASE("a results folder that cannot be written is found before anything else
 }
 
 TEST_CASE("an ONNX file that cannot be written is found before the training") {
-  expect_failure({"--data", "nowhere", "--export-onnx", "/nonexistent/model.onnx"}, 1, {"/nonexistent/model.onnx"});
+  const TemporaryFolder folder;
+  const auto refused = [](const std::string& file, const std::string& reason) {
+    expect_failure({"--data", "nowhere", "--export-onnx", file}, 2, {"--export-onnx " + file + reason});
+  };
+  refused("/nonexistent/model.onnx", " cannot be written: No such file or directory");
+  refused(folder.path().string(), " is a folder: name a file such as model.onnx");
+  refused("/dev/full", " is not a regular file");
 }
 
 TEST_CASE("weights that are corrupt, or of another model, are named and say what is wrong") {
@@ -109,6 +115,7 @@ TEST_CASE("weights that are corrupt, or of another model, are named and say what
 TEST_CASE("values that a flag cannot take, and flags that contradict each other, are bad usage") {
   const std::vector<Words> table = {{"--batch", "0"},
                                     {"--batch", "2.5"},
+                                    {"--batch", "99999999999999999999"},
                                     {"--lr", "-0.1"},
                                     {"--lr", "nan"},
                                     {"--lr-drop", "80,"},
@@ -119,6 +126,11 @@ TEST_CASE("values that a flag cannot take, and flags that contradict each other,
                                     {"--hyper-lr", "inf"},
                                     {"--acts-on", "momentum"},
                                     {"--seed", "-1"},
+                                    {"--seed", "99999999999999999999"},
+                                    {"--out", ""},
+                                    {"--export-onnx", ""},
+                                    {"--resume", ""},
+                                    {"--data", ""},
                                     {"--threads", "-2"},
                                     {"--threads", "100000"},
                                     {"--threads", "4294967297"},

@@ -102,12 +102,76 @@ TEST_CASE("what cannot be recognised is one line that says why") {
   CHECK(contains(error({picture}, 2), "need --predict MODEL"));
   CHECK(contains(error({"--predict", pictures / "model"}, 2), "needs pictures"));
   CHECK(contains(error({}, 2), "--data is missing"));
-  CHECK(contains(error({"--predict", pictures / "nowhere", picture}, 1), "nowhere/config.json"));
+  CHECK(contains(error({"--predict", pictures / "nowhere", picture}, 1),
+                 "nowhere holds no model of image_classifier's, or it is damaged: train one with"));
+  CHECK(contains(error({"--data", "nowhere", "--image-size", "16385"}, 2), "16385 is not a number from 8 to 16384"));
   pictures.folder().write("foreign/config.json", "{}");
   CHECK(contains(error({"--predict", pictures / "foreign", picture}, 1), "holds no model of image_classifier's"));
   train(pictures, {"--epochs", "0", "--out", pictures / "model"});
   const std::string broken = pictures.folder().write("broken.png", "no picture");
   CHECK(contains(error({"--predict", pictures / "model", broken}, 1), "broken.png is not a"));
+  safetensors::save(pictures / "model/weights.safetensors", {{"w", Tensor::ones({1})}});
+  CHECK(contains(error({"--predict", pictures / "model", picture}, 1), "model/weights.safetensors does not fit"));
+}
+
+TEST_CASE("pictures that do not decode get no answer, and every other one its own") {
+  const Pictures pictures;
+  const std::string model = pictures / "model", missing = pictures / "missing.ppm";
+  train(pictures, {"--out", model});
+  const std::string broken = pictures.folder().write("broken.ppm", "no picture");
+  const std::string red = pictures.folder().write("1.ppm", noisy_picture(40, 3, 0, 900));
+  const std::string green = pictures.folder().write("2.ppm", noisy_picture(40, 3, 1, 901));
+  const auto expect = [&](const Program::Result& result, const Words& answers) {
+    CHECK(result.exit_code == 1);
+    const Words lines = lines_of(result.out);
+    REQUIRE(lines.size() == answers.size());
+    for (size_t i = 0; i < lines.size(); ++i) CHECK(lines[i].starts_with(answers[i]));
+  };
+  const Program::Result skipped =
+      run_program(program, {"--predict", model, "--on-damaged", "skip", broken, red, missing, green});
+  expect(skipped, {red + ": red ", green + ": green "});
+  REQUIRE(lines_of(skipped.err).size() == 2);
+  CHECK(contains(lines_of(skipped.err)[0], broken));
+  CHECK(contains(lines_of(skipped.err)[1], missing));
+  const Program::Result stopped = run_program(program, {"--predict", model, red, broken, green});
+  expect(stopped, {red + ": red "});
+  CHECK(lines_of(stopped.err).size() == 1);
+  CHECK(contains(stopped.err, broken));
+  expect(run_program(program, {"--predict", model, "--on-damaged", "skip", broken}), {});
+}
+
+TEST_CASE("flags of the training that are given with --predict are named as without effect") {
+  const Pictures pictures;
+  train(pictures, {"--epochs", "0", "--out", pictures / "model"});
+  const Program::Result result =
+      run_program(program, {"--predict", pictures / "model", "--epochs", "3", "--json", pictures / "data/red/0.ppm"});
+  CHECK(result.exit_code == 0);
+  CHECK(result.err == "image_classifier: --epochs has no effect with --predict\n");
+}
+
+TEST_CASE("the names of the classes move with the run that they belong to") {
+  const Pictures pictures;
+  train(pictures, {"--epochs", "0", "--out", pictures / "model"});
+  for (int i = 0; i < 2; ++i)
+    pictures.folder().write(text("data/blue/", i, ".ppm"), noisy_picture(20, 3, 2, static_cast<uint64_t>(200 + i)));
+  const Program::Result result = train(pictures, {"--epochs", "0", "--out", pictures / "model"});
+  CHECK(contains(result.err, "replaces the run that is in " + pictures / "model" + ", which moves to "));
+  CHECK(Json::parse(read_file(pictures / "model/classes.json")) == Json({"blue", "green", "red"}));
+  CHECK(Json::parse(read_file(pictures / "model/replaced/classes.json")) == Json({"green", "red"}));
+}
+
+TEST_CASE("where no class has two pictures, none can be held out, and the next attempt replaces nothing") {
+  const Pictures pictures;
+  for (const char* color : {"red", "green"})
+    for (int i = 1; i < 10; ++i) std::filesystem::remove(pictures / text("data/", color, "/", i, ".ppm"));
+  const Words words = {"--data", pictures / "data", "--out", pictures / "model"};
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const Program::Result result = run_program(program, words);
+    CHECK(result.exit_code == 1);
+    CHECK(result.err == "image_classifier: [data] no class of " + pictures / "data" +
+                            " has two pictures, so none can be held out: add pictures or use --hold-out 0\n");
+  }
+  CHECK(!contains(train(pictures, {"--epochs", "0", "--hold-out", "0", "--out", pictures / "model"}).err, "replaces"));
 }
 
 }  // namespace gradus

@@ -101,7 +101,7 @@ TEST_CASE("--tensorboard without --out and a file that cannot be written are eac
   CHECK(usage.exit_code == 2);
   CHECK(contains(usage.err, "--tensorboard needs --out: it writes into that folder"));
   const Program::Result missing = train(images, {"--epochs", "0", "--export-onnx", images / "no/where.onnx"});
-  CHECK(missing.exit_code == 1);
+  CHECK(missing.exit_code == 2);
   CHECK(contains(lines_of(missing.err).back(), "no/where.onnx"));
 }
 

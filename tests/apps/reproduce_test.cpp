@@ -81,6 +81,16 @@ TEST_CASE("figure_1 prints the iterations of every method, function and dtype as
   CHECK(iterations == expected);
 }
 
+TEST_CASE("inspect beside experiments, or behind flags that are not its own, is bad usage") {
+  const auto refused = [](const Words& words, const std::string& part) {
+    const Program::Result result = run_program(program, words);
+    CHECK(result.exit_code == 2);
+    CHECK(contains(result.err, part));
+  };
+  refused({"figure_1", "inspect", "run"}, "inspect runs no experiment: leave out figure_1");
+  refused({"--out", "here", "inspect", "run"}, "--out has no effect before inspect: place it behind");
+}
+
 TEST_CASE("figure_1 shows a table with the other methods too, and leaves it in files") {
   const TemporaryFolder folder;
   const Program::Result result = run_program(program, {"figure_1", "--out", folder.path().string()});

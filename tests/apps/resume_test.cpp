@@ -181,6 +181,41 @@ TEST_CASE("folders without a run, of another program, with a damaged configurati
   CHECK(contains(train({"--resume", out}, 1).err, "the run in " + out + " was made with train_md5 "));
 }
 
+TEST_CASE("data that was moved is named with --data, which is on record from then on") {
+  const TinyImages images;
+  const std::string out = images / "run", moved = images / "moved";
+  train(tiny_run(images, out, {"--epochs", "2"}));
+  const auto before = results_of(out);
+  std::filesystem::remove(out + "/weights.safetensors");
+  std::filesystem::rename(images.data(), moved);
+  CHECK(contains(train({"--resume", out}, 1).err, "is not in " + images.data() + ": name where it is now with --data"));
+  train({"--resume", out, "--data", moved});
+  CHECK(Json::parse(read_file(out + "/config.json")).at("data") == moved);
+  std::filesystem::remove(out + "/weights.safetensors");
+  train({"--resume", out});
+  CHECK(read_file(out + "/weights.safetensors") == before.at("weights.safetensors"));
+  CHECK(read_file(out + "/metrics.csv") == before.at("metrics.csv"));
+}
+
+TEST_CASE("a folder in which a training is under way is refused, and so is a checkpoint of another seed") {
+  const TinyImages images;
+  const std::string out = images / "run", other = images / "other";
+  {
+    Program running(program, tiny_run(images, other, {"--epochs", "100000"}));
+    while (!running.next_line().starts_with("epoch ")) {
+    }
+    for (const Words& words : {tiny_run(images, other, {"--seed", "1"}), Words{"--resume", other}})
+      CHECK(contains(train(words, 1).err, "a training is running in " + other + " (process "));
+  }
+  std::filesystem::remove_all(other);
+  train(tiny_run(images, out, {"--epochs", "2"}));
+  train(tiny_run(images, other, {"--epochs", "1", "--seed", "1"}));
+  std::filesystem::rename(other + "/checkpoint-3.safetensors", out + "/checkpoint-9.safetensors");
+  std::filesystem::remove(out + "/weights.safetensors");
+  CHECK(contains(train({"--resume", out}, 1).err,
+                 "checkpoint-9.safetensors is of a training with seed 1, but the run in this folder has 0"));
+}
+
 TEST_CASE("interrupted without --out, a run is kept in the cache and goes on from there") {
   const TinyImages images;
   const Words words = {"--data", images.data(), "--epochs", "8", "--batch", "10", "--threads", "2"};

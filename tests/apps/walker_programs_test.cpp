@@ -127,6 +127,24 @@ TEST_CASE("a damaged checkpoint is passed over: the training goes on from the on
   CHECK(contains(none.err, "none in " + (folder / "run/seed-0") + " is intact; remove them"));
 }
 
+TEST_CASE("a folder in which a training is under way, or that has results of another program, is refused") {
+  const TemporaryFolder folder;
+  const Words words = tiny({"--steps", "100000000", "--json", "--out", folder / "run"});
+  {
+    Program running(train, words);
+    running.next_line();
+    refused(train, words, 1, "a training is running in " + (folder / "run/seed-0") + " (process ");
+  }
+  run(train, tiny({"--out", folder / "other"}));
+  CHECK(Json::parse(read_file(folder / "other/seed-0/config.json")).at("program") == "walker_train");
+  refused("apps/cifar10_train", {"--data", "synthetic", "--out", folder / "other/seed-0"}, 2,
+          "holds a run of walker_train: name another folder");
+  folder.write("other/seed-0/config.json", "{\"program\": \"cifar10_train\"}");
+  refused(train, tiny({"--out", folder / "other"}), 2, "holds a run of cifar10_train: name another folder");
+  folder.write("other/seed-0/config.json", "{\"task\": \"bipedal walker\"}");  // as it was at first
+  run(train, tiny({"--out", folder / "other"}));
+}
+
 TEST_CASE("the presets, terrains and flags reach the settings") {
   const TemporaryFolder folder;
   const auto config = [&](const Words& more) {
@@ -179,6 +197,9 @@ TEST_CASE("walker_watch draws a filmstrip, an animation and frames, of a policy 
   for (const char* frame : {"00000.png", "00001.png", "00002.png", "00003.png"})
     CHECK(fs::exists(folder / (std::string("frames/") + frame)));
   CHECK(!fs::exists(folder / "frames/00004.png"));
+  run(watch, {policy, "--every", "30", "--out", folder / "frames/"});  // of the one before, nothing may stay behind it
+  CHECK(fs::exists(folder / "frames/00002.png"));
+  CHECK(!fs::exists(folder / "frames/00003.png"));
 }
 
 TEST_CASE("input that makes no sense ends in one line and an exit code") {
@@ -189,6 +210,16 @@ TEST_CASE("input that makes no sense ends in one line and an exit code") {
   refused(train, {"--hidden", "a"}, 2, "'a' is not a list of layer widths");
   refused(train, {"--minibatch", "7"}, 2, "must divide the steps of an iteration");
   refused(train, {"--gamma", "2"}, 2, "gamma must lie in [0, 1]");
+  refused(train, {"--hidden", "99999"}, 2, "each from 1 to 16384");
+  refused(train, {"--hidden", ""}, 2, "--hidden is empty");
+  for (const char* flag : {"--envs", "--horizon", "--epochs", "--minibatch", "--force", "--steps"})
+    refused(train, {flag, "4611686018427387904"}, 2, "4611686018427387904 is not a number from ");
+  refused(train, {"--envs", "16384", "--horizon", "2048"}, 2, "must be at most 16777216, but it is 16384 times 2048");
+  refused(train, {"--envs", "99999999999999999999"}, 2,
+          "--envs: 99999999999999999999 is not a whole number from -9223372036854775808 to 9223372036854775807");
+  refused(train, {"--seeds", "-1"}, 2, "-1 is not a whole number from 0 to 18446744073709551615");
+  refused(train, {"--seeds", "1,2"}, 2, "1,2 is not a whole number: between several stand blanks");
+  refused(watch, {"heuristic", "--out", folder / "walk.svg", "--seed", "-1"}, 2, "-1 is not a whole number from 0 to ");
   run(train, tiny({"--out", folder / "run"}));
   refused(train, tiny({"--gamma", "0.9", "--out", folder / "run"}), 1,
           "belongs to a training with gamma 0.99, not 0.9");

@@ -1,0 +1,38 @@
+// The program bench: what it says of another program's rate, and of its own.
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/apps/program.h"
+#include "tests/data/temporary_folder.h"
+
+namespace gradus {
+namespace {
+
+Program::Result bench_loader(std::vector<std::string> more) {
+  more.insert(more.begin(), {"loader", "--rounds", "1", "--images", "10", "--batch", "1000", "--json"});
+  return run_program("apps/bench/bench", more);
+}
+
+TEST_CASE("bench refuses another program's rate that is no positive number, and names the flag and the command") {
+  for (const char* command :
+       {R"(echo '{"images_per_s": null}')", R"(echo '{"images_per_s": 0}')", "echo no", "false"}) {
+    const Program::Result result = bench_loader({"--against", command});
+    CHECK(result.exit_code == 1);
+    CHECK(lines_of(result.err).size() == 1);
+    CHECK(contains(result.err, "[--against] "));
+    CHECK(contains(result.err, command));
+  }
+  const Program::Result good = bench_loader({"--against", R"(echo '{"images_per_s": 2}')"});
+  CHECK(good.exit_code == 0);
+  CHECK(nlohmann::json::parse(good.out).at("against_images_per_s") == 2);
+}
+
+TEST_CASE("bench loader takes a step for the images that there are, not for those of a batch that they do not fill") {
+  const auto row = nlohmann::json::parse(bench_loader({}).out);
+  const double rate = row.at("images_per_s").get<double>();
+  CHECK(row.at("step_ms").get<double>() == doctest::Approx(1e3 * 10 / rate));
+}
+
+}  // namespace
+}  // namespace gradus
