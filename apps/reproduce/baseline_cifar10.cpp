@@ -20,8 +20,8 @@ struct Recipe {
 const Recipe recipes[] = {{"that of table_cifar10", 1e-3, false, true},
                           {"half the decay", 5e-4, false, true},
                           {"crops and flips", 1e-3, true, true},
-                          {"crops and flips, half the decay", 5e-4, true, true},
-                          {"crops and flips, no dropout", 1e-3, true, false}};
+                          {"crops and flips with half the decay", 5e-4, true, true},
+                          {"crops and flips without dropout", 1e-3, true, false}};
 
 CifarSize size(const Context& context) {
   return context.by_scale<CifarSize>({.train = 32, .test = 20, .epochs = 2, .batch = 16, .drop_after = 1},
@@ -52,13 +52,14 @@ std::vector<Run> runs(const Context& context) {
 }
 
 void read(const Context& context, Report& report) {
-  report.protocol(size(context).text() + ", " + std::to_string(seeds(context).size()) + " seeds");
+  const size_t n = seeds(context).size();
+  report.protocol(gradus::text(size(context).text(), ", ", n, n == 1 ? " seed" : " seeds"));
   Table table{
       {"recipe", "decay", "crops and flips", "dropout", "final %", "best %", "training %", "n", "paper %", "verdict"},
       {}};
   std::vector<apps::Record> finals, lines;
   std::string commands =
-      "set xlabel 'step'\nset ylabel 'test accuracy'\nset key outside right\n"
+      "set xlabel 'step'\nset ylabel 'test accuracy'\nset key bottom right\n"
       "of(r, c) = strcol(1) eq r ? column(c) : NaN\nplot ";
   for (const Recipe& recipe : recipes) {
     const std::vector<Run> trainings = runs_of(context, recipe);
@@ -90,7 +91,7 @@ void read(const Context& context, Report& report) {
   }
   report.table(table);
   report.note(
-      "Momentum alone, with the paper's rates and epochs. Training accuracy is that of the batches of the last epoch, "
+      "Momentum alone. Training accuracy is that of the batches of the last epoch, "
       "with dropout and augmentation. The network's authors also whitened the images (GCN and ZCA), which is not "
       "among these recipes.");
   report.csv("accuracies", finals);
@@ -101,7 +102,7 @@ void read(const Context& context, Report& report) {
 }  // namespace
 
 constexpr Experiment experiment{.name = "baseline_cifar10",
-                                .title = "Ours: recipes for the momentum of Figure 2, All-CNN-C on CIFAR-10",
+                                .title = "Ours: recipes for momentum in Figure 2, top: All-CNN-C",
                                 .images = Images::cifar10,
                                 .runs = runs,
                                 .read = read};

@@ -80,7 +80,7 @@ void write_plot(const std::string& folder, const std::string& name, const std::v
                            "\n  }\n}\nset output '" + name + ".'.format\nset datafile separator ','\n";
   std::string lines;
   for (const std::string& text : heading)
-    for (const std::string& line : wrapped(text, static_cast<size_t>(width) / 8))  // a letter takes 7 pixels or so
+    for (const std::string& line : wrapped(text, static_cast<size_t>(width) / 9))  // a letter takes 8 pixels or so
       lines += (lines.empty() ? "" : ".\"\\n\".") + quoted(line);
   write_file_atomically(folder + "/" + name + ".gp", head + "heading = " + lines + "\nset title heading\n" + commands);
   run_gnuplot(folder, name);
