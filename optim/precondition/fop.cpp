@@ -18,7 +18,8 @@ std::unique_ptr<Preconditioner> Fop::make(const Site& site) const {
   if (rescale && !(rescale->limit > 0 && std::isfinite(rescale->limit) && rescale->power >= 0))
     fail(ErrorKind::value, "fop", "expects a finite limit above 0 and a power of at least 0 to rescale by, got ",
          rescale->limit, " and ", rescale->power);
-  if (!std::isfinite(init_gain)) fail(ErrorKind::value, "fop", "expects a finite init_gain, got ", init_gain);
+  if (!(init_gain >= 0 && std::isfinite(init_gain)))
+    fail(ErrorKind::value, "fop", "expects a finite init_gain of at least 0, got ", init_gain);
   const ParamInfo& info = site.info;
   const bool conv = info.layer == LayerKind::conv && site.value.rank() == 4;
   const bool linear = info.layer == LayerKind::linear && site.value.rank() == 2;

@@ -519,6 +519,7 @@ TEST_CASE("hyperparameters that are out of range are refused, wherever they come
   CHECK_THROWS_WITH_AS(fop({.init_gain = 0}), "[fop] P = I + M M^T never leaves M = 0: 'w' needs an init_gain above 0",
                        Error);
   CHECK_THROWS_AS(fop({.init_gain = inf}), Error);
+  CHECK_THROWS_WITH_AS(fop({.init_gain = -1}), "[fop] expects a finite init_gain of at least 0, got -1", Error);
 }
 
 TEST_CASE("a stage that makes nothing, or another shape, is named") {
