@@ -38,8 +38,9 @@ Run imagenet_run(const ImagenetSize& size, const std::string& preconditioner, ui
 /// Appendix A.4: a perceptron of four layers on MNIST, three hidden ones of 100 units, 20,000 steps with momentum 0.9;
 /// P = I + M M^T. Where the paper is silent: ReLU, batch 64, and M from noise of standard deviation 3.5 / sqrt(inputs),
 /// which gives the angles of its Figure A.1. Such a P makes steps about 13 times longer: with learning rate 0.01 all
-/// units are dead after 400 steps, so it is 0.001. Its angles stay where they begin, so M moves little: hypergradients
-/// by Adam with 1e-6. With 1e-4 the first layer's P grows a hundredfold in 2,500 steps, and the accuracy falls.
+/// units are dead after 400 steps, so it is 0.001. The published angles stay where they begin, so M moves little:
+/// hypergradients by Adam with 1e-6. With 1e-4 the first layer's P grows a hundredfold in 2,500 steps, and the accuracy
+/// falls.
 struct MnistSize {
   int64_t train = 60000, test = 10000, steps = 20000;
   std::string text() const;
