@@ -29,6 +29,7 @@
 #include "data/synthetic.h"
 #include "data/tensorboard.h"
 #include "data/transforms.h"
+#include "data/whitening.h"
 #include "layers/activation.h"
 #include "layers/conditioning.h"
 #include "layers/container.h"

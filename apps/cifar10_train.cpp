@@ -8,6 +8,7 @@
 #include "core/accelerator.h"
 #include "core/error.h"
 #include "data/locate.h"
+#include "data/whitening.h"
 #include "layers/init.h"
 #include "models/registry.h"
 
@@ -33,7 +34,7 @@ constexpr int64_t evaluation_batch = 200;
 struct Flags : TrainingFlags {
   std::string data = "auto", model = "all_cnn", augment = "none", padding = "same", resident = "auto";
   int64_t train_samples = 0, test_samples = 0;
-  bool no_dropout = false, quick = false;
+  bool whiten = false, no_dropout = false, quick = false;
 
   Flags() {
     epochs = 150;
@@ -54,6 +55,9 @@ struct Flags : TrainingFlags {
     line.add("--test-samples", test_samples, "the same of the test images", at_least(0));
     line.add("--augment", augment, "standard: random crop after padding by 4, and random flip",
              one_of({"none", "standard"}));
+    line.add("--whiten", whiten,
+             "global contrast normalization and ZCA whitening, as All-CNN-C was published with, instead of each\n"
+             "channel's mean and deviation; its matrix takes half a minute");
     line.add("--resident", resident,
              "on: all images stay on the device as bytes, and batches are made there, with the same result.\n"
              "auto: on for a GPU and up to 4 GiB",
@@ -86,15 +90,23 @@ struct Flags : TrainingFlags {
       no_dropout = true;
     }
     TrainingFlags::resolve();
+    if (whiten && !export_onnx.empty())
+      throw UsageError("--export-onnx does not go with --whiten: the file would lack the whitening of its inputs");
   }
 
   /// All that was asked for, under the flags' own names.
   Record request() const {
-    Record record = {{"program", program},           {"quick", quick},
-                     {"data", recorded_path(data)},  {"train_samples", train_samples},
-                     {"test_samples", test_samples}, {"augment", augment},
-                     {"resident", resident},         {"model", model},
-                     {"padding", padding},           {"no_dropout", no_dropout}};
+    Record record = {{"program", program},
+                     {"quick", quick},
+                     {"data", recorded_path(data)},
+                     {"train_samples", train_samples},
+                     {"test_samples", test_samples},
+                     {"augment", augment},
+                     {"whiten", whiten},
+                     {"resident", resident},
+                     {"model", model},
+                     {"padding", padding},
+                     {"no_dropout", no_dropout}};
     record.add(TrainingFlags::record());
     return record;
   }
@@ -166,18 +178,22 @@ int train(const Flags& flags, const std::vector<std::string>& notes) {
   for (const std::string& line : notes) note(line);
   tell_replaced(flags, start);
 
-  const Normalization normalization = channel_statistics(data.train);
+  if (flags.whiten) announce(flags, "whitening: learning its matrix");
+  const BatchTransform whitening = flags.whiten ? Whitening(data.train) : BatchTransform();
+  const Normalization normalization = flags.whiten ? Normalization() : channel_statistics(data.train);
   const std::optional<bool> resident = flags.resident == "auto" ? std::nullopt : std::optional(flags.resident == "on");
   const Loader train_loader(data.train, {.batch = flags.batch,
                                          .seed = flags.seed,
                                          .augment = flags.augment == "standard" ? Augment::standard : Augment::none,
                                          .workers = static_cast<int>(flags.workers),
                                          .normalization = normalization,
+                                         .batch_transform = whitening,
                                          .resident = resident});
   const Loader test_loader(data.test, {.batch = evaluation_batch,
                                        .shuffle = false,
                                        .workers = static_cast<int>(flags.workers),
                                        .normalization = normalization,
+                                       .batch_transform = whitening,
                                        .resident = resident});
   return run_training(
       {.model = *model, .train = train_loader, .test = test_loader, .flags = flags, .start = start, .config = [&] {

@@ -30,20 +30,34 @@ Tensor to_tensor(const Matrix& matrix) {
                       {matrix.rows(), matrix.cols()});
 }
 
+struct Decomposition {
+  Eigen::VectorXd values;  // ascending
+  Matrix vectors;
+};
+
+/// Of the symmetric part of a square matrix.
+Decomposition decompose(const char* op, const Tensor& a) {
+  const Matrix matrix = to_matrix(op, a);
+  if (matrix.rows() != matrix.cols()) fail(ErrorKind::shape, op, "needs a square matrix, got ", a.shape());
+  if (matrix.size() == 0) return {};
+  const Eigen::SelfAdjointEigenSolver<Matrix> solver(0.5 * (matrix + matrix.transpose()));
+  if (solver.info() != Eigen::Success)
+    fail(ErrorKind::value, op, "the iteration did not converge for a matrix ", a.shape());
+  return {solver.eigenvalues(), solver.eigenvectors()};
+}
+
 }  // namespace
 
 SymmetricEigen symmetric_eigen(const Tensor& a) {
-  const Matrix matrix = to_matrix("symmetric_eigen", a);
-  if (matrix.rows() != matrix.cols())
-    fail(ErrorKind::shape, "symmetric_eigen", "needs a square matrix, got ", a.shape());
-  if (matrix.size() == 0) return {Tensor::empty({0}, DType::float64), Tensor::empty({0, 0}, DType::float64)};
-  const Matrix symmetric = 0.5 * (matrix + matrix.transpose());
-  const Eigen::SelfAdjointEigenSolver<Matrix> solver(symmetric);
-  if (solver.info() != Eigen::Success)
-    fail(ErrorKind::value, "symmetric_eigen", "the iteration did not converge for a matrix ", a.shape());
-  const Eigen::VectorXd& values = solver.eigenvalues();
+  const auto [values, vectors] = decompose("symmetric_eigen", a);
   return {Tensor::from(std::span<const double>(values.data(), static_cast<size_t>(values.size())), {values.size()}),
-          to_tensor(solver.eigenvectors())};
+          to_tensor(vectors)};
+}
+
+Tensor symmetric_power(const Tensor& a, double exponent, double floor) {
+  const auto [values, vectors] = decompose("symmetric_power", a);
+  const Eigen::VectorXd powers = values.cwiseMax(floor).array().pow(exponent);
+  return cast(to_tensor(vectors * powers.asDiagonal() * vectors.transpose()), a.dtype());
 }
 
 Tensor orthonormal(const Tensor& a) {

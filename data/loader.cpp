@@ -184,6 +184,16 @@ class Loader::Epoch::Pass {
     return batch;
   }
 
+  void transform(Batch& batch) const {
+    if (!plan_->options.batch_transform) return;
+    const Shape expected = batch.images.shape();
+    batch.images = plan_->options.batch_transform(batch.images);
+    if (batch.images.defined() && batch.images.shape() == expected) return;
+    fail(ErrorKind::shape, "loader", "the batch transform made ",
+         batch.images.defined() ? text(batch.images.shape()) : "an undefined tensor", " of images ", expected,
+         ": it has to keep the shape");
+  }
+
  private:
   struct Slot {
     HostBatch batch;
@@ -281,7 +291,9 @@ Loader::Epoch& Loader::Epoch::operator=(Epoch&&) noexcept = default;
 Loader::Epoch::~Epoch() = default;
 std::optional<Batch> Loader::Epoch::next() {
   if (!pass_) fail(ErrorKind::value, "loader", "this epoch was moved from: ask the variable that it was moved to");
-  return pass_->next();
+  std::optional<Batch> batch = pass_->next();
+  if (batch) pass_->transform(*batch);
+  return batch;
 }
 
 }  // namespace gradus

@@ -36,16 +36,19 @@ class ImageSource {
 /// Changes a standardised image, [height, width, channels], in place. Called on any thread, so it may depend on its
 /// arguments only; the key is the image's own in its epoch.
 using UserTransform = std::function<void(std::span<float> image, const RandomKey& key)>;
+/// What becomes of a whole batch, float32 [n, channels, height, width], on the device: a tensor of the same shape.
+using BatchTransform = std::function<Tensor(const Tensor& images)>;
 
 struct LoaderOptions {
   int64_t batch = 128;
   uint64_t seed = 0;
-  bool shuffle = true;               ///< a new order in every epoch
-  Augment augment = Augment::none;   ///< of a Dataset's images; a source of its own does what it does
-  int workers = 0;                   ///< threads that make batches; 0: the caller makes each when it asks for it
-  bool drop_last = false;            ///< leave out a last batch that is not full
-  Normalization normalization = {};  ///< likewise
-  UserTransform transform = {};      ///< after all others
+  bool shuffle = true;                  ///< a new order in every epoch
+  Augment augment = Augment::none;      ///< of a Dataset's images; a source of its own does what it does
+  int workers = 0;                      ///< threads that make batches; 0: the caller makes each when it asks for it
+  bool drop_last = false;               ///< leave out a last batch that is not full
+  Normalization normalization = {};     ///< likewise
+  UserTransform transform = {};         ///< of each image, after all others
+  BatchTransform batch_transform = {};  ///< of each batch, after those: a Whitening, or a user's own
   /// Keep a Dataset's images on the device as bytes and make each batch there, by one kernel; the bits are the same.
   /// Not given: where the device is a GPU, unless there is a transform or they take more than 4 GiB.
   std::optional<bool> resident = {};
@@ -88,7 +91,8 @@ class Loader::Epoch {
   ~Epoch();
 
   /// The next batch; nothing at the end. Rethrows what making it threw, and ends then. Throws ErrorKind::io where every
-  /// image of a batch was left out, ErrorKind::value where the epoch was moved to another variable.
+  /// image of a batch was left out, ErrorKind::shape where a batch transform changed the shape, ErrorKind::value where
+  /// the epoch was moved to another variable.
   std::optional<Batch> next();
 
   Iterator begin();

@@ -54,6 +54,7 @@ void TensorBoard::begin(int64_t step) {
 }
 
 void TensorBoard::show_batch() {
+  if (train_.options().batch_transform) return;  // what it makes are no pictures
   Loader::Epoch epoch = train_.epoch(0);
   const std::optional<Batch> batch = epoch.next();
   for (int64_t i = 0; batch && i < std::min(most_pictures, batch->images.size(0)); ++i)

@@ -14,6 +14,7 @@
 #include "data/locate.h"
 #include "data/mnist.h"
 #include "data/photo_source.h"
+#include "data/whitening.h"
 
 namespace gradus::reproduce {
 namespace {
@@ -108,6 +109,7 @@ ImageData in_memory(const DataSplits& data) {
     return count == all.size() ? all : all.class_balanced_subset(count);
   };
   const Normalization normalization = channel_statistics(data.train);
+  const auto whitening = std::make_shared<std::optional<Whitening>>();  // half a minute's work, for who wants it
   return {
       .name = data.train.name(),
       .record = {{"data", data.train.name()}, {"train_md5", data.train.checksum()}, {"test_md5", data.test.checksum()}},
@@ -116,13 +118,15 @@ ImageData in_memory(const DataSplits& data) {
       .splits = data,
       .notes = data.notes,
       .loader = [=](const Run& run, bool training) {
+        if (run.whiten && !*whitening) whitening->emplace(data.train);
         const Dataset images = training ? subset(data.train, run.train_samples) : subset(data.test, run.test_samples);
         return Loader(images, {.batch = training ? run.flags.batch : evaluation_batch,
                                .seed = training ? run.flags.seed : 0,
                                .shuffle = training,
                                .augment = training && run.augment ? Augment::standard : Augment::none,
                                .workers = 1,
-                               .normalization = normalization});
+                               .normalization = run.whiten ? Normalization() : normalization,
+                               .batch_transform = run.whiten ? **whitening : BatchTransform()});
       }};
 }
 

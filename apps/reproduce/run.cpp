@@ -46,6 +46,7 @@ apps::Record Run::settings(const apps::Record& data) const {
   if (image_size > 0) record.add("image_size", image_size);
   record.add("dropout", dropout);
   if (augment) record.add("augment", std::string("standard"));
+  if (whiten) record.add("whiten", true);
   const apps::Record of_flags = flags.record();
   for (const auto& [name, value] : of_flags.fields())
     if (is_setting(name, value)) record.add(name, value);

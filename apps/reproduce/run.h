@@ -29,6 +29,7 @@ struct Run {
   double init_std = 0;  ///< of a perceptron: weights from a truncated normal distribution, biases 0; 0: the model's own
   bool dropout = true;  ///< All-CNN-C
   bool augment = false;  ///< CIFAR-10: random crops and flips
+  bool whiten = false;   ///< GCN and ZCA instead of each channel's mean and deviation
   int64_t train_samples = 0, test_samples = 0;
   int64_t steps = 0;
   int64_t evaluate_every = 0;  ///< steps between two looks at the test images; the last step is always followed by one

@@ -1,6 +1,5 @@
 #include "optim/contrib/shampoo.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -9,15 +8,6 @@
 
 namespace gradus::optim {
 namespace {
-
-/// a^exponent of a symmetric positive matrix; eigenvalues that rounding put below `floor` count as it.
-Tensor power(const Tensor& a, double exponent, double floor) {
-  const SymmetricEigen eigen = symmetric_eigen(a);
-  std::vector<double> values = eigen.values.to_vector<double>();
-  for (double& value : values) value = std::pow(std::max(value, floor), exponent);
-  const Tensor scaled = eigen.vectors * Tensor::from(values, {1, a.size(0)});
-  return cast(matmul(scaled, transpose(eigen.vectors, 0, 1)), a.dtype());
-}
 
 class ShampooRule final : public Rule {
  public:
@@ -38,8 +28,8 @@ class ShampooRule final : public Rule {
     if (right_.defined()) add_(right_, matmul(transpose(x, 0, 1), x));
     if (steps_++ % options_.every == 0) {
       const double exponent = left_.defined() && right_.defined() ? -0.25 : -0.5;
-      if (left_.defined()) left_root_ = power(left_, exponent, options_.eps);
-      if (right_.defined()) right_root_ = power(right_, exponent, options_.eps);
+      if (left_.defined()) left_root_ = symmetric_power(left_, exponent, options_.eps);
+      if (right_.defined()) right_root_ = symmetric_power(right_, exponent, options_.eps);
     }
     if (left_.defined()) x = matmul(left_root_, x);
     if (right_.defined()) x = matmul(x, right_root_);

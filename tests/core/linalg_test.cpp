@@ -38,6 +38,20 @@ TEST_CASE("eigenvalues take float32, strided and empty matrices") {
   CHECK(symmetric_eigen(Tensor::zeros({0, 0})).vectors.shape() == Shape{0, 0});
 }
 
+TEST_CASE("powers of a symmetric matrix multiply like those of a number") {
+  const Tensor x = cast(random({6, 5}, 5), DType::float64), a = matmul(transposed(x), x);
+  const Tensor root = symmetric_power(a, 0.5, 0), inverse = symmetric_power(a, -0.5, 0);
+  check_within(matmul(root, root), a, rounding(20));
+  check_within(matmul(root, inverse), Tensor::eye(5, DType::float64), rounding(20));
+  // Of eigenvalues 1 and 3 the lower one counts as 2.
+  const Tensor raised = symmetric_power(Tensor::from<float>({2, 1, 1, 2}, {2, 2}), 1, 2);
+  CHECK(raised.dtype() == DType::float32);
+  check_within(raised, Tensor::from<float>({2.5, 0.5, 0.5, 2.5}, {2, 2}), [](size_t) { return 0x1p-22; });
+  CHECK(symmetric_power(Tensor::zeros({0, 0}), -0.5, 1).shape() == Shape{0, 0});
+  CHECK_THROWS_WITH_AS(symmetric_power(Tensor::zeros({2, 3}), 1, 0),
+                       "[symmetric_power] needs a square matrix, got [2,3]", Error);
+}
+
 TEST_CASE("orthonormal columns span the matrix with a positive diagonal of R") {
   for (const Shape& shape : {Shape{5, 3}, Shape{4, 4}}) {
     const Tensor a = cast(random(shape, 3), DType::float64), q = orthonormal(a);
