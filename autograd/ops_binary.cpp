@@ -149,21 +149,23 @@ Var pow(const Var& a, const Var& b) {
           const Tensor both_zero = logical_and(base_zero, equal(b.value(), 0));
           in[0] = sum_to(gy * (b * pow(a, where(both_zero, one, b) - 1.0)), in.shape(0));
         }
-        if (in.needs(1))  // where the base is 0 the slope a^b log a counts as 0
-          in[1] = sum_to(gy * (y.get(in) * log(where(base_zero, one, a))), in.shape(1));
+        if (in.needs(1)) {  // where a is 0 the slope a^b log a counts as 0, and as -infinity where b is negative
+          const Tensor flat = logical_and(base_zero, logical_not(less(b.value(), 0)));
+          in[1] = sum_to(gy * (y.get(in) * log(where(flat, one, a))), in.shape(1));
+        }
       });
 }
 
 Var maximum(const Var& a, const Var& b) {
   if (mixed(a, b)) return maximum(wide(a), wide(b));
   return extremum("maximum", maximum(a.value(), b.value()), a, b,
-                  [](const Tensor& x, const Tensor& y) { return greater_equal(x, y); });
+                  [](const Tensor& x, const Tensor& y) { return logical_or(greater_equal(x, y), not_equal(x, x)); });
 }
 
 Var minimum(const Var& a, const Var& b) {
   if (mixed(a, b)) return minimum(wide(a), wide(b));
   return extremum("minimum", minimum(a.value(), b.value()), a, b,
-                  [](const Tensor& x, const Tensor& y) { return less_equal(x, y); });
+                  [](const Tensor& x, const Tensor& y) { return logical_or(less_equal(x, y), not_equal(x, x)); });
 }
 
 Var clamp(const Var& x, double low, double high) {

@@ -21,7 +21,7 @@ void check_samples(const char* op, const Shape& policy, const Tensor& old_log_pi
 
 /// Of each sample, from the ratio r of the policies.
 struct Surrogate {
-  Tensor old_log_pi, advantage;
+  Tensor old_log_pi, advantage;  // [N]
   double clip;
 
   Tensor value(const Tensor& log_pi) const {
@@ -38,6 +38,17 @@ struct Surrogate {
 
  private:
   Tensor clamped(const Tensor& r) const { return clamp(r, 1 - clip, 1 + clip); }
+};
+
+/// A surrogate kept for the gradient.
+class SavedSurrogate {
+ public:
+  explicit SavedSurrogate(const Surrogate& s) : old_log_pi_(s.old_log_pi), advantage_(s.advantage), clip_(s.clip) {}
+  Surrogate get(const Inputs& in) const { return {old_log_pi_.get(in).value(), advantage_.get(in).value(), clip_}; }
+
+ private:
+  Saved old_log_pi_, advantage_;
+  double clip_;
 };
 
 /// Gradient and curvature of input i from d loss / d log pi, the score and its derivative.
@@ -65,10 +76,11 @@ Var ppo_loss(const Var& logits, const Tensor& actions, const Tensor& old_log_pi,
   const Tensor index = unsqueeze(actions, 1);
   const Surrogate surrogate{old_log_pi, advantage, clip};
   return record("ppo_loss", surrogate.value(squeeze(gather(log_softmax(logits.value(), 1), 1, index), 1)), {logits},
-                [logits = Saved(logits), index = Saved(index), surrogate](const Var& gy, Inputs in, Curvature h) {
+                [logits = Saved(logits), index = Saved(index), surrogate = SavedSurrogate(surrogate)](
+                    const Var& gy, Inputs in, Curvature h) {
                   const Var log_p = log_softmax(logits.get(in), 1), p = exp(log_p);
                   const Tensor& action = index.get(in).value();
-                  const Var weight = surrogate.weight(squeeze(gather(log_p, 1, action), 1));
+                  const Var weight = surrogate.get(in).weight(squeeze(gather(log_p, 1, action), 1));
                   const Tensor taken = scatter_add(Tensor::zeros(p.shape(), p.dtype()), 1, action,
                                                    Tensor::ones(action.shape(), p.dtype()));
                   differentiate(0, gy, in, h, weight, taken - p, p * (p - 1.0));
@@ -87,10 +99,10 @@ Var gaussian_ppo_loss(const Var& mean, const Var& variance, const Tensor& action
   const Surrogate surrogate{old_log_pi, advantage, clip};
   return record("gaussian_ppo_loss", surrogate.value(log_density(actions - mean.value(), variance.value())),
                 {mean, variance},
-                [mean = Saved(mean), variance = Saved(variance), actions = Saved(actions), surrogate](
-                    const Var& gy, Inputs in, Curvature h) {
+                [mean = Saved(mean), variance = Saved(variance), actions = Saved(actions),
+                 surrogate = SavedSurrogate(surrogate)](const Var& gy, Inputs in, Curvature h) {
                   const Var d = actions.get(in) - mean.get(in), &v = variance.get(in);
-                  const Var weight = surrogate.weight(log_density(d, v));
+                  const Var weight = surrogate.get(in).weight(log_density(d, v));
                   if (in.needs(0)) differentiate(0, gy, in, h, weight, d / v, neg(reciprocal(v)));
                   if (!in.needs(1)) return;
                   const Var score = (square(d) / v - 1.0) / (v * 2.0);

@@ -127,7 +127,7 @@ void check_cross_entropy(const char* op, const Tensor& x, const Tensor& labels) 
 
 CrossEntropy cross_entropy(const Tensor& x, const Tensor& labels, double smoothing) {
   check_cross_entropy("cross_entropy", x, labels);
-  CrossEntropy out = {Tensor::empty(labels.shape(), x.dtype()), Tensor::empty(labels.shape(), DType::float64)};
+  CrossEntropy out = {Tensor::empty(labels.shape(), x.dtype()), Tensor::empty({x.size(0), 2}, DType::float64)};
   kernels::cross_entropy(x, labels, smoothing, out.losses, out.normalizers);
   return out;
 }
@@ -137,7 +137,7 @@ Tensor cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& l
   check_cross_entropy("cross_entropy_backward", x, labels);
   check::same_dtype("cross_entropy_backward", x, gy);
   const Tensor each = expand(gy, labels.shape());
-  check::shape("cross_entropy_backward", "the normalizers", normalizers, labels.shape());
+  check::shape("cross_entropy_backward", "the normalizers", normalizers, {x.size(0), 2});
   Tensor gx = Tensor::empty_like(x);
   kernels::cross_entropy_backward(each, x, labels, normalizers, smoothing, share, gx);
   return gx;

@@ -1,6 +1,7 @@
 // Plans of oneDNN's direct convolutions, made once for each geometry and number of threads.
 #include "core/cpu/direct_conv.h"
 
+#include <cmath>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -133,10 +134,24 @@ ConvKey key_of(ConvPass pass, const Tensor& x, const Tensor& w, const Tensor& y,
           .spec = spec};
 }
 
+/// Whether all elements are finite. (That their sum is not may be an overflow, which only costs time.)
+bool is_finite(const Tensor& x) {
+  Dims ones;
+  for (int d = 0; d < x.rank(); ++d) ones.push_back(1);
+  Tensor sum = Tensor::empty(Shape(ones), x.dtype());
+  kernels::reduce(ReduceOp::sum, x, sum);
+  return std::isfinite(sum.item());
+}
+
 }  // namespace
 
 void direct_conv_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool relu, const Conv2dSpec& spec,
                          Tensor& y) {
+  // oneDNN's relu makes 0 of NaN, which would hide a training that has diverged.
+  if (relu && !(is_finite(x) && is_finite(w) && (!bias.defined() || is_finite(bias)))) {
+    direct_conv_forward(x, w, bias, false, spec, y);
+    return kernels::unary(UnaryOp::relu, y, y);
+  }
   const ConvKey key = key_of(ConvPass::forward, x, w, y, spec, bias.defined(), relu);
   onednn::guarded(name(key.pass), [&] {
     const auto plan = plan_for(key);

@@ -32,43 +32,49 @@ struct Problem {
 
 struct LossTerm {
   struct Value {
-    double largest, sum, total;  // sum of exp(x - largest), of x
+    double largest, sum, below, count;  // sum of exp(x - largest), of x - largest
   };
   Problem problem;
-  Vector losses, normalizers;
+  Vector losses;
+  double* normalizers;
 
-  GRADUS_ANYWHERE Value none() const { return {-std::numeric_limits<double>::infinity(), 0, 0}; }
+  GRADUS_ANYWHERE Value none() const { return {-std::numeric_limits<double>::infinity(), 0, 0, 0}; }
   GRADUS_ANYWHERE Value at(int64_t n, int64_t k) const {
     const double x = problem.at(n, k), infinity = std::numeric_limits<double>::infinity();
-    if (x != x) return {-infinity, x, x};
-    return {x, x == infinity ? x - x : 1, x};  // NaN, as exp(infinity - infinity) is
+    if (x != x) return {-infinity, x, x, 1};
+    return {x, x == infinity ? x - x : 1, 0, 1};  // NaN, as exp(infinity - infinity) is
   }
   GRADUS_ANYWHERE Value combine(const Value& a, const Value& b) const {
-    const double total = a.total + b.total;
-    if (a.largest == b.largest) return {a.largest, a.sum + b.sum, total};
+    if (a.count == 0 || b.count == 0) return a.count == 0 ? b : a;
+    const double count = a.count + b.count;
+    if (a.largest == b.largest) return {a.largest, a.sum + b.sum, a.below + b.below, count};
     const Value &larger = a.largest > b.largest ? a : b, &smaller = a.largest > b.largest ? b : a;
-    return {larger.largest, larger.sum + smaller.sum * std::exp(smaller.largest - larger.largest), total};
+    const double step = smaller.largest - larger.largest;
+    return {larger.largest, larger.sum + smaller.sum * std::exp(step),
+            larger.below + smaller.below + smaller.count * step, count};
   }
   GRADUS_ANYWHERE void finish(int64_t n, const Value& value) const {
-    const double normalizer = value.largest + std::log(value.sum);
-    double loss = normalizer - (1 - problem.smoothing) * problem.at(n, problem.label(n));
-    if (problem.smoothing > 0) loss -= problem.smoothing * value.total / static_cast<double>(problem.classes);
+    const double log_sum = std::log(value.sum);
+    double loss = log_sum - (1 - problem.smoothing) * (problem.at(n, problem.label(n)) - value.largest);
+    if (problem.smoothing > 0) loss -= problem.smoothing * value.below / static_cast<double>(problem.classes);
     losses.set(n, loss);
-    normalizers.set(n, normalizer);
+    normalizers[2 * n] = value.largest;
+    normalizers[2 * n + 1] = log_sum;
   }
 };
 
 struct Gradient {
   Problem problem;
-  Vector gy, normalizers;
+  Vector gy;
+  const double* normalizers;
   double share;
   void* gx;
   int64_t row, column;  // strides of gx
   GRADUS_ANYWHERE void operator()(int64_t i) const {
     const int64_t n = i / problem.classes, k = i % problem.classes;
-    const double target = problem.smoothing / static_cast<double>(problem.classes) +
-                          (k == problem.label(n) ? 1 - problem.smoothing : 0);
-    const double slope = std::exp(problem.at(n, k) - normalizers[n]) - target;
+    const double target =
+        problem.smoothing / static_cast<double>(problem.classes) + (k == problem.label(n) ? 1 - problem.smoothing : 0);
+    const double slope = std::exp((problem.at(n, k) - normalizers[2 * n]) - normalizers[2 * n + 1]) - target;
     store<double>(gx, problem.type, n * row + k * column, share * gy[n] * slope);
   }
 };
@@ -78,13 +84,13 @@ struct Gradient {
 void cross_entropy(const Tensor& x, const Tensor& labels, double smoothing, Tensor& losses, Tensor& normalizers) {
   const bool along_rows = x.strides()[1] <= x.strides()[0];
   reduce_terms(x.shape()[0], x.shape()[1], along_rows,
-               LossTerm{Problem(x, labels, smoothing), Vector(losses, 0), Vector(normalizers, 0)});
+               LossTerm{Problem(x, labels, smoothing), Vector(losses, 0), normalizers.data<double>()});
 }
 
 void cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& labels, const Tensor& normalizers,
                             double smoothing, double share, Tensor& gx) {
-  for_each(x.numel(), Gradient{Problem(x, labels, smoothing), Vector(gy, 0), Vector(normalizers, 0), share, gx.raw(),
-                               gx.strides()[0], gx.strides()[1]});
+  for_each(x.numel(), Gradient{Problem(x, labels, smoothing), Vector(gy, 0), normalizers.data<double>(), share,
+                               gx.raw(), gx.strides()[0], gx.strides()[1]});
 }
 
 }  // namespace gradus::kernels

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "core/accelerator.h"
 #include "core/error.h"
@@ -23,6 +24,16 @@ TEST_CASE("maximum and minimum give the whole gradient of a tie to the first ope
   CHECK(slopes(maximum(a, b), b) == Values{1, 0, 0});
   CHECK(slopes(minimum(a, b), a) == Values{1, 1, 0});
   CHECK(slopes(minimum(a, b), b) == Values{0, 0, 1});
+}
+
+TEST_CASE("where an operand of maximum is no number, it is the result and has the gradient") {
+  const double nan = std::nan("");
+  const Var a = leaf({nan, 1}), b = leaf({0, nan});
+  for (const bool largest : {true, false}) {
+    const Var y = largest ? maximum(a, b) : minimum(a, b);
+    CHECK(slopes(y, a) == Values{1, 0});
+    CHECK(slopes(y, b) == Values{0, 1});
+  }
 }
 
 TEST_CASE("clamp passes the gradient inside its limits and at them") {
@@ -50,6 +61,9 @@ TEST_CASE("powers at zero have the derivatives of calculus, not 0 * infinity") {
   const Var base = leaf({0, 0, 2}), exponent = leaf({0, 2, 0});
   CHECK(slopes(pow(base, exponent), base) == Values{0, 0, 0});
   CHECK(slopes(pow(base, exponent), exponent) == Values{0, 0, std::log(2.0)});
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Var zero = leaf({0, 0}), negative = leaf({-1, -2});
+  CHECK(slopes(pow(zero, negative), negative) == Values{-infinity, -infinity});
 }
 
 TEST_CASE("a quotient with a constant on either side") {

@@ -61,6 +61,19 @@ TEST_CASE("cross_entropy of huge float32 logits neither overflows nor loses the 
   CHECK(slopes(loss, x) == Values{1, -1, 0});
 }
 
+TEST_CASE("cross_entropy of equal logits is log K, however large they are") {
+  for (const double size : {1e9, 1e16, 1e30, -1e30})
+    for (const DType dtype : {DType::float32, DType::float64})
+      for (const double s : {0.0, 0.1}) {
+        const Var x = Var::leaf(Tensor::full({1, 4}, size, dtype));
+        const Var loss = cross_entropy(x, Tensor::zeros({1}, DType::int64), {s});
+        CHECK(loss.item() == doctest::Approx(std::log(4)).epsilon(1e-7));
+        const Values g = slopes(loss, x);
+        for (size_t k = 0; k < 4; ++k)
+          CHECK(g[k] == doctest::Approx(0.25 - s / 4 - (k == 0 ? 1 - s : 0)).epsilon(1e-7));
+      }
+}
+
 TEST_CASE("cross_entropy explains labels that do not fit") {
   const Var x = leaf(scores, {2, 3});
   CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor::from<int64_t>({0, 3}, {2})),

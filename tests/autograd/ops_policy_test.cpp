@@ -36,6 +36,20 @@ TEST_CASE("gaussian_ppo_loss has the density of independent normal distributions
   CHECK(loss.item() == doctest::Approx(-2 * std::exp(0.1)).epsilon(1e-14));
 }
 
+TEST_CASE("what a policy's loss was told is kept for the gradient, and a change of it is noticed") {
+  const Var logits = Var::leaf(Tensor::zeros({4, 2}, DType::float64));
+  for (const size_t changed : {0, 1}) {
+    std::vector<Tensor> told{Tensor::zeros({4}, DType::float64), Tensor::ones({4}, DType::float64)};
+    const Var loss = ppo_loss(logits, actions(), told[0], told[1]);
+    const Var gaussian = gaussian_ppo_loss(logits, Tensor::ones({4, 2}, DType::float64),
+                                           Tensor::zeros({4, 2}, DType::float64), told[0], told[1]);
+    fill_(told[changed], 3);
+    CHECK_THROWS_WITH(static_cast<void>(slopes(loss, logits)), doctest::Contains("[ppo_loss] a tensor [4] saved"));
+    CHECK_THROWS_WITH(static_cast<void>(slopes(gaussian, logits)),
+                      doctest::Contains("[gaussian_ppo_loss] a tensor [4] saved"));
+  }
+}
+
 TEST_CASE("gaussian_nll_loss is half of log variance and squared deviation over variance") {
   const Var mean = Var::leaf(of({1, 2}, {2})), variance = Var::leaf(of({1, 4}, {2}));
   const Var loss = gaussian_nll_loss(mean, variance, of({3, 2}, {2}));

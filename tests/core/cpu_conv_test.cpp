@@ -1,6 +1,8 @@
 // Float32 convolution of the device against the reference, which sums in double.
+#include <cmath>
 #include <string>
 
+#include "core/ops.h"
 #include "core/parallel.h"
 #include "tests/core/cpu_compare.h"
 
@@ -71,6 +73,29 @@ TEST_CASE("conv2d_forward agrees with the reference for every geometry and memor
           kernels::conv2d_forward(in(memory, x), w, b, relu, c.spec, y);
           check_within(y, expected, bound_of(magnitude, c.w[1] * c.w[2] * c.w[3]));
         }
+      }
+    }
+  }
+}
+
+TEST_CASE("a relu within a convolution keeps NaN, wherever it comes from") {
+  const double nan = std::nan("");
+  for (const Case& c : cases) {
+    const std::string name = c.name;
+    CAPTURE(name);
+    for (const char* from : {"input", "weight", "bias"}) {
+      CAPTURE(from);
+      for (const DType dtype : {DType::float32, DType::bfloat16}) {
+        const auto operand = [&](const char* role, const Shape& shape, DType type, uint64_t seed) {
+          return cast(std::string(role) == from ? Tensor::full(shape, nan) : random(shape, seed), type);
+        };
+        const Tensor x = operand("input", c.x, dtype, 1), w = operand("weight", c.w, DType::float32, 2);
+        const Tensor bias = operand("bias", {c.w[0]}, DType::float32, 3);
+        const Tensor y = cast(conv2d(x, w, bias, c.spec, true), DType::float32);
+        // Windows that lie in the padding alone have no NaN from x.
+        const Tensor expected = relu(cast(conv2d(x, w, bias, c.spec), DType::float32));
+        CHECK(elements(equal(y, y)) == elements(equal(expected, expected)));
+        CHECK(std::isnan(sum(y).item()));
       }
     }
   }
