@@ -129,7 +129,7 @@ TEST_CASE("a wrong gradient is found") {
   CHECK_FALSE(gradcheck([](std::span<const Var> in) { return Wrong::apply(in[0]); }, {leaf({1, 2})}).ok);
 }
 
-TEST_CASE("several inputs, one of them without a gradient") {
+TEST_CASE("of several inputs one may have no gradient, and the others get theirs") {
   const Var a = leaf({2, 3}), x = leaf({5, 7}), y = leaf({1, 1});
   const Var out = ScaledDifference::apply(a, x, y);
   CHECK(out.value().to_vector<double>() == std::vector<double>{8, 18});
@@ -146,7 +146,7 @@ TEST_CASE("what a user's operation saved is guarded by its version") {
   CHECK_THROWS_AS(sum(y).backward(), Error);
 }
 
-TEST_CASE("a gradient for each input, or none at all") {
+TEST_CASE("backward that returns fewer or more gradients than inputs is refused") {
   struct Product : Function<Product> {
     static Var forward(SavedTensors&, const Var& x, const Var& y) { return x * y; }
     static Var backward(const SavedTensors&, const Var& gy) { return gy; }

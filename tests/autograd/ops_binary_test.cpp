@@ -66,7 +66,7 @@ TEST_CASE("powers at zero have the derivatives of calculus, not 0 * infinity") {
   CHECK(slopes(pow(zero, negative), negative) == Values{-infinity, -infinity});
 }
 
-TEST_CASE("a quotient with a constant on either side") {
+TEST_CASE("a quotient differentiates with a constant on either side") {
   const Var x = leaf({2, 4});
   CHECK(slopes(Tensor::from<double>({8, 8}, {2}) / x, x) == Values{-2, -0.5});
   CHECK(slopes(x / Tensor::from<double>({8, 4}, {2}), x) == Values{0.125, 0.25});

@@ -165,7 +165,7 @@ TEST_CASE("saved tensors are freed during the walk") {
   CHECK(memory_statistics().in_use <= before - 7 * (size_t{1} << 18));
 }
 
-TEST_CASE("misuse is explained") {
+TEST_CASE("a gradient that cannot be taken, of the variable or by it, is refused with the reason") {
   const Var x = Var::leaf(Tensor::ones({2})), constant = Tensor::ones({2});
   CHECK_THROWS_WITH_AS(
       (x * 1.0).backward(),

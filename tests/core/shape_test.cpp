@@ -27,7 +27,7 @@ TEST_CASE("the number of elements of rank 0 is one and of an empty extent zero")
   CHECK(numel({3, 4}) == 12);
 }
 
-TEST_CASE("strides of the two layouts") {
+TEST_CASE("the strides of a layout follow from the shape, and channels-last needs four dimensions") {
   CHECK(contiguous_strides({2, 3, 4}) == Strides{12, 4, 1});
   CHECK(channels_last_strides({2, 3, 4, 5}) == Strides{60, 1, 15, 3});
   CHECK_THROWS_WITH_AS(channels_last_strides({2, 3}), "[channels_last] needs 4 dimensions, but the shape is [2,3]",

@@ -46,7 +46,7 @@ TEST_CASE("extents of one do not matter to the layout") {
   CHECK(Tensor::zeros({2, 1, 1, 1}).is_channels_last());
 }
 
-TEST_CASE("eye, arange and full") {
+TEST_CASE("eye, arange, full and zeros hold what their names say") {
   CHECK(Tensor::eye(2).to_vector<float>() == std::vector<float>{1, 0, 0, 1});
   CHECK(Tensor::arange(3, DType::float64).to_vector<double>() == std::vector<double>{0, 1, 2});
   CHECK(Tensor::full({2}, 2.5, DType::float64).to_vector<double>() == std::vector<double>{2.5, 2.5});

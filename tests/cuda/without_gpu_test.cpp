@@ -124,7 +124,7 @@ TEST_CASE("cuDNN has an engine on an H200 for every pass of All-CNN-C, determini
         }
 }
 
-TEST_CASE("settings rule engines out") {
+TEST_CASE("engines that are not deterministic need fast, and those that round float32 need tf32") {
   Proposal plain{.deterministic = true, .tensor_cores = false, .converts_down = false};
   CHECK(allowed(plain, DType::float32, {}));
   plain.deterministic = false;

@@ -39,7 +39,7 @@ TEST_CASE("a path that is missing or holds no data set is an error that says wha
   CHECK(contains(error, "train/CLASS/FILE"));
 }
 
-TEST_CASE("'synthetic' is made to measure") {
+TEST_CASE("'synthetic' has as many images as are asked for") {
   const DataSplits splits = open_dataset("synthetic", {.synthetic = {.train = 30, .test = 20}});
   CHECK(splits.train.size() == 30);
   CHECK(splits.test.size() == 20);

@@ -53,7 +53,7 @@ TEST_CASE("BNP is gradient descent in the normalised variables, to rounding") {
     CHECK(b.value().to_vector<double>()[i] == doctest::Approx(expected_b[i]).epsilon(1e-11));
 }
 
-TEST_CASE("damping, running statistics, and fan-in over rows, by hand") {
+TEST_CASE("BNP damps, averages and divides by fan-in over rows as a computation by hand does") {
   Parameter w = leaf(Tensor::zeros({1, 2}, DType::float64), "fc.weight", ParamRole::weight, 1, 2);
   Parameter b = leaf(Tensor::zeros({1}, DType::float64), "fc.bias", ParamRole::bias, 1, 1);
   Optimizer optimizer =

@@ -65,7 +65,7 @@ TEST_CASE("AdaHesScale follows each of its three denominators, fused and not") {
   }
 }
 
-TEST_CASE("AdaHessian averages over the positions of a kernel") {
+TEST_CASE("AdaHessian averages the curvature of a convolution over the positions of its kernel") {
   const AdaHessian rule{.lr = lr, .beta1 = beta1, .beta2 = beta2, .eps = eps};
   CHECK(distance(rule, {4, 7}, DType::float64, false, true) < 1e-13);
   CHECK(distance(rule, {2, 3, 3, 3}, DType::float64, false, true, [](const Tensor& h) {

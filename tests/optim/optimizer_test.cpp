@@ -130,7 +130,7 @@ TEST_CASE("a norm within the limit leaves gradients exactly alone") {
   CHECK(std::isnan(clip_factor(std::nan(""), 2)));
 }
 
-TEST_CASE("the three places of weight decay") {
+TEST_CASE("each mode of weight decay enters at its own place in the step") {
   // P = 4 I through m = 2, g = 1, w = 10, lr = 0.1, rate = 0.5.
   const auto after = [](DecayMode mode) {
     Parameter w = weight("w", {10});
@@ -326,7 +326,7 @@ TEST_CASE("hypergradients of momentum and of Nesterov's rule are the derivative 
   }
 }
 
-TEST_CASE("include_lr and count_first are options") {
+TEST_CASE("count_first counts the first step for the inner rule, and include_lr multiplies by the step size") {
   const auto learned = [](Learning learning) {
     Parameter w = weight("w", {1, 1});
     Optimizer optimizer =

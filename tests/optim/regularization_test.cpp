@@ -85,7 +85,7 @@ TEST_CASE("decoupled L1 is L1 on z: descent on z with lam |z|_1, p = P z, to rou
   for (size_t i = 0; i < 3; ++i) CHECK(ours[i] == doctest::Approx(expected[i]).epsilon(1e-12));
 }
 
-TEST_CASE("the four modes of L1, by hand") {
+TEST_CASE("the four modes of L1 make the steps that a computation by hand gives") {
   // Adam's first step: the direction is g / (|g| + eps), B = 1 / (|g| + eps).
   const Adam adam{.lr = 0.1, .eps = 0};
   const auto coupled = after(Sgd{.lr = 0.1}, {.rate = 0.5}, {1, -1, 0}, {1, 1, 1});

@@ -141,7 +141,7 @@ TEST_CASE("a state loads over an optimizer that made as many steps of its own") 
   }
 }
 
-TEST_CASE("hyperparameters are loaded") {
+TEST_CASE("loading a state brings its hyperparameters") {
   const Net net(1);
   Optimizer a = make(net, Sgd{.lr = 0.5}, NoPreconditioner{}), b = make(net, Sgd{.lr = 0.1}, NoPreconditioner{});
   b.load(a.state());

@@ -85,7 +85,7 @@ TEST_CASE("gradient descent and Adam need the published iterations, and Adam end
   }
 }
 
-TEST_CASE("FOP as in Algorithm 1") {
+TEST_CASE("FOP takes the iterations of an independent program, and diverges on Booth at the largest rate") {
   check_row(DType::float64, factor, {{{782, 368}, {650, 326}, {536, 290}, {diverges, 223}}});
   check_row(DType::float32, factor, {{{782, 368}, {650, 327}, {536, 291}, {diverges, 223}}});
 }
@@ -95,19 +95,19 @@ TEST_CASE("FOP learned directly gives the published 543 and 289") {
     check_row(dtype, direct, {{{805, 377}, {734, 353}, {668, 332}, {543, 289}}});
 }
 
-TEST_CASE("FOP-norm through the norm") {
+TEST_CASE("FOP-norm differentiated through the norm takes the iterations of an independent program") {
   const Variant variant = [](double rho) { return fop_norm(rho, Fop::Norm::through); };
   check_row(DType::float64, variant, {{{1274, 492}, {1898, 752}, {1825, 788}, {2158, 603}}});
   check_row(DType::float32, variant, {{{1274, 492}, {1898, 753}, {1825, 788}, {2158, 603}}});
 }
 
-TEST_CASE("FOP-norm with the norm held constant") {
+TEST_CASE("FOP-norm with the norm held constant takes the iterations of an independent program") {
   const Variant variant = [](double rho) { return fop_norm(rho, Fop::Norm::constant); };
   check_row(DType::float64, variant, {{{1488, 523}, {3266, 1495}, {2219, 1691}, {1334, 1379}}});
   check_row(DType::float32, variant, {{{1488, 523}, {3268, 1495}, {2219, 1691}, {1334, 1379}}});
 }
 
-TEST_CASE("S-HD, scale and positive") {
+TEST_CASE("S-HD takes the iterations of an independent program, as a scale and as a square") {
   for (DType dtype : {DType::float32, DType::float64}) {
     check_row(dtype, [](double rho) { return SHd{.hyper = Sgd{.lr = rho}}; },
               {{{658, 337}, {404, 246}, {293, 198}, {177, 142}}});
@@ -116,7 +116,7 @@ TEST_CASE("S-HD, scale and positive") {
   }
 }
 
-TEST_CASE("PP-HD, plain and positive") {
+TEST_CASE("PP-HD takes the iterations of an independent program, plain and as a square") {
   for (DType dtype : {DType::float32, DType::float64}) {
     check_row(dtype, [](double rho) { return PpHd{.hyper = Sgd{.lr = rho}}; },
               {{{730, 380}, {524, 365}, {408, 351}, {266, 321}}});
@@ -125,7 +125,7 @@ TEST_CASE("PP-HD, plain and positive") {
   }
 }
 
-TEST_CASE("FOP of rank one from a given M") {
+TEST_CASE("FOP of rank one takes the iterations of an independent program from a given M") {
   const Edit start = [](Optimizer& optimizer) {
     Tensor m = optimizer.state().at("theta/fop.learned");
     copy_(m, Tensor::from<double>({0.1, -0.05}, {2, 1}));
@@ -159,7 +159,7 @@ TEST_CASE("after 100 steps on Booth P is far from the identity, and the wrong ru
   CHECK(distance(wrong(0.001), "theta/wrong-fop.learned") == doctest::Approx(8.97e-7).epsilon(1e-3));
 }
 
-TEST_CASE("Adam as the inner rule") {
+TEST_CASE("with Adam as the inner rule FOP and S-HD take the iterations of an independent program") {
   const auto form = [](double lr, Fop::Form form) { return Fop{.hyper = Adam{.lr = lr}, .form = form}; };
   CHECK(counts(DType::float64, form(1e-4, Fop::Form::factor)) == Counts{831, 377});
   CHECK(counts(DType::float64, form(1e-3, Fop::Form::factor)) == Counts{828, 319});
