@@ -30,6 +30,7 @@
 #include "data/tensorboard.h"
 #include "data/transforms.h"
 #include "data/whitening.h"
+#include "gradus_version.h"
 #include "layers/activation.h"
 #include "layers/conditioning.h"
 #include "layers/container.h"

@@ -37,7 +37,7 @@ def check_include(root, name, bracket, target, public):
         if name in public and ("." in target or "/" in target):
             return f"<{target}> in a public header: only the standard library may appear there"
         return None
-    if not (root / target).is_file():
+    if not (root / target).is_file() and not (root / (target + ".in")).is_file():  # which Meson makes a header of
         return f'"{target}" is not a path from the root'
     top, target_top = name.split("/")[0], target.split("/")[0]
     if top not in ORDER:  # tests and examples may look anywhere, gradus.h is the sum of all
