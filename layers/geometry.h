@@ -20,8 +20,8 @@ struct Extent2d {
 /// and 1 after.
 class Padding {
  public:
-  constexpr Padding(int64_t all)
-      : Padding(all, all, all, all) {}  // NOLINT(google-explicit-constructor): `.padding = 1`
+  // NOLINTNEXTLINE(google-explicit-constructor): `.padding = 1`
+  constexpr Padding(int64_t all) : Padding(all, all, all, all) {}
   constexpr Padding(int64_t height, int64_t width) : Padding(height, width, height, width) {}
   constexpr Padding(int64_t top, int64_t left, int64_t bottom, int64_t right) : sides_{top, left, bottom, right} {}
   static const Padding same;
