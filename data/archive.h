@@ -12,8 +12,9 @@ namespace gradus {
 /// visit. The visitor returns false to stop.
 using FileVisitor = std::function<bool(const std::string& name, const std::function<std::string()>& read)>;
 
-/// Visits the regular files of a .tar, .tar.gz, .tar.bz2, .tar.xz or .zip, in the archive's order. Throws ErrorKind::io
-/// naming the archive (missing, not an archive, cut, corrupt).
+/// Visits the regular files of a .tar, .tar.gz, .tar.bz2, .tar.xz or .zip, in the archive's order; what it has of
+/// checksums is compared before this returns. Throws ErrorKind::io naming the archive (missing, not an archive, cut,
+/// corrupt, or with a file of more than 1 GiB that is read).
 void visit_archive(const std::string& archive, const FileVisitor& visit);
 
 /// The content of a .gz file. Throws ErrorKind::io naming it (missing, not compressed, cut, corrupt, or holding more

@@ -10,6 +10,7 @@
 #include <exception>
 #include <filesystem>
 #include <memory>
+#include <utility>
 
 #include "core/error.h"
 #include "data/download.h"
@@ -69,12 +70,16 @@ struct Transfer {
   PartFile& part;
   const DownloadRequest& request;
   int64_t resumed_from;
+  bool too_long = false;
   std::exception_ptr error = nullptr;
 };
 
 size_t on_data(char* bytes, size_t, size_t count, void* context) {
   auto& transfer = *static_cast<Transfer*>(context);
   try {
+    const int64_t size = transfer.request.size;
+    transfer.too_long = size > 0 && std::cmp_greater(count, size - transfer.part.size());
+    if (transfer.too_long) return 0;
     transfer.part.append(bytes, count);
     return count;
   } catch (...) {
@@ -134,6 +139,10 @@ Outcome transfer_rest(const std::string& url, const DownloadRequest& request, Pa
   set(CURLOPT_XFERINFODATA, static_cast<void*>(&transfer));
   const CURLcode code = curl_easy_perform(curl.get());
   if (transfer.error) std::rethrow_exception(transfer.error);
+  if (transfer.too_long) {
+    part.clear();
+    return {.code = CURLE_WRITE_ERROR, .reason = text("it sends more than the ", request.size, " bytes expected")};
+  }
   if (code == CURLE_ABORTED_BY_CALLBACK)
     fail(ErrorKind::io, "download", url, " was stopped: ", part.size(), " bytes are kept in ", part.path(),
          ", and the next call goes on from there");
@@ -179,13 +188,18 @@ std::string try_server(const std::string& url, const DownloadRequest& request, P
 void download_file(const DownloadRequest& request) {
   namespace fs = std::filesystem;
   std::error_code error;
-  if (fs::exists(request.path, error)) {
-    const auto size = static_cast<int64_t>(fs::file_size(request.path));
+  if (const fs::file_status status = fs::status(request.path, error); fs::exists(status)) {
+    if (!fs::is_regular_file(status))
+      fail(ErrorKind::io, "download", request.path, " is there already, but it is ",
+           fs::is_directory(status) ? "a folder" : "not a regular file", ": name a file, or remove it");
+    const auto size = static_cast<int64_t>(fs::file_size(request.path, error));
     if (const std::string wrong = defect(request.path, size, request); !wrong.empty())
       fail(ErrorKind::io, "download", request.path, " is there already, but ", wrong, ": remove it to load it again");
     return;
   }
-  fs::create_directories(fs::path(request.path).parent_path(), error);
+  error.clear();
+  if (const fs::path folder = fs::path(request.path).parent_path(); !folder.empty())
+    fs::create_directories(folder, error);
   if (error)
     fail(ErrorKind::io, "download", "cannot make the folder of ", request.path, " (", error.message(),
          "): check its permissions");

@@ -15,8 +15,12 @@ namespace fs = std::filesystem;
 
 bool is_hidden(std::string_view name) { return name.starts_with('.') || name.find("/.") != name.npos; }
 
-/// False where the visitor stopped.
-bool visit_folder(const fs::path& folder, const std::string& prefix, const FileVisitor& visit) {
+/// False where the visitor stopped. `above` are the folders that this one was reached through.
+bool visit_folder(const fs::path& folder, const std::string& prefix, const FileVisitor& visit,
+                  std::vector<fs::path>& above) {
+  const fs::path place = fs::canonical(folder);
+  if (std::find(above.begin(), above.end(), place) != above.end()) return true;  // by a link: it would have no end
+  above.push_back(place);
   std::vector<fs::directory_entry> entries;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) entries.push_back(entry);
   std::sort(entries.begin(), entries.end());
@@ -24,11 +28,12 @@ bool visit_folder(const fs::path& folder, const std::string& prefix, const FileV
     const std::string base = entry.path().filename().string(), name = prefix + base;
     if (is_hidden(base)) continue;
     if (entry.is_directory()) {
-      if (!visit_folder(entry.path(), name + "/", visit)) return false;
+      if (!visit_folder(entry.path(), name + "/", visit, above)) return false;
     } else if (entry.is_regular_file()) {
       if (!visit(name, [&] { return read_file(entry.path().string()); })) return false;
     }
   }
+  above.pop_back();
   return true;
 }
 
@@ -54,6 +59,8 @@ FileSource::FileSource(std::string path) : path_(std::move(path)) {
   is_archive_ = with_io_errors(path_, [&] {
     const fs::file_status status = fs::status(path_);
     if (!fs::exists(status)) fail(ErrorKind::io, "data", path_, " does not exist: check the path");
+    if (!fs::is_directory(status) && !fs::is_regular_file(status))
+      fail(ErrorKind::io, "data", path_, " is neither a folder nor a regular file: name one of them");
     return !fs::is_directory(status);
   });
 }
@@ -67,7 +74,8 @@ void FileSource::visit(const FileVisitor& visit) const {
     return visit_archive(path_, [&](const std::string& name, const std::function<std::string()>& read) {
       return is_hidden(name) || visit(name, read);
     });
-  with_io_errors(path_, [&] { visit_folder(path_, "", visit); });
+  std::vector<fs::path> above;
+  with_io_errors(path_, [&] { visit_folder(path_, "", visit, above); });
 }
 
 std::string FileSource::fingerprint() const {

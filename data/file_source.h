@@ -21,7 +21,8 @@ class FileSource {
   std::string full_name(const std::string& name) const;
 
   /// Visits every regular file below, except those whose own or whose folder's name begins with a dot. Names are
-  /// relative, with '/'; a folder is visited in sorted order, an archive in its own. Throws ErrorKind::io.
+  /// relative, with '/'; a folder is visited in sorted order, an archive in its own. Links are followed, but not to a
+  /// folder that they lie in. Throws ErrorKind::io.
   void visit(const FileVisitor& visit) const;
 
   /// A digest of the path and of the size and time of modification of the archive, or of every file of the folder:

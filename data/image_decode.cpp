@@ -1,9 +1,11 @@
-// Decoding through stb_image, whose code is compiled here and nowhere else.
+// Decoding through stb_image, whose code is compiled here and nowhere else, of what no other decoder here reads.
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "core/error.h"
 #include "data/image.h"
+#include "data/image_file.h"
 #include "data/jpeg.h"
 
 #define STB_IMAGE_IMPLEMENTATION
@@ -11,7 +13,6 @@
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_ONLY_BMP
-#define STBI_ONLY_PNM
 #define STBI_NO_STDIO
 #define STBI_MAX_DIMENSIONS 32768
 #if defined(__GNUC__) && !defined(__clang__)
@@ -20,8 +21,57 @@
 #include <stb_image.h>
 
 namespace gradus {
-/// In entropy-coded data no marker can occur, so a file whose last scan (FF DA) is not followed by an end of image (FF
-/// D9) was cut.
+namespace {
+
+Image decode_by_stb(std::span<const uint8_t> bytes, std::string_view name) {
+  const auto fail_decoding = [&] {
+    const char* reason = stbi_failure_reason();
+    fail(ErrorKind::io, "decode_image", name, " cannot be decoded (",
+         reason && *reason ? reason : "its content makes no sense", "): replace or remove it");
+  };
+  const int size = static_cast<int>(bytes.size());
+  int width = 0, height = 0, channels = 0;
+  if (stbi_info_from_memory(bytes.data(), size, &width, &height, &channels) == 0) fail_decoding();
+  check_extents(height, width, name);
+  const std::unique_ptr<stbi_uc, decltype(&std::free)> pixels(
+      stbi_load_from_memory(bytes.data(), size, &width, &height, &channels, 0), &std::free);
+  if (!pixels) fail_decoding();
+  check_extents(height, width, name);
+  Image image{.height = height, .width = width, .channels = channels, .pixels = {}};
+  image.pixels.assign(pixels.get(), pixels.get() + image.height * image.width * image.channels);
+  return image;
+}
+
+Image with_channels(Image image, int64_t channels) {
+  if (channels == 0 || channels == image.channels) return image;
+  const auto from = static_cast<size_t>(image.channels), to = static_cast<size_t>(channels);
+  const size_t count = image.pixels.size() / from;
+  std::vector<uint8_t> pixels(count * to);
+  for (size_t i = 0; i < count; ++i) {
+    const uint8_t* in = image.pixels.data() + i * from;
+    uint8_t* out = pixels.data() + i * to;
+    if (to < 3)  // ITU-R BT.601
+      out[0] = from < 3 ? in[0] : static_cast<uint8_t>((77 * in[0] + 150 * in[1] + 29 * in[2]) >> 8);
+    else
+      for (size_t c = 0; c < 3; ++c) out[c] = in[from < 3 ? 0 : c];
+    if (to % 2 == 0) out[to - 1] = from % 2 == 0 ? in[from - 1] : 255;
+  }
+  image.channels = channels;
+  image.pixels = std::move(pixels);
+  return image;
+}
+
+/// The whole picture through libjpeg; nothing in a build without it.
+std::optional<Image> decode_jpeg(std::span<const uint8_t> bytes, std::string_view name) {
+  const ChooseCrop whole = [](int64_t height, int64_t width) {
+    return Crop{.box = {.height = static_cast<double>(height), .width = static_cast<double>(width)}};
+  };
+  std::optional<PicturePart> part = decode_jpeg_part(bytes, name, whole, INT32_MAX, INT32_MAX, Grey::stays);
+  return part ? std::optional(std::move(part->image)) : std::nullopt;
+}
+
+}  // namespace
+
 void require_whole_jpeg(std::span<const uint8_t> bytes, std::string_view name) {
   const std::string_view view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const size_t scan = view.rfind("\xff\xda"), end = view.rfind("\xff\xd9");
@@ -30,23 +80,48 @@ void require_whole_jpeg(std::span<const uint8_t> bytes, std::string_view name) {
          " bytes): the file was cut; copy it again or remove it");
 }
 
+void require_huffman_tables(std::span<const uint8_t> bytes, std::string_view name) {
+  constexpr uint8_t huffman = 0xc4, restart = 0xd0, end_of_image = 0xd9;
+  constexpr size_t lengths = 16, most_codes = 256;
+  for (size_t at = 2; at + 4 <= bytes.size();) {
+    const uint8_t marker = bytes[at + 1];
+    // What is no marker, or has no content: entropy-coded data, fill bytes, restarts, ends.
+    if (bytes[at] != 0xff || marker == 0xff || marker == 0 || (marker >= restart && marker <= end_of_image)) {
+      ++at;
+      continue;
+    }
+    const size_t end = at + 2 + (static_cast<size_t>(bytes[at + 2]) << 8 | bytes[at + 3]);
+    for (size_t table = at + 4; marker == huffman && table < end && table + lengths < bytes.size();) {
+      size_t codes = 0;
+      for (size_t i = 1; i <= lengths; ++i) codes += bytes[table + i];
+      if (codes > most_codes)
+        fail(ErrorKind::io, "decode_image", name, " is damaged (a Huffman table of ", codes, " codes, more than ",
+             most_codes, "): replace or remove it");
+      table += 1 + lengths + codes;
+    }
+    at = end;
+  }
+}
+
 Image decode_image(std::span<const uint8_t> bytes, std::string_view name, int64_t channels) {
   if (channels < 0 || channels > 4)
     fail(ErrorKind::value, "decode_image", channels,
          " channels were asked for: ask for 1 to 4, or 0 for the file's own");
   if (bytes.size() > 0x7fffffff) fail(ErrorKind::io, "decode_image", name, " has ", bytes.size(), " bytes: too many");
-  if (is_jpeg(bytes)) require_whole_jpeg(bytes, name);
-  int width = 0, height = 0, found = 0;
-  const std::unique_ptr<stbi_uc, decltype(&std::free)> pixels(
-      stbi_load_from_memory(bytes.data(), static_cast<int>(bytes.size()), &width, &height, &found,
-                            static_cast<int>(channels)),
-      &std::free);
-  if (!pixels)
-    fail(ErrorKind::io, "decode_image", name, " is not a PNG, JPEG, BMP or PPM image (", bytes.size(), " bytes; ",
-         stbi_failure_reason(), "): replace or remove it");
-  Image image{.height = height, .width = width, .channels = channels ? channels : found, .pixels = {}};
-  image.pixels.assign(pixels.get(), pixels.get() + image.height * image.width * image.channels);
-  return image;
+  if (is_pnm(bytes)) return with_channels(decode_pnm(bytes, name), channels);
+  if (is_jpeg(bytes)) {
+    if (std::optional<Image> image = decode_jpeg(bytes, name)) return with_channels(*std::move(image), channels);
+    require_whole_jpeg(bytes, name);
+    require_huffman_tables(bytes, name);
+  } else if (is_png(bytes)) {
+    check_png(bytes, name);
+  } else if (is_bmp(bytes)) {
+    check_bmp(bytes, name);
+  } else {
+    fail(ErrorKind::io, "decode_image", name, " is not a PNG, JPEG, BMP or PPM image (", bytes.size(),
+         " bytes): replace or remove it");
+  }
+  return with_channels(decode_by_stb(bytes, name), channels);
 }
 
 }  // namespace gradus

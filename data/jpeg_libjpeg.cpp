@@ -9,6 +9,7 @@
 #include <csetjmp>
 
 #include "core/error.h"
+#include "data/image_file.h"
 #include "data/jpeg.h"
 
 namespace gradus {
@@ -28,7 +29,14 @@ class Decompressor {
       if (level < 0 && std::count(std::begin(damage), std::end(damage), info->err->msg_code) > 0) self(info).leave();
     };
     errors_.output_message = [](j_common_ptr) {};
+    // A progressive file of a few kilobytes can have a million scans, each of which takes a look at every pixel.
+    progress_.progress_monitor = [](j_common_ptr info) {
+      constexpr int most_scans = 100;
+      if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > most_scans)
+        self(info).leave("more than 100 scans");
+    };
     call([&] { jpeg_create_decompress(&info_); });
+    info_.progress = &progress_;
   }
   ~Decompressor() { jpeg_destroy_decompress(&info_); }
   Decompressor(const Decompressor&) = delete;
@@ -47,14 +55,18 @@ class Decompressor {
 
  private:
   static Decompressor& self(j_common_ptr info) { return *static_cast<Decompressor*>(info->client_data); }
-  [[noreturn]] void leave() {
-    errors_.format_message(reinterpret_cast<j_common_ptr>(&info_), message_);
+  [[noreturn]] void leave(const char* reason = nullptr) {
+    if (reason)
+      std::snprintf(message_, sizeof message_, "%s", reason);
+    else
+      errors_.format_message(reinterpret_cast<j_common_ptr>(&info_), message_);
     std::longjmp(escape_, 1);
   }
 
   std::string_view name_;
   jpeg_decompress_struct info_ = {};
   jpeg_error_mgr errors_ = {};
+  jpeg_progress_mgr progress_ = {};
   std::jmp_buf escape_;
   char message_[JMSG_LENGTH_MAX] = "";
 };
@@ -85,8 +97,10 @@ void convert_cmyk(Image& image, bool inverted) {
 
 }  // namespace
 
+const char* jpeg_decoder() { return "libjpeg"; }
+
 std::optional<PicturePart> decode_jpeg_part(std::span<const uint8_t> bytes, std::string_view name,
-                                            const ChooseCrop& choose, int64_t height, int64_t width) {
+                                            const ChooseCrop& choose, int64_t height, int64_t width, Grey grey) {
   require_whole_jpeg(bytes, name);
   Decompressor jpeg(name);
   jpeg.call([&] {
@@ -94,17 +108,15 @@ std::optional<PicturePart> decode_jpeg_part(std::span<const uint8_t> bytes, std:
     jpeg_read_header(jpeg.get(), TRUE);
   });
   const int64_t whole_height = jpeg->image_height, whole_width = jpeg->image_width;
-  constexpr int64_t most_pixels = int64_t{1} << 28;  // a few bytes of header may ask for gigabytes
-  if (whole_height * whole_width > most_pixels)
-    fail(ErrorKind::io, "decode_image", name, " has ", whole_height, "x", whole_width, " pixels, more than ",
-         most_pixels, ": shrink or remove it");
+  check_extents(whole_height, whole_width, name);
   const Crop crop = choose(whole_height, whole_width);
   const int64_t shrink = shrink_for(crop.box, height, width);
   PicturePart part{.image = {}, .region = region_of(crop, whole_height, whole_width, shrink)};
   Region& region = part.region;
 
   const bool cmyk = jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK;
-  jpeg->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
+  const bool stays_grey = grey == Grey::stays && jpeg->num_components == 1;
+  jpeg->out_color_space = cmyk ? JCS_CMYK : stays_grey ? JCS_GRAYSCALE : JCS_RGB;
   jpeg->scale_num = 1;
   jpeg->scale_denom = static_cast<unsigned>(shrink);
   // Columns at the edge of what is decoded lack the neighbour that their colour is interpolated with: one more on

@@ -68,6 +68,10 @@ class FieldReader {
     if (value < 0 || value > largest) throw Damaged();
     return value;
   }
+  /// Of things that take at least so many bytes each, all of which must still come.
+  size_t count(size_t least_bytes) {
+    return static_cast<size_t>(integer(static_cast<int64_t>(bytes_.size() / least_bytes)));
+  }
   std::string string() { return std::string(take(static_cast<size_t>(integer(largest_text)))); }
 
  private:

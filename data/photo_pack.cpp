@@ -191,6 +191,9 @@ std::optional<PackedPhotos> open_packed_photos(const std::string& path, const st
   try {
     const auto reader = std::make_shared<const PartReader>(path);
     Trailer trailer;
+    std::array<char, magic.size()> begin;
+    reader->read(0, begin.data(), begin.size());
+    if (std::string_view(begin.data(), begin.size()) != magic) return std::nullopt;
     const uint64_t end = size - sizeof trailer;
     reader->read(end, &trailer, sizeof trailer);
     if (trailer.offset > end || trailer.size != end - trailer.offset) return std::nullopt;
@@ -201,16 +204,21 @@ std::optional<PackedPhotos> open_packed_photos(const std::string& path, const st
     FieldReader index(bytes);
     if (index.string() != key) return std::nullopt;
     const std::string name = index.string();
-    std::vector<std::string> classes(static_cast<size_t>(index.integer(1 << 20)));
+    constexpr size_t least_class = sizeof(int64_t), least_entry = 9 * sizeof(int64_t);
+    std::vector<std::string> classes(index.count(least_class));
     for (std::string& one : classes) one = index.string();
     const auto read_split = [&] {
-      std::vector<Entry> entries(static_cast<size_t>(index.integer(int64_t{1} << 32)));
+      std::vector<Entry> entries(index.count(least_entry));
       for (Entry& entry : entries) {
         for (std::string* value : {&entry.short_name, &entry.file, &entry.error}) *value = index.string();
-        for (int64_t* value : {&entry.bytes, &entry.label}) *value = index.integer(int64_t{1} << 40);
+        entry.bytes = index.integer(INT64_MAX);
+        entry.label = index.integer(static_cast<int64_t>(classes.size()) - 1);
         for (int64_t* value : {&entry.height, &entry.width}) *value = index.integer(largest_side);
         entry.offset = index.integer(static_cast<int64_t>(trailer.offset));
         entry.checksum = index.integer(INT64_MAX);
+        const int64_t pixels = entry.height * entry.width;
+        if ((pixels == 0) == entry.error.empty() || 3 * pixels > static_cast<int64_t>(trailer.offset) - entry.offset)
+          throw Damaged();
       }
       auto store = std::make_shared<PackedStore>(reader, std::move(entries));
       store->name = name;

@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <map>
@@ -98,6 +99,75 @@ TEST_CASE("a file that is no archive is an error that names it") {
   CHECK(contains(error, "is it a whole .tar, .tar.gz or .zip?"));
 }
 
+TEST_CASE("a damaged header of a tar is an error, not the end of it") {
+  if (!archives_are_built()) return;
+  const TemporaryFolder folder;
+  for (const char* name : {"tree/one", "tree/two"}) folder.write(name, "text");
+  if (!shell(folder, "tar cf t.tar --format=ustar -C tree one two")) return;
+  std::string bytes = read_file(folder / "t.tar");
+  bytes[1024] ^= 1;  // each file takes a header and a block: this is the name of the second
+  const std::string error = error_of([&] { content(FileSource(folder.write("t.tar", bytes))); });
+  CHECK(contains(error, (folder / "t.tar") + " cannot be read ("));
+}
+
+TEST_CASE("content that does not match the checksum of its gzip is an error, also where a visitor stops early") {
+  if (!archives_are_built()) return;
+  const TemporaryFolder folder;
+  for (const char* name : {"tree/one", "tree/two"}) folder.write(name, "text");
+  if (!shell(folder, "tar czf t.tar.gz -C tree one two")) return;
+  std::string bytes = read_file(folder / "t.tar.gz");
+  bytes[bytes.size() - 7] ^= 1;
+  const std::string path = folder.write("t.tar.gz", bytes);
+  const auto first = [&](bool read_it) {
+    FileSource(path).visit([&](const std::string&, const auto& read) {
+      if (read_it) read();
+      return false;
+    });
+  };
+  CHECK(contains(error_of([&] { content(FileSource(path)); }), path + " is damaged (its content does not match"));
+  CHECK(contains(error_of([&] { first(true); }), path + " is damaged"));
+  CHECK_NOTHROW(first(false));
+}
+
+TEST_CASE("a file of more than a gibibyte in an archive is refused before it fills the memory") {
+  if (!archives_are_built()) return;
+  const TemporaryFolder folder;
+  if (!shell(folder, "truncate -s 2G big && tar cSf t.tar big")) return;
+  CHECK(contains(error_of([&] { content(FileSource(folder / "t.tar")); }),
+                 (folder / "t.tar") + ": big holds more than 1073741824 bytes"));
+}
+
+TEST_CASE("no other program is started for a compression that only it knows") {
+  if (!archives_are_built()) return;
+  const TemporaryFolder folder;
+  std::filesystem::permissions(folder.write("bin/lrzip", "#!/bin/sh\ntouch '" + (folder / "started") + "'\n"),
+                               std::filesystem::perms::owner_all);
+  const ScopedVariable path("PATH", (folder / "bin") + ":" + getenv("PATH"));
+  const std::string archive = folder.write("t.tar.lrz", std::string("LRZI\0\6", 6) + std::string(1000, '\0'));
+  CHECK(contains(error_of([&] { content(FileSource(archive)); }), archive));
+  CHECK(!std::filesystem::exists(folder / "started"));
+}
+
+TEST_CASE("a pipe is refused instead of waited for") {
+  const TemporaryFolder folder;
+  REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  CHECK(contains(error_of([&] { FileSource(folder / "pipe"); }),
+                 (folder / "pipe") + " is neither a folder nor a regular file"));
+  CHECK(contains(error_of([&] { read_gzip(folder / "pipe", 10); }), folder / "pipe"));
+}
+
+TEST_CASE("links to folders are followed, but not round in a circle") {
+  const TemporaryFolder folder;
+  folder.write("tree/a/one", "1");
+  folder.write("tree/b/two", "2");
+  std::filesystem::create_directory_symlink("..", folder / "tree/a/up");
+  std::filesystem::create_directory_symlink("../b", folder / "tree/a/x");
+  std::filesystem::create_directory_symlink("../a", folder / "tree/b/y");
+  const std::map<std::string, std::string> files = {{"a/one", "1"}, {"a/x/two", "2"}, {"b/two", "2"}, {"b/y/one", "1"}};
+  CHECK(content(FileSource(folder / "tree")) == files);
+  CHECK_NOTHROW(FileSource(folder / "tree").fingerprint());
+}
+
 TEST_CASE("a hard link in an archive is an error, not an empty file") {
   if (!archives_are_built()) return;
   const TemporaryFolder folder;
@@ -120,6 +190,10 @@ TEST_CASE("a .gz is read whole, or refused: cut, plain, or larger than expected"
   const std::string zipped = path + ".gz";
   CHECK(read_gzip(zipped, 1 << 20) == bytes);
   CHECK(contains(error_of([&] { read_gzip(zipped, 1000); }), "more than the 1000 bytes"));
+  std::string damaged = read_file(zipped);
+  damaged[damaged.size() - 6] ^= 1;  // the checksum's third byte
+  CHECK(contains(error_of([&] { read_gzip(folder.write("damaged.gz", damaged), 1 << 20); }),
+                 (folder / "damaged.gz") + " is damaged (its content does not match the checksum at its end)"));
   std::filesystem::resize_file(zipped, std::filesystem::file_size(zipped) / 2);
   const std::string error = error_of([&] { read_gzip(zipped, 1 << 20); });
   CHECK(contains(error, zipped));

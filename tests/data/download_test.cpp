@@ -183,6 +183,43 @@ TEST_CASE("a file of the wrong size is refused") {
   CHECK(contains(error_of([&] { download_file(s.request); }), "it has 300000 bytes where 400000 were expected"));
 }
 
+TEST_CASE("a server that sends more than was expected is stopped there") {
+  Setting s;
+  if (!s.works()) return;
+  s.request.urls = {s.server->url("long/file")};
+  int64_t most = 0;
+  s.request.progress = [&](const DownloadProgress&) {
+    std::error_code ignored;
+    most = std::max(most, static_cast<int64_t>(std::filesystem::file_size(s.request.path + ".part", ignored)));
+    return true;
+  };
+  CHECK(contains(error_of([&] { download_file(s.request); }), "long/file: it sends more than the 300000 bytes"));
+  CHECK(most <= 300000);
+  CHECK(std::filesystem::file_size(s.request.path + ".part") == 0);
+  s.request.urls.push_back(s.server->url("good/file"));
+  download_file(s.request);
+  CHECK(s.result() == s.content);
+}
+
+TEST_CASE("a file can be loaded to the current folder") {
+  Setting s;
+  if (!s.works()) return;
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(s.target.path());
+  s.request.path = "file";
+  CHECK_NOTHROW(download_file(s.request));
+  CHECK(s.result() == s.content);
+  std::filesystem::current_path(before);
+}
+
+TEST_CASE("a folder in the file's place is an error that names it") {
+  Setting s;
+  if (!s.works()) return;
+  s.request.path = s.target.path().string();
+  CHECK(
+      contains(error_of([&] { download_file(s.request); }), s.request.path + " is there already, but it is a folder"));
+}
+
 TEST_CASE("a download that the caller stops says where its bytes are, and can be resumed") {
   Setting s;
   if (!s.works()) return;

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include "data/crc32.h"
+#include "data/jpeg.h"
+#include "tests/data/photo_golden.h"
 #include "tests/data/temporary_folder.h"
 
 using namespace gradus;
@@ -20,6 +23,42 @@ const std::vector<uint8_t> png = {0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a
 
 Image grey(int64_t height, int64_t width, std::vector<uint8_t> pixels) {
   return {.height = height, .width = width, .channels = 1, .pixels = std::move(pixels)};
+}
+
+void put(std::vector<uint8_t>& bytes, size_t at, uint32_t value, size_t count, bool big = false) {
+  for (size_t i = 0; i < count; ++i) bytes[at + (big ? count - 1 - i : i)] = static_cast<uint8_t>(value >> (8 * i));
+}
+
+/// The picture above with other extents in its header, whose checksum fits.
+std::vector<uint8_t> png_of_extents(uint32_t width, uint32_t height) {
+  std::vector<uint8_t> bytes = png;
+  put(bytes, 16, width, 4, true);
+  put(bytes, 20, height, 4, true);
+  Crc32 crc;
+  crc.update(std::span(bytes).subspan(12, 17));
+  put(bytes, 29, crc.value(), 4, true);
+  return bytes;
+}
+
+/// 24 bits a pixel, rows from the bottom, each padded to a multiple of four bytes: 1, 2, 3, ... in the file's order.
+std::vector<uint8_t> bmp_of_extents(uint32_t width, uint32_t height) {
+  constexpr uint32_t header = 54;
+  const uint32_t row = (3 * width + 3) / 4 * 4;
+  std::vector<uint8_t> bytes(header + std::min<uint64_t>(uint64_t{row} * height, 1000));
+  bytes[0] = 'B';
+  bytes[1] = 'M';
+  put(bytes, 10, header, 4);
+  put(bytes, 14, 40, 4);
+  put(bytes, 18, width, 4);
+  put(bytes, 22, height, 4);
+  put(bytes, 26, 1, 2);
+  put(bytes, 28, 24, 2);
+  for (size_t i = header; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i - header + 1);
+  return bytes;
+}
+
+std::string decoding_error(std::span<const uint8_t> bytes) {
+  return error_of([&] { decode_image(bytes, "dog/7.png"); });
 }
 
 }  // namespace
@@ -40,9 +79,123 @@ TEST_CASE("plain PPM and PGM files are decoded, and read from disk") {
   CHECK(decode_image(as_bytes("P6 1 1 255\nabc"), "a.ppm").pixels == std::vector<uint8_t>{'a', 'b', 'c'});
 }
 
+TEST_CASE("samples of a PGM are scaled from its white to 255, and may take two bytes each") {
+  CHECK(decode_image(as_bytes(std::string("P5\n# a comment\n2 1\n100\n") + "\x32\x64"), "a.pgm").pixels ==
+        std::vector<uint8_t>{128, 255});
+  CHECK(decode_image(as_bytes(std::string("P5 2 1 65535\n\xff\xff\x80\x00", 17)), "a.pgm").pixels ==
+        std::vector<uint8_t>{255, 128});
+}
+
+TEST_CASE("channels are converted: grey by luminance, alpha dropped or opaque") {
+  const auto rgb = as_bytes("P6 1 1 255\n\x64\xc8\x32");  // (77 * 100 + 150 * 200 + 29 * 50) / 256 = 152.9
+  CHECK(decode_image(rgb, "a.ppm", 1).pixels == std::vector<uint8_t>{152});
+  CHECK(decode_image(rgb, "a.ppm", 2).pixels == std::vector<uint8_t>{152, 255});
+  CHECK(decode_image(rgb, "a.ppm", 4).pixels == std::vector<uint8_t>{100, 200, 50, 255});
+}
+
+TEST_CASE("a BMP is decoded from its lowest row up") {
+  const Image image = decode_image(bmp_of_extents(1, 2), "a.bmp");
+  CHECK(image.pixels == std::vector<uint8_t>{7, 6, 5, 3, 2, 1});
+}
+
+TEST_CASE("a picture without pixels is refused, of whatever format") {
+  for (const char* text : {"P6 0 4 255\nabc", "P6 4 0 255\nabc", "P5 0 0 255\nabc"}) {
+    CAPTURE(text);
+    CHECK(contains(decoding_error(as_bytes(text)), "dog/7.png has "));
+  }
+  for (uint32_t height : {0U, 2U}) {
+    CHECK(contains(decoding_error(bmp_of_extents(2 - height, height)), "dog/7.png has "));
+    CHECK(contains(decoding_error(png_of_extents(2 - height, height)), "dog/7.png "));
+  }
+}
+
+TEST_CASE("a picture of more pixels than memory holds is refused by its header") {
+  constexpr uint32_t side = 20000;
+  for (const std::vector<uint8_t>& bytes : {png_of_extents(side, side), bmp_of_extents(side, side)})
+    CHECK(
+        contains(decoding_error(bytes), "dog/7.png has 20000x20000 pixels, more than 268435456: shrink or remove it"));
+  CHECK(contains(decoding_error(as_bytes("P5 20000 20000 255\nabc")), "more than 268435456"));
+  CHECK(contains(decoding_error(as_bytes("P5 99999999999999999999 2 255\nabc")), "dog/7.png"));
+}
+
+TEST_CASE("a PPM, PGM or BMP that was cut is refused, wherever that was") {
+  const std::string ppm = std::string("P6 2 2 255\n") + "abcdefghijkl", deep("P5 1 2 256\n\0\1\0\2", 15);
+  const std::vector<uint8_t> bmp = bmp_of_extents(3, 3);
+  for (const auto whole : {as_bytes(ppm), as_bytes(deep), std::span<const uint8_t>(bmp)}) {
+    // The last row of a BMP need not be padded.
+    const size_t last = whole.data() == bmp.data() ? bmp.size() - 3 : whole.size();
+    for (size_t length = 0; length < last; ++length) CHECK(contains(decoding_error(whole.first(length)), "dog/7.png"));
+    CHECK_NOTHROW(decode_image(whole.first(last), "whole"));
+  }
+  CHECK(contains(decoding_error(as_bytes(ppm).first(20)),
+                 "dog/7.png has 20 bytes where its header announces at least "
+                 "23: the file was cut; copy it again or remove it"));
+}
+
+TEST_CASE("the checksum of a PNG's chunks is compared") {
+  Crc32 crc;
+  crc.update(as_bytes("123456789"));  // the check value of CRC-32
+  CHECK(crc.value() == 0xcbf43926);
+  for (size_t at : {20, 45, 60}) {  // header, pixels, the pixels' checksum
+    std::vector<uint8_t> damaged = png;
+    damaged[at] ^= 1;
+    CHECK(contains(decoding_error(damaged), "dog/7.png is damaged (the checksum before byte "));
+  }
+  CHECK(contains(decoding_error(std::span(png).first(png.size() - 12)), "the file was cut"));
+}
+
+TEST_CASE("a JPEG's Huffman table of more codes than there are bytes is refused") {
+  std::vector<uint8_t> jpeg = {0xff, 0xd8, 0xff, 0xc4, 0x01, 0x13, 0x00};
+  const size_t counts = jpeg.size();
+  jpeg.insert(jpeg.end(), 16, 16);
+  for (int i = 0; i < 256; ++i) jpeg.push_back(static_cast<uint8_t>(i));
+  jpeg.insert(jpeg.end(), {0xff, 0xd9, 0, 0});
+  CHECK_NOTHROW(require_huffman_tables(jpeg, "a.jpg"));
+  jpeg[counts + 3] = 17;
+  CHECK(contains(error_of([&] { require_huffman_tables(jpeg, "a.jpg"); }),
+                 "a.jpg is damaged (a Huffman table of 257 codes, more than 256)"));
+  CHECK(contains(error_of([&] { decode_image(jpeg, "a.jpg"); }), "a.jpg"));
+  for (const auto& [kind, photo] : golden::photos().at("jpeg").items())
+    CHECK_NOTHROW(require_huffman_tables(golden::from_base64(photo.at("file")), kind));
+}
+
+TEST_CASE("a JPEG is decoded with its own channels, to the bytes that a part of it has") {
+  for (const auto& [kind, photo] : golden::photos().at("jpeg").items()) {
+    CAPTURE(kind);
+    const std::vector<uint8_t> file = golden::from_base64(photo.at("file"));
+    CHECK(decode_image(file, kind).channels == (kind == "grey" ? 1 : 3));
+    const ChooseCrop whole = [](int64_t height, int64_t width) {
+      return Crop{.box = {.height = static_cast<double>(height), .width = static_cast<double>(width)}};
+    };
+    CHECK(decode_image(file, kind, 3).pixels == decode_part(file, kind, whole, 1 << 20, 1 << 20).image.pixels);
+  }
+}
+
+TEST_CASE("a progressive JPEG whose scans never end is refused") {
+  std::vector<uint8_t> jpeg = golden::from_base64(golden::photos().at("jpeg").at("progressive").at("file"));
+  // The first scan, of all means, says the same however often it comes.
+  const auto is_marker = [&](size_t i) { return jpeg[i] == 0xff && jpeg[i + 1] != 0; };
+  size_t begin = 2;
+  while (!is_marker(begin) || jpeg[begin + 1] != 0xda) ++begin;
+  size_t end = begin + 2;
+  while (!is_marker(end)) ++end;
+  const std::vector<uint8_t> scan(jpeg.begin() + static_cast<std::ptrdiff_t>(begin),
+                                  jpeg.begin() + static_cast<std::ptrdiff_t>(end));
+  for (int i = 0; i < 200; ++i) jpeg.insert(jpeg.begin() + static_cast<std::ptrdiff_t>(end), scan.begin(), scan.end());
+  const ChooseCrop all = [](int64_t h, int64_t w) {
+    return Crop{.box = {.height = static_cast<double>(h), .width = static_cast<double>(w)}};
+  };
+  if (!decode_jpeg_part(golden::from_base64(golden::photos().at("jpeg").at("grey").at("file")), "grey", all, 1, 1)) {
+    MESSAGE("skipped: this build has no libjpeg");
+    return;
+  }
+  const std::string error = decoding_error(jpeg);
+  CHECK_MESSAGE(contains(error, "dog/7.png is damaged (more than 100 scans)"), error);
+}
+
 TEST_CASE("what is not an image is an error that names the file") {
   const std::string error = error_of([] { decode_image(as_bytes("hello"), "cat/1.png"); });
-  CHECK(contains(error, "cat/1.png is not a PNG, JPEG, BMP or PPM image (5 bytes"));
+  CHECK(contains(error, "cat/1.png is not a PNG, JPEG, BMP or PPM image (5 bytes): replace or remove it"));
   CHECK(contains(error_of([] { decode_image({}, "empty.png"); }), "empty.png"));
 }
 

@@ -4,6 +4,8 @@
 
 #include <set>
 
+#include "data/packing.h"
+#include "data/photo_store.h"
 #include "tests/data/photo_golden.h"
 #include "tests/data/temporary_folder.h"
 
@@ -152,6 +154,39 @@ TEST_CASE("packed photographs are resized once, found again, and packed anew whe
   CHECK(contains(error_of([&] { value_of(read().train, 0); }), "is damaged at "));
   folder.write("tree/train/dog/2.ppm", picture(5));
   CHECK(value_of(read().train, 3) == 5);
+}
+
+TEST_CASE("a packed file that makes no sense is made anew, whatever its checksums say") {
+  const TemporaryFolder folder;
+  struct Contents {
+    std::string magic = "gradus photos 1\n";
+    int64_t classes = 1, photos = 1, label = 0, side = 1;
+  };
+  const auto opened = [&](const Contents& contents) {
+    FieldWriter index;
+    for (const char* text : {"key", "name"}) index.add(std::string(text));
+    index.add(contents.classes);
+    index.add(std::string("class"));
+    index.add(contents.photos);
+    for (const char* text : {"1.ppm", "/1.ppm", ""}) index.add(std::string(text));
+    for (int64_t value : {int64_t{3}, contents.label, contents.side, int64_t{1}, int64_t{16}, int64_t{0}})
+      index.add(value);
+    index.add(int64_t{0});  // photographs to test with
+    Checksum checksum;
+    checksum.update(index.bytes().data(), index.bytes().size());
+    FieldWriter trailer;
+    for (uint64_t value : {uint64_t{19}, uint64_t{index.bytes().size()}, checksum.value() >> 1})
+      trailer.add(static_cast<int64_t>(value));
+    const std::string path = folder.write("pack", contents.magic + "rgb" + index.bytes() + trailer.bytes());
+    return open_packed_photos(path, "key").has_value();
+  };
+  CHECK(opened({}));
+  CHECK(!opened({.magic = "gradus photos 0\n"}));
+  CHECK(!opened({.classes = 1 << 20}));
+  CHECK(!opened({.photos = int64_t{1} << 32}));
+  CHECK(!opened({.label = 1}));
+  CHECK(!opened({.side = 2}));
+  CHECK(!opened({.side = 0}));
 }
 
 TEST_CASE("where nothing can be packed a note says so, and the photographs come from their files") {

@@ -2,7 +2,8 @@
 """An HTTP server on the loopback interface for download_test.cpp: serves the files of a folder, with Range.
 
 Prints its port, and ends when its standard input does. The first part of a path says how it misbehaves:
-/good/, /plain/ (ignores Range), /cut/ (closes the connection half-way), /wrong/ (one byte differs), /moved/ (redirects).
+/good/, /plain/ (ignores Range), /cut/ (closes the connection half-way), /wrong/ (one byte differs), /long/ (sends it twice),
+/moved/ (redirects).
 Every request adds a line "PATH RANGE" to the file `requests` in the folder.
 """
 import http.server
@@ -30,6 +31,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except OSError:
             self.send_error(404)
             return
+        if mode == "long":
+            content += content
         total = len(content)
         if mode == "wrong":
             content = content[:-1] + bytes([content[-1] ^ 1])

@@ -36,7 +36,10 @@ std::vector<std::vector<double>> contrasts(const Dataset& data, double scale) {
     std::vector<double> g(data.image(i).begin(), data.image(i).end());
     double mean = 0, squares = 0;
     for (double x : g) mean += x / static_cast<double>(d);
-    for (double& x : g) squares += (x -= mean) * x;
+    for (double& x : g) {
+      x -= mean;
+      squares += x * x;
+    }
     for (double& x : g) x *= scale / std::sqrt(squares);
     all.push_back(g);
   }
