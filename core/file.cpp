@@ -77,7 +77,9 @@ void sync_folder(const std::string& path) {
 
 }  // namespace
 
-FileReader::FileReader(const std::string& path) : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+// O_NONBLOCK: opening a pipe would wait for its other end; to a regular file it means nothing.
+FileReader::FileReader(const std::string& path)
+    : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
   if (descriptor_ < 0) fail_system("open", path);
   struct stat info = {};
   const bool known = ::fstat(descriptor_, &info) == 0;
@@ -97,7 +99,7 @@ FileReader::~FileReader() { ::close(descriptor_); }
 void FileReader::read(void* to, size_t bytes) {
   for (size_t done = 0; done < bytes;) {
     const ssize_t n = ::read(descriptor_, static_cast<char*>(to) + done, std::min(bytes - done, max_transfer));
-    if (n == 0) fail(ErrorKind::io, "file", path_, " ends ", bytes - done, " bytes too early");
+    if (n == 0) fail(ErrorKind::io, "file", path_, " ends ", bytes - done, " bytes too early: the file was cut");
     if (n < 0 && errno != EINTR) fail_system("read", path_);
     if (n > 0) done += static_cast<size_t>(n);
   }

@@ -47,6 +47,15 @@ class Reader {
     file_.read(data.data(), data.size());
     if (dtype_ == DType::boolean && std::any_of(data.begin(), data.end(), [](char b) { return b != 0 && b != 1; }))
       reject("it holds bool, but has a byte that is neither 0 nor 1");
+    try {
+      return tensor_of(data);
+    } catch (const Error& error) {
+      reject(error.what());
+    }
+  }
+
+ private:
+  Tensor tensor_of(const std::vector<char>& data) const {
     if (!fortran_order_) return Tensor::from_bytes(data.data(), shape_, dtype_);
     Shape reversed;
     Dims order;
@@ -57,7 +66,6 @@ class Reader {
     return contiguous(permute(Tensor::from_bytes(data.data(), reversed, dtype_), order));
   }
 
- private:
   template <class... Args>
   [[noreturn]] void reject(const Args&... reason) const {
     fail(ErrorKind::io, "npy", file_.path(), ": ", reason...);
@@ -65,20 +73,21 @@ class Reader {
 
   void read_header() {
     char start[8];
-    if (file_.size() < sizeof start + 2) reject("has ", file_.size(), " bytes, fewer than a header takes");
+    if (file_.size() < sizeof start + 2)
+      reject("has ", file_.size(), " bytes, fewer than a header takes: it was cut short");
     file_.read(start, sizeof start);
     if (!std::string_view(start, sizeof start).starts_with(magic)) reject("does not begin as a .npy file");
     const int major = static_cast<unsigned char>(start[6]), minor = static_cast<unsigned char>(start[7]);
     if ((major != 1 && major != 2) || minor != 0)
       reject("has format version ", major, ".", minor, "; versions 1.0 and 2.0 are read");
     const size_t width = major == 1 ? 2 : 4;
-    if (file_.size() < sizeof start + width) reject("ends within the length of its header");
+    if (file_.size() < sizeof start + width) reject("ends within the length of its header: it was cut short");
     uint32_t length = 0;
     file_.read(&length, width);
     header_end_ = sizeof start + width + length;
     if (length > max_header || header_end_ > file_.size())
       reject("claims a header of ", length, " bytes, but ", file_.size() - sizeof start - width, " follow and at most ",
-             max_header, " are read");
+             max_header, " are read", header_end_ > file_.size() ? ": the file was cut short" : "");
     text_.resize(length);
     file_.read(text_.data(), length);
     left_ = text_;

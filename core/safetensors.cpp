@@ -79,12 +79,14 @@ class Parser {
   }
 
   Json parse_header() {
-    if (file_.size() < 8) reject("has ", file_.size(), " bytes, but the length of the header alone takes 8");
+    if (file_.size() < 8)
+      reject("has ", file_.size(), " bytes, but the length of the header alone takes 8: the file was cut short");
     uint64_t length = 0;
     file_.read(&length, sizeof length);
     if (length > max_header) reject("claims a header of ", length, " bytes; more than ", max_header, " is not allowed");
     if (length > file_.size() - 8)
-      reject("claims a header of ", length, " bytes, but only ", file_.size() - 8, " follow");
+      reject("claims a header of ", length, " bytes, but only ", file_.size() - 8,
+             " follow: the file was cut short, or is another than a .safetensors");
     buffer_size_ = file_.size() - 8 - length;
     std::string text(length, '\0');
     file_.read(text.data(), text.size());
@@ -180,7 +182,11 @@ class Parser {
     if (entry.dtype == DType::boolean &&
         std::any_of(bytes.begin(), bytes.end(), [](char b) { return b != 0 && b != 1; }))
       reject("tensor ", quoted(entry.name), " of dtype BOOL has a byte that is neither 0 nor 1");
-    return Tensor::from_bytes(bytes.data(), entry.shape, entry.dtype);
+    try {
+      return Tensor::from_bytes(bytes.data(), entry.shape, entry.dtype);
+    } catch (const Error& error) {
+      reject("tensor ", quoted(entry.name), ": ", error.what());
+    }
   }
 
   FileReader file_;

@@ -88,6 +88,13 @@ TEST_CASE("a file that cannot be read is named with the reason") {
   CHECK(contains(error_of([&] { read_file(folder.path()); }), "it is a folder"));
 }
 
+TEST_CASE("a pipe that nobody writes to is refused, not waited for") {
+  const TemporaryFolder folder;
+  const std::string pipe = folder / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK(error_of([&] { read_file(pipe); }) == "[file] cannot read " + pipe + ": it is not a regular file");
+}
+
 TEST_CASE("reading past the end names the file and what is missing") {
   const TemporaryFolder folder;
   const std::string path = folder / "x";

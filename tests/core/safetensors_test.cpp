@@ -117,9 +117,9 @@ TEST_CASE("what the format cannot hold is not saved, and an existing file stays"
 }
 
 TEST_CASE("a file whose header does not fit is rejected") {
-  CHECK(contains(rejection("\x08"), "has 1 bytes"));
+  CHECK(contains(rejection("\x08"), "takes 8: the file was cut short"));
   CHECK(contains(rejection(std::string("\x01\xe1\xf5\x05\0\0\0\0{}", 10)), "more than 100000000"));
-  CHECK(contains(rejection(std::string("\x09\0\0\0\0\0\0\0{}      ", 16)), "only 8 follow"));
+  CHECK(contains(rejection(std::string("\x09\0\0\0\0\0\0\0{}      ", 16)), "only 8 follow: the file was cut short"));
   CHECK(contains(rejection(with_header("")), "does not begin with {"));
   CHECK(contains(rejection(with_header(" {}")), "does not begin with {"));
   CHECK(contains(rejection(with_header("{")), "not UTF-8 JSON"));
@@ -177,6 +177,7 @@ TEST_CASE("shapes whose size overflows are rejected") {
   CHECK(contains(shaped("[4294967296,4294967296]"), "overflows"));
   CHECK(contains(shaped("[2305843009213693952]"), "overflows"));
   CHECK(contains(shaped("[0,18446744073709551615]"), "overflows"));
+  CHECK(contains(shaped("[0,4611686018427387904,4611686018427387904]"), "tensor \"x\""));
 }
 
 TEST_CASE("a bool that is neither 0 nor 1 is rejected") {
