@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/accelerator.h"
 #include "core/error.h"
 #include "core/ops.h"
 
@@ -14,8 +15,8 @@ bool checked(DType dtype) {
   if (dtype == DType::float32) return false;
   if (dtype != DType::bfloat16)
     fail(ErrorKind::value, "autocast", "computes in bfloat16, or in float32 as without it, but ", dtype, " came");
-  if (!device::has_fast(DType::bfloat16))
-    fail(ErrorKind::device, "autocast", "no fast bfloat16 (of a processor: AVX-512 BF16 or AMX) on ", device::describe(),
+  if (!has_fast(DType::bfloat16))
+    fail(ErrorKind::device, "autocast", "no fast bfloat16 (of a processor: AVX-512 BF16 or AMX) on ", describe_device(),
          "; compute in float32, in programs without --amp");
   return true;
 }

@@ -18,6 +18,7 @@ std::function<void(const std::string&)> warning_handler;
 
 std::string_view device_name() { return device::name(); }
 std::string describe_device() { return device::describe(); }
+bool has_fast(DType dtype) { return device::has_fast(dtype); }
 void finish_device() {
   check_not_capturing("finish_device");
   device::synchronize();

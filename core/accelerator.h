@@ -6,12 +6,16 @@
 #include <string>
 #include <string_view>
 
+#include "core/dtype.h"
+
 namespace gradus {
 
 /// What this library computes on: "cpu" or "cuda".
 std::string_view device_name();
 /// One line about it, such as its model; throws ErrorKind::device where it is not there.
 std::string describe_device();
+/// Whether the device has instructions of its own for convolutions and products of this floating dtype.
+bool has_fast(DType dtype);
 /// Returns when all work that was given to the device is done: for clocks. Reading a value waits by itself.
 void finish_device();
 

@@ -14,7 +14,7 @@ struct ConvKey {
   bool bias = false, relu = false;
   DType dtype = DType::float32;   ///< of activations
   DType weight = DType::float32;  ///< of the weight, or of its gradient
-  int64_t variant = 0;  ///< threads, or whatever else the device's plans depend on
+  int64_t variant = 0;            ///< threads, or whatever else the device's plans depend on
   Shape x, w, y;
   Conv2dSpec spec;
   friend bool operator==(const ConvKey&, const ConvKey&) = default;

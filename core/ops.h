@@ -7,7 +7,9 @@
 #include <span>
 #include <vector>
 
-#include "core/kernels.h"
+#include "core/crop.h"
+#include "core/random.h"
+#include "core/specs.h"
 #include "core/tensor.h"
 
 namespace gradus {
@@ -87,7 +89,8 @@ Tensor reshape(const Tensor& x, Shape shape);
 Tensor flatten(const Tensor& x, int64_t from = 0);
 Tensor transpose(const Tensor& x, int64_t a, int64_t b);
 Tensor permute(const Tensor& x, const Dims& order);
-/// A view of elements begin, begin+step, ... before end along dim. Negative positions count from the end; end past the extent is clipped.
+/// A view of elements begin, begin+step, ... before end along dim. Negative positions count from the end; end past the
+/// extent is clipped.
 Tensor slice(const Tensor& x, int64_t dim, int64_t begin, int64_t end, int64_t step = 1);
 /// A view with dim removed.
 Tensor select(const Tensor& x, int64_t dim, int64_t position);
@@ -141,48 +144,62 @@ Tensor matmul_of_squares(const Tensor& a, const Tensor& b);
 // ---- Convolution and pooling: NCHW logical, channels-last in memory ------------------------------------------------
 // Activations may be bfloat16. Parameters are float32 then (a weight also bfloat16), and so are their gradients.
 /// The shape of the output; throws where geometry and shapes do not fit.
-Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dSpec& spec);
+Shape conv2d_shape(const Shape& x_shape, const Shape& w_shape, const Conv2dSpec& spec);
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec, bool relu = false);
-Tensor conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, const Shape& x);
-Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, const Shape& w);
+Tensor conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, const Shape& x_shape);
+Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, const Shape& w_shape);
 /// Gradients before a bias per channel and a relu, from the gradient of the result y [N, C, H, W] and y itself.
 struct BiasReluGradients {
   Tensor gz, gbias;
 };
 BiasReluGradients bias_relu_backward(const Tensor& gy, const Tensor& y);
-struct ConvGradients { Tensor input, weight, bias; };
+struct ConvGradients {
+  Tensor input, weight, bias;
+};
 /// All gradients of y = relu(conv2d(x, w) + bias) at once or, where y is undefined, of conv2d(x, w), which has no bias.
 ConvGradients conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Tensor& w,
                                const Conv2dSpec& spec);
-/// The same without the gradient of the input, which a first layer does not need; w is the weight's shape.
+/// The same without the gradient of the input, which a first layer does not need.
 ConvGradients conv2d_parameter_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const Conv2dSpec& spec,
-                                         const Shape& w);
-struct MaxPooled { Tensor values, index; };
+                                         const Shape& w_shape);
+struct MaxPooled {
+  Tensor values, index;
+};
 MaxPooled max_pool2d(const Tensor& x, const Pool2dSpec& spec);
 /// `index` is one that max_pool2d gave for an input of x's height and width; its values are not checked.
-Tensor max_pool2d_scatter(const Tensor& gy, const Tensor& index, const Shape& x);
+Tensor max_pool2d_scatter(const Tensor& gy, const Tensor& index, const Shape& x_shape);
 Tensor max_pool2d_gather(const Tensor& x, const Tensor& index);
 Tensor avg_pool2d(const Tensor& x, const Pool2dSpec& spec);
-Tensor avg_pool2d_backward(const Tensor& gy, const Pool2dSpec& spec, const Shape& x);
+Tensor avg_pool2d_backward(const Tensor& gy, const Pool2dSpec& spec, const Shape& x_shape);
 
 // ---- Normalization, softmax, dropout -------------------------------------------------------------------------------
-struct Normalized { Tensor values, mean, rstd; };
-struct NormGradients { Tensor input, weight, bias; };
+struct Normalized {
+  Tensor values, mean, rstd;
+};
+struct NormGradients {
+  Tensor input, weight, bias;
+};
 /// x [N, C, ...], statistics per channel.
 Normalized batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps);
-Tensor batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& rstd);
-NormGradients batch_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean, const Tensor& rstd);
+Tensor batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean,
+                        const Tensor& rstd);
+NormGradients batch_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
+                                  const Tensor& rstd);
 /// x [rows, columns], statistics per row.
 Normalized layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps);
-NormGradients layer_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean, const Tensor& rstd);
+NormGradients layer_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
+                                  const Tensor& rstd);
 Tensor softmax(const Tensor& x, int64_t dim);
 Tensor log_softmax(const Tensor& x, int64_t dim);
 Tensor softmax_backward(const Tensor& gy, const Tensor& y, int64_t dim, bool log);
-struct CrossEntropy { Tensor losses, normalizers; };
+struct CrossEntropy {
+  Tensor losses, normalizers;
+};
 /// x [N, K], float32 or float64; labels [N], int64, whose values are not checked; see core/kernels.inc.
 CrossEntropy cross_entropy(const Tensor& x, const Tensor& labels, double smoothing);
 /// gy [N] or []; `share` is a factor.
-Tensor cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& labels, const Tensor& normalizers, double smoothing, double share);
+Tensor cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& labels, const Tensor& normalizers,
+                              double smoothing, double share);
 /// Elements kept with probability 1 - p and scaled by 1 / (1 - p); the mask is a pure function of the key.
 Tensor dropout(const Tensor& x, double p, const RandomKey& key);
 
@@ -196,7 +213,8 @@ void scale_(Tensor& y, double factor);
 /// y = y op x for any elementwise kernel.
 void binary_(BinaryOp op, Tensor& y, const Tensor& x);
 void unary_(UnaryOp op, Tensor& x);
-/// Updates Adam's moments with the gradient g and returns the direction (m / correction1) / (sqrt(v / correction2) + eps).
+/// Updates Adam's moments with the gradient g and returns the direction
+/// (m / correction1) / (sqrt(v / correction2) + eps).
 Tensor adam_(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v);
 /// The steps of many preconditioners' matrices at once.
 void update_matrices_(std::span<const MatrixUpdate> matrices);

@@ -64,7 +64,7 @@ void check_update(const ParameterUpdate& p) {
   check.like("the gradient", p.gradient);
   check.like("what is kept", p.kept);
   check.like("the previous gradient", p.previous);
-  check.like("what meets the previous gradient", p.against);
+  check.like("what is correlated with the previous gradient", p.correlated);
   check.like("the diagonal", p.diagonal);
   check.state(p.rule);
   if (p.diagonal && p.previous) check.state(p.hyper);
@@ -73,7 +73,7 @@ void check_update(const ParameterUpdate& p) {
   check.square("the correlation", p.correlation, n);
   if (p.correlation && !(p.p && p.previous))
     fail(ErrorKind::value, "update_", "a correlation needs P and the previous gradient");
-  if (p.against && p.rule.kind != RuleUpdate::Kind::plain)
+  if (p.correlated && p.rule.kind != RuleUpdate::Kind::plain)
     fail(ErrorKind::value, "update_", "where something else meets the previous gradient, the rule is plain");
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/accelerator.h"
 #include "core/error.h"
+#include "core/kernels.h"
 #include "core/ops.h"
 
 namespace gradus {

@@ -140,7 +140,7 @@ class StretchUpdate {
         n_(row_length(p_)),
         matrix_(floats(p_.p)),
         previous_(floats(p_.previous)),
-        against_(floats(p_.against)),
+        correlated_(floats(p_.correlated)),
         diagonal_(floats(p_.diagonal)),
         rule_(p_.rule, p_.value),
         hyper_(p_.hyper, p_.diagonal) {
@@ -164,7 +164,7 @@ class StretchUpdate {
   void ask_for(int64_t at, int64_t count) {
     ahead_.count = 0;
     if (count == 0) return;
-    for (const Tensor* array : {p_.gradient, static_cast<const Tensor*>(p_.value), p_.previous, p_.against,
+    for (const Tensor* array : {p_.gradient, static_cast<const Tensor*>(p_.value), p_.previous, p_.correlated,
                                 static_cast<const Tensor*>(p_.rule.first), static_cast<const Tensor*>(p_.rule.second),
                                 static_cast<const Tensor*>(p_.diagonal), static_cast<const Tensor*>(p_.hyper.first),
                                 static_cast<const Tensor*>(p_.hyper.second)})
@@ -196,7 +196,7 @@ class StretchUpdate {
     }
     rule_.step(u, at, count, room_);
     if (diagonal_ && previous_)
-      hyper_.step_of_product(p_.hyper_factor, against_ ? against_ + at : x, previous_ + at, at, count, u_, room_,
+      hyper_.step_of_product(p_.hyper_factor, correlated_ ? correlated_ + at : x, previous_ + at, at, count, u_, room_,
                              ahead_);
   }
 
@@ -220,8 +220,8 @@ class StretchUpdate {
   /// u = P x for each row, and the rows' share of the correlation.
   void mix_rows(const float* x, int64_t at, int64_t count) {
     const float* before = totals_ ? previous_ + at : nullptr;
-    if (before && against_) {
-      mix(against_ + at, before, count);  // for the sums alone
+    if (before && correlated_) {
+      mix(correlated_ + at, before, count);  // for the sums alone
       before = nullptr;
     }
     mix(x, before, count);
@@ -246,7 +246,7 @@ class StretchUpdate {
   const ParameterUpdate& p_;
   double* totals_;  ///< null: none asked for
   int64_t n_;
-  const float *matrix_, *previous_, *against_;
+  const float *matrix_, *previous_, *correlated_;
   float* diagonal_;
   RuleLoop rule_, hyper_;
   cpu::vector::Ahead ahead_;
@@ -331,7 +331,7 @@ double inner(const Tensor& a, const Tensor& b) {
 
 /// C, or what it becomes through the norm.
 Tensor carried(const MatrixUpdate& u, int64_t n) {
-  if (u.norm <= 0 || !u.through) return *u.correlation;
+  if (u.norm <= 0 || !u.differentiate_norm) return *u.correlation;
   Tensor q = Tensor::empty({n, n}, u.matrix->dtype()), c = Tensor::empty({n, n}, q.dtype());
   make_form(u, n, q);
   const double length = std::sqrt(inner(q, q)), k = u.norm / length, alignment = inner(q, *u.correlation);

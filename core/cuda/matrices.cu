@@ -193,7 +193,7 @@ void launch(std::span<const MatrixUpdate> matrices, std::span<const Parts> parts
     const MatrixUpdate& u = matrices[i];
     const int64_t count = u.correlation->numel();
     work.entry[i] = {.form = u.form,
-                     .through = u.norm > 0 && u.through,
+                     .through = u.norm > 0 && u.differentiate_norm,
                      .type = u.matrix->dtype(),
                      .n = static_cast<int>(u.correlation->shape()[0]),
                      .norm = u.norm,

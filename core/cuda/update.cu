@@ -31,7 +31,7 @@ struct Entry {
   int64_t count, tile;  // elements in all and of a block, both whole rows
   double factor, limit, decay, late_decay, hyper_factor;
   const void *gradient, *previous, *p;
-  const void* against;  ///< instead of x beside previous; null: x
+  const void* correlated;  ///< with previous, instead of x; null: x
   void *value, *kept, *diagonal;
   double* correlation;  // [blocks of this entry, n, n]: each block's share
   bool transforms_only;
@@ -92,8 +92,8 @@ struct Update {
     const T* gradient = static_cast<const T*>(e.gradient) + begin;
     const T* value = static_cast<const T*>(e.value) + begin;
     const T* previous = static_cast<const T*>(e.previous) + begin;
-    const T* state = static_cast<const T*>(e.against ? e.against : e.rule.first) + begin;
-    const bool has_state = e.against || (e.rule.kind != RuleUpdate::Kind::plain && !e.transforms_only);
+    const T* state = static_cast<const T*>(e.correlated ? e.correlated : e.rule.first) + begin;
+    const bool has_state = e.correlated || (e.rule.kind != RuleUpdate::Kind::plain && !e.transforms_only);
     for (int first = thread; first < count; first += at_once * threads_per_block) {
       T gradients[at_once] = {}, values[at_once] = {}, before[at_once] = {}, states[at_once] = {};
       GRADUS_UNROLL
@@ -143,8 +143,8 @@ struct Update {
         e.rule.advance(u, state);
         e.rule.put(state, value, begin + i);
         if (diagonal && e.previous)
-          e.hyper.step(e.hyper_factor * wide(meets[i]) * wide(static_cast<const T*>(e.previous)[begin + i]),
-                       diagonal, begin + i);
+          e.hyper.step(e.hyper_factor * wide(meets[i]) * wide(static_cast<const T*>(e.previous)[begin + i]), diagonal,
+                       begin + i);
       }
     }
   }
@@ -177,7 +177,7 @@ struct Update {
 
   /// x, or what is in its place.
   GRADUS_ANYWHERE static const T* meets_previous(const Entry& e, const Shared& shared) {
-    return e.against ? shared.first : shared.x;
+    return e.correlated ? shared.first : shared.x;
   }
 
   /// Sums of x_i previous_j over the block's rows. A thread takes a square of pairs, so that a load serves several.
@@ -308,7 +308,7 @@ class Launches {
                                       .gradient = memory(p.gradient),
                                       .previous = memory(p.previous),
                                       .p = memory(p.p),
-                                      .against = memory(p.against),
+                                      .correlated = memory(p.correlated),
                                       .value = memory(p.value),
                                       .kept = memory(p.kept),
                                       .diagonal = memory(p.diagonal),
@@ -371,7 +371,7 @@ void update_long_rows(const ParameterUpdate& p) {
   ParameterUpdate first = p;
   first.p = nullptr;
   first.correlation = nullptr;
-  first.against = nullptr;
+  first.correlated = nullptr;
   first.kept = &x;
   Launches transform;
   transform.add(first, true);
@@ -385,7 +385,7 @@ void update_long_rows(const ParameterUpdate& p) {
   step.add(rest, false);
   step.launch();
   if (!p.correlation) return;
-  const Tensor& meets = p.against ? *p.against : x;
+  const Tensor& meets = p.correlated ? *p.correlated : x;
   const Tensor columns(meets.storage(), meets.offset(), {n, x.numel() / n}, {1, n}, x.dtype());
   kernels::matmul(columns, as_rows(*p.previous, n), 1, 0, *p.correlation);
 }

@@ -54,12 +54,12 @@ void update_one(const ParameterUpdate& p) {
   const int64_t n = p.p ? p.p->shape()[0] : 1;
   T* value = pointer<T>(*p.value);
   const T *previous = p.previous ? pointer<T>(*p.previous) : nullptr, *matrix = p.p ? pointer<T>(*p.p) : nullptr;
-  const T* against = p.against ? pointer<T>(*p.against) : nullptr;
+  const T* correlated = p.correlated ? pointer<T>(*p.correlated) : nullptr;
   T* diagonal = p.diagonal ? pointer<T>(*p.diagonal) : nullptr;
   std::vector<T> x(static_cast<size_t>(n));
   std::vector<double> correlation(static_cast<size_t>(n * n));
   for (int64_t row = 0; row < p.value->numel(); row += n) {
-    const T* meets = against ? against + row : x.data();
+    const T* meets = correlated ? correlated + row : x.data();
     for (int64_t i = 0; i < n; ++i) {
       double g = p.factor * pointer<T>(*p.gradient)[row + i];
       if (p.limit > 0 && std::abs(g) > p.limit) g = g > 0 ? p.limit : -p.limit;  // no number stays none
@@ -118,7 +118,7 @@ void update_matrix(const MatrixUpdate& u) {
   const int64_t n = u.correlation->shape()[0];
   T* m = pointer<T>(*u.matrix);
   std::vector<double> c(pointer<T>(*u.correlation), pointer<T>(*u.correlation) + n * n);
-  if (u.norm > 0 && u.through) {
+  if (u.norm > 0 && u.differentiate_norm) {
     const std::vector<double> q = form_of(u.form, m, n);
     const double squares = inner(q, q), part = inner(q, c) / squares;
     for (size_t i = 0; i < c.size(); ++i) c[i] = u.norm / std::sqrt(squares) * (c[i] - part * q[i]);

@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "autograd/autocast.h"
+#include "autograd/curvature.h"
 #include "autograd/ops.h"
+#include "core/accelerator.h"
 #include "core/error.h"
 #include "core/random.h"
 
@@ -16,8 +18,8 @@ constexpr DType narrow = DType::bfloat16, wide = DType::float32;
 
 /// Whether this processor can; says so where it cannot.
 bool can_run() {
-  if (device::has_fast(narrow)) return true;
-  MESSAGE("skipped: no bfloat16 instructions on ", device::describe());
+  if (has_fast(narrow)) return true;
+  MESSAGE("skipped: no bfloat16 instructions on ", describe_device());
   return false;
 }
 
@@ -187,4 +189,41 @@ TEST_CASE("the gradient of a gradient goes through mixed precision too") {
   for (uint64_t trial = 0; trial < 4; ++trial)
     moved = std::max(moved, distance(penalty(one_rounding_away(values, trial)).second, exact.second));
   CHECK(distance(mixed_precision.second, exact.second) <= 2.0 * static_cast<double>(net_roundings) * moved);
+}
+
+TEST_CASE("curvature goes back through batch norm in mixed precision, in training and with fixed statistics") {
+  if (!can_run()) return;
+  const Tensor mean = draw({16}, 8) * 0.1, variance = draw({16}, 9) * 0.2 + 1.0;
+  for (const CurvatureMethod method : {CurvatureMethod::hesscale, CurvatureMethod::hesscale_gn})
+    for (const bool fixed : {false, true}) {
+      CAPTURE(fixed);
+      const auto curvatures = [&](const std::vector<Tensor>& v) {
+        std::vector<Var> leaves = {Var(v[0])};
+        for (size_t i = 1; i < v.size(); ++i) leaves.push_back(Var::leaf(v[i]));
+        const Var x = conv2d(leaves[0], leaves[1], leaves[2], {.padding = {1, 1, 1, 1}}, true);
+        const DType dtype = v[4].dtype();
+        const Var y = fixed ? batch_norm_apply(conv2d(x, leaves[3]), leaves[4], leaves[5], cast(mean, dtype),
+                                               cast(variance, dtype), 1e-5)
+                            : batch_norm(conv2d(x, leaves[3]), leaves[4], leaves[5], 1e-5);
+        const Tensor labels = Tensor::from<int64_t>({0, 1, 2, 1, 0, 2}, {6});
+        const Var pooled = flatten(max_pool2d(relu(y), {}), 1);
+        backward_with_curvature(cross_entropy(linear(pooled, leaves[6], leaves[7]), labels), {.method = method});
+        std::vector<Tensor> result;
+        for (size_t i = 1; i < leaves.size(); ++i) result.push_back(leaves[i].curvature());
+        return result;
+      };
+      const std::vector<Tensor> values = small_net_values(), exact = curvatures(in_float64(values));
+      std::vector<Tensor> mixed_precision;
+      {
+        const Autocast scope(narrow);
+        mixed_precision = curvatures(values);
+      }
+      for (const Tensor& h : mixed_precision) CHECK(h.dtype() == wide);
+      double moved = 0;
+      for (uint64_t trial = 0; trial < 4; ++trial)
+        moved = std::max(moved, distance(curvatures(one_rounding_away(values, trial)), exact));
+      // Gradient and curvature are both rounded on the way back.
+      CHECK(distance(mixed_precision, exact) <= 2.0 * static_cast<double>(net_roundings) * moved);
+      CHECK(distance(mixed_precision, exact) > 0);
+    }
 }

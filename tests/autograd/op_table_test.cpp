@@ -14,6 +14,7 @@
 
 #include "autograd/autocast.h"
 #include "autograd/ops.h"
+#include "core/accelerator.h"
 #include "core/error.h"
 #include "core/random.h"
 #include "tests/autograd/op_table.h"
@@ -207,8 +208,8 @@ void check_device(const OpRow& row) {
 /// Activations (first inputs) in bfloat16 with float32 parameters, under Autocast; then all inputs in bfloat16, which
 /// only operations with parameters may refuse.
 void check_mixed_precision(const OpRow& row) {
-  if (!device::has_fast(DType::bfloat16)) {
-    MESSAGE("skipped: no bfloat16 instructions on ", device::describe());
+  if (!has_fast(DType::bfloat16)) {
+    MESSAGE("skipped: no bfloat16 instructions on ", describe_device());
     return;
   }
   constexpr double rounding = 0x1p-7;

@@ -273,7 +273,7 @@ TEST_CASE("matrices whose P has a given norm learn as in the reference, through 
         CAPTURE(n);
         Matrix ours(n, 1), expected(n, 1);
         MatrixUpdate device = ours.update(form, Kind::momentum), reference = expected.update(form, Kind::momentum);
-        for (MatrixUpdate* u : {&device, &reference}) u->norm = 3, u->through = through;
+        for (MatrixUpdate* u : {&device, &reference}) u->norm = 3, u->differentiate_norm = through;
         kernels::update_matrices({&device, 1});
         ref::update_matrices({&reference, 1});
         // As above; |Q| is a few times the norm or more, so scaling enlarges nothing.
