@@ -135,8 +135,8 @@ void add_bnp(std::vector<OptimizerItem>& items, const Bnp& bnp) {
 }
 
 void check_owned_step(const OptimizerItem& item, const OptimizerGroup& group, bool scaled) {
-  const char* other = scaled                                       ? "step scaling"
-                      : item.learner && item.learner->after_rule() ? "a preconditioner of its directions"
+  const char* other = scaled                                              ? "step scaling"
+                      : item.learner && item.learner->acts_on_direction() ? "a preconditioner of its directions"
                       : item.decays && group.decay_mode == DecayMode::decoupled && group.base.at("weight_decay") != 0
                           ? "decoupled decay"
                           : nullptr;

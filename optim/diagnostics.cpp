@@ -1,7 +1,6 @@
 // Angles, norms and spectra of learned preconditioners.
 #include "optim/diagnostics.h"
 
-#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -28,7 +27,10 @@ PreconditionerReport report_on(const Preconditioner& preconditioner, const Tenso
     const Tensor u = preconditioner.apply(m, x, at);
     const double scale = norm(x), length = norm(u);
     report.gain = length / scale;
-    report.angle_degrees = std::acos(std::clamp(dot(x, u) / (scale * length), -1.0, 1.0)) * 180 / std::numbers::pi;
+    // The part of u across x, not the cosine, whose rounding hides angles below 0.02 degrees.
+    const double along = dot(x, u) / scale;
+    const Tensor across = u - x * (along / scale);
+    report.angle_degrees = std::atan2(norm(across), along) * 180 / std::numbers::pi;
   }
   return report;
 }

@@ -17,8 +17,8 @@ enum class Diagnose { everything, without_spectra };
 struct PreconditionerReport {
   std::string parameter;
   std::string preconditioner;  ///< "fop"
-  double angle_degrees = 0;    ///< between the gradient g and P g; not a number before the first gradient
-  double gain = 0;             ///< |P g| / |g|; not a number before the first gradient
+  double angle_degrees = 0;    ///< between g and P g, of Optimizer's the gradient; not a number before the first
+  double gain = 0;             ///< |P g| / |g|; likewise
   double frobenius = 0;  ///< |P|_F; not a number without spectra, or where there are neither matrix nor eigenvalues
   Tensor matrix;         ///< P [n, n]; undefined where P is diagonal or low rank over many inputs, or without spectra
   Tensor eigenvalues;    ///< ascending, float64; undefined without spectra, and not numbers where m has inf or nan

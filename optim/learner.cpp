@@ -17,7 +17,7 @@ Learner::Learner(std::unique_ptr<const Preconditioner> preconditioner, const Any
       learning_(preconditioner_->learning(options.learning())),
       like_(value),
       learned_(preconditioner_->initial()),
-      gains_(gains && !learning_.after_rule),
+      gains_(gains && !acts_on_direction()),
       rule_name_(options.hyper().name()),
       rule_(options.hyper().make(learned_)) {
   // M first means that the current m made theta(t): exact already.
@@ -33,7 +33,7 @@ Tensor Learner::step(const Tensor& g, const Tensor& x, const Settings& hyper, co
     learn(g, hyper);
     if (learning_.exact) copy_(applied_, current);
   }
-  remember(x, at, !learning_.after_rule);
+  remember(x, at, !acts_on_direction());
   return preconditioned;
 }
 
@@ -114,7 +114,7 @@ void Learner::describe(const Settings& hyper, const StepInfo& at, ParameterUpdat
       p_version_ = learned_.version() + 1;  // the step's
     }
   }
-  const bool is_gradient = update.factor == 1 && update.limit == 0 && update.decay == 0 && !learning_.after_rule;
+  const bool is_gradient = update.factor == 1 && update.limit == 0 && update.decay == 0 && !acts_on_direction();
   if (is_gradient) return;
   kept_ = Tensor::empty_like(like_);
   update.kept = &kept_;

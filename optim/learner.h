@@ -18,7 +18,7 @@ class Learner {
           bool gains);
 
   /// Learns from the gradient g of this step and what the previous step preconditioned; returns P(m) x and remembers x.
-  /// x is g itself, or the rule's direction after_rule(). No copy of x is made unless the rule owns it.
+  /// x is g itself, or the rule's direction where acts_on_direction(). No copy of x is made unless the rule owns it.
   Tensor step(const Tensor& g, const Tensor& x, const Settings& hyper, const StepInfo& at);
   /// Whether update_() can do what step() does from the data that describe() gives; finish() does the rest, such as the
   /// learning of matrices that are in no form that it knows.
@@ -34,9 +34,9 @@ class Learner {
   /// The step from what the last step preconditioned was lr times scale times the rule's gain.
   void stepped(double scale, double gain) {
     previous_scale_ = scale;
-    if (!learning_.after_rule) previous_gain_ = gain;
+    if (!acts_on_direction()) previous_gain_ = gain;
   }
-  bool after_rule() const { return learning_.after_rule; }
+  bool acts_on_direction() const { return learning_.acts_on == ActsOn::direction; }
   /// P(m) x as it is now, learning and remembering nothing.
   Tensor apply(const Tensor& x, const StepInfo& at) const { return preconditioner_->apply(learned_, x, at); }
 

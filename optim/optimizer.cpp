@@ -113,8 +113,8 @@ Tensor Optimizer::Impl::direction(OptimizerItem& item, const Tensor& gradient, d
 
   Tensor g = transformed(gradient, factor, clip.value, decay(item, DecayMode::coupled), value);
   if (const double l1 = l1_rate(item); l1 != 0 && *item.l1 == L1Mode::coupled) g = g + sign(value) * l1;
-  const bool first = item.learner && !item.learner->after_rule();
-  const bool last = item.learner && item.learner->after_rule();
+  const bool first = item.learner && !item.learner->acts_on_direction();
+  const bool last = item.learner && item.learner->acts_on_direction();
   Tensor u = first ? item.learner->step(g, g, group.hyper, now) : g;
   u = transformed(u, 1, 0, decay(item, DecayMode::after_preconditioner), value);
   check_shape(u, item, "preconditioner", item.preconditioner_name);
@@ -173,11 +173,11 @@ ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gra
                                           std::list<Tensor>& own, std::vector<MatrixUpdate>& matrices) {
   const OptimizerGroup& group = groups[item.group];
   const StepInfo now = at(item);
-  const bool after_rule = item.learner && item.learner->after_rule();
+  const bool on_direction = item.learner && item.learner->acts_on_direction();
   ParameterUpdate update{.value = &item.parameter.mutable_value(),
                          .gradient = &gradient,
                          .late_decay = decay(item, DecayMode::after_preconditioner),
-                         .rule = after_rule ? RuleUpdate() : item.rule->fused(group.current)};
+                         .rule = on_direction ? RuleUpdate() : item.rule->fused(group.current)};
   update.rule.lr = now.lr;
   update.rule.decay = decay(item, DecayMode::decoupled);
   const double coupled = decay(item, DecayMode::coupled);
@@ -194,10 +194,10 @@ ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gra
     update.gradient = keep(u);
     return update;
   }
-  if (after_rule) {
+  if (on_direction) {
     const Tensor g = transformed(gradient, factor, clip.value, coupled, value);
     const Tensor u = transformed(g, 1, 0, std::exchange(update.late_decay, 0), value);
-    update.against = keep(g);
+    update.correlated = keep(g);
     const Tensor direction = item.rule->direction(u, group.current);
     check_shape(direction, item, "rule", item.rule_name);
     update.gradient = keep(direction);
@@ -236,20 +236,6 @@ std::vector<Tensor> Optimizer::Impl::gradients() const {
   return gradients;
 }
 
-Tensor Optimizer::Impl::scaled(const OptimizerItem& item, const Tensor& gradient) const {
-  const Settings settings = groups[item.group].now(steps);
-  const auto scale = item.rule->scaling(settings);
-  if (!scale)
-    fail(ErrorKind::value, "gradient_penalty", "rule '", item.rule_name, "' of '", item.parameter.name(),
-         "' does not scale by a diagonal, which .intrinsic needs");
-  const auto conditioned = [&](const Tensor& x) {
-    return item.learner ? item.learner->apply(x, {steps + 1, settings.at("lr")}) : x;
-  };
-  const auto stretched = [&](const Tensor& x) { return scale->defined() ? x * *scale : x; };
-  const bool after_rule = item.learner && item.learner->after_rule();
-  return after_rule ? conditioned(stretched(gradient)) : stretched(conditioned(gradient));
-}
-
 void Optimizer::step() {
   if (impl_->gradient_penalty)
     fail(ErrorKind::value, "optimizer",
@@ -258,98 +244,50 @@ void Optimizer::step() {
 }
 
 void Optimizer::step(const std::function<void()>& backward) {
-  Impl& impl = *impl_;
   if (!backward) fail(ErrorKind::value, "optimizer", "step(backward) expects a function, got an empty one");
   zero_grad();
   backward();
-  std::vector<Tensor> first = impl.gradients();
-  if (!impl.gradient_penalty) return impl.step(std::move(first));
-
-  const GradientPenalty& penalty = *impl.gradient_penalty;
-  std::vector<Tensor> uphill = first, left, values;
-  for (size_t i = 0; i < first.size(); ++i) {
-    if (first[i].defined() && penalty.intrinsic) uphill[i] = impl.scaled(impl.items[i], first[i]);
-    left.push_back(impl.items[i].parameter.grad());
-    values.push_back(first[i].defined() ? clone(impl.items[i].parameter.value()) : Tensor());
-  }
-  const double length = global_norm(uphill);
-  if (!(length > 0)) return impl.step(std::move(first));
-  const double r = penalty.radius / length, mix = penalty.rate > 0 ? penalty.rate / r : penalty.mix;
-  const auto observe = [&](bool observes) {
-    for (OptimizerItem& item : impl.items)
-      if (item.bnp) item.bnp->observes(observes);
-  };
-  const auto restore = [&] {
-    observe(true);
-    for (size_t i = 0; i < first.size(); ++i) {
-      if (values[i].defined()) copy_(impl.items[i].parameter.mutable_value(), values[i]);
-      impl.items[i].parameter.clear_grad();
-      if (left[i].defined()) impl.items[i].parameter.set_grad(left[i]);
-    }
-  };
-  for (size_t i = 0; i < first.size(); ++i)
-    if (uphill[i].defined()) add_(impl.items[i].parameter.mutable_value(), uphill[i], r);
-  std::vector<Tensor> second;
-  observe(false);
-  try {
-    zero_grad();
-    backward();
-    second = impl.gradients();
-  } catch (...) {
-    restore();
-    throw;
-  }
-  restore();
-  for (size_t i = 0; i < first.size(); ++i) {
-    if (!first[i].defined() || !second[i].defined()) continue;
-    if (mix == 1) {
-      first[i] = second[i];
-    } else {
-      Tensor mixed = clone(first[i]);
-      axpby_(mix, second[i], 1 - mix, mixed);
-      first[i] = mixed;
-    }
-  }
-  impl.step(std::move(first));
+  std::vector<Tensor> gradients = impl_->gradients();
+  if (impl_->gradient_penalty) impl_->penalize(gradients, backward);
+  impl_->step(std::move(gradients));
 }
 
 void Optimizer::Impl::step(std::vector<Tensor> gradients) {
-  Impl& impl = *this;
   for (size_t i = 0; i < gradients.size(); ++i) {
-    const OptimizerItem& item = impl.items[i];
+    const OptimizerItem& item = items[i];
     if (item.bnp && gradients[i].defined() && gradients[item.bias].defined())
       item.bnp->condition(gradients[i], gradients[item.bias]);
   }
-  const double factor = impl.clip.norm > 0 ? clip_factor(global_norm(gradients), impl.clip.norm) : 1;
-  for (OptimizerGroup& group : impl.groups) group.refresh(impl.steps);
+  const double factor = clip.norm > 0 ? clip_factor(global_norm(gradients), clip.norm) : 1;
+  for (OptimizerGroup& group : groups) group.refresh(steps);
 
-  if (impl.scaling) {
-    impl.step_scaled(gradients, factor);
-    impl.end_step(gradients);
+  if (scaling) {
+    step_scaled(gradients, factor);
+    end_step(gradients);
     return;
   }
   std::vector<ParameterUpdate> updates;
   std::vector<MatrixUpdate> matrices;
   std::vector<size_t> unfinished;  // items whose preconditioners have something left to do
   std::list<Tensor> own;           // gradients that had to be preconditioned beforehand
-  updates.reserve(impl.items.size());
+  updates.reserve(items.size());
   for (size_t i = 0; i < gradients.size(); ++i) {
-    OptimizerItem& item = impl.items[i];
+    OptimizerItem& item = items[i];
     if (!gradients[i].defined()) {
       if (item.learner) item.learner->skip();
     } else if (item.fuses(gradients[i])) {
-      updates.push_back(impl.describe(item, gradients[i], factor, own, matrices));
+      updates.push_back(describe(item, gradients[i], factor, own, matrices));
       if (item.learner && item.learner->fuses()) unfinished.push_back(i);
     } else {
-      impl.step(item, gradients[i], factor);
+      step(item, gradients[i], factor);
     }
   }
   update_(updates, matrices);
   for (const size_t i : unfinished) {
-    OptimizerItem& item = impl.items[i];
-    item.learner->finish(gradients[i], impl.groups[item.group].hyper, impl.at(item));
+    OptimizerItem& item = items[i];
+    item.learner->finish(gradients[i], groups[item.group].hyper, at(item));
   }
-  impl.end_step(gradients);
+  end_step(gradients);
 }
 
 void Optimizer::backward(const Var& loss) const {

@@ -43,7 +43,7 @@ struct OptimizerItem {
   /// Whether the kernel over all parameters takes this one.
   bool fuses(const Tensor& gradient) const {
     const Tensor& value = parameter.value();
-    const bool has_kernel = learner && learner->after_rule() ? learner->fuses() : rule->fuses();
+    const bool has_kernel = learner && learner->acts_on_direction() ? learner->fuses() : rule->fuses();
     return alone && !l1 && has_kernel && value.dtype() != DType::bfloat16 && gradient.strides() == value.strides() &&
            value.is_dense();
   }
@@ -86,8 +86,10 @@ struct Optimizer::Impl {
   std::vector<Tensor> gradients() const;
   /// The step from these gradients, bnp's first.
   void step(std::vector<Tensor> gradients);
-  /// P P^T g: by what the next step multiplies the gradient, before it learns from it.
-  Tensor scaled(const OptimizerItem& item, const Tensor& gradient) const;
+  /// B g, where the next step, before it learns from it, multiplies the gradient by B.
+  Tensor intrinsic_gradient(const OptimizerItem& item, const Tensor& gradient) const;
+  /// The gradients of the gradient penalty, from those of the loss, which backward() gives.
+  void penalize(std::vector<Tensor>& gradients, const std::function<void()>& backward);
   /// A step as data for update_(); `own` takes tensors that had to be computed beforehand, `matrices` what its
   /// preconditioner learns.
   ParameterUpdate describe(OptimizerItem& item, const Tensor& gradient, double factor, std::list<Tensor>& own,

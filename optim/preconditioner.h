@@ -29,13 +29,16 @@ struct Site {
   uint64_t index = 0;  ///< number of the parameter in the optimizer: a stream for random numbers
 };
 
-/// How hypergradients are used; the defaults are Algorithm 1 of the paper. Names follow the ambiguity register.
+/// What P multiplies: the gradient that goes to the rule, or the direction that the rule makes (a momentum, say).
+enum class ActsOn { gradient, direction };
+
+/// How hypergradients are used; the defaults are Algorithm 1 of the paper.
 struct Learning {
   bool include_lr = true;     ///< the step size of the step that made theta(t) is a factor of the hypergradient
   bool update_first = false;  ///< m learns from g(t) before it preconditions g(t), not after
   bool exact = false;         ///< differentiate at m(t-1), which made theta(t), not at m(t): costs a copy of m
   bool count_first = false;   ///< the inner rule sees a zero hypergradient where no previous gradient is, not nothing
-  bool after_rule = false;    ///< P acts on the rule's direction (a momentum, say), not on the gradient
+  ActsOn acts_on = ActsOn::gradient;
 };
 
 class Preconditioner {

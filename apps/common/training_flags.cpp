@@ -13,18 +13,15 @@
 #include "autograd/autocast.h"
 #include "core/convolution.h"
 #include "core/parallel.h"
+#include "optim/registry.h"
 
 namespace gradus::apps {
 namespace {
 
 bool has_momentum(const std::string& rule) { return rule == "momentum" || rule == "nesterov"; }
 
-bool is_plain(const std::string& rule) { return rule == "sgd" || has_momentum(rule); }
-
-// The usual rates for rules that scale by the gradient's size.
-double default_lr(const std::string& rule) {
-  return rule == "adagrad" ? 1e-2 : rule == "adahessian" ? optim::AdaHessian().lr : 1e-3;
-}
+// Rules whose papers decay the weights apart from the step, which has a size of its own.
+bool decays_apart(const std::string& rule) { return rule == "adamw" || rule == "lion" || rule == "muon"; }
 
 // Where curvature is tiny, as at the start of a deep net of convolutions, dividing by it gives steps without measure.
 // The authors of AdaHesScale bound theirs by 1e-8, in networks of some thousand parameters; where a million move at
@@ -53,13 +50,12 @@ void check_export(const std::string& file) {
 
 void TrainingFlags::add_to(CommandLine& line) {
   line.group("Optimizer");
-  line.add("--rule", rule, "update rule",
-           one_of({"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adahesscale",
-                   "adahesscale-gn", "adahessian"}));
-  line.add(
-      "--lr", lr,
-      "learning rate [" + exact(usual_lr) + "; adam, adamw, rmsprop, adahesscale 0.001; adagrad 0.01; adahessian 0.15]",
-      at_least(0));
+  line.add("--rule", rule, "update rule", one_of(optim::rule_names()));
+  line.add("--lr", lr,
+           "learning rate [sgd, momentum, nesterov " + exact(usual_lr) +
+               "; adam, adamw, rmsprop, adahesscale 0.001; adagrad 0.01;\n"
+               "adahessian 0.15; lion 0.0001; muon 0.02, and 0.001 for what is no weight; prodigy 1; shampoo 0.1]",
+           at_least(0));
   line.add("--schedule", schedule,
            "of the learning rate. step: divided by 10 at --lr-drop; cosine, linear: down to 0 at the end",
            one_of({"step", "cosine", "linear"}));
@@ -72,7 +68,7 @@ void TrainingFlags::add_to(CommandLine& line) {
            "of weights, not of biases and scales [" + exact(usual_decay) + "; adamw 0.01]", at_least(0));
   line.add("--decay-mode", decay_mode,
            "coupled: added to the gradient; after-preconditioner: to what the preconditioner makes of it;\n"
-           "decoupled: apart from the rule [coupled; adamw decoupled]",
+           "decoupled: apart from the rule [coupled; adamw, lion, muon decoupled]",
            one_of({"coupled", "after-preconditioner", "decoupled"}));
   line.add("--clip-norm", clip_norm, "largest length of all gradients together; 0: any", at_least(0));
   line.add("--clip-value", clip_value, "largest size of an element of a gradient; 0: any", at_least(0));
@@ -139,10 +135,10 @@ void TrainingFlags::add_to(CommandLine& line) {
 void TrainingFlags::resolve() {
   if (rule == "adamw" && decay_mode.value_or("decoupled") != "decoupled")
     throw UsageError("--rule adamw is Adam with decoupled decay: use --rule adam for --decay-mode " + *decay_mode);
-  if (!lr) lr = is_plain(rule) ? usual_lr : default_lr(rule);
+  if (const double usual = optim::default_lr(rule); !lr) lr = usual > 0 ? usual : usual_lr;
   if (!step_delta) step_delta = default_step_delta(rule);
   if (!weight_decay) weight_decay = rule == "adamw" ? 1e-2 : usual_decay;
-  if (!decay_mode) decay_mode = rule == "adamw" ? "decoupled" : "coupled";
+  if (!decay_mode) decay_mode = decays_apart(rule) ? "decoupled" : "coupled";
   if (lr_drop.empty()) lr_drop = "none";
   if (!export_onnx.empty()) check_export(export_onnx);
   if (tensorboard && out.empty()) throw UsageError("--tensorboard needs --out: it writes into that folder");
@@ -221,23 +217,15 @@ Record TrainingFlags::record() const {
 }
 
 optim::AnyRule TrainingFlags::make_rule() const {
-  if (rule == "adam") return optim::Adam{.lr = *lr};
-  if (rule == "adamw") return optim::AdamW{.lr = *lr};
-  if (rule == "rmsprop") return optim::RmsProp{.lr = *lr};
-  if (rule == "adagrad") return optim::AdaGrad{.lr = *lr};
-  if (rule == "adahesscale") return optim::AdaHesScale{.lr = *lr};
-  if (rule == "adahesscale-gn")
-    return optim::AdaHesScale{.lr = *lr, .curvature = {.method = CurvatureMethod::hesscale_gn}};
-  if (rule == "adahessian")
-    return optim::AdaHessian{.lr = *lr, .curvature = {.method = CurvatureMethod::hutchinson, .key = {.seed = seed}}};
-  return optim::Sgd{.lr = *lr, .momentum = has_momentum(rule) ? momentum : 0, .nesterov = rule == "nesterov"};
+  return optim::make_rule({.name = rule, .lr = *lr, .momentum = momentum, .seed = seed});
 }
 
 optim::AnyPreconditioner TrainingFlags::make_preconditioner() const {
   using Form = optim::Fop::Form;
   const optim::AnyRule hyper =
       hyper_rule == "adam" ? optim::AnyRule(optim::Adam{.lr = hyper_lr}) : optim::AnyRule(optim::Sgd{.lr = hyper_lr});
-  const optim::Learning learning{.after_rule = acts_on == "direction"};
+  const optim::Learning learning{.acts_on =
+                                     acts_on == "direction" ? optim::ActsOn::direction : optim::ActsOn::gradient};
   if (preconditioner == "none") return optim::NoPreconditioner{};
   if (preconditioner == "s-hd") return optim::SHd{.hyper = hyper, .learning = learning};
   if (preconditioner == "pp-hd") return optim::PpHd{.hyper = hyper, .learning = learning};
@@ -277,6 +265,10 @@ optim::Builder TrainingFlags::make_builder(const std::vector<Parameter>& paramet
                              : *decay_mode == "decoupled" ? DecayMode::decoupled
                                                           : DecayMode::after_preconditioner,
                      .where = optim::is_weight});
+  // Muon is for matrices.
+  if (rule == "muon")
+    builder.group([](const ParamInfo& info) { return !optim::is_weight(info); },
+                  {.weight_decay = 0, .rule = optim::Adam()});
   const std::optional<CurvatureOptions> asked = make_rule().curvature();
   if (step_delta.value_or(0) > 0)
     builder.scale_steps({.delta = *step_delta, .corrected = true, .curvature = asked.value_or(CurvatureOptions())});

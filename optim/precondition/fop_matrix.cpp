@@ -63,7 +63,7 @@ class FopMatrix final : public Preconditioner {
                                 : form_ == Fop::Form::direct ? MatrixUpdate::Form::symmetric
                                                              : MatrixUpdate::Form::plain,
                         .norm = norm_ == Fop::Norm::off ? 0 : std::sqrt(static_cast<double>(site_.n)),
-                        .through = norm_ == Fop::Norm::through};
+                        .differentiate_norm = norm_ == Fop::Norm::through};
   }
 
   Tensor matrix(const Tensor& m, const StepInfo& at) const override {

@@ -35,7 +35,10 @@ class ScalarPreconditioner final : public Preconditioner {
 
   // Baydin's rule: e steps along the rule's direction, and the learning rate that multiplies later must cancel.
   Learning learning(Learning chosen) const override {
-    if (form_ == SHd::Form::baydin) chosen.include_lr = chosen.after_rule = true;
+    if (form_ == SHd::Form::baydin) {
+      chosen.include_lr = true;
+      chosen.acts_on = ActsOn::direction;
+    }
     return chosen;
   }
 

@@ -18,7 +18,7 @@ struct SHd {
 
   AnyRule hyper = Adam{.lr = 1e-4};
   Form form = Form::scale;
-  Learning learning = {};  ///< baydin ignores include_lr and after_rule: they follow from its definition
+  Learning learning = {};  ///< baydin ignores include_lr and acts_on: they follow from its definition
 
   static constexpr const char* name = "s-hd";
   std::unique_ptr<Preconditioner> make(const Site& site) const;

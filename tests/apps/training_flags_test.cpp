@@ -8,6 +8,7 @@
 #include "apps/common/command_line.h"
 #include "autograd/ops.h"
 #include "core/ops.h"
+#include "optim/registry.h"
 
 namespace gradus::apps {
 namespace {
@@ -48,6 +49,26 @@ TEST_CASE("cosine and linear schedules fall from the end of the warm-up to 0 at 
   CHECK(linear(20) == 1);
   CHECK(linear(30) == doctest::Approx(0.5));
   CHECK(linear(40) == 0);
+}
+
+TEST_CASE("every rule that --rule takes trains a layer with a bias") {
+  for (const std::string& rule : optim::rule_names()) {
+    CAPTURE(rule);
+    TrainingFlags flags;
+    flags.rule = rule;
+    flags.resolve();
+    const Parameter w(random_normal({3, 4}, 0, 1, {.seed = 2}), {.name = "w", .role = ParamRole::weight}),
+        b(Tensor::zeros({3}), {.name = "b", .role = ParamRole::bias});
+    optim::Optimizer optimizer = flags.make_optimizer({w, b}, 1);
+    const Tensor x = random_normal({5, 4}, 0, 1, {.seed = 3});
+    for (int i = 0; i < 3; ++i) {
+      optimizer.zero_grad();
+      optimizer.backward(mse_loss(linear(x, w, b), Tensor::ones({5, 3})));
+      optimizer.step();
+    }
+    for (const Parameter& parameter : {w, b}) CHECK(all_finite(parameter.value()));
+    CHECK(norm(b.value()) > 0);
+  }
 }
 
 TEST_CASE("clipping limits the step: by the length of all gradients, or element by element") {

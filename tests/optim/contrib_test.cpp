@@ -88,7 +88,8 @@ TEST_CASE("Schedule-Free refuses what would move the parameter beside it") {
   };
   refuses(over({w}).scale_steps({}), "step scaling");
   refuses(over({w}).weight_decay({.rate = 1, .mode = DecayMode::decoupled}), "decoupled decay");
-  refuses(over({w}).precondition(SHd{.learning = {.after_rule = true}}), "a preconditioner of its directions");
+  refuses(over({w}).precondition(SHd{.learning = {.acts_on = ActsOn::direction}}),
+          "a preconditioner of its directions");
   over({w}).weight_decay({.rate = 1}).precondition(SHd{}).rule(ScheduleFree{}).build();
 }
 

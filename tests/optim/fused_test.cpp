@@ -92,7 +92,7 @@ const Case cases[] = {{NoPreconditioner{}, true},
                       {Fop{.hyper = Adam{.lr = 0.02}, .learning = {.update_first = true}}, false},
                       {Fop{.hyper = Adam{.lr = 0.02}, .learning = {.exact = true}}, false},
                       {Fop{.hyper = Adam{.lr = 0.02}, .learning = {.count_first = true}}, false},
-                      {Fop{.hyper = Adam{.lr = 0.02}, .learning = {.after_rule = true}}, false}};
+                      {Fop{.hyper = Adam{.lr = 0.02}, .learning = {.acts_on = ActsOn::direction}}, false}};
 
 /// Parameters of every kind that a preconditioner tells apart, more than a tile of the largest.
 std::vector<Parameter> parameters(DType dtype) {

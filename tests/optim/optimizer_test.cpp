@@ -89,7 +89,7 @@ TEST_CASE("every preconditioner composes with every rule") {
                                                Fop{.form = Fop::Form::direct},
                                                Fop{.norm = Fop::Norm::through},
                                                Fop{.rescale = Fop::Rescale{}},
-                                               Fop{.learning = {.after_rule = true}},
+                                               Fop{.learning = {.acts_on = ActsOn::direction}},
                                                SHd{},
                                                SHd{.form = SHd::Form::baydin},
                                                PpHd{.hyper = RmsProp{.lr = 1e-4}}};
@@ -293,7 +293,7 @@ TEST_CASE("the gain of Nesterov's rule is a factor of the hypergradient, the pre
     CHECK(learned({}, resumed) == doctest::Approx(1 + 0.1 * 1.8 * 2));
     CHECK(learned({.include_lr = false}, resumed) == doctest::Approx(1 + 1.8 * 2));
     // The direction itself, u + momentum v = 1.8 u, is what P multiplies.
-    CHECK(learned({.after_rule = true}, resumed) == doctest::Approx(1 + 0.1 * 1.8 * 2));
+    CHECK(learned({.acts_on = ActsOn::direction}, resumed) == doctest::Approx(1 + 0.1 * 1.8 * 2));
   }
 }
 
@@ -350,11 +350,11 @@ TEST_CASE(
   // such).
   constexpr int64_t n = 2000, settled = 100, steps = 100;
   constexpr double lr = 0.1, rho = 1e-6;
-  const auto learned = [&](bool after_rule) {
+  const auto learned = [&](ActsOn acts_on) {
     Parameter w = parameter("w", Tensor::zeros({1, n}, DType::float64));
     Optimizer optimizer = over({w})
                               .rule(Sgd{.lr = lr, .momentum = 0.9})
-                              .precondition(SHd{.hyper = Sgd{.lr = 0}, .learning = {.after_rule = after_rule}})
+                              .precondition(SHd{.hyper = Sgd{.lr = 0}, .learning = {.acts_on = acts_on}})
                               .build();
     for (int64_t t = 0; t < settled + steps; ++t) {
       if (t == settled) optimizer.set("hyper.lr", rho);
@@ -364,8 +364,8 @@ TEST_CASE(
     }
     return (optimizer.state().at("w/s-hd.learned").item() - 1) / (rho * lr * n * steps);
   };
-  CHECK(learned(false) == doctest::Approx(0.385).epsilon(0.1));
-  CHECK(learned(true) == doctest::Approx(-0.271).epsilon(0.1));
+  CHECK(learned(ActsOn::gradient) == doctest::Approx(0.385).epsilon(0.1));
+  CHECK(learned(ActsOn::direction) == doctest::Approx(-0.271).epsilon(0.1));
 }
 
 TEST_CASE("Baydin's rule learns the learning rate from the rule's whole direction") {

@@ -197,14 +197,15 @@ TEST_CASE(
 
 TEST_CASE("the intrinsic point uphill is that of the step, whichever of preconditioner and rule comes first") {
   // P = [2 1; 1 2] and B = diag(1, 0.1) at g = (1, 10): P B g = (3, 3), B P g = (12, 2.1).
-  for (const bool after_rule : {false, true}) {
-    CAPTURE(after_rule);
+  for (const ActsOn acts_on : {ActsOn::gradient, ActsOn::direction}) {
+    const bool on_direction = acts_on == ActsOn::direction;
+    CAPTURE(on_direction);
     Parameter p(row({0, 0}), {"p", LayerKind::linear, ParamRole::weight, 1, 2});
     p = Parameter(reshape(p.value(), {1, 2}), p.info());
     Optimizer optimizer =
         over({p})
             .rule(Diagonal{row({1, 0.1}), 0})
-            .precondition(Fop{.hyper = Sgd{.lr = 0}, .form = Fop::Form::direct, .learning = {.after_rule = after_rule}})
+            .precondition(Fop{.hyper = Sgd{.lr = 0}, .form = Fop::Form::direct, .learning = {.acts_on = acts_on}})
             .gradient_penalty({.radius = 1, .mix = 1, .intrinsic = true})
             .build();
     StateDict state = optimizer.state();
@@ -215,7 +216,7 @@ TEST_CASE("the intrinsic point uphill is that of the step, whichever of precondi
       uphill = values(p);
       p.set_grad(Tensor::from<double>({1, 10}, {1, 2}));
     });
-    const double x = after_rule ? 3 : 12, y = after_rule ? 3 : 2.1;
+    const double x = on_direction ? 3 : 12, y = on_direction ? 3 : 2.1;
     CHECK(uphill[0] == doctest::Approx(x / std::hypot(x, y)));
     CHECK(uphill[1] == doctest::Approx(y / std::hypot(x, y)));
   }

@@ -60,7 +60,7 @@ TEST_CASE("a resumed run is bit-equal to an uninterrupted one") {
                                                Fop{},
                                                Fop{.norm = Fop::Norm::through, .learning = {.exact = true}},
                                                Fop{.rescale = Fop::Rescale{}, .rank = 3},
-                                               Fop{.learning = {.after_rule = true}},
+                                               Fop{.learning = {.acts_on = ActsOn::direction}},
                                                SHd{.hyper = Sgd{.lr = 1e-3, .momentum = 0.9}},
                                                PpHd{.learning = {.update_first = true}}};
   for (const AnyRule& rule : rules)

@@ -1,0 +1,32 @@
+// Update rules by name, for programs that let their users choose one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "optim/rule.h"
+
+namespace gradus::optim {
+
+struct RuleChoice {
+  std::string name;
+  double lr = 0;
+  double momentum = 0.9;  ///< of momentum and nesterov
+  uint64_t seed = 0;      ///< of adahessian's random signs
+};
+
+/// "sgd", "momentum", "nesterov", "adam", ...: what optim/rules has, and optim/contrib but for ScheduleFree, whose
+/// models are tested at other weights than they train with. Momentum and nesterov are Sgd's forms, adahesscale-gn is
+/// AdaHesScale with the Gauss-Newton form of the curvature.
+std::vector<std::string> rule_names();
+
+/// The rule of this name, with the defaults of its struct but for what was chosen. Throws ErrorKind::value listing the
+/// names where there is none of this name.
+AnyRule make_rule(const RuleChoice& choice);
+
+/// The learning rate that is its struct's default or, for adahesscale, Adam's; 0 for sgd, momentum and nesterov, whose
+/// rate depends on the network.
+double default_lr(const std::string& name);
+
+}  // namespace gradus::optim
