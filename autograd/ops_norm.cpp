@@ -45,14 +45,16 @@ Dims around_channels(int rank) {
   return dims;
 }
 
-/// Curvature through y = x_hat weight + bias with x_hat = (x - mean) rstd, the statistics held constant. `per` shapes a
-/// parameter to broadcast against x; `around` are the dimensions that its curvature is summed over.
+/// Curvature through y = x_hat weight + bias with x_hat = (x - mean) rstd, the statistics held constant, in their
+/// dtype. `per` shapes a parameter to broadcast against x; `around` are the dimensions that its curvature is summed
+/// over.
 template <class Per>
 void frozen_curvature(Inputs in, Curvature h, const Var& x, const Var& weight, const Var& mean, const Var& rstd,
                       const Per& per, const Dims& around) {
-  if (in.needs(0)) h[0] = h.y() * square(weight.defined() ? rstd * per(weight) : rstd);
-  if (in.needs(1)) h[1] = sum(h.y() * square((x - mean) * rstd), around);
-  if (in.needs(2)) h[2] = sum(h.y(), around);
+  const Var hy = cast(h.y(), rstd.dtype());
+  if (in.needs(0)) h[0] = cast(hy * square(weight.defined() ? rstd * per(weight) : rstd), in.dtype(0));
+  if (in.needs(1)) h[1] = sum(hy * square((cast(x, rstd.dtype()) - mean) * rstd), around);
+  if (in.needs(2)) h[2] = sum(hy, around);
 }
 
 /// layer_norm() of a matrix [rows, columns].
