@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "core/ops.h"
+#include "core/random.h"
 #include "models/all_cnn.h"
 #include "optim/optimizer.h"
 
@@ -75,6 +76,20 @@ TEST_CASE("angle, gain, norm and eigenvalues are those of P") {
   CHECK(report.eigenvalues.to_vector<double>()[0] == doctest::Approx(1));
   CHECK(report.eigenvalues.to_vector<double>()[1] == doctest::Approx(3));
   CHECK(report.matrix.to_vector<double>() == std::vector<double>{2, 1, 1, 2});
+}
+
+TEST_CASE("P = s I has no angle in float32, and -I half a turn") {
+  // A rounding of P g's entries, 6e-8 of them, turns it by 4e-6 degrees; the cosine's own would show as 0.02.
+  Parameter w(Tensor::zeros({40, 25}), {"w", LayerKind::linear, ParamRole::weight, 40, 25});
+  Optimizer optimizer = over({w}).rule(Sgd{}).precondition(Fop{.form = Fop::Form::direct}).build();
+  Tensor m = optimizer.state().at("w/fop.learned");
+  for (uint64_t stream = 0; stream < 20; ++stream) {
+    w.set_grad(random_normal({40, 25}, 0, 1, {.seed = 3, .stream = stream}));
+    copy_(m, Tensor::eye(25) * 1.7);
+    CHECK(optimizer.diagnostics(Diagnose::without_spectra)[0].angle_degrees < 1e-3);
+    copy_(m, Tensor::eye(25) * -1.0);
+    CHECK(optimizer.diagnostics(Diagnose::without_spectra)[0].angle_degrees == doctest::Approx(180).epsilon(1e-6));
+  }
 }
 
 TEST_CASE("state bytes count the learned tensor, the kept gradient and the inner rule") {
