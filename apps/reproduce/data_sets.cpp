@@ -104,10 +104,29 @@ DataSplits procedural(Images images) {
 
 constexpr int64_t evaluation_batch = 200;
 
+/// As many images of every class as make `count`.
+Dataset subset(const Dataset& all, int64_t count) {
+  return count == all.size() ? all : all.class_balanced_subset(count);
+}
+
+/// The images that a subset of `count` has beyond one of `without`, which lies within it, in the same order.
+Dataset beyond(const Dataset& all, int64_t without, int64_t count) {
+  const Dataset whole = subset(all, count), part = subset(all, without);
+  std::vector<uint8_t> pixels;
+  std::vector<int32_t> labels;
+  for (int64_t i = 0, passed = 0; i < whole.size(); ++i) {
+    const auto one = whole.image(i);
+    if (passed < part.size() && std::equal(one.begin(), one.end(), part.image(passed).begin())) {
+      ++passed;
+      continue;
+    }
+    pixels.insert(pixels.end(), one.begin(), one.end());
+    labels.push_back(static_cast<int32_t>(whole.label(i)));
+  }
+  return Dataset(all.info(), std::move(pixels), std::move(labels));
+}
+
 ImageData in_memory(const DataSplits& data) {
-  const auto subset = [](const Dataset& all, int64_t count) {
-    return count == all.size() ? all : all.class_balanced_subset(count);
-  };
   const Normalization normalization = channel_statistics(data.train);
   const auto whitening = std::make_shared<std::optional<Whitening>>();  // half a minute's work, for who wants it
   return {
@@ -119,7 +138,10 @@ ImageData in_memory(const DataSplits& data) {
       .notes = data.notes,
       .loader = [=](const Run& run, bool training) {
         if (run.whiten && !*whitening) whitening->emplace(data.train);
-        const Dataset images = training ? subset(data.train, run.train_samples) : subset(data.test, run.test_samples);
+        const Dataset images = training ? subset(data.train, run.train_samples)
+                               : run.held_out
+                                   ? beyond(data.train, run.train_samples, run.train_samples + run.test_samples)
+                                   : subset(data.test, run.test_samples);
         return Loader(images, {.batch = training ? run.flags.batch : evaluation_batch,
                                .seed = training ? run.flags.seed : 0,
                                .shuffle = training,

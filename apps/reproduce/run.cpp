@@ -34,12 +34,20 @@ apps::Record Run::settings(const apps::Record& data) const {
   constexpr int64_t version = 1;
   apps::Record record{{"routine", version}};
   record.add(data);
+  const auto add_precision = [&] {
+    if (device_name() != "cpu") record.add("device", std::string(device_name()));
+    if (accelerator().tf32) record.add("tf32", true);
+    if (accelerator().fast) record.add("fast", true);
+    if (autocasting()) record.add("amp", std::string("bf16"));
+  };
   if (routine) {
     record.add(other);
+    add_precision();
     return record;
   }
   record.add("train_samples", train_samples);
   record.add("test_samples", test_samples);
+  if (held_out) record.add("held_out", true);
   std::string model = images == Images::imagenet ? "resnet18, four projections" : hidden.empty() ? "all_cnn" : "mlp";
   for (int64_t units : hidden) model += " " + std::to_string(units);
   record.add("model", model);
@@ -50,10 +58,7 @@ apps::Record Run::settings(const apps::Record& data) const {
   const apps::Record of_flags = flags.record();
   for (const auto& [name, value] : of_flags.fields())
     if (is_setting(name, value)) record.add(name, value);
-  if (device_name() != "cpu") record.add("device", std::string(device_name()));
-  if (accelerator().tf32) record.add("tf32", true);
-  if (accelerator().fast) record.add("fast", true);
-  if (autocasting()) record.add("amp", std::string("bf16"));
+  add_precision();
   record.add("steps", steps);
   record.add("evaluate_every", evaluate_every);
   record.add("angles_every", angles_every);

@@ -31,6 +31,8 @@ struct Run {
   bool augment = false;  ///< CIFAR-10: random crops and flips
   bool whiten = false;   ///< GCN and ZCA instead of each channel's mean and deviation
   int64_t train_samples = 0, test_samples = 0;
+  /// The test samples are training images that are not trained on, to choose by. Not of photographs.
+  bool held_out = false;
   int64_t steps = 0;
   int64_t evaluate_every = 0;  ///< steps between two looks at the test images; the last step is always followed by one
   int64_t angles_every = 0;    ///< steps between two measurements of the angle and the gain of P g; 0: none

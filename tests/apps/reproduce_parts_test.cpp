@@ -1,0 +1,95 @@
+// What experiments are made of, without the program: settings, held out images, choices from a grid, a theorem's bound.
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "apps/reproduce/choices.h"
+#include "apps/reproduce/data_sets.h"
+#include "apps/reproduce/descent_bound.h"
+#include "apps/reproduce/outcome.h"
+#include "autograd/autocast.h"
+#include "core/accelerator.h"
+#include "core/error.h"
+#include "core/ops.h"
+#include "tests/data/temporary_folder.h"
+
+using namespace gradus;
+using namespace gradus::reproduce;
+
+TEST_CASE("the settings of a routine say in which precision it ran, and nothing where that is the default") {
+  Run run;
+  run.routine = [](const Supervision&) { return std::optional<Outcome>(); };
+  run.other = {{"task", "a test"}};
+  const auto json = [&] { return run.settings({}).json(); };
+  const std::string plain = json();
+  CHECK(plain == "{\"routine\": 1, \"task\": \"a test\"}");
+  const AcceleratorSettings before = accelerator();
+  set_accelerator({.tf32 = true, .fast = true});
+  const std::string loose = json();
+  set_accelerator(before);
+  CHECK(loose == "{\"routine\": 1, \"task\": \"a test\", \"tf32\": true, \"fast\": true}");
+  try {
+    const Autocast scope(DType::bfloat16);
+    CHECK(json() == "{\"routine\": 1, \"task\": \"a test\", \"amp\": \"bf16\"}");
+  } catch (const Error& error) {
+    MESSAGE("skipped: ", error.what());
+  }
+}
+
+TEST_CASE("held out images are training images that are not trained on, and settings tell") {
+  const TemporaryFolder folder;
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache"), nowhere("GRADUS_DATA", folder / "nowhere");
+  const ImageData data = find_images(Images::mnist, {}, true);
+  Run run;
+  run.images = Images::mnist;
+  run.train_samples = 200;
+  run.test_samples = 100;
+  const std::string tested = run.settings({}).json();
+  run.held_out = true;
+  CHECK(run.settings({}).json() != tested);
+  const auto images_of = [](const Loader& loader) {
+    std::set<std::vector<float>> images;
+    for (const auto& [batch, labels] : loader.epoch(0))
+      for (int64_t i = 0; i < batch.size(0); ++i) images.insert(contiguous(select(batch, 0, i)).to_vector<float>());
+    return images;
+  };
+  std::set<std::vector<float>> trained = images_of(data.loader(run, true)), held = images_of(data.loader(run, false));
+  CHECK(trained.size() == 200);
+  CHECK(held.size() == 100);
+  trained.merge(held);
+  CHECK(held.empty());  // none was there already
+  run.train_samples = 300;
+  CHECK(images_of(data.loader(run, true)) == trained);
+}
+
+TEST_CASE("a best value at the edge of its grid is named, and one inside is not") {
+  const std::vector<double> grid{0.01, 0.1, 1};
+  Choices choices;
+  choices.add("alone", 1, std::vector<double>{1});
+  CHECK(choices.text().empty());
+  choices.add("inside", 0.1, grid);
+  CHECK(choices.text() == "No best value is at the edge of those tried.");
+  choices.add("low", 0.01, grid);
+  choices.add("high", 1, grid);
+  CHECK(choices.text() ==
+        "At the edge of the values tried, so that a better one may lie beyond: low (1.0e-02, the smallest), high "
+        "(1.0e+00, the largest).");
+}
+
+TEST_CASE("theorem 1's bound holds where it was checked, not where P never comes within 1 / L") {
+  // R = 1 and c = 0.5: at most 4 / k.
+  const Course good{{3, 3.9, 1.9}, {0.5, 0.5, 0.5}, {1, 1, 1}, {1, 1, 1}};
+  CHECK(check_descent(good, 1).checked == 2);
+  CHECK(check_descent(good, 1).holds());
+  Course bad = good;
+  bad.gaps[2] = 2.1;
+  CHECK(!check_descent(bad, 1).holds());
+  Course late = bad;
+  late.highest[0] = 1.5;  // from step 1 on, so step 2 is the first: 2.1 <= 4
+  CHECK(check_descent(late, 1).from == 1);
+  CHECK(check_descent(late, 1).holds());
+  Course never = good;
+  never.highest.back() = 1.5;
+  CHECK(check_descent(never, 1).checked == 0);
+  CHECK(!check_descent(never, 1).holds());
+}
