@@ -80,7 +80,8 @@ Campaign::End Campaign::run_all(const Experiment& experiment) {
   }
 }
 
-void run_in_processes(const Request& request, const Ledger& ledger, const std::vector<const Experiment*>& experiments) {
+bool run_in_processes(const Request& request, const Ledger& ledger, const std::vector<const Experiment*>& experiments,
+                      const apps::Stopwatch& since) {
   std::vector<pid_t> processes;
   for (int64_t job = 0; job < request.jobs; ++job) {
     const pid_t process = fork();
@@ -94,7 +95,7 @@ void run_in_processes(const Request& request, const Ledger& ledger, const std::v
     try {
       set_num_threads(static_cast<int>(std::max<int64_t>(1, num_threads() / request.jobs)));
       const Context context(request, ledger);
-      Campaign campaign(context);
+      Campaign campaign(context, since);
       for (const Experiment* experiment : experiments)
         if (campaign.run_available(*experiment) != Campaign::End::finished) break;
     } catch (const std::exception& error) {
@@ -103,15 +104,21 @@ void run_in_processes(const Request& request, const Ledger& ledger, const std::v
     }
     _exit(code);
   }
-  bool told = false;
+  bool told = false, worked = false;
   while (!processes.empty()) {
     if (apps::interrupted() && !told) {
       for (pid_t process : processes) kill(process, SIGTERM);
       told = true;
     }
-    std::erase_if(processes, [](pid_t process) { return waitpid(process, nullptr, WNOHANG) != 0; });
+    std::erase_if(processes, [&](pid_t process) {
+      int status = 0;
+      const pid_t ended = waitpid(process, &status, WNOHANG);
+      worked = worked || (ended == process && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+      return ended != 0;
+    });
     pause_shortly();
   }
+  return worked;
 }
 
 }  // namespace gradus::reproduce

@@ -22,6 +22,9 @@ struct Experiment {
   std::vector<Run> (*runs)(const Context&) = nullptr;
   void (*read)(const Context&, Report&) = nullptr;
   const char* missing = nullptr;  ///< what this version lacks to run it; null where nothing
+  /// Mixed precision would make it another experiment, or none: what it shows is float32's or float64's, or what it is
+  /// compared with is.
+  bool full_precision_only = false;
 };
 
 /// In the order in which --list and `all` take them.

@@ -148,7 +148,9 @@ void read(const Context&, Report& report) {
 
 }  // namespace
 
-constexpr Experiment experiment{
-    .name = "figure_1", .title = "Figure 1: iterations on Booth's and Himmelblau's functions", .read = read};
+constexpr Experiment experiment{.name = "figure_1",
+                                .title = "Figure 1: iterations on Booth's and Himmelblau's functions",
+                                .read = read,
+                                .full_precision_only = true};
 
 }  // namespace gradus::reproduce::figure_1

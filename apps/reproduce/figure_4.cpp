@@ -111,12 +111,14 @@ void read(const Context& context, Report& report, const Protocol& protocol) {
 constexpr Experiment experiment_a{.name = "figure_4a",
                                   .title = "Figure 4a: the bipedal walker on rough ground, three optimizers",
                                   .runs = [](const Context& context) { return all_runs(context, rough); },
-                                  .read = [](const Context& context, Report& report) { read(context, report, rough); }};
+                                  .read = [](const Context& context, Report& report) { read(context, report, rough); },
+                                  .full_precision_only = true};
 
 constexpr Experiment experiment_b{
     .name = "figure_4b",
     .title = "Figure 4b: the bipedal walker among pits and stumps, three optimizers",
     .runs = [](const Context& context) { return all_runs(context, obstacles); },
-    .read = [](const Context& context, Report& report) { read(context, report, obstacles); }};
+    .read = [](const Context& context, Report& report) { read(context, report, obstacles); },
+    .full_precision_only = true};
 
 }  // namespace gradus::reproduce::figure_4

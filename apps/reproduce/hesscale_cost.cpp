@@ -135,7 +135,9 @@ void read(const Context& context, Report& report) {
 
 }  // namespace
 
-constexpr Experiment experiment{
-    .name = "hesscale_cost", .title = "HesScale: time per step over parameters", .read = read};
+constexpr Experiment experiment{.name = "hesscale_cost",
+                                .title = "HesScale: time per step over parameters",
+                                .read = read,
+                                .full_precision_only = true};
 
 }  // namespace gradus::reproduce::hesscale_cost

@@ -123,6 +123,7 @@ constexpr Experiment experiment{.name = "hesscale_quality",
                                 .title = "HesScale: errors of estimates of the Hessian's diagonal",
                                 .images = Images::mnist,
                                 .runs = runs,
-                                .read = read};
+                                .read = read,
+                                .full_precision_only = true};
 
 }  // namespace gradus::reproduce::hesscale_quality

@@ -7,6 +7,7 @@
 #include "apps/common/command_line.h"
 #include "apps/common/run_directory.h"
 #include "apps/reproduce/gnuplot.h"
+#include "autograd/autocast.h"
 #include "core/file.h"
 #include "core/parallel.h"
 
@@ -93,6 +94,7 @@ void Report::write_manifest(const std::vector<Run>& runs) const {
                         {"threads", int64_t{num_threads()}},
                         {"scale", name(request.scale)},
                         {"jobs", request.jobs}};
+  if (autocasting()) manifest.add("amp", std::string("bf16"));
   manifest.add(context_.data_record(images_));
   manifest.add({{"training_seconds", seconds}, {"report_seconds", watch_.seconds()}});
   std::string text = manifest.json_lines();

@@ -41,18 +41,25 @@ Scale parse_scale(const std::string& text) {
   return Scale::paper;
 }
 
-std::vector<const Experiment*> choose(const std::vector<std::string>& names) {
+/// `mixed`: in mixed precision, which some experiments are not for.
+std::vector<const Experiment*> choose(const std::vector<std::string>& names, bool mixed) {
   std::vector<const Experiment*> chosen;
   for (const std::string& name : names) {
     const size_t before = chosen.size();
     std::string known;
     for (const Experiment* experiment : experiments()) {
-      if (name == experiment->name || (name == "all" && !experiment->missing)) chosen.push_back(experiment);
+      const bool can_run = !experiment->missing && !(mixed && experiment->full_precision_only);
+      if (name == experiment->name || (name == "all" && can_run)) chosen.push_back(experiment);
       known += std::string(", ") + experiment->name;
     }
     if (chosen.size() == before)
       throw apps::UsageError("no experiment is called '" + name + "'; there are: all" + known);
   }
+  std::string refused;
+  for (const Experiment* experiment : chosen)
+    if (mixed && experiment->full_precision_only)
+      refused += (refused.empty() ? "" : ", ") + std::string(experiment->name);
+  if (!refused.empty()) throw apps::UsageError("without mixed precision only: " + refused + "; leave out --amp bf16");
   return chosen;
 }
 
@@ -62,9 +69,10 @@ int reproduce_all(const Request& request, const std::vector<const Experiment*>& 
   const apps::RunDirectory out(request.out);  // before the work, so that a mistyped path costs none
   const Ledger ledger(request.out);
   const apps::DeferInterrupts deferred;
-  if (request.jobs > 1) run_in_processes(request, ledger, chosen);
+  const apps::Stopwatch since;
+  const bool worked = request.jobs > 1 && run_in_processes(request, ledger, chosen, since);
   const Context context(request, ledger);
-  Campaign campaign(context);
+  Campaign campaign(context, since, worked);
   for (const Experiment* experiment : chosen) {
     const Campaign::End end = campaign.run_all(*experiment);
     if (end != Campaign::End::finished) {
@@ -125,7 +133,7 @@ int main(int argc, char** argv) {
       for (const Experiment* experiment : experiments()) apps::print_line(line_of(*experiment));
     else if (names.empty())
       throw apps::UsageError("name an experiment, or --list them");
-    const std::vector<const Experiment*> chosen = choose(names);
+    const std::vector<const Experiment*> chosen = choose(names, amp == "bf16");
     for (const std::string& remark : device.without_effect(line)) apps::note(remark);
     device.apply();
     request.scale = parse_scale(scale);

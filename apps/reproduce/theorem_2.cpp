@@ -135,7 +135,9 @@ void read(const Context&, Report& report) {
 
 }  // namespace
 
-constexpr Experiment experiment{
-    .name = "theorem_2", .title = "Theorem 2: rates of preconditioned descent on PL problems", .read = read};
+constexpr Experiment experiment{.name = "theorem_2",
+                                .title = "Theorem 2: rates of preconditioned descent on PL problems",
+                                .read = read,
+                                .full_precision_only = true};
 
 }  // namespace gradus::reproduce::theorem_2

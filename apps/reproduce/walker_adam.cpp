@@ -85,6 +85,7 @@ void read(const Context& context, Report& report) {
 constexpr Experiment experiment{.name = "walker_adam",
                                 .title = "PPO with Adam on BipedalWalker-v3, beside a published score",
                                 .runs = runs,
-                                .read = read};
+                                .read = read,
+                                .full_precision_only = true};
 
 }  // namespace gradus::reproduce::walker_adam
