@@ -1,10 +1,12 @@
 // Figure 3 of the paper: how final accuracy on CIFAR-10 depends on the hyperparameters of the rule, with FOP and
 // without: (a) learning rate and momentum, (b) Adam's learning rate. Hypergradients by Adam with 5e-4.
 #include <algorithm>
+#include <cmath>
 
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
+#include "core/error.h"
 
 namespace gradus::reproduce::figure_3 {
 namespace {
@@ -65,27 +67,61 @@ std::vector<Run> runs_of(const std::vector<Cell>& cells) {
   return runs;
 }
 
-// The table and CSV of a grid; returns in how many cells FOP is better.
-size_t tabulate(const Context& context, Report& report, const std::vector<Cell>& cells, bool momentum) {
+PairedDifference difference_of(const Context& context, const Cell& cell) {
+  return paired_difference(values_of(context, cell.fop, "final_accuracy", 100),
+                           values_of(context, cell.plain, "final_accuracy", 100));
+}
+
+/// In how many cells FOP is better, and worse: beyond its interval, or by the sign of a single seed.
+struct Tally {
+  size_t better = 0, worse = 0, cells = 0;
+  std::string text(const char* cell) const {
+    return gradus::text("FOP is better in ", better, " of ", cells, " ", cell, " and worse in ", worse);
+  }
+};
+
+/// What one seed's verdicts are worth; empty where there are more.
+std::string of_one_seed(const Context& context, const std::vector<Cell>& cells) {
+  if (cells[0].fop.size() > 1) return "";
+  double highest = 0;
+  for (const Cell& cell : cells)
+    for (const Run& run : cell.fop) highest = std::max(highest, context.at(run).at("final_accuracy"));
+  const int64_t images = cells[0].fop[0].test_samples;
+  const double p = std::min(highest, 0.5), error = 100 * std::sqrt(2 * p * (1 - p) / static_cast<double>(images));
+  return gradus::text(" A single seed has no interval, and its verdicts are signs alone: the choice of the ", images,
+                      " test images gives a difference a standard error of up to ", fixed(error, 1),
+                      " points, and another seed moves it besides.");
+}
+
+// The table and CSV of a grid.
+Tally tabulate(const Context& context, Report& report, const std::vector<Cell>& cells, bool momentum) {
   Table table{{"learning rate", "momentum", "without FOP %", "with FOP %", "n", "difference, 95 % interval", "verdict"},
               {}};
   if (!momentum) table.header.erase(table.header.begin() + 1);
   std::vector<apps::Record> rows;
-  size_t better = 0;
+  Tally tally{.cells = cells.size()};
   for (const Cell& cell : cells) {
     const std::vector<double> plain = values_of(context, cell.plain, "final_accuracy", 100),
                               fop = values_of(context, cell.fop, "final_accuracy", 100);
-    const PairedDifference gain = paired_difference(fop, plain);
+    const PairedDifference gain = difference_of(context, cell);
     const auto diverged = [&](const std::vector<Run>& runs) {
       int64_t count = 0;
       for (const Run& run : runs) count += context.at(run).diverged.empty() ? 0 : 1;
       return count;
     };
     const int64_t lost_plain = diverged(cell.plain), lost_fop = diverged(cell.fop);
-    std::string verdict = gain.mean > 0 ? "FOP is better" : gain.mean < 0 ? "FOP is worse" : "equal";
+    const Told is = told(gain);
+    const bool better = is == Told::above || (is == Told::one_pair && gain.mean > 0),
+               worse = is == Told::below || (is == Told::one_pair && gain.mean < 0);
+    std::string verdict = better           ? "FOP is better"
+                          : worse          ? "FOP is worse"
+                          : gain.mean == 0 ? "equal"
+                                           : "not told apart";
+    if (is == Told::one_pair && gain.mean != 0) verdict += " in one seed";
     if (lost_plain + lost_fop > 0)
       verdict += ", diverged: " + std::to_string(lost_plain) + " without, " + std::to_string(lost_fop) + " with FOP";
-    better += gain.mean > 0 ? 1 : 0;
+    tally.better += better;
+    tally.worse += worse;
     table.rows.push_back({apps::exact(cell.lr), apps::exact(cell.momentum),
                           plus_minus(mean(plain), standard_deviation(plain), 2),
                           plus_minus(mean(fop), standard_deviation(fop), 2), std::to_string(fop.size()),
@@ -101,7 +137,7 @@ size_t tabulate(const Context& context, Report& report, const std::vector<Cell>&
   }
   report.table(table);
   report.csv("accuracies", rows);
-  return better;
+  return tally;
 }
 
 constexpr const char* about =
@@ -111,11 +147,11 @@ constexpr const char* about =
 void read_a(const Context& context, Report& report) {
   const std::vector<Cell> cells = grid_a(context);
   report.protocol(size(context, 3000).text() + ", " + std::to_string(cells[0].fop.size()) + " seeds");
-  const size_t better = tabulate(context, report, cells, true);
-  report.note("FOP is better in " + std::to_string(better) + " of " + std::to_string(cells.size()) +
-              " cells; in the paper it helps most at a high learning rate and momentum. The axis of learning rates is "
+  const Tally tally = tabulate(context, report, cells, true);
+  report.note(tally.text("cells") +
+              "; in the paper it helps most at a high learning rate and momentum. The axis of learning rates is "
               "not legible in the paper: this one is ours." +
-              about);
+              about + of_one_seed(context, cells));
   const size_t columns = static_cast<size_t>(
       std::count_if(cells.begin(), cells.end(), [&](const Cell& cell) { return cell.momentum == cells[0].momentum; }));
   std::string x_names, y_names;
@@ -127,10 +163,15 @@ void read_a(const Context& context, Report& report) {
                          ")\nset xlabel 'learning rate'\nset ylabel 'momentum'\ncolumns = " + std::to_string(columns) +
                          "\nset palette defined (0 '#440154', 1 '#21918c', 2 '#fde725')\n"
                          "set multiplot layout 1, 3 title heading\n";
+  double largest = 0;
+  for (const Cell& cell : cells) largest = std::max(largest, std::abs(difference_of(context, cell).mean));
+  const std::string range = apps::exact(largest > 0 ? largest : 1);
   const std::pair<const char*, int> panels[] = {{"without FOP, %", 3}, {"with FOP, %", 4}, {"difference", 5}};
   for (const auto& [name, column] : panels) {
     const std::string value = std::to_string(column), place = "(int($0) % columns):(int($0) / columns):";
-    if (column == 5) commands += "set palette defined (-1 '#2166ac', 0 '#ffffff', 1 '#b2182b')\n";
+    if (column == 5)  // white is 0
+      commands +=
+          "set palette defined (-1 '#2166ac', 0 '#ffffff', 1 '#b2182b')\nset cbrange [-" + range + ":" + range + "]\n";
     commands += std::string("set title '") + name + "'\nplot 'accuracies.csv' using " + place + value +
                 " every ::1 with image, '' using " + place + "(sprintf('%.1f', column(" + value +
                 "))) every ::1 with labels\n";
@@ -141,9 +182,10 @@ void read_a(const Context& context, Report& report) {
 void read_b(const Context& context, Report& report) {
   const std::vector<Cell> cells = grid_b(context);
   report.protocol(size(context, 5000).text() + ", " + std::to_string(cells[0].fop.size()) + " seeds");
-  const size_t better = tabulate(context, report, cells, false);
-  report.note("FOP is better at " + std::to_string(better) + " of " + std::to_string(cells.size()) +
-              " learning rates; in the paper the curves are similar, FOP's slightly higher at the top." + about);
+  const Tally tally = tabulate(context, report, cells, false);
+  report.note(tally.text("learning rates") +
+              "; in the paper the curves are similar, FOP's slightly higher at the top." + about +
+              of_one_seed(context, cells));
   report.plot("curves", "Final test accuracy over Adam's learning rate",
               "set logscale x\nset format x '%.0e'\nset xlabel 'learning rate'\nset ylabel 'test accuracy, %'\n"
               "set key top left\nplot 'accuracies.csv' using 1:3 every ::1 with linespoints lw 2 title 'Adam', "

@@ -3,6 +3,7 @@
 // where HesScale finds the loss too curved. PPO, networks and the bound are the authors'; their tasks are MuJoCo's.
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/statistics.h"
@@ -66,18 +67,29 @@ std::vector<Run> runs_of(const Context& context, const Method& method, double lr
 struct Judged {
   double best = fall, last = fall, scale = std::nan("");
   bool diverged = false, collapsed = true;
+  uint64_t seed = 0;
+  std::vector<double> evaluations = {};
 };
-Judged judge(const Outcome& outcome) {
-  Judged judged{.diverged = !outcome.diverged.empty()};
+Judged judge(const Outcome& outcome, uint64_t seed) {
+  Judged judged{.diverged = !outcome.diverged.empty(), .seed = seed};
   if (const auto scale = outcome.values.find("step_scale"); scale != outcome.values.end()) judged.scale = scale->second;
   const auto curve = outcome.series.find("curve");
   if (curve == outcome.series.end()) return judged;  // it diverged before the first evaluation
-  std::vector<double> evaluations;
+  std::vector<double>& evaluations = judged.evaluations;
   for (const std::vector<double>& row : curve->second.rows) evaluations.push_back(row[3]);
   judged.best = outcome.at("best");
   judged.last = judged.diverged ? fall : mean_of_last(evaluations);
   judged.collapsed = judged.diverged || fell_back(evaluations, fall);
   return judged;
+}
+
+/// Without those that repeat another, to the bit, with the same seed: the same training under another learning rate.
+std::vector<Judged> distinct(const std::vector<Judged>& of) {
+  std::vector<Judged> kept;
+  std::set<std::pair<uint64_t, std::vector<double>>> seen;
+  for (const Judged& judged : of)
+    if (judged.evaluations.empty() || seen.insert({judged.seed, judged.evaluations}).second) kept.push_back(judged);
+  return kept;
 }
 
 std::string share(int64_t part, size_t whole) {
@@ -100,9 +112,10 @@ void read(const Context& context, Report& report) {
   report.protocol(std::string(name(context.scale())) + " scale, " + std::to_string(sized.lrs.size()) + " of " +
                   std::to_string(authors_lrs.size()) + " learning rates, " + std::to_string(seeds) + " of 10 seeds, " +
                   std::to_string(sized.iterations * example.settings.steps_per_iteration()) + " of 2 million steps");
-  Table table{{"optimizer", "learning rate", "diverged", "collapsed", "best return, median", "last return, median",
-               "steps scaled by", "verdict"},
+  Table table{{"optimizer", "learning rate", "diverged", "collapsed", "of distinct ones", "best return, median",
+               "last return, median", "steps scaled by", "verdict"},
               {}};
+  std::string repeated;
   std::vector<apps::Record> trainings, shares;
   const auto count = [](const std::vector<Judged>& of, bool Judged::*what) {
     return std::count_if(of.begin(), of.end(), [&](const Judged& judged) { return judged.*what; });
@@ -118,9 +131,11 @@ void read(const Context& context, Report& report) {
     std::vector<Judged> all;
     const auto add_row = [&](const std::string& lr, const std::vector<Judged>& of, int64_t of_adam) {
       const int64_t collapsed = count(of, &Judged::collapsed);
+      const std::vector<Judged> apart = distinct(of);
       table.rows.push_back({method.title, lr, share(count(of, &Judged::diverged), of.size()),
-                            share(collapsed, of.size()), fixed(middle(of, &Judged::best), 1),
-                            fixed(middle(of, &Judged::last), 1), fixed(middle(of, &Judged::scale), 4),
+                            share(collapsed, of.size()), share(count(apart, &Judged::collapsed), apart.size()),
+                            fixed(middle(of, &Judged::best), 1), fixed(middle(of, &Judged::last), 1),
+                            fixed(middle(of, &Judged::scale), 4),
                             method.step_delta == 0 ? "the reference"
                             : collapsed < of_adam  ? "fewer collapses than Adam"
                             : collapsed > of_adam  ? "more collapses than Adam"
@@ -129,7 +144,7 @@ void read(const Context& context, Report& report) {
     for (double lr : sized.lrs) {
       std::vector<Judged> judged, adams;
       for (const Run& run : runs_of(context, method, lr)) {
-        const Judged& one = judged.emplace_back(judge(context.at(run)));
+        const Judged& one = judged.emplace_back(judge(context.at(run), run.flags.seed));
         trainings.push_back({{"optimizer", std::string(method.title)},
                              {"lr", lr},
                              {"seed", static_cast<int64_t>(run.flags.seed)},
@@ -139,7 +154,7 @@ void read(const Context& context, Report& report) {
                              {"last", one.last},
                              {"step_scale", one.scale}});
       }
-      for (const Run& run : runs_of(context, methods[0], lr)) adams.push_back(judge(context.at(run)));
+      for (const Run& run : runs_of(context, methods[0], lr)) adams.push_back(judge(context.at(run), run.flags.seed));
       add_row(scientific(lr), judged, count(adams, &Judged::collapsed));
       shares.push_back({{"optimizer", std::string(method.title)},
                         {"lr", lr},
@@ -151,11 +166,17 @@ void read(const Context& context, Report& report) {
     }
     if (method.step_delta == 0) of_adam_in_all = count(all, &Judged::collapsed);
     add_row("all", all, of_adam_in_all);
+    if (const size_t apart = distinct(all).size(); apart < all.size())
+      repeated += " Of the " + std::to_string(all.size()) + " trainings with " + method.title + " " +
+                  std::to_string(apart) +
+                  " are distinct: where every step is scaled, the learning rate cancels, and "
+                  "several rates give one training, to the bit, which the column 'of distinct ones' counts once.";
   }
   report.table(table);
   report.note(
-      "Collapsed: a training that diverged, a number of it being no longer finite, or whose last return is nearer to "
-      "-100, a fall at once, than to its best, or lower. The last return of one that diverged counts as -100. Returns "
+      "Collapsed: a training that diverged, a number of it being no longer finite, or whose last return is no nearer "
+      "to its best than to -100, a fall at once: it has lost what it had learned, or never learned anything. The last "
+      "return of one that diverged counts as -100. Returns "
       "are means of " +
       std::to_string(example.episodes) + " episodes without exploration, always the same ones, after every " +
       std::to_string(sized.evaluate_every) +
@@ -164,7 +185,8 @@ void read(const Context& context, Report& report) {
       "delta 1e-8, H the root of a running average of HesScale's squared diagonal; the column gives the policy's "
       "factor, the median over trainings of the mean over updates. PPO, the networks, delta and the grid are the "
       "authors', but for the standard deviation, which depends on no state here; their tasks are MuJoCo's and they "
-      "print no numbers. Here the task is BipedalWalker-v3.");
+      "print no numbers. Here the task is BipedalWalker-v3." +
+      repeated);
   report.csv("trainings", trainings);
   report.csv("shares", shares);
   const auto lines = [](const char* column, const char* label) {
@@ -185,6 +207,7 @@ constexpr Experiment experiment{
     .name = "hesscale_walker",
     .title = "HesScale: PPO's collapses over Adam's learning rate, with scaled steps and without",
     .runs = runs,
-    .read = read};
+    .read = read,
+    .full_precision_only = true};
 
 }  // namespace gradus::reproduce::hesscale_walker

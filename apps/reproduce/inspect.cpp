@@ -32,8 +32,12 @@ apps::Checkpoint open_checkpoint(const std::string& path) {
   return *newest;
 }
 
-/// The preconditioner that the run beside the checkpoint was asked for.
-optim::AnyPreconditioner preconditioner_of(const apps::Checkpoint& checkpoint) {
+/// What the run beside the checkpoint was asked for.
+struct Asked {
+  optim::AnyPreconditioner preconditioner;
+  std::string acts_on;  ///< "gradient" or "direction"
+};
+Asked asked_of(const apps::Checkpoint& checkpoint) {
   const std::string path = (fs::path(checkpoint.path).parent_path() / "config.json").string();
   const Json config = Json::parse_or_null(read_file(path));
   apps::TrainingFlags flags;
@@ -41,13 +45,14 @@ optim::AnyPreconditioner preconditioner_of(const apps::Checkpoint& checkpoint) {
     flags.preconditioner = config.at("preconditioner").string();
     flags.form = config.at("form").string();
     flags.rank = config.at("rank").get<int64_t>();
+    if (const Json* acts_on = config.find("acts_on")) flags.acts_on = acts_on->string();
   } catch (const JsonError&) {
     fail(ErrorKind::io, "inspect", path, " does not say which preconditioner the run has: it is damaged");
   }
   if (flags.preconditioner == "none")
     fail(ErrorKind::value, "inspect", "the run of ", checkpoint.path,
          " has no preconditioner, so there is nothing to see");
-  return flags.make_preconditioner();
+  return {flags.make_preconditioner(), flags.acts_on};
 }
 
 /// What a weight's shape says of its layer.
@@ -62,8 +67,8 @@ ParamInfo info_of(const std::string& name, const Shape& shape) {
 }
 
 /// Every preconditioned parameter of the checkpoint, in order of names.
-std::vector<optim::PreconditionerReport> reports_of(const apps::Checkpoint& checkpoint) {
-  const optim::AnyPreconditioner options = preconditioner_of(checkpoint);
+std::vector<optim::PreconditionerReport> reports_of(const apps::Checkpoint& checkpoint,
+                                                    const optim::AnyPreconditioner& options) {
   const StateDict state = checkpoint.under("optimizer");
   const auto lr = state.find("group.0/lr");
   const optim::StepInfo at{checkpoint.integer("step"), lr == state.end() ? 0 : lr->second.item()};
@@ -100,6 +105,7 @@ double whitening_of(const optim::PreconditionerReport& report, const Shape& weig
 struct Row {
   optim::PreconditionerReport report;
   double whitening;
+  std::string acts_on;  ///< what angle and gain are those of
   double lowest() const { return select(report.eigenvalues, 0, 0).item(); }
   double highest() const { return select(report.eigenvalues, 0, report.eigenvalues.numel() - 1).item(); }
   /// Whether matrices.csv has it.
@@ -116,6 +122,7 @@ apps::Record record_of(const Row& row) {
           {"smallest_eigenvalue", row.lowest()},
           {"largest_eigenvalue", row.highest()},
           {"whitening", row.whitening},
+          {"acts_on", row.acts_on},
           {"angle_degrees", r.angle_degrees},
           {"gain", r.gain},
           {"paper_parameters", r.paper_parameters},
@@ -123,7 +130,9 @@ apps::Record record_of(const Row& row) {
 }
 
 Table table_of(const std::vector<Row>& rows) {
-  Table table{{"layer", "norm of P", "smallest eigenvalue", "largest", "whitening score", "angle of P g", "|P g| / |g|",
+  const bool on_gradient = rows.front().acts_on == "gradient";
+  Table table{{"layer", "norm of P", "smallest eigenvalue", "largest", "whitening score",
+               on_gradient ? "angle of P g" : "angle of P v", on_gradient ? "|P g| / |g|" : "|P v| / |v|",
                "parameters: paper", "stored"},
               {}};
   for (const Row& row : rows)
@@ -194,15 +203,18 @@ void write_spectra(const std::string& folder, const std::string& heading, const 
 int inspect(const InspectRequest& request) {
   const apps::Checkpoint checkpoint = open_checkpoint(request.path);
   std::vector<Row> rows;
-  for (optim::PreconditionerReport& report : reports_of(checkpoint)) {
+  const Asked asked = asked_of(checkpoint);
+  for (optim::PreconditionerReport& report : reports_of(checkpoint, asked.preconditioner)) {
     const double whitening = whitening_of(report, checkpoint.tensors.at("model/" + report.parameter).shape());
-    rows.push_back({std::move(report), whitening});
+    rows.push_back({std::move(report), whitening, asked.acts_on});
   }
   const std::string heading = checkpoint.path + ", step " + checkpoint.text("step");
   if (request.json) {
     for (const Row& row : rows) apps::print_line(record_of(row).json());
   } else {
-    apps::print_line(heading + "\n" + table_of(rows).plain());
+    const char* about =
+        asked.acts_on == "gradient" ? "" : "P acts on v, the direction of the rule, with its momentum\n";
+    apps::print_line(heading + "\n" + about + table_of(rows).plain());
   }
   if (request.out.empty()) return 0;
   const apps::RunDirectory folder(request.out);

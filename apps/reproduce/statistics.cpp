@@ -59,6 +59,12 @@ PairedDifference paired_difference(std::span<const double> a, std::span<const do
           student_t_975(static_cast<int64_t>(a.size()) - 1) * standard_deviation(differences) / std::sqrt(n)};
 }
 
+Told told(const PairedDifference& difference) {
+  if (std::isnan(difference.half_width)) return Told::one_pair;
+  if (difference.mean - difference.half_width > 0) return Told::above;
+  return difference.mean + difference.half_width < 0 ? Told::below : Told::open;
+}
+
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t n = values.size();
@@ -81,7 +87,7 @@ Interval bootstrap_median(std::span<const double> values) {
 double mean_of_last(std::span<const double> values) { return mean(values.last(std::min<size_t>(values.size(), 3))); }
 
 bool fell_back(std::span<const double> values, double floor) {
-  return mean_of_last(values) < (floor + *std::max_element(values.begin(), values.end())) / 2;
+  return mean_of_last(values) <= (floor + *std::max_element(values.begin(), values.end())) / 2;
 }
 
 size_t settles_at(std::span<const double> values, double part) {

@@ -20,6 +20,11 @@ struct PairedDifference {
 };
 PairedDifference paired_difference(std::span<const double> a, std::span<const double> b);
 
+/// What it tells: `above` or `below` 0 where its interval leaves 0 out, `open` where not. One pair has no interval, and
+/// tells no more than its sign.
+enum class Told { above, below, open, one_pair };
+Told told(const PairedDifference& difference);
+
 /// The middle value, or the mean of the two in the middle.
 double median(std::vector<double> values);
 /// The 95 % percentile interval of the median over 2,000 resamples with replacement (Efron 1979), equal for equal
@@ -31,7 +36,8 @@ Interval bootstrap_median(std::span<const double> values);
 
 /// Mean of the last three values, or of as many as there are.
 double mean_of_last(std::span<const double> values);
-/// Whether that is nearer to `floor`, the worst, than to the highest of all values: what was learned is lost again.
+/// Whether that is no nearer to the highest of all values than to `floor`, the worst: what was learned is lost again,
+/// or nothing was learned at all.
 bool fell_back(std::span<const double> values, double floor);
 
 /// The first index from which all values stay within `part` times the last one of it: where a curve has settled.

@@ -77,7 +77,8 @@ TEST_CASE("inspect shows every preconditioned layer, and P is the identity where
     CHECK(row.at("smallest_eigenvalue") == doctest::Approx(1).epsilon(1e-6));
     CHECK(row.at("largest_eigenvalue") == doctest::Approx(1).epsilon(1e-6));
     CHECK(row.at("gain") == doctest::Approx(1).epsilon(1e-5));
-    CHECK(row.at("angle_degrees").get<double>() < 0.1);  // acos near 1: a rounding of 1e-7 is 0.03 degrees
+    CHECK(row.at("angle_degrees").get<double>() < 1e-3);  // a rounding of 1e-7 is 6e-6 degrees
+    CHECK(row.at("acts_on") == "gradient");
     if (n == 9)
       CHECK(row.at("whitening") == 0);
     else
@@ -115,6 +116,16 @@ TEST_CASE("inspect writes matrices, spectra and layers that agree with each othe
   // One checkpoint by name says the same.
   for (const auto& entry : fs::directory_iterator(images / "run"))
     if (entry.path().filename().string().starts_with("checkpoint-")) CHECK(inspect(entry.path().string()).size() == 9);
+}
+
+TEST_CASE("angle and gain of a P on the momentum are called the momentum's") {
+  const TinyImages images;
+  train(images, {"--preconditioner", "s-hd", "--acts-on", "direction"});
+  CHECK(inspect(images / "run")[0].at("acts_on") == "direction");
+  const Program::Result result = run_program("apps/reproduce/reproduce", {"inspect", images / "run"});
+  for (const char* part : {"angle of P v", "|P v| / |v|", "P acts on v, the direction of the rule"})
+    CHECK(contains(result.out, part));
+  CHECK(!contains(result.out, "P g"));
 }
 
 TEST_CASE("inspect says in one line what is missing") {

@@ -235,6 +235,56 @@ TEST_CASE("results of two folders merge by copying their ledgers, and several pr
   CHECK(results(first) == results(second));
 }
 
+TEST_CASE("processes share one budget: when it is used up, nothing is begun after them") {
+  const NoData none;
+  const std::string out = none.folder / "out";
+  const Program::Result result =
+      run_program(program, {"regularization", "--scale", "smoke", "--out", out, "--jobs", "2", "--budget", "1e-9"});
+  REQUIRE(result.exit_code == 0);
+  CHECK(contains(result.err, "the budget is used up in regularization"));
+  CHECK(ledger_of(out).size() == 2);  // however small the budget, one of each process
+}
+
+TEST_CASE("figure_3a's verdicts are those of intervals, or of one seed, which is said, and white is no difference") {
+  const NoData none;
+  const auto call = [&](const std::string& out, const char* seeds) {
+    const Program::Result result =
+        run_program(program, {"figure_3a", "--scale", "smoke", "--out", out, "--seeds", seeds});
+    REQUIRE(result.exit_code == 0);
+    return read_file(out + "/figure_3a/table.md");
+  };
+  const std::string one = none.folder / "one", two = none.folder / "two";
+  const std::string table = call(one, "1");
+  CHECK(contains(table, "A single seed has no interval"));
+  CHECK(contains(table, "the choice of the 20 test images"));
+  double largest = 0;
+  const Words rows = lines_of(read_file(one + "/figure_3a/accuracies.csv"));
+  for (size_t i = 1; i < rows.size(); ++i) {
+    std::vector<double> values;
+    for (size_t at = 0; at < rows[i].size(); at = rows[i].find(',', at) + 1) {
+      values.push_back(std::stod(rows[i].substr(at)));
+      if (rows[i].find(',', at) == std::string::npos) break;
+    }
+    largest = std::max(largest, std::abs(values.at(4)));
+  }
+  const std::string script = read_file(one + "/figure_3a/heat_maps.gp");
+  const size_t at = script.find("set cbrange [-");
+  REQUIRE(at != script.npos);
+  CHECK(std::stod(script.substr(at + 14)) == doctest::Approx(largest > 0 ? largest : 1));
+  CHECK(!contains(call(two, "2"), "one seed"));
+}
+
+TEST_CASE("experiments that mixed precision is not for refuse it in one line, before any work") {
+  const TemporaryFolder folder;
+  for (const std::string name : {"figure_1", "theorem_1", "theorem_2", "hesscale_quality", "hesscale_cost"}) {
+    const Program::Result result =
+        run_program(program, {"figure_a1", name, "--amp", "bf16", "--scale", "smoke", "--out", folder / "out"});
+    CHECK(result.exit_code == 2);
+    CHECK(contains(result.err, "without mixed precision only: " + name + "; leave out --amp bf16"));
+    CHECK(!fs::exists(folder / "out"));
+  }
+}
+
 TEST_CASE("a gradient of zero has no angle: figure_a1 leaves it out, and says how many are missing") {
   const NoData none;
   const std::string out = none.folder / "out";

@@ -29,6 +29,17 @@ TEST_CASE("a paired difference takes out what the pairs share") {
   CHECK(d.half_width == doctest::Approx(4.3027 / std::sqrt(3.0)).epsilon(1e-4));
 }
 
+TEST_CASE("a paired difference tells apart beyond its interval only, and one pair by no interval") {
+  const auto of = [](const std::vector<double>& a) {
+    return told(paired_difference(a, std::vector<double>(a.size())));
+  };
+  // Mean 2 and sd 1: 2.48 on either side; mean 3 and sd 1 likewise.
+  CHECK(of({1, 2, 3}) == Told::open);
+  CHECK(of({2, 3, 4}) == Told::above);
+  CHECK(of({-2, -3, -4}) == Told::below);
+  CHECK(of({5}) == Told::one_pair);
+}
+
 // With five values both ends are reached by more than 2.5 % of the resamples; with ten, by those of the third.
 TEST_CASE("the bootstrap interval of a median spans all of five values, and the third to the eighth of ten") {
   CHECK(median({3, 1, 2}) == 2);
@@ -41,14 +52,16 @@ TEST_CASE("the bootstrap interval of a median spans all of five values, and the 
   CHECK(std::abs(ten.high - 8) <= 0.5);
 }
 
-TEST_CASE("a training fell back where its last three returns are nearer to the floor than to its best") {
+TEST_CASE("a training fell back where its last three returns are no nearer to its best than to the floor") {
   CHECK(mean_of_last(std::vector<double>{100, 3, 4, 8}) == 5);
   CHECK(mean_of_last(std::vector<double>{3, 4}) == 3.5);
   // Half way between -100 and 200 lies 50.
   CHECK(!fell_back(std::vector<double>{-90, 200, 50, 50, 51}, -100));
+  CHECK(fell_back(std::vector<double>{-90, 200, 50, 50, 50}, -100));
   CHECK(fell_back(std::vector<double>{-90, 200, 50, 50, 49}, -100));
   CHECK(fell_back(std::vector<double>{200, 200, 200, -100, -100, -100}, -100));
   CHECK(!fell_back(std::vector<double>{-95, -96, -97}, -100));
+  CHECK(fell_back(std::vector<double>{-100, -100, -100}, -100));  // it never learned
   CHECK(fell_back(std::vector<double>{-95, -110, -110, -110}, -100));
 }
 

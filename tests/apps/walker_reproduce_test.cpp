@@ -72,6 +72,37 @@ TEST_CASE("hesscale_walker counts the collapses with scaled steps and without, a
   CHECK(read_file(results + "trainings.csv") == trainings);
 }
 
+TEST_CASE("hesscale_walker counts a training that two learning rates share once, and one that never learned as lost") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "results";
+  const auto table = [&] {
+    REQUIRE(run_program(program, {"hesscale_walker", "--scale", "smoke", "--out", out}).exit_code == 0);
+    return read_file(out + "/hesscale_walker/table.md");
+  };
+  table();
+  for (const auto& entry : std::filesystem::directory_iterator(out + "/ledger")) {
+    auto training = nlohmann::json::parse(read_file(entry.path().string()));
+    for (auto& row : training["outcome"]["series"]["curve"]["rows"])
+      row[3] = training["settings"].contains("step_delta") ? -100.0 : training["settings"]["lr"].get<double>();
+    write_file_atomically(entry.path().string(), training.dump());
+  }
+  const std::string text = table();
+  CAPTURE(text);
+  CHECK(contains(text, "Of the 2 trainings with AdamHesScale 1 are distinct"));
+  CHECK(contains(text, "| 2 of 2, 100 % | 1 of 1, 100 %"));  // of AdamHesScale, all
+  CHECK(!contains(text, "trainings with Adam "));
+  CHECK(contains(text, "| 0 of 2, 0 %   | 0 of 2, 0 %"));  // of Adam, all
+}
+
+TEST_CASE("the walker's experiments refuse mixed precision in one line") {
+  const TemporaryFolder folder;
+  for (const std::string name : {"figure_4a", "figure_4b", "walker_adam", "hesscale_walker"}) {
+    const Program::Result result = run_program(program, {name, "--amp", "bf16", "--out", folder / "out"});
+    CHECK(result.exit_code == 2);
+    CHECK(contains(result.err, "without mixed precision only: " + name));
+  }
+}
+
 TEST_CASE("a walker's training whose checkpoint is damaged begins again, which is said") {
   const TemporaryFolder folder;
   REQUIRE(walker_adam(folder / "whole", {}).exit_code == 0);
