@@ -11,7 +11,7 @@ if (format eq 'svg') {
 }
 set output 'curves.'.format
 set datafile separator ','
-heading = "Training loss on MNIST by normalization, each at its best learning rate"."\n"."Normalization, BNP and adaptive rules as conditioning; MNIST, cpu scale (10000 training images, 300 steps, 2 seeds)"
+heading = "Training loss on MNIST by normalization, each at its best learning rate"."\n"."Normalization, BNP and adaptive rules as conditioning; MNIST, cpu scale (10000 training images, 300"."\n"."steps, 2 seeds)"
 set title heading
 set xlabel 'step'
 set ylabel 'training loss'

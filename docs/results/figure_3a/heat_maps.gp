@@ -11,7 +11,7 @@ if (format eq 'svg') {
 }
 set output 'heat_maps.'.format
 set datafile separator ','
-heading = "Final test accuracy"."\n"."Figure 3a: learning rate and momentum, with FOP and without; CIFAR-10 (JPEG q75), cpu scale (3000 training images, 6 epochs of batches of 32 with momentum's"."\n"."learning rate in proportion, no dropout, 1 seeds)"
+heading = "Final test accuracy"."\n"."Figure 3a: learning rate and momentum, with FOP and without; CIFAR-10 (JPEG q75), cpu scale (3000 training images, 6 epochs of batches of 32"."\n"."with momentum's learning rate in proportion, no dropout, 1 seeds)"
 set title heading
 unset title
 unset key
@@ -27,6 +27,7 @@ plot 'accuracies.csv' using (int($0) % columns):(int($0) / columns):3 every ::1 
 set title 'with FOP, %'
 plot 'accuracies.csv' using (int($0) % columns):(int($0) / columns):4 every ::1 with image, '' using (int($0) % columns):(int($0) / columns):(sprintf('%.1f', column(4))) every ::1 with labels
 set palette defined (-1 '#2166ac', 0 '#ffffff', 1 '#b2182b')
+set cbrange [-10:10]
 set title 'difference'
 plot 'accuracies.csv' using (int($0) % columns):(int($0) / columns):5 every ::1 with image, '' using (int($0) % columns):(int($0) / columns):(sprintf('%.1f', column(5))) every ::1 with labels
 unset multiplot

@@ -11,7 +11,7 @@ if (format eq 'svg') {
 }
 set output 'returns.'.format
 set datafile separator ','
-heading = "Return at the end, median over seeds"."\n"."HesScale: PPO's collapses over Adam's learning rate, with scaled steps and without (cpu scale, 5 of 9 learning rates, 3 of 10 seeds, 1228800 of 2 million steps)"
+heading = "Return at the end, median over seeds"."\n"."HesScale: PPO's collapses over Adam's learning rate, with scaled steps and without (cpu scale, 5 of"."\n"."9 learning rates, 3 of 10 seeds, 1228800 of 2 million steps)"
 set title heading
 set logscale x
 set xlabel 'learning rate'
