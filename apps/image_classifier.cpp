@@ -77,21 +77,42 @@ struct Flags : PhotoFlags {
 
 std::string classes_file(const std::string& folder) { return folder + "/classes.json"; }
 
-/// The options that decide the network's shape, from the run that trained it.
-std::vector<std::string> read_model(Flags& flags) {
+/// What `make` makes of a file of a trained model; an error of it, where the file is missing, is no JSON, or says
+/// something else, names the file.
+auto from_file(const std::string& file, const std::string& folder, const auto& make) {
   try {
-    const Json config = Json::parse(read_file(flags.predict + "/config.json"));
+    return make();
+  } catch (const Error& error) {
+    fail(ErrorKind::io, "model", file, " is missing, or no part of a model of image_classifier's (", error.what(),
+         "): train one with image_classifier --data FOLDER --out ", folder);
+  }
+}
+
+struct Model {
+  std::vector<std::string> classes;
+  std::unique_ptr<Module> network;
+};
+
+/// With the options that decide the network's shape, from the run that trained it.
+Model read_model(Flags& flags) {
+  const std::string config_file = flags.predict + "/config.json", classes = classes_file(flags.predict);
+  Model model;
+  from_file(config_file, flags.predict, [&] {
+    const Json config = Json::parse(read_file(config_file));
     flags.model = config.at("model").string();
     flags.stem = config.at("stem").string();
     flags.shortcut = config.at("shortcut").string();
     flags.image_size = config.at("image_size").get<int64_t>();
-    return Json::parse(read_file(classes_file(flags.predict))).get<std::vector<std::string>>();
-  } catch (const Error&) {  // a file is missing, is no JSON, or says something else
-    fail(ErrorKind::io, "model", flags.predict,
-         " holds no model of image_classifier's, or it is damaged: train one with "
-         "image_classifier --data FOLDER --out ",
-         flags.predict);
-  }
+    if (const std::string reason = side(8).reason(config.at("image_size").dump()); !reason.empty())
+      fail(ErrorKind::value, "image_size", reason);
+  });
+  from_file(classes, flags.predict, [&] {
+    model.classes = Json::parse(read_file(classes)).get<std::vector<std::string>>();
+    if (model.classes.empty()) fail(ErrorKind::value, "classes", "there is none");
+  });
+  model.network = from_file(config_file, flags.predict,
+                            [&] { return make_photo_model(flags, static_cast<int64_t>(model.classes.size())); });
+  return model;
 }
 
 /// The pictures, each in its place: of one that does not decode the error is kept instead.
@@ -127,8 +148,7 @@ class Pictures final : public ImageSource {
 };
 
 int predict(Flags flags, const std::vector<std::string>& notes) {
-  const std::vector<std::string> classes = read_model(flags);
-  const auto model = make_photo_model(flags, static_cast<int64_t>(classes.size()));
+  const auto [classes, model] = read_model(flags);
   flags.weights = flags.predict + "/weights.safetensors";
   load_weights(flags, flags.model, *model);
   for (const std::string& line : notes) note(line);

@@ -8,6 +8,7 @@
 #include "apps/walker/draw.h"
 #include "apps/walker/heuristic.h"
 #include "apps/walker/ppo.h"
+#include "core/error.h"
 #include "core/file.h"
 
 using namespace gradus;
@@ -29,11 +30,24 @@ struct Flags {
   int64_t every = 2;
 };
 
+/// Errors name the file.
+SavedPolicy load(const std::string& path) {
+  try {
+    SavedPolicy saved = load_policy(path);
+    const Environment possible(saved.settings.environment);
+    return saved;
+  } catch (const Error& error) {
+    const std::string what = error.what();
+    if (what.find(path) != std::string::npos) throw;
+    fail(error.kind(), "walker_watch", path, ": ", what, "; name a policy that walker_train has written");
+  }
+}
+
 Episode walk(const Flags& flags) {
   Settings settings;
   std::unique_ptr<Policy> policy;
   if (flags.policy != "heuristic") {
-    SavedPolicy saved = load_policy(flags.policy);
+    SavedPolicy saved = load(flags.policy);
     settings = saved.settings;
     policy = std::move(saved.policy);
   }

@@ -12,7 +12,7 @@
 namespace gradus::apps {
 namespace {
 
-constexpr const char* digest_key = "md5";
+constexpr const char *digest_key = "md5", *step_key = "step";
 constexpr std::string_view name_begin = "checkpoint-", name_end = ".safetensors";
 
 template <class T>
@@ -89,13 +89,11 @@ Checkpoint checkpoint_of(const Module& model, const optim::Optimizer& optimizer,
   Checkpoint checkpoint;
   checkpoint.add("model", model.state());
   checkpoint.add("optimizer", optimizer.state());
-  checkpoint.metadata = {{"epoch", std::to_string(state.epoch)},
-                         {"batch", std::to_string(state.batch)},
-                         {"step", std::to_string(state.step)},
-                         {"loss_sum", exact(state.score.loss_sum)},
-                         {"correct", std::to_string(state.score.correct)},
-                         {"images", std::to_string(state.score.images)},
-                         {"skipped", std::to_string(state.score.skipped)}};
+  checkpoint.metadata = {
+      {"epoch", std::to_string(state.epoch)},           {"batch", std::to_string(state.batch)},
+      {step_key, std::to_string(state.step)},           {"loss_sum", exact(state.score.loss_sum)},
+      {"correct", std::to_string(state.score.correct)}, {"images", std::to_string(state.score.images)},
+      {"skipped", std::to_string(state.score.skipped)}};
   return checkpoint;
 }
 
@@ -108,7 +106,7 @@ void restore(const Checkpoint& checkpoint, Module& model, optim::Optimizer& opti
   }
   state = {.epoch = checkpoint.integer("epoch"),
            .batch = checkpoint.integer("batch"),
-           .step = checkpoint.integer("step"),
+           .step = checkpoint.integer(step_key),
            .score = {.loss_sum = checkpoint.number("loss_sum"),
                      .correct = checkpoint.integer("correct"),
                      .images = checkpoint.integer("images"),
@@ -142,7 +140,9 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
 }
 
 void save_checkpoint(const std::string& folder, int64_t step, const Checkpoint& checkpoint, int64_t every) {
-  write_checkpoint(checkpoint_path(folder, step), checkpoint);
+  Checkpoint named = checkpoint;
+  named.metadata.emplace(step_key, std::to_string(step));
+  write_checkpoint(checkpoint_path(folder, step), named);
   remove_unfinished(folder);
   int64_t kept = 0;
   for (int64_t old : checkpoints_in(folder)) {
@@ -166,7 +166,12 @@ std::optional<Checkpoint> newest_checkpoint(const std::string& folder,
   for (int64_t step : checkpoints_in(folder)) {
     if (step % every != 0) continue;
     try {
-      return load_checkpoint(checkpoint_path(folder, step));
+      Checkpoint checkpoint = load_checkpoint(checkpoint_path(folder, step));
+      // Those of walker_train have not always said it.
+      if (checkpoint.metadata.contains(step_key) && checkpoint.integer(step_key) != step)
+        fail(ErrorKind::io, "checkpoint", checkpoint.path, ": was written after step ", checkpoint.text(step_key),
+             " and renamed since");
+      return checkpoint;
     } catch (const Error& error) {
       damaged = true;
       warn(gradus::text("passes over a damaged checkpoint: ", error.what()));

@@ -42,11 +42,13 @@ std::vector<int64_t> checkpoints_in(const std::string& folder);
 
 /// Writes a checkpoint with a digest of all that it holds. Throws ErrorKind::io; what was there stays then.
 void write_checkpoint(const std::string& path, const Checkpoint& checkpoint);
-/// The same for that of a step. Then removes those before the last two whose step is a multiple of `every`.
+/// The same for that of a step, which it names. Then removes those before the last two whose step is a multiple of
+/// `every`.
 void save_checkpoint(const std::string& folder, int64_t step, const Checkpoint& checkpoint, int64_t every = 1);
 /// Throws ErrorKind::io, with one line that names the file, unless it is exactly what was written.
 Checkpoint load_checkpoint(const std::string& path);
-/// The newest that is intact, of those whose step is a multiple of `every`; `warn` is told of each that is damaged.
+/// The newest that is intact, of those whose step is a multiple of `every`; `warn` is told of each that is damaged, or
+/// that is of another step than its name says.
 /// Nothing where there are none. Throws ErrorKind::io where there are but none is intact.
 std::optional<Checkpoint> newest_checkpoint(const std::string& folder,
                                             const std::function<void(const std::string&)>& warn, int64_t every = 1);

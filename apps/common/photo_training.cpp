@@ -51,6 +51,18 @@ Loader make_photo_loader(const PhotoFlags& flags, const PhotoSet& photos, bool t
                  .normalization = options.normalization});  // on record for --export-onnx; the source has its own
 }
 
+ResNetStem stem_of(const std::string& name) {
+  if (name == "imagenet") return ResNetStem::imagenet;
+  if (name == "cifar") return ResNetStem::cifar;
+  fail(ErrorKind::value, "model", "there is no stem \"", name, "\"; there are imagenet, cifar");
+}
+
+ResNetShortcut shortcut_of(const std::string& name) {
+  if (name == "torchvision") return ResNetShortcut::where_needed;
+  if (name == "paper") return ResNetShortcut::every_stage;
+  fail(ErrorKind::value, "model", "there is no shortcut \"", name, "\"; there are torchvision, paper");
+}
+
 }  // namespace
 
 void PhotoFlags::add_to(CommandLine& line) {
@@ -124,9 +136,8 @@ std::unique_ptr<Module> make_photo_model(const PhotoFlags& flags, int64_t classe
   manual_seed(flags.seed);
   auto model = make_model(flags.model, {.image = {3, flags.image_size, flags.image_size},
                                         .classes = classes,
-                                        .stem = flags.stem == "cifar" ? ResNetStem::cifar : ResNetStem::imagenet,
-                                        .shortcut = flags.shortcut == "paper" ? ResNetShortcut::every_stage
-                                                                              : ResNetShortcut::where_needed});
+                                        .stem = stem_of(flags.stem),
+                                        .shortcut = shortcut_of(flags.shortcut)});
   model->seed(flags.seed);
   return model;
 }

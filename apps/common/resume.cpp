@@ -21,7 +21,9 @@ Json read_config(const std::string& folder) {
   if (!std::filesystem::exists(path))
     fail(ErrorKind::io, "resume", "there is no run in ", folder, ": it has no config.json");
   Json config = Json::parse_or_null(read_file(path));
-  if (!config.is_object()) fail(ErrorKind::io, "resume", path, " is not a configuration: it is damaged");
+  if (!config.is_object())
+    fail(ErrorKind::io, "resume", path,
+         " is not a configuration: it is damaged; put it back as it was, or train without --resume");
   return config;
 }
 
@@ -84,7 +86,12 @@ void take_flags_from(const std::string& folder, CommandLine& line) {
     std::replace(key.begin(), key.end(), '-', '_');
     const std::string recorded = name == "out" ? folder : recorded_as(key);
     if (!given) {
-      if (!recorded.empty()) line.give(name, recorded);
+      try {
+        if (!recorded.empty()) line.give(name, recorded);
+      } catch (const std::exception& error) {  // the command line's own
+        fail(ErrorKind::io, "resume", config_of(folder), " is damaged (", error.what(),
+             "): put it back as it was, or train without --resume");
+      }
     } else if (!is_incidental(name) && !(is_place(name) && !recorded.empty()) && !same(*given, recorded)) {
       throw UsageError("--" + name + " " + *given + " contradicts --resume " + folder + ", whose run has " +
                        (recorded.empty() ? "none" : recorded) + "; leave it out");

@@ -45,6 +45,20 @@ void visit_plain(Settings& s, See see) {
   see("seed", s.seed);
 }
 
+uint64_t parse_landscape(const std::string& text) {
+  uint64_t seed = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  if (error != std::errc() || end != text.data() + text.size())
+    fail(ErrorKind::value, "walker", "the landscape '", text, "' is neither a whole number nor '", each_episode, "'");
+  return seed;
+}
+
+Lidar parse_lidar(const std::string& text) {
+  if (text == "v2") return Lidar::v2;
+  if (text == "v3") return Lidar::v3;
+  fail(ErrorKind::value, "walker", "the lidar is v2 or v3, not '", text, "'");
+}
+
 }  // namespace
 
 std::vector<int64_t> parse_widths(const std::string& text) {
@@ -90,6 +104,8 @@ void Settings::check() const {
        "the optimizer must be one of fop, momentum, adam, sgd, rmsprop, fop-adam, fop-norm, s-hd, pp-hd",
        "'" + optimizer.name + "'");
   need(optimizer.step_delta >= 0, "the bound of a step's curvature term must not be negative", optimizer.step_delta);
+  need(iterations >= 0, "the number of iterations must not be negative", iterations);
+  need(environment.time_limit >= 1, "the time limit must be at least 1 step", environment.time_limit);
   need(!policy.hidden.empty(), "there must be at least one hidden layer", "none");
 }
 
@@ -116,13 +132,14 @@ Settings Settings::parse(const std::string& json) {
     settings.set_terrain(fields.at("terrain").string());
     const std::string &landscape = fields.at("landscape").string(), &hidden = fields.at("hidden").string();
     settings.landscape.reset();
-    if (landscape != each_episode) settings.landscape = std::stoull(landscape);
-    settings.environment.lidar = fields.at("lidar") == "v2" ? Lidar::v2 : Lidar::v3;
+    if (landscape != each_episode) settings.landscape = parse_landscape(landscape);
+    settings.environment.lidar = parse_lidar(fields.at("lidar").string());
     settings.policy.hidden = parse_widths(hidden);
     settings.optimizer.name = fields.at("optimizer").string();
     settings.optimizer.lr = fields.at("lr").number();
     visit_plain(settings, [&](const char* name, auto& value) { fields.at(name).get_to(value); });
     if (const Json* delta = fields.find("step_delta")) settings.optimizer.step_delta = delta->number();
+    settings.check();
     return settings;
   } catch (const JsonError& error) {
     fail(ErrorKind::value, "walker", "these are no settings of a training: ", error.what());

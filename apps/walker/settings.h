@@ -65,7 +65,7 @@ struct Settings {
   void check() const;
   /// For config.json, the ledger and checkpoints: equal records mean equal results.
   apps::Record record() const;
-  /// Reads what record().json() wrote. Throws ErrorKind::value where that is something else.
+  /// Reads what record().json() wrote. Throws ErrorKind::value where that is something else, or check() does.
   static Settings parse(const std::string& json);
   optim::Optimizer make_optimizer(const std::vector<Parameter>& parameters) const;
   /// One for all parameters. Where steps are scaled and the value has a network of its own, one for either network

@@ -1,5 +1,6 @@
 // Input that people do give: each must end in one clear line and an exit code, never in a crash or a guess.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include "core/accelerator.h"
 #include "core/safetensors.h"
@@ -38,6 +39,18 @@ std::string write_black_cifar10(const TemporaryFolder& folder) {
 TEST_CASE("a data folder that is missing is named") {
   const TemporaryFolder folder;
   expect_failure({"--data", folder / "nowhere"}, 1, {folder / "nowhere"});
+}
+
+TEST_CASE("a pipe is no data set") {
+  const TemporaryFolder folder;
+  REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  expect_failure({"--data", folder / "pipe"}, 1, {folder / "pipe", "neither a folder nor a regular file"});
+}
+
+TEST_CASE("a picture without pixels is named") {
+  const TinyImages images;
+  images.folder().write("data/train/red/3.ppm", "P6 0 4 255\nabc");
+  expect_failure({"--data", images.data()}, 1, {"train/red/3.ppm has 4x0 pixels"});
 }
 
 TEST_CASE("a batch file that is too short is named, with the size it should have") {

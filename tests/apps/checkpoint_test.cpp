@@ -39,9 +39,9 @@ TEST_CASE("a training that is restored in the middle of an epoch goes on as if n
   for (const auto& [name, tensor] : whole.optimizer.state()) {
     const std::string slot = name;
     CAPTURE(slot);
-    save_checkpoint(folder.path(), 8, {{{"one", tensor}}, {}});
-    save_checkpoint(folder.path(), 9, {{{"one", slots.at(name)}}, {}});
-    CHECK(read_file(checkpoint_path(folder.path(), 8)) == read_file(checkpoint_path(folder.path(), 9)));
+    write_checkpoint(folder / "expected", {{{"one", tensor}}, {}});
+    write_checkpoint(folder / "found", {{{"one", slots.at(name)}}, {}});
+    CHECK(read_file(folder / "expected") == read_file(folder / "found"));
   }
 }
 
@@ -111,6 +111,27 @@ TEST_CASE("another file in a checkpoint's place is refused too: one without a ch
   content.tensors["w"] = Tensor::zeros({2});
   safetensors::save(path, content.tensors, content.metadata);
   CHECK(contains(error_of([&] { load_checkpoint(path); }), path + ": its content does not match its checksum"));
+}
+
+TEST_CASE("a checkpoint that was renamed is passed over, whatever step its new name claims") {
+  const TemporaryFolder folder;
+  TinyTraining training;
+  save_checkpoint(folder.path(), 0, checkpoint_of(training));
+  training.epoch();
+  save_checkpoint(folder.path(), 4, checkpoint_of(training));
+  const std::string renamed = checkpoint_path(folder.path(), 999999999999);
+  std::filesystem::copy_file(checkpoint_path(folder.path(), 0), renamed);
+  std::string warning;
+  const auto newest = newest_checkpoint(folder.path(), [&](const std::string& line) { warning = line; });
+  CHECK(newest->integer("step") == 4);
+  CHECK(contains(warning, renamed + ": was written after step 0 and renamed since"));
+
+  const TemporaryFolder other;  // with one that says no step by itself
+  save_checkpoint(other.path(), 5, {{{"one", Tensor::ones({2})}}, {}});
+  std::filesystem::rename(checkpoint_path(other.path(), 5), checkpoint_path(other.path(), 6));
+  CHECK(contains(error_of([&] { newest_checkpoint(other.path(), [&](const std::string& line) { warning = line; }); }),
+                 "is intact"));
+  CHECK(contains(warning, checkpoint_path(other.path(), 6) + ": was written after step 5"));
 }
 
 TEST_CASE("where no checkpoint is intact, that is an error and not a beginning") {

@@ -102,16 +102,45 @@ TEST_CASE("what cannot be recognised is one line that says why") {
   CHECK(contains(error({picture}, 2), "need --predict MODEL"));
   CHECK(contains(error({"--predict", pictures / "model"}, 2), "needs pictures"));
   CHECK(contains(error({}, 2), "--data is missing"));
-  CHECK(contains(error({"--predict", pictures / "nowhere", picture}, 1),
-                 "nowhere holds no model of image_classifier's, or it is damaged: train one with"));
+  const std::string nowhere = error({"--predict", pictures / "nowhere", picture}, 1);
+  CHECK(contains(nowhere, "nowhere/config.json is missing, or no part of a model of image_classifier's ("));
+  CHECK(contains(nowhere, "): train one with image_classifier --data FOLDER --out " + pictures / "nowhere"));
   CHECK(contains(error({"--data", "nowhere", "--image-size", "16385"}, 2), "16385 is not a number from 8 to 16384"));
   pictures.folder().write("foreign/config.json", "{}");
-  CHECK(contains(error({"--predict", pictures / "foreign", picture}, 1), "holds no model of image_classifier's"));
+  CHECK(contains(error({"--predict", pictures / "foreign", picture}, 1), "no part of a model of image_classifier's"));
   train(pictures, {"--epochs", "0", "--out", pictures / "model"});
   const std::string broken = pictures.folder().write("broken.png", "no picture");
   CHECK(contains(error({"--predict", pictures / "model", broken}, 1), "broken.png is not a"));
   safetensors::save(pictures / "model/weights.safetensors", {{"w", Tensor::ones({1})}});
   CHECK(contains(error({"--predict", pictures / "model", picture}, 1), "model/weights.safetensors does not fit"));
+}
+
+TEST_CASE("a model whose files were changed to what no training writes is refused by the file's name") {
+  const Pictures pictures;
+  train(pictures, {"--epochs", "0", "--out", pictures / "model"});
+  const std::string config = read_file(pictures / "model/config.json");
+  const auto error = [&] {
+    const Program::Result result = run_program(program, {"--predict", pictures / "model", pictures / "data/red/0.ppm"});
+    CHECK(result.exit_code == 1);
+    CHECK(lines_of(result.err).size() == 1);
+    return result.err;
+  };
+  const auto changed = [&](const char* key, const Json& value) {
+    Json json = Json::parse(config);
+    json[key] = value;
+    pictures.folder().write("model/config.json", json.dump());
+    const std::string found = error();
+    CHECK(contains(found, "model/config.json is missing, or no part of a model"));
+    return found;
+  };
+  CHECK(contains(changed("stem", "cifra"), "there is no stem \"cifra\"; there are imagenet, cifar"));
+  CHECK(contains(changed("shortcut", "long"), "there is no shortcut \"long\"; there are torchvision, paper"));
+  CHECK(contains(changed("model", "resnet"), "there is no model \"resnet\""));
+  for (const Json& size : {Json(0), Json(-5), Json(1000000000), Json(INT64_MAX)})
+    CHECK(contains(changed("image_size", size), "image_size"));
+  pictures.folder().write("model/config.json", config);
+  pictures.folder().write("model/classes.json", "[]");
+  CHECK(contains(error(), "model/classes.json is missing, or no part of a model of image_classifier's"));
 }
 
 TEST_CASE("pictures that do not decode get no answer, and every other one its own") {

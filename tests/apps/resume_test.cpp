@@ -171,6 +171,10 @@ TEST_CASE("folders without a run, of another program, with a damaged configurati
   CHECK(!std::filesystem::exists(images / "none"));
   images.folder().write("broken/config.json", "{\"program\": ");
   CHECK(contains(train({"--resume", images / "broken"}, 1).err, "broken/config.json is not a configuration"));
+  images.folder().write("broken/config.json", "{\"program\": \"cifar10_train\", \"batch\": \"many\"}");
+  const std::string error = train({"--resume", images / "broken"}, 1).err;
+  CHECK(contains(error, "broken/config.json is damaged (--batch: many "));
+  CHECK(contains(error, "put it back as it was, or train without --resume"));
   images.folder().write("other/config.json", "{\"program\": \"imagenet_train\"}");
   CHECK(contains(train({"--resume", images / "other"}, 2).err, "that is a run of imagenet_train"));
 
@@ -210,10 +214,11 @@ TEST_CASE("a folder in which a training is under way is refused, and so is a che
   std::filesystem::remove_all(other);
   train(tiny_run(images, out, {"--epochs", "2"}));
   train(tiny_run(images, other, {"--epochs", "1", "--seed", "1"}));
-  std::filesystem::rename(other + "/checkpoint-3.safetensors", out + "/checkpoint-9.safetensors");
+  std::filesystem::rename(other + "/checkpoint-3.safetensors", out + "/checkpoint-3.safetensors");
+  std::filesystem::remove(out + "/checkpoint-6.safetensors");
   std::filesystem::remove(out + "/weights.safetensors");
   CHECK(contains(train({"--resume", out}, 1).err,
-                 "checkpoint-9.safetensors is of a training with seed 1, but the run in this folder has 0"));
+                 "checkpoint-3.safetensors is of a training with seed 1, but the run in this folder has 0"));
 }
 
 TEST_CASE("interrupted without --out, a run is kept in the cache and goes on from there") {

@@ -7,6 +7,7 @@
 
 #include "core/file.h"
 #include "core/random.h"
+#include "core/safetensors.h"
 #include "tests/apps/program.h"
 #include "tests/apps/resumed_run.h"
 #include "tests/data/temporary_folder.h"
@@ -200,6 +201,31 @@ TEST_CASE("walker_watch draws a filmstrip, an animation and frames, of a policy 
   run(watch, {policy, "--every", "30", "--out", folder / "frames/"});  // of the one before, nothing may stay behind it
   CHECK(fs::exists(folder / "frames/00002.png"));
   CHECK(!fs::exists(folder / "frames/00003.png"));
+}
+
+TEST_CASE("walker_watch names a policy whose settings no training can have, and what is wrong with them") {
+  const TemporaryFolder folder;
+  run(train, tiny({"--out", folder / "run"}));
+  const safetensors::Content content = safetensors::load(folder / "run/seed-0/best.safetensors");
+  const std::string policy = folder / "changed.safetensors";
+  const auto changed = [&](const char* key, const Json& value, const std::string& reason) {
+    CAPTURE(key);
+    Json settings = Json::parse(content.metadata.at("settings"));
+    settings[key] = value;
+    safetensors::save(policy, content.tensors, {{"settings", settings.dump()}});
+    refused(watch, {policy, "--out", folder / "walk.svg"}, 1, "walker_watch] " + policy + ": ");
+    refused(watch, {policy, "--out", folder / "walk.svg"}, 1, reason);
+  };
+  for (const char* landscape : {"here", "-5", "1x", "99999999999999999999"})
+    changed("landscape", landscape, "is neither a whole number nor 'new in every episode'");
+  changed("lidar", "v4", "the lidar is v2 or v3, not 'v4'");
+  changed("iterations", -1, "the number of iterations must not be negative, but it is -1");
+  changed("time_limit", -1, "the time limit must be at least 1 step, but it is -1");
+  changed("envs", -4, "the number of environments must be at least 1, but it is -4");
+  changed("force", -1, "the force must lie in [0, 1000] newtons");
+  changed("terrain", "moon", "'moon'");
+  changed("seed", -1, "these are no settings of a training");
+  changed("hidden", "41", "");
 }
 
 TEST_CASE("input that makes no sense ends in one line and an exit code") {
