@@ -64,38 +64,56 @@ auto window(const Pool2dSpec& spec) {
   };
 }
 
+/// What conv2d() keeps for its gradient.
+struct SavedConv {
+  Saved x, weight;
+  SavedOutput y;  ///< where there is a ReLU
+  Conv2dSpec spec;
+  bool relu;
+
+  void gradients(const Var& gy, Inputs in) const {
+    // A bias gets its gradient in one pass with the ReLU; without one it is a sum.
+    const bool fuses_bias = relu && in.needs(2) && !recording();
+    if (in.needs(1) && !recording() && (fuses_bias || !relu)) return all_at_once(gy.value(), fuses_bias, in);
+    Var gz = gy;
+    if (fuses_bias) {
+      BiasReluGradients both = bias_relu_backward(gy.value(), y.get(in).value());
+      gz = both.gz, in[2] = both.gbias;
+    } else {
+      if (relu) gz = relu_grad(gy, y.get(in));
+      if (in.needs(2)) in[2] = bias_gradient(gz, in);
+    }
+    if (in.needs(0)) in[0] = grad_input(gz, weight.get(in), spec, in.shape(0));
+    if (in.needs(1)) in[1] = grad_weight(gz, x.get(in), spec, in.shape(1), in.dtype(1));
+  }
+
+ private:
+  static Var bias_gradient(const Var& gz, Inputs in) { return sum(cast(gz, in.dtype(2)), {0, 2, 3}); }
+
+  /// By the one kernel that reads the gradient once for the weight and the input.
+  void all_at_once(const Tensor& gy, bool fuses_bias, Inputs in) const {
+    const Tensor after = fuses_bias ? y.get(in).value() : Tensor(), &before = x.get(in).value();
+    ConvGradients all = in.needs(0) ? conv2d_gradients(gy, after, before, weight.get(in).value(), spec)
+                                    : conv2d_parameter_gradients(gy, after, before, spec, in.shape(1));
+    if (in.needs(0)) in[0] = std::move(all.input);
+    in[1] = cast(all.weight, in.dtype(1));
+    if (fuses_bias) in[2] = std::move(all.bias);
+    if (!fuses_bias && in.needs(2)) in[2] = bias_gradient(gy, in);
+  }
+};
+
 }  // namespace
 
 Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& spec, bool relu) {
   if (rounds(x)) return conv2d(cast(x, DType::bfloat16), weight, bias, spec, relu);
   Tensor y = conv2d(x.value(), weight.value(), bias.value(), spec, relu);
+  const SavedConv saved{.x = Saved(x, weight.requires_grad()),
+                        .weight = Saved(weight, x.requires_grad()),
+                        .y = SavedOutput(y, relu),
+                        .spec = spec,
+                        .relu = relu};
   return record("conv2d", y, {x, weight, bias},
-                multilinear([x = Saved(x, weight.requires_grad()), w = Saved(weight, x.requires_grad()),
-                             y = SavedOutput(y, relu), spec, relu](const Var& gy, Inputs in) {
-                  const bool with_bias = relu && in.needs(2) && !recording();  // a bias without ReLU is a sum
-                  if (in.needs(1) && !recording() && (with_bias || !relu)) {
-                    const Tensor after = with_bias ? y.get(in).value() : Tensor(), &before = x.get(in).value();
-                    ConvGradients all = in.needs(0)
-                                            ? conv2d_gradients(gy.value(), after, before, w.get(in).value(), spec)
-                                            : conv2d_parameter_gradients(gy.value(), after, before, spec, in.shape(1));
-                    if (in.needs(0)) in[0] = std::move(all.input);
-                    in[1] = cast(all.weight, in.dtype(1));
-                    if (with_bias) in[2] = std::move(all.bias);
-                    if (!with_bias && in.needs(2)) in[2] = sum(cast(gy, in.dtype(2)), {0, 2, 3});
-                    return;
-                  }
-                  Var g = gy;
-                  if (with_bias) {
-                    BiasReluGradients both = bias_relu_backward(gy.value(), y.get(in).value());
-                    g = both.gz, in[2] = both.gbias;
-                  } else {
-                    if (relu) g = relu_grad(gy, y.get(in));
-                    if (in.needs(2)) in[2] = sum(cast(g, in.dtype(2)), {0, 2, 3});
-                  }
-                  if (in.needs(0)) in[0] = grad_input(g, w.get(in), spec, in.shape(0));
-                  if (in.needs(1)) in[1] = grad_weight(g, x.get(in), spec, in.shape(1), in.dtype(1));
-                }),
-                [&] {
+                multilinear([saved](const Var& gy, Inputs in) { saved.gradients(gy, in); }), [&] {
                   return Attributes{{"stride", Dims(spec.stride)},
                                     {"padding", Dims(spec.padding)},
                                     {"dilation", Dims(spec.dilation)},

@@ -8,9 +8,9 @@
 namespace gradus {
 namespace {
 
-constexpr Activation all_activations[] = {Activation::none,   Activation::relu,     Activation::leaky_relu,
-                                          Activation::gelu,   Activation::softplus, Activation::tanh,
-                                          Activation::sigmoid};
+constexpr Activation all_activations[] = {Activation::none, Activation::relu,   Activation::leaky_relu,
+                                          Activation::gelu, Activation::silu,   Activation::softplus,
+                                          Activation::tanh, Activation::sigmoid};
 
 }  // namespace
 
@@ -20,6 +20,7 @@ const char* name(Activation activation) {
     case Activation::relu: return "relu";
     case Activation::leaky_relu: return "leaky_relu";
     case Activation::gelu: return "gelu";
+    case Activation::silu: return "silu";
     case Activation::softplus: return "softplus";
     case Activation::tanh: return "tanh";
     case Activation::sigmoid: return "sigmoid";
@@ -27,7 +28,7 @@ const char* name(Activation activation) {
   return "?";
 }
 
-Activation activation_from(const std::string& wanted) {
+Activation parse_activation(const std::string& wanted) {
   std::string names;
   for (Activation activation : all_activations) {
     if (wanted == name(activation)) return activation;
@@ -42,6 +43,7 @@ Var activate(Activation activation, const Var& x) {
     case Activation::relu: return relu(x);
     case Activation::leaky_relu: return leaky_relu(x);
     case Activation::gelu: return gelu(x);
+    case Activation::silu: return silu(x);
     case Activation::softplus: return softplus(x);
     case Activation::tanh: return tanh(x);
     case Activation::sigmoid: return sigmoid(x);

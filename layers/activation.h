@@ -7,12 +7,12 @@
 
 namespace gradus {
 
-enum class Activation { none, relu, leaky_relu, gelu, softplus, tanh, sigmoid };
+enum class Activation { none, relu, leaky_relu, gelu, silu, softplus, tanh, sigmoid };
 
 /// "relu"
 const char* name(Activation activation);
 /// The inverse of name(); throws ErrorKind::value listing the names.
-Activation activation_from(const std::string& name);
+Activation parse_activation(const std::string& name);
 Var activate(Activation activation, const Var& x);
 
 class ReLU : public Module {
@@ -37,6 +37,13 @@ class GELU : public Module {
  public:
   Var forward(const Var& x) override { return gelu(x); }
   std::string describe() const override { return "GELU"; }
+};
+
+/// x times its sigmoid, also called swish.
+class SiLU : public Module {
+ public:
+  Var forward(const Var& x) override { return silu(x); }
+  std::string describe() const override { return "SiLU"; }
 };
 
 class Softplus : public Module {

@@ -13,9 +13,10 @@ namespace gradus::optim {
 /// The factor at time t >= 0.
 class Schedule {
  public:
+  // A lambda is a schedule.
   template <std::invocable<int64_t> F>
-  requires(!std::same_as<F, Schedule>) Schedule(F factor)
-      : factor_(std::move(factor)) {}  // NOLINT(google-explicit-constructor): a lambda is a schedule
+  requires(!std::same_as<F, Schedule>) Schedule(F factor)  // NOLINT(google-explicit-constructor)
+      : factor_(std::move(factor)) {}
   double operator()(int64_t t) const { return factor_(t); }
 
  private:

@@ -10,7 +10,7 @@ namespace {
 constexpr const char* examples = R"(Examples:
   bench train-step --model all_cnn --batch 128
       images per second of a whole training step: forward, backward, momentum
-  bench train-step --json --against "python3 torch_baseline.py train-step --model all_cnn"
+  bench train-step --json --against "python3 apps/bench/torch_baseline.py train-step"
       the same in turn with another program that prints a JSON object with images_per_s; reports the ratio
   bench conv
       every convolution of All-CNN-C: forward and both gradients, by each algorithm

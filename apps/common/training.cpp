@@ -102,6 +102,35 @@ class Buffers {
   StateDict live_, kept_;
 };
 
+/// Adds the gradients of a batch's mean loss, part after part, and the batch to the score. Returns what was not finite,
+/// "" where everything was.
+std::string add_gradients(Module& model, optim::Optimizer& optimizer, const std::vector<Parameter>& parameters,
+                          const Batch& batch, TrainingState& state, const EpochOptions& options) {
+  const auto& [images, labels] = batch;
+  const int64_t all = labels.size(0), parts = std::min(options.accumulate, all);
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t first = all * part / parts, count = all * (part + 1) / parts - first;
+    const Tensor some_images = parts == 1 ? images : slice(images, 0, first, first + count);
+    const Tensor some_labels = parts == 1 ? labels : slice(labels, 0, first, first + count);
+    const Var logits = model(some_images);
+    const Var loss = cross_entropy(logits, some_labels, {.label_smoothing = options.label_smoothing});
+    const double mean_loss = loss.item();
+    if (!std::isfinite(mean_loss))
+      return "the loss" + where(state) + origin(model, parameters, some_images, state.step);
+    optimizer.backward(parts == 1 ? loss : loss * (static_cast<double>(count) / static_cast<double>(all)));
+    add(state.score, mean_loss, logits.value(), some_labels);
+  }
+  std::vector<Tensor> gradients;
+  for (const Parameter& parameter : parameters)
+    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
+  return all_are_finite(gradients) ? "" : "the gradient of " + first_not_finite(parameters) + where(state);
+}
+
+void step(optim::Optimizer& optimizer, const EpochOptions& options) {
+  optimizer.step();
+  if (options.ema) options.ema->update();
+}
+
 }  // namespace
 
 std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, const Loader& loader, TrainingState& state,
@@ -112,61 +141,34 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, con
   model.train();
   CapturedStep* captured = options.accumulate == 1 && !options.skip ? options.captured : nullptr;
   for (const Batch& batch : loader.epoch(state.epoch, state.batch)) {
-    if (captured && captured->take(batch, state.step, state.score)) {
-      optimizer.step();
-      if (options.ema) options.ema->update();
-      ++state.batch;
-      ++state.step;
-      if (!captured->due(state.step) && state.batch < loader.batches()) continue;
-      captured->collect(state.score);
-      check_captured(state, parameters, optimizer.lr());
-      if (!after(state.score)) return std::nullopt;
-      continue;
-    }
-    if (captured) captured->collect(state.score);
-    const auto& [images, labels] = batch;
-    model.set_step(static_cast<uint64_t>(state.step));
-    optimizer.zero_grad();
-    if (options.skip) buffers.keep();
-    const Score before = state.score;
-    problem.clear();
-    const int64_t all = labels.size(0), parts = std::min(options.accumulate, all);
-    for (int64_t part = 0; part < parts && problem.empty(); ++part) {
-      const int64_t first = all * part / parts, count = all * (part + 1) / parts - first;
-      const Tensor some_images = parts == 1 ? images : slice(images, 0, first, first + count);
-      const Tensor some_labels = parts == 1 ? labels : slice(labels, 0, first, first + count);
-      const Var logits = model(some_images);
-      const Var loss = cross_entropy(logits, some_labels, {.label_smoothing = options.label_smoothing});
-      const double mean_loss = loss.item();
-      if (!std::isfinite(mean_loss)) {
-        problem = "the loss" + where(state) + origin(model, parameters, some_images, state.step);
-        break;
-      }
-      if (parts == 1)
-        optimizer.backward(loss);
-      else
-        optimizer.backward(loss * (static_cast<double>(count) / static_cast<double>(all)));
-      add(state.score, mean_loss, logits.value(), some_labels);
-    }
-    if (problem.empty()) {
-      std::vector<Tensor> gradients;
-      for (const Parameter& parameter : parameters)
-        if (parameter.grad().defined()) gradients.push_back(parameter.grad());
-      if (!all_are_finite(gradients)) problem = "the gradient of " + first_not_finite(parameters) + where(state);
-    }
-    if (!problem.empty()) state.score = before;
-    if (problem.empty()) {
-      optimizer.step();
-      if (options.ema) options.ema->update();
-    } else if (options.skip) {
-      buffers.restore();
-      ++state.score.skipped;
-      options.skip(problem);
+    const bool was_captured = captured && captured->take(batch, state.step, state.score);
+    if (was_captured) {
+      step(optimizer, options);
     } else {
-      throw NotFinite(text("[training] ", problem, "; a smaller learning rate than ", optimizer.lr(), " may help"));
+      if (captured) captured->collect(state.score);
+      model.set_step(static_cast<uint64_t>(state.step));
+      optimizer.zero_grad();
+      if (options.skip) buffers.keep();
+      const Score before = state.score;
+      problem = add_gradients(model, optimizer, parameters, batch, state, options);
+      if (problem.empty()) {
+        step(optimizer, options);
+      } else {
+        if (!options.skip)
+          throw NotFinite(text("[training] ", problem, "; a smaller learning rate than ", optimizer.lr(), " may help"));
+        state.score = before;
+        buffers.restore();
+        ++state.score.skipped;
+        options.skip(problem);
+      }
     }
     ++state.batch;
     ++state.step;
+    if (was_captured) {
+      if (!captured->due(state.step) && state.batch < loader.batches()) continue;
+      captured->collect(state.score);
+      check_captured(state, parameters, optimizer.lr());
+    }
     if (!after(state.score)) return std::nullopt;
   }
   const Score complete = state.score;

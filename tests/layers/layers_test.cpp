@@ -77,9 +77,20 @@ TEST_CASE("an activation inside a convolution equals one behind it") {
   }
 }
 
+TEST_CASE("SiLU is x times its sigmoid, as a layer and as a choice") {
+  const Tensor x = Tensor::from<double>({-2, 0, 1.5}, {3});
+  SiLU layer;
+  for (const Var& y : {layer(x), activate(Activation::silu, x)})
+    for (int64_t i = 0; i < 3; ++i) {
+      const double v = select(x, 0, i).item();
+      CHECK(select(y.value(), 0, i).item() == doctest::Approx(v / (1 + std::exp(-v))).epsilon(1e-14));
+    }
+  CHECK(layer.describe() == "SiLU");
+}
+
 TEST_CASE("activations are found by name, and a wrong name lists them") {
-  CHECK(activation_from("gelu") == Activation::gelu);
-  CHECK(contains(error_of([] { activation_from("rely"); }), "no activation is named \"rely\"; there are none, relu"));
+  CHECK(parse_activation("gelu") == Activation::gelu);
+  CHECK(contains(error_of([] { parse_activation("rely"); }), "no activation is named \"rely\"; there are none, relu"));
 }
 
 TEST_CASE("evaluation uses running averages; momentum and plain mean follow PyTorch") {

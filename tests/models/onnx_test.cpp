@@ -3,9 +3,9 @@
 
 #include <map>
 
+#include "core/npy.h"
 #include "core/ops.h"
 #include "core/random.h"
-#include "core/npy.h"
 #include "layers/container.h"
 #include "layers/conv.h"
 #include "layers/dropout.h"
@@ -79,8 +79,8 @@ TEST_CASE("All-CNN-C and perceptrons agree with onnxruntime to 1e-4") {
     AllCnn net({.padding = padding});
     models.add(padding == AllCnnPadding::same ? "all_cnn" : "all_cnn_one", net, {1, 3, 32, 32});
   }
-  for (Activation activation : {Activation::relu, Activation::leaky_relu, Activation::gelu, Activation::softplus,
-                                Activation::tanh, Activation::sigmoid}) {
+  for (Activation activation : {Activation::relu, Activation::leaky_relu, Activation::gelu, Activation::silu,
+                                Activation::softplus, Activation::tanh, Activation::sigmoid}) {
     Mlp net(48, 10, {.hidden = {20, 20}, .activation = activation, .dropout = 0.5});
     models.add(std::string("mlp_") + name(activation), net, {1, 3, 4, 4});
   }
