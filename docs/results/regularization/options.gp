@@ -11,7 +11,7 @@ if (format eq 'svg') {
 }
 set output 'options.'.format
 set datafile separator ','
-heading = "Length of the parameter and test accuracy, one point per training"."\n"."Penalties on the parameter and on the intrinsic variable; MNIST, cpu scale (1000 training images, 800 steps of Adam, 3 seeds)"
+heading = "Length of the parameter and test accuracy, one point per training"."\n"."Penalties on the parameter and on the intrinsic variable; MNIST, cpu scale (1000 training images,"."\n"."800 steps of Adam, 3 seeds)"
 set title heading
 set xlabel '|p|'
 set ylabel 'test accuracy, %'
