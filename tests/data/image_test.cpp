@@ -160,7 +160,8 @@ TEST_CASE("a JPEG's Huffman table of more codes than there are bytes is refused"
 }
 
 TEST_CASE("a JPEG is decoded with its own channels, to the bytes that a part of it has") {
-  for (const auto& [kind, photo] : golden::photos().at("jpeg").items()) {
+  for (const auto& [name, photo] : golden::photos().at("jpeg").items()) {
+    const std::string kind = name;
     CAPTURE(kind);
     const std::vector<uint8_t> file = golden::from_base64(photo.at("file"));
     CHECK(decode_image(file, kind).channels == (kind == "grey" ? 1 : 3));
