@@ -170,19 +170,18 @@ Var gelu(const Var& x) {
 }
 
 Var silu(const Var& x) {
-  return record("silu", unary(UnaryOp::silu, x.value()), {x},
-                [saved = Saved(x)](const Var& gy, Inputs in, Curvature h) {
-                  const Var& x = saved.get(in);
-                  const auto slope = [&](const Var& g) -> Var {
-                    if (!recording()) return binary(BinaryOp::silu_grad, g.value(), x.value());
-                    const Var s = sigmoid(x);
-                    return g * (s + x * s * (1.0 - s));
-                  };
-                  elementwise(gy, in, h, slope, [&](const Var& g) {
-                    const Var s = sigmoid(x);
-                    return g * (s * (1.0 - s) * (2.0 + x * (1.0 - s * 2.0)));
-                  });
-                });
+  return record("silu", silu(x.value()), {x}, [saved = Saved(x)](const Var& gy, Inputs in, Curvature h) {
+    const Var& x = saved.get(in);
+    const auto slope = [&](const Var& g) -> Var {
+      if (!recording()) return binary(BinaryOp::silu_grad, g.value(), x.value());
+      const Var s = sigmoid(x);
+      return g * (s + x * s * (1.0 - s));
+    };
+    elementwise(gy, in, h, slope, [&](const Var& g) {
+      const Var s = sigmoid(x);
+      return g * (s * (1.0 - s) * (2.0 + x * (1.0 - s * 2.0)));
+    });
+  });
 }
 
 }  // namespace gradus

@@ -208,10 +208,10 @@ void Storage::give_back(Block* block) noexcept {
     delete block;
 }
 
-void Storage::finish_beside() { device::finish_beside(); }
+void Storage::finish_side_stream() { device::finish_side_stream(); }
 
 void Storage::accessed() const {
-  if (block_->beside.load(std::memory_order_relaxed) == Beside::writes) finish_beside();
+  if (block_->pending.load(std::memory_order_relaxed) == Pending::writes) finish_side_stream();
   if (capturing_.load(std::memory_order_relaxed)) block_->captured.store(true, std::memory_order_relaxed);
 }
 

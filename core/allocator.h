@@ -57,8 +57,8 @@ class HeldMemory {
 /// it to the cache. The version counts in-place writes, so that autograd can tell when a saved tensor was changed.
 class Storage {
  public:
-  /// What work does with it that runs beside all other work, until device::finish_beside().
-  enum class Beside : uint8_t { nothing, reads, writes };
+  /// What work on the side stream, that of core/cuda/side_stream.h, does with it until finish_side_stream().
+  enum class Pending : uint8_t { nothing, reads, writes };
 
   Storage() = default;
   /// Uninitialised memory.
@@ -75,11 +75,11 @@ class Storage {
   ~Storage() { release(); }
 
   explicit operator bool() const { return block_ != nullptr; }
-  /// Waits, as a GPU waits, for whoever writes it beside.
+  /// What is given to the device from now on comes after the side stream's work where that writes the memory.
   void* data() const {
     if (!block_) return nullptr;
-    if (block_->beside.load(std::memory_order_relaxed) == Beside::writes || capturing_.load(std::memory_order_relaxed))
-        [[unlikely]]
+    if (block_->pending.load(std::memory_order_relaxed) == Pending::writes ||
+        capturing_.load(std::memory_order_relaxed)) [[unlikely]]
       accessed();
     return block_->data;
   }
@@ -87,12 +87,12 @@ class Storage {
   static void set_capturing(bool capturing) { capturing_.store(capturing, std::memory_order_relaxed); }
   /// Whether captured work uses it, which waits for nobody when it is replayed.
   bool captured() const { return block_ && block_->captured.load(std::memory_order_relaxed); }
-  void set_beside(Beside what) const {
-    if (block_) block_->beside.store(what, std::memory_order_relaxed);
+  void set_pending(Pending what) const {
+    if (block_) block_->pending.store(what, std::memory_order_relaxed);
   }
   /// For those who will write it.
   void wait_for_readers() const {
-    if (block_ && block_->beside.load(std::memory_order_relaxed) != Beside::nothing) finish_beside();
+    if (block_ && block_->pending.load(std::memory_order_relaxed) != Pending::nothing) finish_side_stream();
   }
   size_t bytes() const { return block_ ? block_->bytes : 0; }
   /// Whether this is the only handle.
@@ -111,7 +111,7 @@ class Storage {
     std::atomic<uint32_t> references{1};
     bool owned = true;
     bool cached = true;  ///< by us when it is free; else by the device
-    std::atomic<Beside> beside{Beside::nothing};
+    std::atomic<Pending> pending{Pending::nothing};
     std::atomic<bool> captured{false};
     uint16_t size_class = 0;
     std::atomic<uint64_t> version{0};
@@ -131,7 +131,7 @@ class Storage {
   }
   /// Of the last handle.
   static void give_back(Block* block) noexcept;
-  static void finish_beside();
+  static void finish_side_stream();
   void accessed() const;
 
   static inline std::atomic<bool> capturing_{false};

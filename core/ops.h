@@ -33,6 +33,7 @@ Tensor softplus(const Tensor& x);
 Tensor relu(const Tensor& x);
 Tensor leaky_relu(const Tensor& x, double slope = 0.01);
 Tensor gelu(const Tensor& x);
+Tensor silu(const Tensor& x);
 Tensor logical_not(const Tensor& x);
 
 /// Any elementwise kernel, by name; the functions above and the operators and functions below are its spellings.

@@ -36,6 +36,7 @@ Tensor softplus(const Tensor& x) { return unary(UnaryOp::softplus, x); }
 Tensor relu(const Tensor& x) { return unary(UnaryOp::relu, x); }
 Tensor leaky_relu(const Tensor& x, double slope) { return unary(UnaryOp::leaky_relu, x, slope); }
 Tensor gelu(const Tensor& x) { return unary(UnaryOp::gelu, x); }
+Tensor silu(const Tensor& x) { return unary(UnaryOp::silu, x); }
 Tensor logical_not(const Tensor& x) { return unary(UnaryOp::logical_not, x); }
 
 Tensor binary(BinaryOp op, const Tensor& a, const Tensor& b, double param) {

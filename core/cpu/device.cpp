@@ -51,6 +51,6 @@ void synchronize() {}
 bool can_record() { return false; }
 void begin_recording(const int64_t*) {}
 std::unique_ptr<Recording> end_recording() { return nullptr; }
-void finish_beside() {}
+void finish_side_stream() {}
 
 }  // namespace gradus::device

@@ -115,7 +115,7 @@ void Context::join() {
   check(cudaStreamWaitEvent(stream_[0], joined_, 0), "joining work");
 }
 
-void Context::set_beside(bool beside) { current = beside ? 1 : 0; }
+void Context::use_side_stream(bool side) { current = side ? 1 : 0; }
 
 cublasHandle_t Context::cublas() {
   const std::lock_guard lock(handles);

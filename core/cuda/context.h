@@ -22,18 +22,18 @@ std::string explain(cudaError_t status, const char* what, int built, int driver)
 
 /// Made at the first use of the device, on the first GPU that CUDA_VISIBLE_DEVICES shows; never destroyed, since the
 /// memory of static tensors may outlive it. All work goes to one stream, so that memory can be reused as soon as what
-/// used it is queued; but for what runs beside, on a second one (beside.h).
+/// used it is queued; the exception is the side stream (side_stream.h).
 class Context {
  public:
   static Context& get();
 
   /// The one that this thread's work goes to.
   cudaStream_t stream() const;
-  /// The second stream, which waits for what the first one was given; and the first one for the second.
+  /// The side stream waits for what the first one was given; and the first one for the side stream.
   void fork();
   void join();
-  /// Whether this thread's work goes to the second stream.
-  static void set_beside(bool beside);
+  /// Whether this thread's work goes to the side stream.
+  static void use_side_stream(bool side);
   const cudaDeviceProp& properties() const { return properties_; }
   /// For this thread's stream; created at their first use.
   cublasHandle_t cublas();

@@ -9,13 +9,13 @@
 
 #include "core/accelerator.h"
 #include "core/as_layout.h"
-#include "core/cuda/beside.h"
 #include "core/cuda/bias_relu.h"
 #include "core/cuda/conv_plan.h"
 #include "core/cuda/corner_copy.h"
 #include "core/cuda/few_channels.h"
 #include "core/cuda/grad_weight.h"
 #include "core/cuda/launch.h"
+#include "core/cuda/side_stream.h"
 #include "core/cuda/winograd.h"
 #include "core/error.h"
 #include "core/kernels.h"
@@ -218,7 +218,7 @@ void conv2d_gradients(const Tensor& gy, const Tensor& y, const Tensor& x, const 
   const auto input = [&] {
     if (gx.defined()) conv2d_grad_input(gz, w, spec, gx);
   };
-  cuda::side_by_side(input, parameters, {.read = {gz, x}, .written = {gw, gbias}});
+  cuda::overlap(input, parameters, {.read = {gz, x}, .written = {gw, gbias}});
 }
 
 }  // namespace gradus::kernels

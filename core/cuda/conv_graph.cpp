@@ -97,14 +97,13 @@ ConvGraph::ConvGraph(const ConvKey& key) {
     cudnnBackendDescriptorType_t operation;
     cudnnBackendAttributeName_t convolution, alpha, beta, x, w, y;
   };
-  const Names names = key.pass == ConvPass::forward
-                          ? Names{CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y}
+  const Names names = key.pass == ConvPass::forward ? Names{CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
+                                                            CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+                                                            CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+                                                            CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
+                                                            CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+                                                            CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
+                                                            CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y}
                       : key.pass == ConvPass::grad_input
                           ? Names{CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
                                   CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
@@ -167,10 +166,9 @@ std::vector<std::unique_ptr<Descriptor>> listed(const Descriptor& from, cudnnBac
   const int64_t count = from.get(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, nullptr);
   std::vector<std::unique_ptr<Descriptor>> list;
   std::vector<cudnnBackendDescriptor_t> raw;
-  for (int64_t i = 0; i < count; ++i)
-    raw.push_back(list.emplace_back(std::make_unique<Descriptor>(type))->raw());
-  if (count > 0) list.resize(static_cast<size_t>(
-      std::min(count, from.get(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, raw.data()))));
+  for (int64_t i = 0; i < count; ++i) raw.push_back(list.emplace_back(std::make_unique<Descriptor>(type))->raw());
+  if (count > 0)
+    list.resize(static_cast<size_t>(std::min(count, from.get(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, raw.data()))));
   return list;
 }
 
@@ -184,7 +182,9 @@ Proposal describe(std::unique_ptr<Descriptor> config) {
   const int64_t count = std::min<int64_t>(
       CUDNN_NUMERICAL_NOTE_TYPE_COUNT,
       engine.get(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT, notes));
-  const auto noted = [&](cudnnBackendNumericalNote_t note) { return std::find(notes, notes + count, note) != notes + count; };
+  const auto noted = [&](cudnnBackendNumericalNote_t note) {
+    return std::find(notes, notes + count, note) != notes + count;
+  };
   std::string knobs;
   for (const auto& choice : listed(*config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR)) {
     cudnnBackendKnobType_t type{};
@@ -216,8 +216,7 @@ std::optional<Proposal> Proposals::next() {
     Descriptor heuristic(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     heuristic.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph_);
     heuristic.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &modes[list_++]);
-    if (!target_.is_there())
-      target_.set(heuristic, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
+    if (!target_.is_there()) target_.set(heuristic, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
     if (!heuristic.try_finalize()) continue;  // it has nothing to say of this graph
     configs_ = listed(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
     std::reverse(configs_.begin(), configs_.end());

@@ -1,5 +1,6 @@
 // A convolution as a graph of cuDNN's backend API, in plain C calls: descriptors that own themselves, the graph of each
-// pass, and the engine configurations that cuDNN proposes for it. Graphs are described without a GPU; proposals need one.
+// pass, and the engine configurations that cuDNN proposes for it. Graphs are described without a GPU; proposals need
+// one.
 #pragma once
 
 #include <cudnn_graph.h>
@@ -62,8 +63,8 @@ class Target {
 /// Names of a graph's tensors in a variant pack.
 enum ConvTensor : int64_t { id_x = 'x', id_w = 'w', id_y = 'y', id_bias = 'b' };
 
-/// The operations of one pass: x, w and y channels-last, arithmetic in float32. A forward pass adds the bias and applies
-/// ReLU where the key says so.
+/// The operations of one pass: x, w and y channels-last, arithmetic in float32. A forward pass adds the bias and
+/// applies ReLU where the key says so.
 class ConvGraph {
  public:
   explicit ConvGraph(const ConvKey& key);
@@ -82,7 +83,8 @@ class ConvGraph {
 /// One engine with its settings.
 struct Proposal {
   std::unique_ptr<Descriptor> config = nullptr;
-  std::string name = {};  ///< "engine 14 (5=1, 12=3)": the engine's number and its knobs; equal for equal libraries and GPUs
+  /// "engine 14 (5=1, 12=3)": the engine's number and its knobs; equal for equal libraries and GPUs.
+  std::string name = {};
   bool deterministic, tensor_cores, converts_down;
 };
 /// What cuDNN proposes, one after another: the heuristic's list, best first, and then its list of engines that fit most

@@ -121,9 +121,9 @@ std::string describe() {
   int driver = 0;
   check(cudaDriverGetVersion(&driver), "asking for the driver's version");
   const size_t cudnn = cudnnGetVersion();  // 91900 for 9.19.0
-  return text("cuda: ", gpu.name, ", compute capability ", gpu.major, ".", gpu.minor, ", ",
-              gpu.totalGlobalMem >> 30, " GiB, CUDA ", version(CUDART_VERSION), " on a driver for ", version(driver),
-              ", cuDNN ", cudnn / 10000, ".", cudnn / 100 % 100, ".", cudnn % 100);
+  return text("cuda: ", gpu.name, ", compute capability ", gpu.major, ".", gpu.minor, ", ", gpu.totalGlobalMem >> 30,
+              " GiB, CUDA ", version(CUDART_VERSION), " on a driver for ", version(driver), ", cuDNN ", cudnn / 10000,
+              ".", cudnn / 100 % 100, ".", cudnn % 100);
 }
 
 void* allocate(size_t bytes) {
@@ -161,7 +161,7 @@ void download(void* to_host, const void* from_device, size_t bytes) {
 }
 
 void synchronize() {
-  finish_beside();
+  finish_side_stream();
   cuda::finish(Context::get().stream());
 }
 

@@ -24,11 +24,11 @@ void gemm(const Gemm& p) {
   const float alpha32 = static_cast<float>(p.alpha), beta32 = static_cast<float>(p.beta);
   const bool wide = p.dtype == DType::float64;
   const cudaDataType_t type = data_type(p.dtype), result = data_type(p.result);
-  check(cublasGemmStridedBatchedEx_64(
-            Context::get().cublas(), operation(p.b), operation(p.a), p.n, p.m, p.k,
-            wide ? static_cast<const void*>(&p.alpha) : &alpha32, p.b.data, type, p.b.leading, p.b.batch_stride,
-            p.a.data, type, p.a.leading, p.a.batch_stride, wide ? static_cast<const void*>(&p.beta) : &beta32, p.c.data,
-            result, p.c.leading, p.c.batch_stride, p.batch, compute_type(p.dtype), CUBLAS_GEMM_DEFAULT),
+  check(cublasGemmStridedBatchedEx_64(Context::get().cublas(), operation(p.b), operation(p.a), p.n, p.m, p.k,
+                                      wide ? static_cast<const void*>(&p.alpha) : &alpha32, p.b.data, type, p.b.leading,
+                                      p.b.batch_stride, p.a.data, type, p.a.leading, p.a.batch_stride,
+                                      wide ? static_cast<const void*>(&p.beta) : &beta32, p.c.data, result, p.c.leading,
+                                      p.c.batch_stride, p.batch, compute_type(p.dtype), CUBLAS_GEMM_DEFAULT),
         "matmul");
 }
 

@@ -15,8 +15,8 @@ struct Matrix {
   bool transposed;
 };
 
-/// c = alpha a b + beta c for each of `batch` products; a is m x k, b is k x n, c is m x n with contiguous rows. Operands
-/// have one dtype; of bfloat16 the result may be float32.
+/// c = alpha a b + beta c for each of `batch` products; a is m x k, b is k x n, c is m x n with contiguous rows.
+/// Operands have one dtype; of bfloat16 the result may be float32.
 struct Gemm {
   int64_t m, n, k, batch;
   Matrix a, b, c;

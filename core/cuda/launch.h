@@ -195,7 +195,6 @@ int64_t recording_events();
 /// What is being recorded keeps this memory from now on.
 void keep_while_recorded(const Storage& memory);
 
-
 /// Sets bytes of device memory to zero, or copies between disjoint places in it.
 void zero_bytes(void* to, size_t bytes);
 void copy_bytes(void* to, const void* from, size_t bytes);

@@ -24,8 +24,9 @@ void plain_conv(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& s
 /// y = relu(y + bias), either part optional, in place; y [N, C, H, W], bias [C].
 void add_bias_relu(const Tensor& bias, bool relu, Tensor& y);
 
-/// Relative L2 distance of an output that is there already from the plain sums, over a sample of its elements whose sums
-/// take no more than a few billion products; NaN where any element of it is NaN. For the host: waits for the device.
+/// Relative L2 distance of an output that is there already from the plain sums, over a sample of its elements whose
+/// sums take no more than a few billion products; NaN where any element of it is NaN. For the host: waits for the
+/// device.
 double relative_error(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec);
 
 }  // namespace gradus::cuda

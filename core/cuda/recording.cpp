@@ -2,9 +2,9 @@
 #include <utility>
 #include <vector>
 
-#include "core/cuda/beside.h"
 #include "core/cuda/context.h"
 #include "core/cuda/launch.h"
+#include "core/cuda/side_stream.h"
 #include "core/error.h"
 #include "core/kernels.h"
 
@@ -47,12 +47,12 @@ void keep_while_recorded(const Storage& memory) {
   if (recorded_steps()) kept.push_back(memory);
 }
 
-void begin_beside() {
+void begin_side_stream() {
   Context::get().fork();
-  Context::set_beside(true);
+  Context::use_side_stream(true);
 }
-void end_beside() { Context::set_beside(false); }
-void join_beside() { Context::get().join(); }
+void end_side_stream() { Context::use_side_stream(false); }
+void join_side_stream() { Context::get().join(); }
 
 }  // namespace cuda
 
@@ -61,7 +61,7 @@ namespace device {
 bool can_record() { return true; }
 
 void begin_recording(const int64_t* at) {
-  finish_beside();  // a capture cannot wait for what is not part of it
+  finish_side_stream();  // a capture cannot wait for what is not part of it
   // Relaxed: memory that the cache lacks may be taken from the driver meanwhile.
   cuda::check(cudaStreamBeginCapture(cuda::Context::get().stream(), cudaStreamCaptureModeRelaxed), "capturing work");
   cuda::steps = at;
@@ -71,7 +71,7 @@ void begin_recording(const int64_t* at) {
 std::unique_ptr<Recording> end_recording() {
   bool joined = true;
   try {
-    finish_beside();
+    finish_side_stream();
   } catch (const Error&) {
     joined = false;  // the capture is lost, and must end all the same
   }
@@ -82,7 +82,7 @@ std::unique_ptr<Recording> end_recording() {
   const cudaError_t status = cudaStreamEndCapture(cuda::Context::get().stream(), &graph);
   const std::unique_ptr<CUgraph_st, decltype(&cudaGraphDestroy)> owned(graph, cudaGraphDestroy);
   if (status != cudaSuccess) cudaGetLastError();
-  if (!joined) finish_beside();  // now outside of it
+  if (!joined) finish_side_stream();  // now outside of it
   if (status != cudaSuccess || !graph || !joined) return nullptr;
   return std::make_unique<cuda::Graph>(graph, std::move(memory));
 }

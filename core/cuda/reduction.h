@@ -1,5 +1,6 @@
-// Many terms combined into each of some outputs: by the threads of a block, in a tree whose shape depends on the numbers
-// of outputs and terms alone, so that equal inputs give equal bits on every GPU. There are no atomic operations.
+// Many terms combined into each of some outputs: by the threads of a block, in a tree whose shape depends on the
+// numbers of outputs and terms alone, so that equal inputs give equal bits on every GPU. There are no atomic
+// operations.
 #pragma once
 
 #include <bit>
@@ -13,9 +14,7 @@ namespace gradus::cuda {
 struct Pair {
   double first, second;
 };
-GRADUS_ANYWHERE inline Pair operator+(const Pair& a, const Pair& b) {
-  return {a.first + b.first, a.second + b.second};
-}
+GRADUS_ANYWHERE inline Pair operator+(const Pair& a, const Pair& b) { return {a.first + b.first, a.second + b.second}; }
 
 /// How the work is cut: a block has `lanes` threads for each of `width` outputs, and an output's terms are cut into
 /// pieces for several blocks where there are few outputs.
@@ -26,8 +25,8 @@ struct Cut {
   bool along_terms;  ///< neighbours in memory are terms of one output, not the same term of neighbouring outputs
 };
 
-/// Where terms are no neighbours, `width` neighbouring outputs or more share a block: they are read together. Where that
-/// makes too few blocks for a GPU, fewer do.
+/// Where terms are no neighbours, `width` neighbouring outputs or more share a block: they are read together. Where
+/// that makes too few blocks for a GPU, fewer do.
 inline Cut make_cut(int64_t outputs, int64_t terms, bool along_terms, int64_t width = 32) {
   constexpr int64_t terms_per_lane = 4, terms_per_piece_and_lane = 16, enough_blocks = 1024;
   constexpr int64_t fewest_blocks = 128, narrowest = 8;

@@ -43,9 +43,7 @@ struct RuleStep {
   RuleStep() = default;
 
   /// Kinds that divide by the root of a second moment.
-  GRADUS_ANYWHERE bool divides() const {
-    return kind == RuleUpdate::Kind::adam || kind == RuleUpdate::Kind::curvature;
-  }
+  GRADUS_ANYWHERE bool divides() const { return kind == RuleUpdate::Kind::adam || kind == RuleUpdate::Kind::curvature; }
 
   /// Element i of `value` and of the state.
   template <class T>

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <vector>
 
-#include "core/cuda/beside.h"
 #include "core/cuda/element.h"
 #include "core/cuda/matrices.h"
 #include "core/cuda/rule.h"
+#include "core/cuda/side_stream.h"
 #include "core/kernels.h"
 
 namespace gradus::kernels {
@@ -335,7 +335,7 @@ class Launches {
       for (const Tensor* x :
            std::initializer_list<const Tensor*>{u.matrix, u.correlation, u.p, u.rule.first, u.rule.second})
         if (x) uses.written.push_back(*x);
-    cuda::later([&] { cuda::update_matrices(matrices_, parts_, scratch_); }, uses, scratch_);
+    cuda::run_on_side_stream([&] { cuda::update_matrices(matrices_, parts_, scratch_); }, uses, scratch_);
   }
 
  private:

@@ -40,6 +40,7 @@ const UnaryCase unary_cases[] = {
     {"softplus", softplus, [](double x) { return std::log(1 + std::exp(x)); }, -3, 9},
     {"relu", relu, [](double x) { return x > 0 ? x : 0; }, -3, 3},
     {"gelu", gelu, [](double x) { return x * (1 + std::erf(x / std::sqrt(2.0))) / 2; }, -3, 3},
+    {"silu", silu, [](double x) { return x / (1 + std::exp(-x)); }, -3, 3},
 };
 
 Tensor random_f64(const Shape& shape, uint64_t seed, double low = -1, double high = 1) {

@@ -6,18 +6,18 @@
 #include <utility>
 #include <vector>
 
-#include "core/cuda/beside.h"
 #include "core/cuda/conv_plan.h"
 #include "core/cuda/element.h"
 #include "core/cuda/gemm.h"
 #include "core/cuda/launch.h"
+#include "core/cuda/side_stream.h"
 #include "core/error.h"
 #include "core/kernels.h"
 
 namespace gradus::device {
 
 const char* name() { return "cuda"; }
-void synchronize() { finish_beside(); }
+void synchronize() { finish_side_stream(); }
 
 }  // namespace gradus::device
 
@@ -87,7 +87,7 @@ bool gradus::device::has_fast(DType dtype) { return dtype == DType::float32 || d
 namespace gradus {
 namespace {
 
-std::vector<std::function<void()>> record, beside;
+std::vector<std::function<void()>> record, side;
 std::vector<Storage> kept;
 const int64_t* steps = nullptr;
 int64_t events = 0;
@@ -116,28 +116,28 @@ void cuda::keep_while_recorded(const Storage& memory) {
   if (steps) kept.push_back(memory);
 }
 
-/// What runs beside runs as late as it may or, where the order is turned round, at once.
-void cuda::begin_beside() { cuda::recorded = &beside; }
-void cuda::end_beside() {
+/// What goes to the side stream runs as late as it may or, where the order is turned round, at once.
+void cuda::begin_side_stream() { cuda::recorded = &side; }
+void cuda::end_side_stream() {
   cuda::recorded = recorded_steps() ? &record : nullptr;
-  if (order == Order::backward) join_beside();
+  if (order == Order::backward) join_side_stream();
 }
-void cuda::join_beside() {
-  for (auto& call : std::exchange(beside, {})) do_or_record(call);
+void cuda::join_side_stream() {
+  for (auto& call : std::exchange(side, {})) do_or_record(call);
 }
 
 namespace device {
 
 bool can_record() { return true; }
 void begin_recording(const int64_t* at) {
-  finish_beside();
+  finish_side_stream();
   record.clear();
   steps = at;
   ++events;
   cuda::recorded = &record;
 }
 std::unique_ptr<Recording> end_recording() {
-  finish_beside();
+  finish_side_stream();
   cuda::recorded = nullptr;
   steps = nullptr;
   ++events;

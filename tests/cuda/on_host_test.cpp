@@ -8,10 +8,10 @@
 #include "autograd/ops.h"
 #include "autograd/parameter.h"
 #include "core/accelerator.h"
-#include "core/cuda/beside.h"
 #include "core/cuda/launch.h"
 #include "core/cuda/plain_conv.h"
 #include "core/cuda/reduction.h"
+#include "core/cuda/side_stream.h"
 #include "core/error.h"
 #include "core/ops.h"
 #include "core/step_graph.h"
@@ -131,7 +131,9 @@ TEST_CASE("a step of FOP or FOP-norm is two kernels, however many layers learn")
   }
 }
 
-TEST_CASE("what preconditioners learn comes beside, before whoever reads it; in order where captured work does") {
+TEST_CASE(
+    "what preconditioners learn goes to the side stream and is there for whoever reads it; in order where captured "
+    "work is") {
   std::vector<std::vector<float>> learned;
   for (const bool reversed : {false, true}) {
     gradus_cuda_on_host_reverse(reversed);
@@ -140,7 +142,7 @@ TEST_CASE("what preconditioners learn comes beside, before whoever reads it; in 
     const Tensor m = optimizer.state().at("conv1/fop.learned");
     launches_of_step(parameters, optimizer);
     const int64_t launches = launches_of_step(parameters, optimizer), before = gradus_cuda_on_host_launches();
-    CHECK(launches == (reversed ? 2 : 1));  // beside is as late as may be, or at once
+    CHECK(launches == (reversed ? 2 : 1));  // the side stream is as late as may be, or at once
     learned.push_back(m.to_vector<float>());
     CHECK(gradus_cuda_on_host_launches() - before == (reversed ? 0 : 1));
 
@@ -258,7 +260,8 @@ TEST_CASE("convolutions go around what the library lacks and say when they end i
   set_warning_handler(nullptr);
 }
 
-TEST_CASE("captured gradients of parameters come beside, before whoever reads them or writes what they read") {
+TEST_CASE(
+    "captured gradients of parameters go to the side stream, before whoever reads them or writes what they read") {
   const Conv2dSpec spec{.padding = {1, 1, 1, 1}};
   const Tensor source = random({2, 8, 5, 6}, 1), w = random({4, 8, 3, 3}, 2), gy = random({2, 4, 5, 6}, 3);
   Tensor x = clone(source);
@@ -269,8 +272,8 @@ TEST_CASE("captured gradients of parameters come beside, before whoever reads th
   const auto work = [&]() -> Results {
     const ConvGradients first = conv2d_gradients(gy, y, x, w, spec);
     const ConvGradients second = conv2d_gradients(gy * 2, y, x, w, spec);
-    const Tensor both = first.weight + second.weight;  // reads what was written beside
-    fill_(x, 0);                                       // writes what is read beside
+    const Tensor both = first.weight + second.weight;  // reads what the side stream wrote
+    fill_(x, 0);                                       // writes what it reads
     return {first.input, both, second.bias, conv2d_gradients(gy, y, x, w, spec).weight};
   };
   const Results plain = work();
@@ -290,8 +293,9 @@ TEST_CASE("captured gradients of parameters come beside, before whoever reads th
   }
 }
 
-TEST_CASE("what work beside frees serves nobody else, also where that work first waits for other work beside") {
-  // The features of a template are the filters for an image: their gradient is a parameter's, written beside, and what
+TEST_CASE(
+    "what the side stream's work frees serves nobody else, also where that work first waits for earlier work there") {
+  // The features of a template are the filters for an image: their gradient is a parameter's, written by it, and what
   // the template's last convolution, without ReLU, gets as it is.
   const Conv2dSpec spec{.padding = {1, 1, 1, 1}};
   const Var parts = contiguous(random({4, 8, 3, 3}, 1), Layout::channels_last);
@@ -320,13 +324,14 @@ TEST_CASE("what work beside frees serves nobody else, also where that work first
   }
 }
 
-TEST_CASE("work beside that fails is waited for, since nobody knows what it uses; captured, it leaves nothing") {
+TEST_CASE(
+    "work of the side stream that fails is waited for, since nobody knows what it uses; captured, it leaves nothing") {
   const auto fill_and_fail = [](Tensor& x) {
     const auto work = [&] {
       fill_(x, 1);
       fail(ErrorKind::value, "test", "this work fails");
     };
-    cuda::later(work, {.read = {}, .written = {x}}, {});
+    cuda::run_on_side_stream(work, {.read = {}, .written = {x}}, {});
   };
   Tensor x = Tensor::zeros({3});
   CHECK_THROWS_WITH_AS(fill_and_fail(x), "[test] this work fails", Error);

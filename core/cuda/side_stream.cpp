@@ -1,4 +1,4 @@
-#include "core/cuda/beside.h"
+#include "core/cuda/side_stream.h"
 
 #include <algorithm>
 #include <mutex>
@@ -14,8 +14,8 @@ namespace {
 /// Since the last join.
 struct Pending {
   std::recursive_mutex mutex;      // to mark a storage may be to access it
-  std::vector<Storage> storages;   // that work beside uses
-  std::optional<HeldMemory> held;  // in a recording: what is given back may be in use beside
+  std::vector<Storage> storages;   // that the side stream's work uses
+  std::optional<HeldMemory> held;  // in a recording: what is given back may still be in use
 };
 Pending& pending() {
   static Pending* const all = new Pending;  // outlives every static Storage
@@ -24,41 +24,41 @@ Pending& pending() {
 
 constexpr size_t most_held = size_t{1} << 30;
 
-struct Beside {
-  Beside() { cuda::begin_beside(); }
-  ~Beside() { cuda::end_beside(); }
-  Beside(const Beside&) = delete;
-  Beside& operator=(const Beside&) = delete;
+struct OnSideStream {
+  OnSideStream() { cuda::begin_side_stream(); }
+  ~OnSideStream() { cuda::end_side_stream(); }
+  OnSideStream(const OnSideStream&) = delete;
+  OnSideStream& operator=(const OnSideStream&) = delete;
 };
 
 void start(const std::function<void()>& work, const cuda::Uses& uses) {
   for (const Tensor& x : uses.read)
-    if (x.defined()) x.raw();  // another's work beside that writes it ends first
+    if (x.defined()) x.raw();  // waits for earlier work that writes it
   for (const Tensor& x : uses.written)
     if (x.defined()) x.storage().wait_for_readers();
   // After those waits: they end a hold that there was.
   if (cuda::recorded_steps() && !pending().held) pending().held.emplace();
   try {
-    const Beside beside;
+    const OnSideStream scope;
     work();
   } catch (...) {
-    if (!cuda::recorded_steps()) cuda::join_beside();  // nothing is marked; a recording joins at its end
+    if (!cuda::recorded_steps()) cuda::join_side_stream();  // nothing is marked; a recording joins at its end
     throw;
   }
-  const auto mark = [](const std::vector<Tensor>& tensors, Storage::Beside how) {
+  const auto mark = [](const std::vector<Tensor>& tensors, Storage::Pending how) {
     for (const Tensor& x : tensors) {
       if (!x.defined()) continue;
-      x.storage().set_beside(how);
+      x.storage().set_pending(how);
       pending().storages.push_back(x.storage());
     }
   };
-  mark(uses.read, Storage::Beside::reads);
-  mark(uses.written, Storage::Beside::writes);
+  mark(uses.read, Storage::Pending::reads);
+  mark(uses.written, Storage::Pending::writes);
 }
 
 }  // namespace
 
-void cuda::side_by_side(const std::function<void()>& first, const std::function<void()>& second, const Uses& uses) {
+void cuda::overlap(const std::function<void()>& first, const std::function<void()>& second, const Uses& uses) {
   if (!recorded_steps()) {
     first();
     return second();
@@ -66,11 +66,12 @@ void cuda::side_by_side(const std::function<void()>& first, const std::function<
   start(second, uses);
   first();
   const std::optional<HeldMemory>& held = pending().held;
-  if (held && held->bytes() > most_held) device::finish_beside();
+  if (held && held->bytes() > most_held) device::finish_side_stream();
 }
 
-void cuda::later(const std::function<void()>& work, const Uses& uses, const std::vector<Storage>& scratch) {
-  if (recorded_steps()) return side_by_side([] {}, work, uses);
+void cuda::run_on_side_stream(const std::function<void()>& work, const Uses& uses,
+                              const std::vector<Storage>& scratch) {
+  if (recorded_steps()) return overlap([] {}, work, uses);
   const auto captured = [](const std::vector<Tensor>& tensors) {
     return std::any_of(tensors.begin(), tensors.end(),
                        [](const Tensor& x) { return x.defined() && x.storage().captured(); });
@@ -81,11 +82,11 @@ void cuda::later(const std::function<void()>& work, const Uses& uses, const std:
   pending().storages.insert(pending().storages.end(), scratch.begin(), scratch.end());
 }
 
-void device::finish_beside() {
+void device::finish_side_stream() {
   const std::lock_guard lock(pending().mutex);
   if (pending().storages.empty() && !pending().held) return;
-  cuda::join_beside();
-  for (const Storage& storage : std::exchange(pending().storages, {})) storage.set_beside(Storage::Beside::nothing);
+  cuda::join_side_stream();
+  for (const Storage& storage : std::exchange(pending().storages, {})) storage.set_pending(Storage::Pending::nothing);
   pending().held.reset();
 }
 
