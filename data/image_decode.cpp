@@ -1,4 +1,4 @@
-// Decoding through stb_image, whose code is compiled here and nowhere else, of what no other decoder here reads.
+// Decoding of whole pictures through stb_image, whose code is compiled here and nowhere else.
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -61,15 +61,6 @@ Image with_channels(Image image, int64_t channels) {
   return image;
 }
 
-/// The whole picture through libjpeg; nothing in a build without it.
-std::optional<Image> decode_jpeg(std::span<const uint8_t> bytes, std::string_view name) {
-  const ChooseCrop whole = [](int64_t height, int64_t width) {
-    return Crop{.box = {.height = static_cast<double>(height), .width = static_cast<double>(width)}};
-  };
-  std::optional<PicturePart> part = decode_jpeg_part(bytes, name, whole, INT32_MAX, INT32_MAX, Grey::stays);
-  return part ? std::optional(std::move(part->image)) : std::nullopt;
-}
-
 }  // namespace
 
 void require_whole_jpeg(std::span<const uint8_t> bytes, std::string_view name) {
@@ -80,9 +71,10 @@ void require_whole_jpeg(std::span<const uint8_t> bytes, std::string_view name) {
          " bytes): the file was cut; copy it again or remove it");
 }
 
-void require_huffman_tables(std::span<const uint8_t> bytes, std::string_view name) {
-  constexpr uint8_t huffman = 0xc4, restart = 0xd0, end_of_image = 0xd9;
+void check_jpeg_markers(std::span<const uint8_t> bytes, std::string_view name) {
+  constexpr uint8_t huffman = 0xc4, restart = 0xd0, end_of_image = 0xd9, start_of_scan = 0xda;
   constexpr size_t lengths = 16, most_codes = 256;
+  int scans = 0;
   for (size_t at = 2; at + 4 <= bytes.size();) {
     const uint8_t marker = bytes[at + 1];
     // What is no marker, or has no content: entropy-coded data, fill bytes, restarts, ends.
@@ -90,6 +82,8 @@ void require_huffman_tables(std::span<const uint8_t> bytes, std::string_view nam
       ++at;
       continue;
     }
+    if (marker == start_of_scan && ++scans > most_jpeg_scans)
+      fail(ErrorKind::io, "decode_image", name, " has more than ", most_jpeg_scans, " scans: replace or remove it");
     const size_t end = at + 2 + (static_cast<size_t>(bytes[at + 2]) << 8 | bytes[at + 3]);
     for (size_t table = at + 4; marker == huffman && table < end && table + lengths < bytes.size();) {
       size_t codes = 0;
@@ -110,9 +104,10 @@ Image decode_image(std::span<const uint8_t> bytes, std::string_view name, int64_
   if (bytes.size() > 0x7fffffff) fail(ErrorKind::io, "decode_image", name, " has ", bytes.size(), " bytes: too many");
   if (is_pnm(bytes)) return with_channels(decode_pnm(bytes, name), channels);
   if (is_jpeg(bytes)) {
-    if (std::optional<Image> image = decode_jpeg(bytes, name)) return with_channels(*std::move(image), channels);
+    // Through stb_image also where there is libjpeg, whose bytes differ a little: equal files make equal data sets in
+    // every build.
     require_whole_jpeg(bytes, name);
-    require_huffman_tables(bytes, name);
+    check_jpeg_markers(bytes, name);
   } else if (is_png(bytes)) {
     check_png(bytes, name);
   } else if (is_bmp(bytes)) {

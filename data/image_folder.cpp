@@ -12,7 +12,6 @@
 #include "data/file_source.h"
 #include "data/image.h"
 #include "data/image_tree.h"
-#include "data/jpeg.h"
 #include "data/md5.h"
 
 namespace gradus {
@@ -106,8 +105,7 @@ DataSplits read_image_folder(const std::string& path, const ImageFolderOptions& 
   const std::string folder = options.cache ? cache_folder() : std::string();
   if (folder.empty()) return decode(source, options);
 
-  const std::string kind =
-      text(std::filesystem::canonical(path).string(), "\n", options.channels, " ", options.side, " ", jpeg_decoder());
+  const std::string kind = text(std::filesystem::canonical(path).string(), "\n", options.channels, " ", options.side);
   const std::string packed = folder + "/image-folder-" + md5_hex(bytes_of(kind)) + ".bin";
   const std::string key = source.fingerprint();
   if (std::optional<DataSplits> splits = read_packed(packed, key)) return *std::move(splits);

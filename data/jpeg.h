@@ -13,16 +13,15 @@ inline bool is_jpeg(std::span<const uint8_t> bytes) { return bytes.size() > 2 &&
 /// entropy-coded data no marker can occur, so a file whose last scan (FF DA) is not followed by an end of image (FF D9)
 /// was cut.
 void require_whole_jpeg(std::span<const uint8_t> bytes, std::string_view name);
-/// Throws ErrorKind::io for a Huffman table of more codes than there are bytes, which stb_image does not notice.
-void require_huffman_tables(std::span<const uint8_t> bytes, std::string_view name);
+/// Throws ErrorKind::io for what stb_image does not notice: a Huffman table of more codes than there are bytes, and
+/// more than most_jpeg_scans scans.
+void check_jpeg_markers(std::span<const uint8_t> bytes, std::string_view name);
 
-/// The library that decodes JPEG files in this build: the bytes of two differ a little.
-const char* jpeg_decoder();
+/// A progressive file of a few kilobytes can have a million scans, each of which takes a look at every pixel.
+inline constexpr int most_jpeg_scans = 100;
 
-enum class Grey { becomes_rgb, stays };
 /// decode_part() of a JPEG; nothing in a build without libjpeg.
 std::optional<PicturePart> decode_jpeg_part(std::span<const uint8_t> bytes, std::string_view name,
-                                            const ChooseCrop& choose, int64_t height, int64_t width,
-                                            Grey grey = Grey::becomes_rgb);
+                                            const ChooseCrop& choose, int64_t height, int64_t width);
 
 }  // namespace gradus

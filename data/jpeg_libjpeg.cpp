@@ -29,10 +29,8 @@ class Decompressor {
       if (level < 0 && std::count(std::begin(damage), std::end(damage), info->err->msg_code) > 0) self(info).leave();
     };
     errors_.output_message = [](j_common_ptr) {};
-    // A progressive file of a few kilobytes can have a million scans, each of which takes a look at every pixel.
     progress_.progress_monitor = [](j_common_ptr info) {
-      constexpr int most_scans = 100;
-      if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > most_scans)
+      if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > most_jpeg_scans)
         self(info).leave("more than 100 scans");
     };
     call([&] { jpeg_create_decompress(&info_); });
@@ -97,10 +95,8 @@ void convert_cmyk(Image& image, bool inverted) {
 
 }  // namespace
 
-const char* jpeg_decoder() { return "libjpeg"; }
-
 std::optional<PicturePart> decode_jpeg_part(std::span<const uint8_t> bytes, std::string_view name,
-                                            const ChooseCrop& choose, int64_t height, int64_t width, Grey grey) {
+                                            const ChooseCrop& choose, int64_t height, int64_t width) {
   require_whole_jpeg(bytes, name);
   Decompressor jpeg(name);
   jpeg.call([&] {
@@ -115,8 +111,7 @@ std::optional<PicturePart> decode_jpeg_part(std::span<const uint8_t> bytes, std:
   Region& region = part.region;
 
   const bool cmyk = jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK;
-  const bool stays_grey = grey == Grey::stays && jpeg->num_components == 1;
-  jpeg->out_color_space = cmyk ? JCS_CMYK : stays_grey ? JCS_GRAYSCALE : JCS_RGB;
+  jpeg->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
   jpeg->scale_num = 1;
   jpeg->scale_denom = static_cast<unsigned>(shrink);
   // Columns at the edge of what is decoded lack the neighbour that their colour is interpolated with: one more on

@@ -3,9 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "data/crc32.h"
 #include "data/jpeg.h"
+#include "data/md5.h"
 #include "tests/data/photo_golden.h"
 #include "tests/data/temporary_folder.h"
 
@@ -150,25 +152,27 @@ TEST_CASE("a JPEG's Huffman table of more codes than there are bytes is refused"
   jpeg.insert(jpeg.end(), 16, 16);
   for (int i = 0; i < 256; ++i) jpeg.push_back(static_cast<uint8_t>(i));
   jpeg.insert(jpeg.end(), {0xff, 0xd9, 0, 0});
-  CHECK_NOTHROW(require_huffman_tables(jpeg, "a.jpg"));
+  CHECK_NOTHROW(check_jpeg_markers(jpeg, "a.jpg"));
   jpeg[counts + 3] = 17;
-  CHECK(contains(error_of([&] { require_huffman_tables(jpeg, "a.jpg"); }),
+  CHECK(contains(error_of([&] { check_jpeg_markers(jpeg, "a.jpg"); }),
                  "a.jpg is damaged (a Huffman table of 257 codes, more than 256)"));
   CHECK(contains(error_of([&] { decode_image(jpeg, "a.jpg"); }), "a.jpg"));
   for (const auto& [kind, photo] : golden::photos().at("jpeg").items())
-    CHECK_NOTHROW(require_huffman_tables(golden::from_base64(photo.at("file")), kind));
+    CHECK_NOTHROW(check_jpeg_markers(golden::from_base64(photo.at("file")), kind));
 }
 
-TEST_CASE("a JPEG is decoded with its own channels, to the bytes that a part of it has") {
+TEST_CASE("a JPEG is decoded with its own channels, to the same bytes in every build") {
+  // Recorded results name the checksums of data sets of pictures.
+  const std::map<std::string, std::string> checksums{
+      {"4:2:0", "53c181d2bcbbb87410f61493115bd24b"}, {"4:2:2", "c676c135ef03f394918b203aee268db3"},
+      {"4:4:4", "ad659b7bf23890bd88981b85b5169b50"}, {"cmyk", "d8bf76f6744109726b04e2daf0b624e0"},
+      {"grey", "2ef8d8099c107a44cf3f32eacbbd385e"},  {"progressive", "53c181d2bcbbb87410f61493115bd24b"}};
   for (const auto& [name, photo] : golden::photos().at("jpeg").items()) {
     const std::string kind = name;
     CAPTURE(kind);
-    const std::vector<uint8_t> file = golden::from_base64(photo.at("file"));
-    CHECK(decode_image(file, kind).channels == (kind == "grey" ? 1 : 3));
-    const ChooseCrop whole = [](int64_t height, int64_t width) {
-      return Crop{.box = {.height = static_cast<double>(height), .width = static_cast<double>(width)}};
-    };
-    CHECK(decode_image(file, kind, 3).pixels == decode_part(file, kind, whole, 1 << 20, 1 << 20).image.pixels);
+    const Image image = decode_image(golden::from_base64(photo.at("file")), kind);
+    CHECK(image.channels == (kind == "grey" ? 1 : 3));
+    CHECK(md5_hex(image.pixels) == checksums.at(kind));
   }
 }
 
@@ -183,15 +187,9 @@ TEST_CASE("a progressive JPEG whose scans never end is refused") {
   const std::vector<uint8_t> scan(jpeg.begin() + static_cast<std::ptrdiff_t>(begin),
                                   jpeg.begin() + static_cast<std::ptrdiff_t>(end));
   for (int i = 0; i < 200; ++i) jpeg.insert(jpeg.begin() + static_cast<std::ptrdiff_t>(end), scan.begin(), scan.end());
-  const ChooseCrop all = [](int64_t h, int64_t w) {
-    return Crop{.box = {.height = static_cast<double>(h), .width = static_cast<double>(w)}};
-  };
-  if (!decode_jpeg_part(golden::from_base64(golden::photos().at("jpeg").at("grey").at("file")), "grey", all, 1, 1)) {
-    MESSAGE("skipped: this build has no libjpeg");
-    return;
-  }
+  CHECK(contains(error_of([&] { decode_image(jpeg, "a.jpg"); }), "a.jpg has more than 100 scans"));
   const std::string error = decoding_error(jpeg);
-  CHECK_MESSAGE(contains(error, "dog/7.png is damaged (more than 100 scans)"), error);
+  CHECK_MESSAGE(contains(error, "more than 100 scans"), error);
 }
 
 TEST_CASE("what is not an image is an error that names the file") {
