@@ -178,6 +178,29 @@ Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, con
   return resolved;
 }
 
+/// The rule and the preconditioner of parameter number `index`.
+OptimizerItem make_item(const Parameter& parameter, size_t index, const Resolved& options) {
+  const Tensor& value = parameter.value();
+  if (value.dtype() != DType::float32 && value.dtype() != DType::float64)
+    fail(ErrorKind::dtype, "optimizer", "parameter '", parameter.name(), "' is ", value.dtype(),
+         ": train float32 or float64; Autocast computes in bfloat16 from float32 parameters");
+  OptimizerItem item;
+  item.parameter = parameter;
+  item.rule_name = options.rule.name();
+  item.rule = options.rule.make(value);
+  item.curved = options.rule.curvature().has_value();
+  item.preconditioner_name = options.preconditioner.name();
+  const AnyRule& hyper = options.preconditioner.hyper();
+  if (hyper.curvature())
+    fail(ErrorKind::value, "optimizer", "hypergradients come without curvature, which the inner rule '", hyper.name(),
+         "' needs");
+  const Site site{parameter.info(), value, options.group.base.at("lr"), index};
+  if (auto preconditioner = options.preconditioner.make(site))
+    item.learner = std::make_unique<Learner>(std::move(preconditioner), options.preconditioner, value,
+                                             item.rule->gain(options.group.base) != 1);
+  return item;
+}
+
 /// One sweep serves all who ask for curvature.
 void ask(std::optional<CurvatureOptions>& all, const std::optional<CurvatureOptions>& more) {
   if (all && more && all->method != more->method)
@@ -220,23 +243,11 @@ Optimizer Builder::build() const {
     }
 
     const Resolved& options = resolved[index];
-    OptimizerItem item;
-    item.parameter = parameter;
+    OptimizerItem item = make_item(parameter, impl->items.size(), options);
     item.group = index;
     item.decays = !decay_ || decay_->where(info) || std::ranges::any_of(overrides, has_decay);
-    item.rule_name = options.rule.name();
-    item.rule = options.rule.make(parameter.value());
-    item.curved = options.rule.curvature().has_value();
     ask(impl->curvature, options.rule.curvature());
     if (scaling_) item.curvature_average = zeros_like(parameter.value());
-    item.preconditioner_name = options.preconditioner.name();
-    const Site site{info, parameter.value(), options.group.base.at("lr"), impl->items.size()};
-    if (options.preconditioner.hyper().curvature())
-      fail(ErrorKind::value, "optimizer", "hypergradients come without curvature, which the inner rule '",
-           options.preconditioner.hyper().name(), "' needs");
-    if (auto preconditioner = options.preconditioner.make(site))
-      item.learner = std::make_unique<Learner>(std::move(preconditioner), options.preconditioner, parameter.value(),
-                                               item.rule->gain(options.group.base) != 1);
     if (l1_ && (l1_->where(info) || std::ranges::any_of(overrides, has_l1))) {
       check_l1(item, *l1_, options.group.base);
       item.l1 = l1_->mode;

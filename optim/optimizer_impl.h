@@ -44,8 +44,7 @@ struct OptimizerItem {
   bool fuses(const Tensor& gradient) const {
     const Tensor& value = parameter.value();
     const bool has_kernel = learner && learner->acts_on_direction() ? learner->fuses() : rule->fuses();
-    return alone && !l1 && has_kernel && value.dtype() != DType::bfloat16 && gradient.strides() == value.strides() &&
-           value.is_dense();
+    return alone && !l1 && has_kernel && gradient.strides() == value.strides() && value.is_dense();
   }
   void slots(Slots& slots) {
     slots.nest(rule_name, *rule);

@@ -52,6 +52,14 @@ struct Made {
 
 }  // namespace
 
+TEST_CASE("a parameter of a dtype that is not trained is refused when the optimizer is built") {
+  const Parameter half(Tensor::zeros({2}, DType::bfloat16), {.name = "half"});
+  CHECK_THROWS_WITH_AS(over({half}).rule(Sgd{.lr = 0.1}).build(),
+                       "[optimizer] parameter 'half' is bfloat16: train float32 or float64; Autocast computes in "
+                       "bfloat16 from float32 parameters",
+                       Error);
+}
+
 TEST_CASE("gradients are never written") {
   Parameter w = weight("w", {1, -2, 3});
   const Tensor g = Tensor::from<double>({30, -40, 0.5}, {1, 3});
