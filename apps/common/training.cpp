@@ -154,9 +154,9 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, con
       if (problem.empty()) {
         step(optimizer, options);
       } else {
+        state.score = before;
         if (!options.skip)
           throw NotFinite(text("[training] ", problem, "; a smaller learning rate than ", optimizer.lr(), " may help"));
-        state.score = before;
         buffers.restore();
         ++state.score.skipped;
         options.skip(problem);
