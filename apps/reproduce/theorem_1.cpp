@@ -87,8 +87,7 @@ void read(const Context&, Report& report) {
   report.note(
       "theta <- theta - P grad f with P rescaled to the norm gamma(t) = norm(P) / t^2 + (1 - 1 / t^2) p_inf, p_inf = "
       "0.9 / L, and learned additively with rho = 0.001. The bound is 2 R^2 / (c k) from the step on after which P "
-      "stays "
-      "within 1 / L.");
+      "stays within 1 / L.");
   report.csv("courses", rows);
   std::string commands =
       "set logscale y\nset format y '%.0e'\nset xlabel 'step'\nset ylabel 'f - f*'\nset key outside bottom\n"
