@@ -17,8 +17,10 @@ enum class Diagnose { everything, without_spectra };
 struct PreconditionerReport {
   std::string parameter;
   std::string preconditioner;  ///< "fop"
-  double angle_degrees = 0;    ///< between g and P g, of Optimizer's the gradient; not a number before the first
-  double gain = 0;             ///< |P g| / |g|; likewise
+  /// Between g and P g, where g is the parameter's gradient or, where it has none, what P acted on last. Not a number
+  /// where there was neither.
+  double angle_degrees = 0;
+  double gain = 0;       ///< |P g| / |g|; likewise
   double frobenius = 0;  ///< |P|_F; not a number without spectra, or where there are neither matrix nor eigenvalues
   Tensor matrix;         ///< P [n, n]; undefined where P is diagonal or low rank over many inputs, or without spectra
   Tensor eigenvalues;    ///< ascending, float64; undefined without spectra, and not numbers where m has inf or nan
