@@ -1,7 +1,9 @@
 // Plans of oneDNN's direct convolutions, made once for each geometry and number of threads.
 #include "core/cpu/direct_conv.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -143,6 +145,15 @@ bool is_finite(const Tensor& x) {
   return std::isfinite(sum.item());
 }
 
+/// The pixels that a 1x1 convolution without padding reads, in memory of their own: y's height and width.
+Tensor pixels_read(const Tensor& x, const Shape& y, const Conv2dSpec& spec) {
+  Dims strides = x.strides();
+  strides[2] *= spec.stride[0];
+  strides[3] *= spec.stride[1];
+  return as_layout(Tensor(x.storage(), x.offset(), {x.size(0), x.size(1), y[2], y[3]}, strides, x.dtype()),
+                   Layout::channels_last);
+}
+
 }  // namespace
 
 void direct_conv_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool relu, const Conv2dSpec& spec,
@@ -176,6 +187,13 @@ void direct_conv_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec
   // Of bfloat16 rows shorter than the stride oneDNN 2.6.3 reads past their ends.
   if (x.dtype() == DType::bfloat16 && x.size(3) < spec.stride[1])
     return direct_conv_grad_weight(in_float32(gy), in_float32(x), spec, gw);
+  // With AVX2 oneDNN 2.6.3 computes a wrong gradient of 1x1 weights at a stride, or never ends, for fewer than 8 input
+  // channels.
+  const bool is_pointwise = gw.size(2) == 1 && gw.size(3) == 1;
+  const bool is_padded = std::any_of(std::begin(spec.padding), std::end(spec.padding), [](int64_t p) { return p > 0; });
+  const bool strides = spec.stride[0] > 1 || spec.stride[1] > 1;
+  if (is_pointwise && strides && !is_padded && spec.groups == 1 && x.size(1) < 8)
+    return direct_conv_grad_weight(gy, pixels_read(x, gy.shape(), spec), {}, gw);
   const ConvKey key = key_of(ConvPass::grad_weight, x, gw, gy, spec);
   onednn::guarded(name(key.pass), [&] {
     const auto plan = plan_for(key);

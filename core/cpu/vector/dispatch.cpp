@@ -49,9 +49,24 @@ const Kernels& kernels() {
   return best;
 }
 
+namespace {
+
+/// Made at its first use: making it already runs instructions of that set.
+template <Isa isa>
+const Kernels& table() {
+  static const Kernels built = build(isa);
+  return built;
+}
+
+}  // namespace
+
 const Kernels& kernels(Isa isa) {
-  static const Kernels tables[] = {build(Isa::baseline), build(Isa::v3), build(Isa::v4)};
-  return tables[static_cast<int>(isa)];
+  switch (isa) {
+    case Isa::v4: return table<Isa::v4>();
+    case Isa::v3: return table<Isa::v3>();
+    case Isa::baseline: break;
+  }
+  return table<Isa::baseline>();
 }
 
 }  // namespace gradus::cpu::vector
