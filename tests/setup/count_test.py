@@ -60,8 +60,17 @@ class CountTest(unittest.TestCase):
         ]
         self.assertEqual(self.report(("FAIL", output), ("TIMEOUT", "some words"), ("OK", ""), status=1), (1, expected))
 
-    def test_skipped_tests_are_counted_apart(self):
-        self.assertEqual(self.count(("SKIP", ""), ("OK", "")), (0, "1 passed, 0 failed, 1 skipped"))
+    def test_what_was_skipped_is_counted_apart_and_by_its_reason(self):
+        line = "=" * 79 + "\n"
+        one = line + "a.cpp:3:\nTEST CASE:  one\n\na.cpp:4: MESSAGE: skipped: no tar\n\n"
+        again = line + "a.cpp:3:\nTEST CASE:  one\n  a subcase\n\na.cpp:4: MESSAGE: skipped: no tar\n\n"
+        two = line + "a.cpp:7:\nTEST CASE:  two\n\na.cpp:8: MESSAGE: skipped: no tar\n\n"
+        wrong = line + "a.cpp:9:\nTEST CASE:  wrong\n\na.cpp:10: MESSAGE: skipped: no tar\n\na.cpp:11: ERROR: no\n\n"
+        talks = line + "a.cpp:12:\nTEST CASE:  talks\n\na.cpp:13: MESSAGE: 3 steps skipped\n\n"
+        output = one + again + two + wrong + talks + line + doctest(4, 1)
+        expected = ["failed: a_test: wrong", "  a.cpp:10: MESSAGE: skipped: no tar", "  a.cpp:11: ERROR: no"]
+        expected += ["skipped: 1: a_test", "skipped: 2: no tar", "3 passed, 1 failed"]
+        self.assertEqual(self.report(("SKIP", ""), ("FAIL", output), ("OK", ""), status=1), (1, expected))
 
     def test_a_failure_of_meson_itself_is_a_failure(self):
         self.assertEqual(self.count(status=1), (1, "0 passed, 1 failed"))
