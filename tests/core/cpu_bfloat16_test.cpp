@@ -30,8 +30,8 @@ void check_near(const Tensor& got, const Tensor& expected, int64_t terms = 1, do
   check_within(got, expected, [&](size_t i) { return step * std::abs(e[i]) + rest; });
 }
 
-/// Whether this device computes in bfloat16; says so where it does not.
-bool can_run() {
+/// Whether this device convolves and multiplies in bfloat16; says so where it does not.
+bool has_products() {
   if (device::has_fast(narrow)) return true;
   MESSAGE("skipped: no bfloat16 instructions on ", device::describe());
   return false;
@@ -44,7 +44,6 @@ double parameter_rounding() { return std::string_view(device::name()) == "cuda" 
 }  // namespace
 
 TEST_CASE("casts to and from bfloat16 are exact for every value, round ties to even and keep NaN") {
-  if (!can_run()) return;
   std::vector<float> values;
   for (uint32_t bits = 0; bits < 0x10000; ++bits)
     for (const uint32_t below : {0u, 0x7fffu, 0x8000u, 0x8001u})
@@ -73,7 +72,6 @@ TEST_CASE("casts to and from bfloat16 are exact for every value, round ties to e
 }
 
 TEST_CASE("elementwise kernels of bfloat16 agree with the reference in every memory order, broadcast or not") {
-  if (!can_run()) return;
   const Shape shapes[] = {{2, 33, 5, 6}, {3, 2000}, {70000}, {1}};
   for (const Shape& shape : shapes) {
     const Tensor a = draw(shape, 1), b = draw(shape, 2);
@@ -114,7 +112,6 @@ TEST_CASE("elementwise kernels of bfloat16 agree with the reference in every mem
 }
 
 TEST_CASE("reductions of bfloat16 sum in float32 and round once") {
-  if (!can_run()) return;
   const Tensor x = draw({4, 17, 6, 5}, 1);
   for (const Memory memory : every_memory)
     for (const Shape& shape : {Shape{1, 17, 1, 1}, Shape{4, 1, 6, 5}, Shape{1, 1, 1, 1}})
@@ -136,7 +133,7 @@ void leave_nan_in_free_memory() {
 }
 
 TEST_CASE("convolutions of bfloat16 round a float32 weight, and sum its gradient in float32") {
-  if (!can_run()) return;
+  if (!has_products()) return;
   const struct {
     const char* name;
     Shape x, w;
@@ -197,7 +194,7 @@ TEST_CASE("convolutions of bfloat16 round a float32 weight, and sum its gradient
 }
 
 TEST_CASE("products of bfloat16 matrices agree with the reference, whatever their strides, in either dtype") {
-  if (!can_run()) return;
+  if (!has_products()) return;
   for (const auto& [m, k, n] : {std::array<int64_t, 3>{5, 7, 3}, {64, 300, 33}, {1, 9, 1}, {130, 1, 4}}) {
     const Tensor a = draw({2, m, k}, 1), b = draw({2, k, n}, 2);
     for (const Memory memory : {Memory::contiguous, Memory::padded, Memory::reversed})
@@ -216,7 +213,6 @@ TEST_CASE("products of bfloat16 matrices agree with the reference, whatever thei
 
 TEST_CASE(
     "pooling, batch norm, dropout and relu's gradient of bfloat16 agree with the reference in every memory order") {
-  if (!can_run()) return;
   const Shape shape{3, 20, 6, 8};
   const Tensor x = draw(shape, 1), gy = draw(shape, 2), weight = random({20}, 3), bias = random({20}, 4);
   const Pool2dSpec spec{.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1, 1, 1}, .count_padding = false};
