@@ -39,6 +39,7 @@
 #include "layers/container.h"
 #include "layers/conv.h"
 #include "layers/dropout.h"
+#include "layers/embedding.h"
 #include "layers/init.h"
 #include "layers/linear.h"
 #include "layers/module.h"

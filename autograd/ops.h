@@ -82,6 +82,8 @@ Var sum_to(const Var& x, const Shape& shape);
 // ---- Indexing, linear algebra --------------------------------------------------------------------------------------
 Var gather(const Var& x, int64_t dim, const Tensor& index);
 Var scatter_add(const Var& x, int64_t dim, const Tensor& index, const Var& source);
+/// Rows of weight [V, D] by number: index [...] int64 in [0, V) -> [..., D].
+Var embedding(const Var& weight, const Tensor& index);
 Var matmul(const Var& a, const Var& b);
 /// x [..., in] times weight [out, in] transposed, plus an optional bias [out]: one node.
 Var linear(const Var& x, const Var& weight, const Var& bias = {});
@@ -94,6 +96,8 @@ Var max_pool2d(const Var& x, const Pool2dSpec& spec);
 Var avg_pool2d(const Var& x, const Pool2dSpec& spec);
 /// Mean over H and W: [N, C, H, W] -> [N, C].
 Var global_avg_pool2d(const Var& x);
+/// Each pixel becomes a square of factor x factor: [N, C, H, W] -> [N, C, factor H, factor W].
+Var upsample_nearest2d(const Var& x, int64_t factor);
 
 // ---- Normalization, softmax, dropout -------------------------------------------------------------------------------
 /// With the statistics of this batch: x [N, C, ...], optional weight and bias [C]. `statistics`, where given, receives
@@ -122,6 +126,13 @@ struct CrossEntropyOptions {
 /// logits [N, K], labels [N] int64 in [0, K) -> scalar (or [N] for Reduction::none).
 Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options = {});
 Var mse_loss(const Var& x, const Var& target, Reduction reduction = Reduction::mean);
+/// |x - target|
+Var l1_loss(const Var& x, const Var& target, Reduction reduction = Reduction::mean);
+/// Of d = x - target: d^2 / 2 where |d| <= delta, delta (|d| - delta / 2) beyond (Huber 1964).
+Var huber_loss(const Var& x, const Var& target, double delta = 1, Reduction reduction = Reduction::mean);
+/// -t log p - (1 - t) log(1 - p) of p = sigmoid(logits), for targets t in [0, 1]; it neither overflows nor loses small
+/// p.
+Var binary_cross_entropy_with_logits(const Var& logits, const Var& target, Reduction reduction = Reduction::mean);
 /// Negative logarithm of a normal density without its constant, (log variance + (target - mean)^2 / variance) / 2, all
 /// of one shape. The variance must be positive.
 Var gaussian_nll_loss(const Var& mean, const Var& variance, const Var& target, Reduction reduction = Reduction::mean);

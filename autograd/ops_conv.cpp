@@ -147,4 +147,24 @@ Var global_avg_pool2d(const Var& x) {
   return mean(x, {2, 3});
 }
 
+Var upsample_nearest2d(const Var& x, int64_t factor) {
+  check::defined("upsample_nearest2d", x.value());
+  if (x.rank() != 4)
+    fail(ErrorKind::shape, "upsample_nearest2d", "expects an input [N, C, H, W], but it is ", x.shape());
+  if (factor < 1) fail(ErrorKind::value, "upsample_nearest2d", "the factor must be positive, but is ", factor);
+  // Of a channels-last tensor a pixel's channels are copied as a whole.
+  const int64_t n = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
+  const Tensor pixels = reshape(permute(x.value(), {0, 2, 3, 1}), {n, h, 1, w, 1, c});
+  const Tensor rows = reshape(expand(pixels, {n, h, factor, w, factor, c}), {n, h * factor, w * factor, c});
+  return record("upsample_nearest2d", permute(rows, {0, 3, 1, 2}), {x},
+                [factor](const Var& gy, Inputs in, Curvature h) {
+                  const auto sums = [factor](const Var& y) {
+                    const Pool2dSpec squares{.kernel = {factor, factor}, .stride = {factor, factor}};
+                    return avg_pool2d(y, squares) * static_cast<double>(factor * factor);
+                  };
+                  in[0] = sums(gy);
+                  if (h) h[0] = sums(h.y());
+                });
+}
+
 }  // namespace gradus

@@ -88,6 +88,18 @@ Var matmul(const Var& a, const Var& b) {
   return record_product(matmul(a.value(), b.value()), a, b);
 }
 
+Var embedding(const Var& weight, const Tensor& index) {
+  check::defined("embedding", weight.value());
+  check::defined("embedding", index, "the index");
+  if (weight.rank() != 2) fail(ErrorKind::shape, "embedding", "expects a weight [V, D], but it is ", weight.shape());
+  if (index.dtype() != DType::int64)
+    fail(ErrorKind::dtype, "embedding", "the index must be int64, but is ", index.dtype(), ". Convert it with cast()");
+  const int64_t count = index.numel(), features = weight.size(1);
+  Shape shape = index.shape();
+  shape.push_back(features);
+  return reshape(gather(weight, 0, expand(reshape(index, {count, 1}), {count, features})), shape);
+}
+
 Var gather(const Var& x, int64_t dim, const Tensor& index) {
   return record("gather", gather(x.value(), dim, index), {x},
                 selects([dim, index = Saved(index)](const Var& gy, Inputs in) {

@@ -103,42 +103,99 @@ Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOpt
   if (!(smoothing >= 0 && smoothing <= 1))
     fail(ErrorKind::value, "cross_entropy", "label_smoothing must be in [0, 1], but is ", smoothing);
   const auto [losses, normalizers] = cross_entropy(logits.value(), labels, smoothing);
-  return record("cross_entropy", reduced(losses, options.reduction), {logits},
-                [logits = Saved(logits), labels = Saved(labels), normalizers = normalizers, smoothing,
-                 reduction = options.reduction,
-                 share = share(losses, options.reduction)](const Var& gy, Inputs in, Curvature h) {
-                  const Var& x = logits.get(in);
-                  const Tensor y = labels.get(in).value();
-                  if (!recording() && !h) {
-                    in[0] = cross_entropy_backward(gy.value(), x.value(), y, normalizers, smoothing, share);
-                    return;
-                  }
-                  const Tensor target = target_distribution(unsqueeze(y, 1), x.shape(), smoothing, x.dtype());
-                  const auto per_row = [&](const Var& v) { return reduction == Reduction::none ? unsqueeze(v, 1) : v; };
-                  const Var g = per_row(gy) * share, p = softmax(x, 1), slope = p - target;
-                  in[0] = slope * g;
-                  if (!h) return;
-                  const Var weight = h.elementwise_softmax() ? g * target : g;
-                  h[0] = weight * (p * (1.0 - p)) + per_row(h.y()) * square(slope * share);
+  return record(
+      "cross_entropy", reduced(losses, options.reduction), {logits},
+      [logits = Saved(logits), labels = Saved(labels), normalizers = normalizers, smoothing,
+       reduction = options.reduction, share = share(losses, options.reduction)](const Var& gy, Inputs in, Curvature h) {
+        const Var& x = logits.get(in);
+        const Tensor y = labels.get(in).value();
+        if (!recording() && !h) {
+          in[0] = cross_entropy_backward(gy.value(), x.value(), y, normalizers, smoothing, share);
+          return;
+        }
+        const Tensor target = target_distribution(unsqueeze(y, 1), x.shape(), smoothing, x.dtype());
+        const auto per_row = [&](const Var& v) { return reduction == Reduction::none ? unsqueeze(v, 1) : v; };
+        const Var g = per_row(gy) * share, p = softmax(x, 1), slope = p - target;
+        in[0] = slope * g;
+        if (!h) return;
+        const Var weight = h.elementwise_softmax() ? g * target : g;
+        h[0] = weight * (p * (1.0 - p)) + per_row(h.y()) * square(slope * share);
+      });
+}
+
+namespace {
+
+void check_target(const char* op, const Var& x, const Var& target) {
+  check::defined(op, x.value());
+  check::defined(op, target.value(), "the target");
+  if (!(x.shape() == target.shape()))
+    fail(ErrorKind::shape, op, "input and target must have the same shape, but are ", x.shape(), " and ",
+         target.shape(), ". Reshape one: a broadcast would compare every pair");
+}
+
+/// x as losses compute with it: in float32 where it came in bfloat16.
+Var widened(const Var& x) { return widens(x) ? cast(x, DType::float32) : x; }
+
+/// A loss of each d = x - target: its values, derivative and second derivative.
+template <class Values, class Slope, class Bend>
+Var loss_of_difference(const char* op, const Var& narrow, const Var& narrow_target, Reduction reduction, Values values,
+                       Slope slope, Bend bend) {
+  check_target(op, narrow, narrow_target);
+  const Var x = widened(narrow), target = widened(narrow_target);
+  const Tensor losses = values(x.value() - target.value());
+  return record(op, reduced(losses, reduction), {x, target},
+                [x = Saved(x), target = Saved(target), share = share(losses, reduction), slope, bend](
+                    const Var& gy, Inputs in, Curvature h) {
+                  const Var d = x.get(in) - target.get(in), along = slope(d), g = along * (gy * share);
+                  if (in.needs(0)) in[0] = g;
+                  if (in.needs(1)) in[1] = neg(g);
+                  if (h) h[0] = h[1] = h.y() * square(along * share) + gy * share * bend(d);
                 });
 }
 
+}  // namespace
+
 Var mse_loss(const Var& x, const Var& target, Reduction reduction) {
-  if (widens(x) || widens(target)) return mse_loss(cast(x, DType::float32), cast(target, DType::float32), reduction);
-  check::defined("mse_loss", x.value());
-  check::defined("mse_loss", target.value(), "the target");
-  if (!(x.shape() == target.shape()))
-    fail(ErrorKind::shape, "mse_loss", "input and target must have the same shape, but are ", x.shape(), " and ",
-         target.shape(), ". Reshape one: a broadcast would compare every pair");
-  const Tensor losses = square(x.value() - target.value());
-  return record(
-      "mse_loss", reduced(losses, reduction), {x, target},
-      [x = Saved(x), target = Saved(target), share = share(losses, reduction)](const Var& gy, Inputs in, Curvature h) {
-        const Var difference = x.get(in) - target.get(in), g = difference * (gy * (2 * share));
-        if (in.needs(0)) in[0] = g;
-        if (in.needs(1)) in[1] = neg(g);
-        if (h) h[0] = h[1] = h.y() * square(difference * (2 * share)) + gy * (2 * share);
+  return loss_of_difference(
+      "mse_loss", x, target, reduction, [](const Tensor& d) { return square(d); }, [](const Var& d) { return d * 2.0; },
+      [](const Var&) { return 2.0; });
+}
+
+Var l1_loss(const Var& x, const Var& target, Reduction reduction) {
+  return loss_of_difference(
+      "l1_loss", x, target, reduction, [](const Tensor& d) { return abs(d); },
+      [](const Var& d) { return Var(sign(d.value())); }, [](const Var&) { return 0.0; });
+}
+
+Var huber_loss(const Var& x, const Var& target, double delta, Reduction reduction) {
+  if (!(delta > 0)) fail(ErrorKind::value, "huber_loss", "delta must be positive, but is ", delta);
+  return loss_of_difference(
+      "huber_loss", x, target, reduction,
+      [delta](const Tensor& d) {
+        const Tensor near = clamp(d, -delta, delta);
+        return near * (d - near * 0.5);
+      },
+      [delta](const Var& d) { return clamp(d, -delta, delta); },
+      [delta](const Var& d) {
+        const Tensor& value = d.value();
+        return Var(cast(less_equal(abs(value), Tensor::full({}, delta, value.dtype())), value.dtype()));
       });
+}
+
+Var binary_cross_entropy_with_logits(const Var& narrow_logits, const Var& narrow_target, Reduction reduction) {
+  check_target("binary_cross_entropy_with_logits", narrow_logits, narrow_target);
+  const Var logits = widened(narrow_logits), target = widened(narrow_target);
+  const Tensor losses = softplus(logits.value()) - logits.value() * target.value();
+  return record("binary_cross_entropy_with_logits", reduced(losses, reduction), {logits, target},
+                [logits = Saved(logits), target = Saved(target), share = share(losses, reduction)](
+                    const Var& gy, Inputs in, Curvature h) {
+                  const Var &x = logits.get(in), g = gy * share, p = sigmoid(x), slope = p - target.get(in);
+                  if (in.needs(0)) in[0] = slope * g;
+                  if (in.needs(1)) in[1] = neg(x * g);
+                  if (!h) return;
+                  h[0] = h.y() * square(slope * share) + g * p * (1.0 - p);
+                  h[1] = h.y() * square(x * share);
+                });
 }
 
 Var gaussian_nll_loss(const Var& mean, const Var& variance, const Var& target, Reduction reduction) {

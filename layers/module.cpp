@@ -80,6 +80,10 @@ std::vector<Parameter> Module::parameters() const {
   return all;
 }
 
+void Module::zero_grad() const {
+  for (const Parameter& p : parameters()) p.clear_grad();
+}
+
 int64_t Module::parameter_count() const {
   int64_t count = 0;
   for (const Parameter& p : parameters()) count += p.value().numel();

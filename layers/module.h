@@ -45,6 +45,8 @@ class Module {
 
   /// Every parameter of the tree in order of registration (own first, then children), with its full name.
   std::vector<Parameter> parameters() const;
+  /// Drops the gradients of all of them.
+  void zero_grad() const;
   /// Number of parameters' elements.
   int64_t parameter_count() const;
 

@@ -50,4 +50,10 @@ Var AvgPool2d::forward(const Var& x) {
 
 std::string AvgPool2d::describe() const { return described("AvgPool2d", options_); }
 
+UpsampleNearest2d::UpsampleNearest2d(int64_t factor) : factor_(factor) {
+  if (factor < 1) fail(ErrorKind::value, "UpsampleNearest2d", "the factor must be positive, but is ", factor);
+}
+
+std::string UpsampleNearest2d::describe() const { return text("UpsampleNearest2d(", factor_, ")"); }
+
 }  // namespace gradus

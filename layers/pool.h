@@ -1,4 +1,4 @@
-// Pooling layers for [N, C, H, W].
+// Pooling layers for [N, C, H, W], and their opposite.
 #pragma once
 
 #include <optional>
@@ -46,6 +46,17 @@ class GlobalAvgPool2d : public Module {
  public:
   Var forward(const Var& x) override { return global_avg_pool2d(x); }
   std::string describe() const override { return "GlobalAvgPool2d"; }
+};
+
+/// Each pixel becomes a square of factor x factor: [N, C, H, W] -> [N, C, factor H, factor W].
+class UpsampleNearest2d : public Module {
+ public:
+  explicit UpsampleNearest2d(int64_t factor = 2);
+  Var forward(const Var& x) override { return upsample_nearest2d(x, factor_); }
+  std::string describe() const override;
+
+ private:
+  int64_t factor_;
 };
 
 }  // namespace gradus

@@ -221,6 +221,13 @@ void add_indexing_and_products(std::vector<OpRow>& table) {
            {{3, 2}},
            {{1, 1}},
            {{3, 0}}},
+          {"embedding",
+           [](Args x) {
+             return embedding(x[0], some_index({2, 3}, x[0].size(0)));
+           },
+           {{4, 3}},
+           {{1, 1}},
+           {{4, 0}}},
           {"gather (along the last)",
            [](Args x) {
              return gather(x[0], -1, some_index({x[0].size(0), x[0].size(1), 2}, x[0].size(2)));
@@ -348,6 +355,11 @@ void add_convolutions(std::vector<OpRow>& table) {
            {{2, 3, 2, 2}},
            {{1, 1, 1, 1}},
            {{0, 3, 2, 2}}},
+          {"upsample_nearest2d",
+           [](Args x) { return upsample_nearest2d(x[0], 3); },
+           {{2, 3, 2, 4}},
+           {{1, 1, 1, 1}},
+           {{0, 3, 2, 2}}},
       });
 }
 
@@ -433,6 +445,16 @@ void add_losses(std::vector<OpRow>& table) {
           {"mse_loss", squares(Reduction::mean), {{2, 3}, {2, 3}}, {{1, 1}, {1, 1}}},
           binary("mse_loss (sum)", squares(Reduction::sum)),
           binary("mse_loss (none)", squares(Reduction::none)),
+          {"l1_loss", [](Args x) { return l1_loss(x[0], x[1]); }, {{2, 3}, {2, 3}}, {{1, 1}, {1, 1}}},
+          binary("l1_loss (none)", [](Args x) { return l1_loss(x[0], x[1], Reduction::none); }),
+          {"huber_loss", [](Args x) { return huber_loss(x[0], x[1], 0.7); }, {{2, 3}, {2, 3}}, {{1, 1}, {1, 1}}},
+          binary("huber_loss (sum)", [](Args x) { return huber_loss(x[0], x[1], 0.7, Reduction::sum); }),
+          {"binary_cross_entropy_with_logits",
+           [](Args x) { return binary_cross_entropy_with_logits(x[0], x[1]); },
+           {{2, 3}, {2, 3}},
+           {{1, 1}, {1, 1}}},
+          binary("binary_cross_entropy_with_logits (none)",
+                 [](Args x) { return binary_cross_entropy_with_logits(x[0], x[1], Reduction::none); }),
           {"gaussian_nll_loss", densities(Reduction::mean), {{2, 3}, {2, 3}, {2, 3}}, {{1}, {1}, {1}}, {}, positive},
           {"gaussian_nll_loss (none)",
            densities(Reduction::none),

@@ -7,6 +7,7 @@
 #include "layers/container.h"
 #include "layers/conv.h"
 #include "layers/dropout.h"
+#include "layers/embedding.h"
 #include "layers/linear.h"
 #include "layers/norm.h"
 #include "layers/pool.h"
@@ -147,6 +148,27 @@ TEST_CASE("an average that leaves padding out keeps a constant image constant") 
   for (float v : pool(Tensor::ones({1, 1, 4, 4})).value().to_vector<float>()) CHECK(v == doctest::Approx(1));
 }
 
+TEST_CASE("upsampling repeats pixels exactly, and keeps channels last") {
+  const Tensor x = Tensor::from<float>({0.1f, 0.2f, 0.3f, 0.7f}, {1, 2, 1, 2});
+  const Var y = UpsampleNearest2d(3)(x);
+  CHECK(y.shape() == Shape{1, 2, 3, 6});
+  CHECK(y.value().is_channels_last());
+  const std::vector<float> got = contiguous(y.value()).to_vector<float>();
+  for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == x.to_vector<float>()[i / 18 * 2 + i % 6 / 3]);
+}
+
+TEST_CASE("an embedding gives rows by number, and says what its weight is") {
+  Embedding table(3, 2);
+  table.load({{"weight", Tensor::from<float>({1, 2, 3, 4, 5, 6}, {3, 2})}});
+  const Var rows = table(Tensor::from<int64_t>({2, 0, 2, 1}, {2, 2}));
+  CHECK(rows.shape() == Shape{2, 2, 2});
+  CHECK(rows.value().to_vector<float>() == std::vector<float>{5, 6, 1, 2, 5, 6, 3, 4});
+  sum(rows).backward();
+  CHECK(table.weight().grad().to_vector<float>() == std::vector<float>{1, 1, 1, 1, 2, 2});
+  CHECK(table.weight().info().layer == LayerKind::embedding);
+  CHECK(contains(error_of([&] { table(Tensor::from<int64_t>({3}, {1})); }), "3"));
+}
+
 TEST_CASE("a residual adds its shortcut, the identity by default, before its activation") {
   Sequential zero;
   Linear& linear = zero.add(Linear(3, 3));
@@ -182,6 +204,9 @@ TEST_CASE("inputs and options that do not fit are named") {
   CHECK(contains(error_of([] { Linear(0, 8); }), "must be positive"));
   CHECK(contains(error_of([] { GroupNorm(3, 8); }), "3 groups do not divide 8 channels"));
   CHECK(contains(error_of([] { Dropout(1); }), "must be in [0, 1)"));
+  CHECK(contains(error_of([] { Embedding(0, 4); }), "must be positive"));
+  CHECK(contains(error_of([] { Embedding(3, 4)(Tensor::ones({2})); }), "must be int64"));
+  CHECK(contains(error_of([] { UpsampleNearest2d(0); }), "must be positive"));
   CHECK(contains(error_of([] { MaxPool2d({.kernel = 0}); }), "must be positive"));
   const double nan = std::nan("");
   for (double eps : {-1e-5, HUGE_VAL, nan}) {
