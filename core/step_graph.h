@@ -22,8 +22,9 @@ class Recording;
 ///
 /// A replay reads and writes the very memory that body() used: new inputs are copied into it, and what body() left
 /// holds the results of the last replay. That memory stays reserved as long as the graph lives; what body() freed may
-/// be used by the graph's other captures. Everything that the host computed in body() is a constant, but for the random
-/// keys of a module's draws: these go on with the steps.
+/// be used by the graph's later captures, so a replay of an earlier capture may write over what a later one left.
+/// Everything that the host computed in body() is a constant, but for the random keys of a module's draws: these go on
+/// with the steps.
 class StepGraph {
  public:
   /// Whether this device can, and may: a GPU, unless AcceleratorSettings say no.

@@ -115,7 +115,7 @@ void Learner::describe(const Settings& hyper, const StepInfo& at, ParameterUpdat
     }
   }
   const bool is_gradient = update.factor == 1 && update.limit == 0 && update.decay == 0 && !acts_on_direction();
-  if (is_gradient) return;
+  if (is_gradient && !update.gradient->storage().captured()) return;
   kept_ = Tensor::empty_like(like_);
   update.kept = &kept_;
 }
@@ -137,7 +137,8 @@ void Learner::finish(const Tensor& gradient, const Settings& hyper, const StepIn
 }
 
 void Learner::remember(const Tensor& x, const StepInfo& at, bool stays) {
-  if (!stays || !(x.strides() == like_.strides())) {
+  // What captured work uses is written again by replays.
+  if (!stays || x.storage().captured() || !(x.strides() == like_.strides())) {
     if (!previous_.defined() || stays) previous_ = Tensor::empty_like(like_);
     copy_(previous_, x);
   } else {

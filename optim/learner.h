@@ -18,7 +18,8 @@ class Learner {
           bool gains);
 
   /// Learns from the gradient g of this step and what the previous step preconditioned; returns P(m) x and remembers x.
-  /// x is g itself, or the rule's direction where acts_on_direction(). No copy of x is made unless the rule owns it.
+  /// x is g itself, or the rule's direction where acts_on_direction(). No copy of x is made unless the rule or captured
+  /// work owns it.
   Tensor step(const Tensor& g, const Tensor& x, const Settings& hyper, const StepInfo& at);
   /// Whether update_() can do what step() does from the data that describe() gives; finish() does the rest, such as the
   /// learning of matrices that are in no form that it knows.

@@ -26,25 +26,23 @@ CapturedStep::CapturedStep(Module& model, optim::Optimizer& optimizer, CapturedS
 bool CapturedStep::take(const Batch& batch, int64_t step, Score& score) {
   if (!obstacle_.empty()) return false;
   if (!batch_.images.defined() || !(batch.images.shape() == batch_.images.shape())) {
-    if (!turns_.empty()) return false;
+    if (captured_in_) return false;
     seen_ = 0;
     batch_ = {clone(batch.images), clone(batch.labels)};
   }
   if (seen_++ < warm_up) return false;
-  if (turns_.size() < 2 && !capture(step)) return false;
-  Turn& turn = turns_[next_];
-  next_ = (next_ + 1) % 2;
+  if (!captured_in_ && !capture(step)) return false;
 
   if (std::exchange(collected_, false))
     copy_(sums_, Tensor::from<double>({score.loss_sum, static_cast<double>(score.correct)}, {2}));
   copy_(batch_.images, batch.images);
   copy_(batch_.labels, batch.labels);
-  graph_.replay(turn.number, step - turn.step);
+  graph_.replay(0, step - *captured_in_);
   for (size_t i = 0; i < parameters_.size(); ++i) {
     parameters_[i].clear_grad();
-    if (!turn.gradients[i].defined()) continue;
-    turn.gradients[i].bump_version();
-    parameters_[i].set_grad(turn.gradients[i]);
+    if (!gradients_[i].defined()) continue;
+    gradients_[i].bump_version();
+    parameters_[i].set_grad(gradients_[i]);
   }
   score.images += batch.labels.size(0);
   ++taken_;
@@ -54,18 +52,16 @@ bool CapturedStep::take(const Batch& batch, int64_t step, Score& score) {
 bool CapturedStep::capture(int64_t step) {
   if (!sums_.defined()) sums_ = Tensor::zeros({2}, DType::float64);
   model_.set_step(static_cast<uint64_t>(step));
-  Turn turn{.step = step};
   try {
-    turn.number = graph_.capture([this] { forward_and_backward(); });
+    graph_.capture([this] { forward_and_backward(); });
   } catch (const Error& error) {
     obstacle_ = error.what();
-    turns_.clear();
     graph_ = StepGraph();  // its memory serves plain steps
     warn("steps are not captured: " + obstacle_);
     return false;
   }
-  for (const Parameter& parameter : parameters_) turn.gradients.push_back(parameter.grad());
-  turns_.push_back(std::move(turn));
+  for (const Parameter& parameter : parameters_) gradients_.push_back(parameter.grad());
+  captured_in_ = step;
   return true;
 }
 

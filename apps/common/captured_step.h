@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,7 @@ struct CapturedStepOptions {
 };
 
 /// The optimizer's step is no part of it, and neither are learning rate, schedules and clipping: they follow as always,
-/// in a few kernels. What is captured are two steps that take turns, so that the gradient of the last step outlives the
-/// next one's, as preconditioners that learn want it.
+/// in a few kernels. Every step leaves its gradients in the same memory.
 class CapturedStep {
  public:
   CapturedStep(Module& model, optim::Optimizer& optimizer, CapturedStepOptions options);
@@ -41,12 +41,6 @@ class CapturedStep {
   int64_t taken() const { return taken_; }
 
  private:
-  struct Turn {
-    size_t number = 0;                   ///< of the capture
-    int64_t step = 0;                    ///< that it was captured in
-    std::vector<Tensor> gradients = {};  ///< one per parameter, where the capture leaves them
-  };
-
   bool capture(int64_t step);
   void forward_and_backward();
 
@@ -56,9 +50,9 @@ class CapturedStep {
   std::vector<Parameter> parameters_;
   std::string obstacle_;
   StepGraph graph_;
-  std::vector<Turn> turns_;
-  size_t next_ = 0;
-  Batch batch_;  ///< where the captures read it
+  std::optional<int64_t> captured_in_;  ///< a step
+  std::vector<Tensor> gradients_;       ///< one per parameter, where the capture leaves them
+  Batch batch_;                         ///< where the captures read it
   int64_t seen_ = 0, taken_ = 0;
   Tensor sums_;            ///< float64 [2] on the device: loss times images, hits
   bool collected_ = true;  ///< sums_ holds nothing that the score lacks
