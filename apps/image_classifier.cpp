@@ -53,7 +53,7 @@ struct Flags : PhotoFlags {
       if (!pictures.empty())
         throw UsageError(pictures.front() +
                          " is not a flag: a folder to train on is named with --data, and pictures to "
-                         "recognise need --predict MODEL");
+                         "recognize need --predict MODEL");
     } else if (pictures.empty()) {
       throw UsageError("--predict " + predict + " needs pictures: image_classifier --predict MODEL PICTURE...");
     }

@@ -58,7 +58,7 @@ struct Flags {
     line.group("PPO");
     line.add("--preset", preset,
              "what the following flags start from. paper: the FOP paper and OpenAI Baselines; zoo: RL\n"
-             "Baselines3 Zoo for BipedalWalker-v3, with 64-64 networks, normalisation and Adam",
+             "Baselines3 Zoo for BipedalWalker-v3, with 64-64 networks, normalization and Adam",
              apps::one_of({"paper", "zoo"}));
     line.add("--hidden", hidden, "widths of the hidden layers [40,40]");
     line.add("--envs", envs, "environments side by side [4]", apps::between(1, 16384));
@@ -66,7 +66,7 @@ struct Flags {
     line.add("--epochs", epochs, "passes over them [10]", apps::between(1, 10000));
     line.add("--minibatch", minibatch, "steps of an update [32]", apps::between(1, most_steps));
     line.add("--gamma", gamma, "discount [0.99]");
-    line.add("--lambda", lambda, "of generalised advantage estimation [0.95]");
+    line.add("--lambda", lambda, "of generalized advantage estimation [0.95]");
     line.add("--clip", clip, "range of the probability ratio [0.2]", apps::above(0));
     line.add("--max-grad-norm", max_grad_norm, "before preconditioning; 0: no limit [0.5]", apps::at_least(0));
 

@@ -16,9 +16,9 @@ struct Standardized {
   Var values, rstd;
 };
 Standardized standardize(const Var& x, const Dims& dims, double eps) {
-  const Var centred = x - mean(x, dims, true);
-  const Var rstd = rsqrt(mean(square(centred), dims, true) + eps);
-  return {centred * rstd, rstd};
+  const Var centered = x - mean(x, dims, true);
+  const Var rstd = rsqrt(mean(square(centered), dims, true) + eps);
+  return {centered * rstd, rstd};
 }
 
 /// From the gradient g of the standardized values to that of x: what is left of g when its components along 1 and along
@@ -144,8 +144,8 @@ Var batch_norm_apply(const Var& x, const Var& weight, const Var& bias, const Ten
           in[0] = cast(wide * (weight.defined() ? scale * per(weight) : scale), in.dtype(0));
         }
         if (in.needs(1)) {
-          const Var centred = cast(x.get(in), rstd.dtype()) - per(mean.get(in));
-          in[1] = sum(wide * (centred * scale), dims);
+          const Var centered = cast(x.get(in), rstd.dtype()) - per(mean.get(in));
+          in[1] = sum(wide * (centered * scale), dims);
         }
         if (in.needs(2)) in[2] = sum(wide, dims);
       },

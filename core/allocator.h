@@ -61,7 +61,7 @@ class Storage {
   enum class Pending : uint8_t { nothing, reads, writes };
 
   Storage() = default;
-  /// Uninitialised memory.
+  /// Uninitialized memory.
   static Storage allocate(size_t bytes);
   /// Wraps memory that someone else owns and that outlives every handle.
   static Storage borrow(void* data, size_t bytes);

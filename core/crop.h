@@ -25,7 +25,7 @@ struct Placement {
 
 GRADUS_ANYWHERE inline Placement draw_placement(const RandomKey& key, int64_t padding) {
   if (padding == 0) return {};
-  // Scaling 32 random bits to nine values (for a padding of 4) favours none by more than 2^-29.
+  // Scaling 32 random bits to nine values (for a padding of 4) favors none by more than 2^-29.
   const auto draws = philox(key);
   const auto values = static_cast<uint64_t>(2 * padding + 1);
   return {static_cast<int64_t>(draws[0] * values >> 32), static_cast<int64_t>(draws[1] * values >> 32),

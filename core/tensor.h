@@ -23,9 +23,9 @@ class Tensor {
   Tensor(Storage storage, int64_t offset, const Shape& shape, const Strides& strides, DType dtype)
       : storage_(std::move(storage)), offset_(offset), shape_(shape), strides_(strides), dtype_(dtype) {}
 
-  /// Uninitialised. channels_last needs rank 4.
+  /// Uninitialized. channels_last needs rank 4.
   static Tensor empty(const Shape& shape, DType dtype = DType::float32, Layout layout = Layout::contiguous);
-  /// Uninitialised, with the memory order of `like` where that is dense (row-major otherwise).
+  /// Uninitialized, with the memory order of `like` where that is dense (row-major otherwise).
   static Tensor empty_like(const Tensor& like);
   static Tensor empty_like(const Tensor& like, DType dtype);
   static Tensor full(const Shape& shape, double value, DType dtype = DType::float32);

@@ -1,4 +1,4 @@
-// A labelled image data set in memory, whatever it was read from.
+// A labeled image data set in memory, whatever it was read from.
 #pragma once
 
 #include <cstdint>

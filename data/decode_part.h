@@ -42,7 +42,7 @@ struct PicturePart {
 
 /// The chosen crop of a PNG, JPEG, BMP or PPM/PGM file as RGB, for being shown on height x width pixels: a JPEG is
 /// decoded at a half, a quarter or an eighth of its resolution where that still gives each of them one of its own (with
-/// libjpeg, -Djpeg, only). Grey becomes RGB, CMYK is converted, transparency is dropped. `name` is the file in
+/// libjpeg, -Djpeg, only). Gray becomes RGB, CMYK is converted, transparency is dropped. `name` is the file in
 /// messages. Throws ErrorKind::io where the file is damaged; damage below the crop may go unnoticed.
 PicturePart decode_part(std::span<const uint8_t> bytes, std::string_view name, const ChooseCrop& choose, int64_t height,
                         int64_t width);

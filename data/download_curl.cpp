@@ -112,9 +112,9 @@ struct Outcome {
 
 /// Appends the rest of the file at `url` to the part.
 Outcome transfer_rest(const std::string& url, const DownloadRequest& request, PartFile& part) {
-  static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
+  static const CURLcode initialized = curl_global_init(CURL_GLOBAL_DEFAULT);
   const std::unique_ptr<CURL, FreeCurl> curl(curl_easy_init());
-  if (initialised != CURLE_OK || !curl) fail(ErrorKind::io, "download", "libcurl cannot be initialised");
+  if (initialized != CURLE_OK || !curl) fail(ErrorKind::io, "download", "libcurl cannot be initialized");
   Transfer transfer{.part = part, .request = request, .resumed_from = part.size()};
   char reason[CURL_ERROR_SIZE] = "";
   const auto set = [&](CURLoption option, auto value) { curl_easy_setopt(curl.get(), option, value); };

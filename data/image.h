@@ -10,14 +10,14 @@
 
 namespace gradus {
 
-/// Row-major bytes [height, width, channels]: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
+/// Row-major bytes [height, width, channels]: 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha.
 struct Image {
   int64_t height = 0, width = 0, channels = 0;
   std::vector<uint8_t> pixels;
 };
 
-/// Decodes a PNG, JPEG, BMP or PPM/PGM file; `name` is the file in messages. `channels` converts (RGB to grey by
-/// luminance, grey to RGB by repetition, alpha dropped); 0 keeps what the file has. Throws ErrorKind::io.
+/// Decodes a PNG, JPEG, BMP or PPM/PGM file; `name` is the file in messages. `channels` converts (RGB to gray by
+/// luminance, gray to RGB by repetition, alpha dropped); 0 keeps what the file has. Throws ErrorKind::io.
 Image decode_image(std::span<const uint8_t> bytes, std::string_view name, int64_t channels = 0);
 Image read_image(const std::string& path, int64_t channels = 0);
 

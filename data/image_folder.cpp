@@ -80,7 +80,7 @@ DataSplits decode(const FileSource& source, const ImageFolderOptions& options) {
   const Image image = load(first, source, options);
   if (image.channels != 1 && image.channels != 3)
     fail(ErrorKind::io, "image_folder", source.full_name(first.name), " has ", image.channels,
-         " channels where 1 (grey) or 3 (RGB) were expected: save it without transparency");
+         " channels where 1 (gray) or 3 (RGB) were expected: save it without transparency");
   DatasetInfo info{.name = {},
                    .channels = image.channels,
                    .height = image.height,

@@ -9,7 +9,7 @@ namespace gradus {
 
 inline bool is_jpeg(std::span<const uint8_t> bytes) { return bytes.size() > 2 && bytes[0] == 0xff && bytes[1] == 0xd8; }
 
-/// Throws ErrorKind::io for a JPEG that ends before its last scan does: decoders paint the missing rest grey. In
+/// Throws ErrorKind::io for a JPEG that ends before its last scan does: decoders paint the missing rest gray. In
 /// entropy-coded data no marker can occur, so a file whose last scan (FF DA) is not followed by an end of image (FF D9)
 /// was cut.
 void require_whole_jpeg(std::span<const uint8_t> bytes, std::string_view name);

@@ -114,13 +114,13 @@ std::optional<PicturePart> decode_jpeg_part(std::span<const uint8_t> bytes, std:
   jpeg->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
   jpeg->scale_num = 1;
   jpeg->scale_denom = static_cast<unsigned>(shrink);
-  // Columns at the edge of what is decoded lack the neighbour that their colour is interpolated with: one more on
+  // Columns at the edge of what is decoded lack the neighbor that their color is interpolated with: one more on
   // either side. libjpeg begins at the block before that.
-  constexpr int64_t neighbours = 2;
-  JDIMENSION left = static_cast<JDIMENSION>(std::max<int64_t>(0, region.left - neighbours)), columns = 0;
+  constexpr int64_t neighbors = 2;
+  JDIMENSION left = static_cast<JDIMENSION>(std::max<int64_t>(0, region.left - neighbors)), columns = 0;
   jpeg.call([&] {
     jpeg_start_decompress(jpeg.get());
-    const int64_t end = std::min<int64_t>(jpeg->output_width, region.left + region.width + neighbours);
+    const int64_t end = std::min<int64_t>(jpeg->output_width, region.left + region.width + neighbors);
     columns = static_cast<JDIMENSION>(end - left);
     if (columns < jpeg->output_width) jpeg_crop_scanline(jpeg.get(), &left, &columns);
     if (region.top > 0) jpeg_skip_scanlines(jpeg.get(), static_cast<JDIMENSION>(region.top));

@@ -1,4 +1,4 @@
-// Batches of a data set: shuffled, standardised and augmented, made ahead of time by worker threads.
+// Batches of a data set: shuffled, standardized and augmented, made ahead of time by worker threads.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct Batch {
   Tensor labels;  ///< int64 [n]
 };
 
-/// Numbered, labelled images that are made when a batch needs them: a Dataset's, photographs, or a user's own.
+/// Numbered, labeled images that are made when a batch needs them: a Dataset's, photographs, or a user's own.
 class ImageSource {
  public:
   virtual ~ImageSource() = default;
@@ -33,7 +33,7 @@ class ImageSource {
   virtual bool make(int64_t index, const RandomKey& key, float* out) const = 0;
 };
 
-/// Changes a standardised image, [height, width, channels], in place. Called on any thread, so it may depend on its
+/// Changes a standardized image, [height, width, channels], in place. Called on any thread, so it may depend on its
 /// arguments only; the key is the image's own in its epoch.
 using UserTransform = std::function<void(std::span<float> image, const RandomKey& key)>;
 /// What becomes of a whole batch, float32 [n, channels, height, width], on the device: a tensor of the same shape.

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "data/colour.h"
+#include "data/color.h"
 
 namespace gradus {
 namespace {
@@ -57,7 +57,7 @@ Crop middle_crop(int64_t size, double shown, int64_t height, int64_t width) {
 constexpr size_t period = 12;
 using Period = std::array<float, period>;
 
-void standardise(float* rgb, int64_t pixels, const Period& scale, const Period& shift) {
+void standardize(float* rgb, int64_t pixels, const Period& scale, const Period& shift) {
   const int64_t count = 3 * pixels, whole = count - count % static_cast<int64_t>(period);
   for (int64_t i = 0; i < whole; i += static_cast<int64_t>(period))
     for (size_t k = 0; k < period; ++k)
@@ -73,9 +73,9 @@ void check(const PhotoOptions& o) {
   if (o.size < 1) fail(ErrorKind::value, "photos", "size ", o.size, ": it must be at least 1");
   if (!share(o.least_area) || !share(o.shown))
     fail(ErrorKind::value, "photos", "least_area ", o.least_area, " and shown ", o.shown, ": they must lie in (0, 1]");
-  const ColourJitter& j = o.jitter;
+  const ColorJitter& j = o.jitter;
   if (!(j.brightness >= 0 && j.contrast >= 0 && j.saturation >= 0 && j.hue >= 0 && j.hue <= 0.5))
-    fail(ErrorKind::value, "photos", "colour jitter of ", j.brightness, ", ", j.contrast, ", ", j.saturation, ", ",
+    fail(ErrorKind::value, "photos", "color jitter of ", j.brightness, ", ", j.contrast, ", ", j.saturation, ", ",
          j.hue, ": none may be negative, and the hue's at most 0.5");
 }
 
@@ -142,8 +142,8 @@ bool PhotoSource::make(int64_t index, const RandomKey& key, float* out) const {
     impl_->report(index, error.what());
     return false;
   }
-  if (options.augment) jitter_colours(out, pixels, options.jitter, random);
-  standardise(out, pixels, impl_->scale, impl_->shift);
+  if (options.augment) jitter_colors(out, pixels, options.jitter, random);
+  standardize(out, pixels, impl_->scale, impl_->shift);
   return true;
 }
 

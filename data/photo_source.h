@@ -1,4 +1,4 @@
-// From photographs to network inputs: crops, flips, colours, standardisation. With Loader:
+// From photographs to network inputs: crops, flips, colors, standardization. With Loader:
 //   Loader(std::make_shared<PhotoSource>(photos, PhotoOptions{.size = 224, .augment = true}), {.batch = 256})
 #pragma once
 
@@ -13,7 +13,7 @@ namespace gradus {
 
 /// How far each property may be moved, as torchvision's ColorJitter: factors from [max(0, 1 - x), 1 + x], a shift of
 /// the hue from [-hue, hue] turns (at most 0.5), in random order.
-struct ColourJitter {
+struct ColorJitter {
   double brightness = 0, contrast = 0, saturation = 0, hue = 0;
 };
 
@@ -27,7 +27,7 @@ struct PhotoOptions {
   bool augment = false;
   double least_area = 0.08;
   double shown = 0.875;
-  ColourJitter jitter = {};  ///< with augment
+  ColorJitter jitter = {};  ///< with augment
   Normalization normalization = imagenet_normalization();
   /// Told the message of every photograph that does not decode, once, on any thread; such a one is left out of its
   /// batches. Where empty, the loader throws the message.

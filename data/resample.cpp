@@ -23,13 +23,13 @@ Taps axis_taps(int64_t extent, double begin, double length, int64_t to) {
   taps.widest = static_cast<int64_t>(2 * support) + 2;
   taps.weights.resize(static_cast<size_t>(to * taps.widest));
   for (int64_t i = 0; i < to; ++i) {
-    const double centre = begin + (static_cast<double>(i) + 0.5) * scale;
-    const int64_t first = std::clamp(static_cast<int64_t>(centre - support + 0.5), int64_t{0}, extent - 1);
-    const int64_t end = std::clamp(static_cast<int64_t>(centre + support + 0.5), first + 1, extent);
+    const double center = begin + (static_cast<double>(i) + 0.5) * scale;
+    const int64_t first = std::clamp(static_cast<int64_t>(center - support + 0.5), int64_t{0}, extent - 1);
+    const int64_t end = std::clamp(static_cast<int64_t>(center + support + 0.5), first + 1, extent);
     float* weights = taps.weights.data() + i * taps.widest;
     double sum = 0;
     const auto triangle = [&](int64_t k) {
-      return std::max(0.0, 1 - std::abs(static_cast<double>(k) + 0.5 - centre) / support);
+      return std::max(0.0, 1 - std::abs(static_cast<double>(k) + 0.5 - center) / support);
     };
     for (int64_t k = first; k < end; ++k) sum += triangle(k);
     for (int64_t k = first; k < end; ++k)

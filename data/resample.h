@@ -17,7 +17,7 @@ struct PixelView {
 };
 
 /// Writes [height, width, channels] floats from 0 to 255: `box` of the view, resized. Every result is the mean of the
-/// pixels around its centre, weighted by a triangle of half a width of one target pixel, or of one source pixel where
+/// pixels around its center, weighted by a triangle of half a width of one target pixel, or of one source pixel where
 /// the picture grows; it may look beyond the box, but not beyond the view. `mirror` exchanges left and right.
 void resample(const PixelView& view, const Box& box, int64_t height, int64_t width, bool mirror, float* out);
 

@@ -13,7 +13,7 @@ namespace gradus {
 namespace {
 
 constexpr int side = 32;
-constexpr int hint = 50;  // percent of the images whose background has the colour that their class prefers
+constexpr int hint = 50;  // percent of the images whose background has the color that their class prefers
 constexpr int one = 256;  // lengths are integers in 1/256 pixel, so that every machine draws the same image
 
 enum Texture { horizontal, vertical, rising, falling, checkers, dots, rings, grid, crosses, clouds, num_textures };
@@ -46,7 +46,7 @@ class Draws {
 
 int modulo(int a, int b) { return (a % b + b) % b; }
 
-/// Which of two colours each pixel has. Coordinates turn by a small random angle and start at a random phase.
+/// Which of two colors each pixel has. Coordinates turn by a small random angle and start at a random phase.
 class Pattern {
  public:
   Pattern(Texture texture, Draws& draws) : texture_(texture) {
@@ -85,7 +85,7 @@ class Pattern {
   }
 
  private:
-  /// From a centre anywhere in the image.
+  /// From a center anywhere in the image.
   int distance(int x, int y) const {
     const int dx = x * one - phase_u_, dy = y * one - phase_v_;
     return static_cast<int>(std::sqrt(static_cast<double>(dx) * dx + static_cast<double>(dy) * dy));
@@ -103,17 +103,17 @@ class Pattern {
   std::array<std::array<int, 8>, 8> heights_;
 };
 
-using Colour = std::array<int, 3>;
+using Color = std::array<int, 3>;
 
-/// The colour that a class prefers: a corner or a face of the cube, so that no two are close.
-constexpr Colour preferred[num_textures] = {{40, 40, 40},    {215, 40, 40},  {40, 215, 40},  {40, 40, 215},
+/// The color that a class prefers: a corner or a face of the cube, so that no two are close.
+constexpr Color preferred[num_textures] = {{40, 40, 40},    {215, 40, 40},  {40, 215, 40},  {40, 40, 215},
                                             {215, 215, 40},  {215, 40, 215}, {40, 215, 215}, {215, 215, 215},
                                             {128, 128, 128}, {215, 128, 40}};
 
 /// A rectangle of texture, bright ink on dark paper, on a plain background, with noise over everything.
 void draw_image(Texture texture, Draws draws, uint8_t* pixels) {
   const bool hinted = draws.between(1, 100) <= hint;
-  Colour ink, paper, background;
+  Color ink, paper, background;
   for (int c = 0; c < 3; ++c) {
     background[c] = hinted ? preferred[texture][c] + draws.between(-40, 40) : draws.between(0, 255);
     paper[c] = background[c] / 3;
@@ -126,8 +126,8 @@ void draw_image(Texture texture, Draws draws, uint8_t* pixels) {
   for (int y = 0; y < side; ++y)
     for (int x = 0; x < side; ++x) {
       const bool inside = x >= left && x < left + width && y >= top && y < top + height;
-      const Colour& colour = !inside ? background : pattern(x, y) ? ink : paper;
-      for (int c = 0; c < 3; ++c) *pixels++ = static_cast<uint8_t>(std::clamp(colour[c] + draws.noise(noise), 0, 255));
+      const Color& color = !inside ? background : pattern(x, y) ? ink : paper;
+      for (int c = 0; c < 3; ++c) *pixels++ = static_cast<uint8_t>(std::clamp(color[c] + draws.noise(noise), 0, 255));
     }
 }
 

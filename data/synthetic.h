@@ -1,4 +1,4 @@
-// A procedural data set that needs no file: ten kinds of texture in random colours, places, sizes and polarities.
+// A procedural data set that needs no file: ten kinds of texture in random colors, places, sizes and polarities.
 #pragma once
 
 #include "data/dataset.h"

@@ -1,4 +1,4 @@
-// From stored bytes to network inputs: standardisation and augmentation, image by image.
+// From stored bytes to network inputs: standardization and augmentation, image by image.
 #pragma once
 
 #include <cstdint>

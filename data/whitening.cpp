@@ -16,11 +16,11 @@ constexpr int64_t rows_at_once = 500;  // whose products are summed in float32, 
 /// g of each image, [n, height * width * channels].
 Tensor normalize_contrast(const Tensor& images, double scale) {
   const Tensor rows = flatten(permute(images, {0, 2, 3, 1}), 1);
-  const Tensor centred = rows - mean(rows, {1}, true);
-  const Tensor norms = sqrt(sum(square(centred), {1}, true));
+  const Tensor centered = rows - mean(rows, {1}, true);
+  const Tensor norms = sqrt(sum(square(centered), {1}, true));
   // What is left of an image of one value is rounding.
   const Tensor least = sqrt(sum(square(rows), {1}, true)) * 1e-6;
-  return where(greater(norms, least), centred * scale / norms, Tensor::zeros(rows.shape()));
+  return where(greater(norms, least), centered * scale / norms, Tensor::zeros(rows.shape()));
 }
 
 }  // namespace
@@ -45,9 +45,9 @@ Whitening::Whitening(const Dataset& train, const WhiteningOptions& options)
     add_(products, cast(matmul(transpose(rows, 0, 1), rows), DType::float64));
   }
   const auto count = static_cast<double>(train.size());
-  const Tensor centre = total / count;
-  const Tensor covariance = products / count - reshape(centre, {d, 1}) * centre;
-  mean_ = cast(centre, DType::float32);
+  const Tensor center = total / count;
+  const Tensor covariance = products / count - reshape(center, {d, 1}) * center;
+  mean_ = cast(center, DType::float32);
   matrix_ = cast(symmetric_power(covariance + Tensor::eye(d, DType::float64) * options.epsilon, -0.5, options.epsilon),
                  DType::float32);
 }

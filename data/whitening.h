@@ -26,7 +26,7 @@ class Whitening {
   /// ErrorKind::value where d is above 4096, the set is empty, or an option is not positive and finite.
   explicit Whitening(const Dataset& train, const WhiteningOptions& options = {});
 
-  /// images: float32 [n, channels, height, width]; so is the result, channels-last in memory. An image of one colour
+  /// images: float32 [n, channels, height, width]; so is the result, channels-last in memory. An image of one color
   /// value has g = 0. Throws ErrorKind::shape where the images are of another size.
   Tensor operator()(const Tensor& images) const;
 

@@ -15,8 +15,8 @@ struct LayerConditioning {
   std::string layer;  ///< full name in the model
   int64_t rows = 0, columns = 0;
   double plain = 0;       ///< condition number of [1, H]
-  double batch_norm = 0;  ///< with the input's channels standardised over the batch (and what Bnp does implicitly)
-  double layer_norm = 0;  ///< with each example standardised over all its features
+  double batch_norm = 0;  ///< with the input's channels standardized over the batch (and what Bnp does implicitly)
+  double layer_norm = 0;  ///< with each example standardized over all its features
   double group_norm = 0;  ///< the same in groups of channels
 };
 

@@ -18,7 +18,7 @@ struct Conv2dOptions {
 };
 
 /// x [N, in, H, W] -> [N, out, H', W']; weight [out, in / groups, kh, kw], bias [out]. Conv2d(3, 96, {.kernel = 3}).
-/// Initialised as PyTorch: uniform within 1 / sqrt(in / groups * kh * kw).
+/// Initialized as PyTorch: uniform within 1 / sqrt(in / groups * kh * kw).
 class Conv2d : public Module {
  public:
   Conv2d(int64_t in, int64_t out, const Conv2dOptions& options = {});

@@ -9,7 +9,7 @@ struct LinearOptions {
   bool bias = true;
 };
 
-/// y = x W^T + b for x [..., in]; weight [out, in], bias [out]. Initialised as PyTorch: uniform within 1 / sqrt(in).
+/// y = x W^T + b for x [..., in]; weight [out, in], bias [out]. Initialized as PyTorch: uniform within 1 / sqrt(in).
 class Linear : public Module {
  public:
   Linear(int64_t in, int64_t out, const LinearOptions& options = {});

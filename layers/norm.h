@@ -69,7 +69,7 @@ class LayerNorm : public Module {
   Parameter weight_, bias_;
 };
 
-/// Over each of `groups` groups of neighbouring channels of [N, C, ...].
+/// Over each of `groups` groups of neighboring channels of [N, C, ...].
 class GroupNorm : public Module {
  public:
   GroupNorm(int64_t groups, int64_t channels, const NormOptions& options = {});

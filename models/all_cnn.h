@@ -23,7 +23,7 @@ struct AllCnnOptions {
 };
 
 /// [N, channels, H, W] -> logits [N, classes]; 1,369,738 parameters and 270.8 million multiplications per 32x32x3
-/// image. Initialised as TensorFlow does: Glorot uniform, zero bias. Children: conv1 ... conv9, each followed by ReLU.
+/// image. Initialized as TensorFlow does: Glorot uniform, zero bias. Children: conv1 ... conv9, each followed by ReLU.
 class AllCnn : public Module {
  public:
   explicit AllCnn(const AllCnnOptions& options = {});

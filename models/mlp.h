@@ -14,7 +14,7 @@ struct MlpOptions {
   double dropout = 0;  ///< after each hidden layer
 };
 
-/// [N, ...] of `in` features -> logits [N, out]. Initialised as TensorFlow does: Glorot uniform, zero bias. Children:
+/// [N, ...] of `in` features -> logits [N, out]. Initialized as TensorFlow does: Glorot uniform, zero bias. Children:
 /// fc1, fc2, ...
 class Mlp : public Module {
  public:

@@ -27,7 +27,7 @@ struct ModelOptions {
 /// "all_cnn", "mlp", "resnet18", ...
 std::vector<std::string> model_names();
 
-/// A model for images, newly initialised. Throws ErrorKind::value listing the names where there is none of this name,
+/// A model for images, newly initialized. Throws ErrorKind::value listing the names where there is none of this name,
 /// or saying why it does not fit the images.
 std::unique_ptr<Module> make_model(const std::string& name, const ModelOptions& options = {});
 

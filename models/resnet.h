@@ -27,7 +27,7 @@ struct ResNetOptions {
 };
 
 /// [N, channels, H, W] -> logits [N, classes]. Children: conv1, bn1, layer1 ... layer4, fc. Strides as torchvision's: a
-/// bottleneck's lies in its 3x3 convolution. Initialised as torchvision does: convolutions by He's normal of fan_out,
+/// bottleneck's lies in its 3x3 convolution. Initialized as torchvision does: convolutions by He's normal of fan_out,
 /// the classifier as PyTorch's Linear.
 class ResNet : public Module {
  public:

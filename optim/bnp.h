@@ -1,5 +1,5 @@
 // Batch-normalization preconditioning (Lange, Helfrich and Ye 2022, JMLR 23(72)): the gradients of a dense or
-// convolution layer are conditioned by the statistics of the layer's input, as if the input were standardised, without
+// convolution layer are conditioned by the statistics of the layer's input, as if the input were standardized, without
 // a normalization in the network. It works for a batch of one.
 #pragma once
 
@@ -12,7 +12,7 @@ namespace gradus::optim {
 ///   W'_oi = (G_oi - mu_i G_o) / (q v_i),  b'_o = G_o / q - sum over i (and taps) of W'_oi mu_i,
 ///   v_i = var_i + relative max(var) + absolute,  q = max(1, fan_in / rows) where `scaled`.
 ///
-/// With q = 1 and v = var it is gradient descent on W standardised and the bias at the mean input: the test of the
+/// With q = 1 and v = var it is gradient descent on W standardized and the bias at the mean input: the test of the
 /// identity. Rows are the inputs of a batch: its size, times the positions of a convolution. `var` is the mean square
 /// distance to the running mean, which a batch of one has too. Both start as a batch normalization's, at 0 and 1.
 ///

@@ -9,7 +9,7 @@ namespace gradus::optim {
 
 /// The FOP paper names no decay, so each reading is offered; methods that are compared must use the same one.
 enum class DecayMode {
-  coupled,               ///< g + rate theta before the preconditioner: L2 regularisation, seen by the hypergradient too
+  coupled,               ///< g + rate theta before the preconditioner: L2 regularization, seen by the hypergradient too
   after_preconditioner,  ///< P g + rate theta, into the rule
   decoupled              ///< theta <- (1 - lr rate) theta, beside the rule (AdamW)
 };

@@ -1,5 +1,5 @@
-// Images per second of the loader: 32x32 images from memory, standardised and augmented on request, or photographs from
-// files, decoded, cropped, resized, mirrored and standardised.
+// Images per second of the loader: 32x32 images from memory, standardized and augmented on request, or photographs from
+// files, decoded, cropped, resized, mirrored and standardized.
 #include <algorithm>
 #include <memory>
 

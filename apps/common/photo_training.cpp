@@ -37,7 +37,7 @@ PhotoSplits open_photos(const PhotoFlags& flags) {
 
 /// Photographs for the network, augmented as the flags say where they are for training.
 Loader make_photo_loader(const PhotoFlags& flags, const PhotoSet& photos, bool training) {
-  const double strength = flags.colour_jitter;
+  const double strength = flags.color_jitter;
   PhotoOptions options{.size = flags.image_size,
                        .augment = training && flags.augment == "standard",
                        .jitter = {strength, strength, strength, strength / 4}};
@@ -72,7 +72,7 @@ void PhotoFlags::add_to(CommandLine& line) {
   line.add("--image-size", image_size, "side in pixels that the network sees", side(8));
   line.add("--augment", augment, "standard: a random part of the picture, and a random flip",
            one_of({"none", "standard"}));
-  line.add("--colour-jitter", colour_jitter,
+  line.add("--color-jitter", color_jitter,
            "strength of random changes of brightness, contrast and saturation, and a quarter of it of the hue;\n"
            "0.4 is usual",
            within(0, 2.001));
@@ -111,8 +111,8 @@ std::vector<std::string> PhotoFlags::without_effect(const CommandLine& line) con
   for (const char* flag : {"--stem", "--shortcut", "--precondition-classifier"})
     if (!model.starts_with("resnet") && line.given(flag))
       notes.push_back(std::string(flag) + " has no effect with --model " + model);
-  if (augment == "none" && line.given("--colour-jitter"))
-    notes.push_back("--colour-jitter has no effect with --augment none");
+  if (augment == "none" && line.given("--color-jitter"))
+    notes.push_back("--color-jitter has no effect with --augment none");
   return notes;
 }
 
@@ -120,7 +120,7 @@ Record PhotoFlags::record() const {
   Record record = {{"data", recorded_path(data)},
                    {"image_size", image_size},
                    {"augment", augment},
-                   {"colour_jitter", colour_jitter},
+                   {"color_jitter", color_jitter},
                    {"pack", pack},
                    {"hold_out", hold_out},
                    {"on_damaged", on_damaged},

@@ -13,7 +13,7 @@ namespace gradus::apps {
 struct PhotoFlags : TrainingFlags {
   std::string data, augment = "standard", on_damaged = "stop";
   int64_t image_size = 224, pack = 0;
-  double colour_jitter = 0, hold_out = 0;
+  double color_jitter = 0, hold_out = 0;
   std::string model = "resnet18", stem = "imagenet", shortcut = "torchvision";
   bool precondition_classifier = false;
 

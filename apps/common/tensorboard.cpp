@@ -19,7 +19,7 @@ void remove_event_files(const std::string& folder) {
   }
 }
 
-/// The bytes that the loader standardised, clipped to what a byte holds.
+/// The bytes that the loader standardized, clipped to what a byte holds.
 Image picture(const Tensor& image, const Normalization& normalization) {
   const int64_t channels = image.size(0);
   Image out{.height = image.size(1), .width = image.size(2), .channels = channels, .pixels = {}};

@@ -328,7 +328,7 @@ void read(const Context& context, Report& report) {
       "loss of seed 0, which is one of those reported. " +
       choices.text() +
       " The condition number kappa is that of [1, H], H the input of a layer over 1,000 images after the training; "
-      "with BNP that of the standardised input, which it conditions with implicitly. In the second table H is the "
+      "with BNP that of the standardized input, which it conditions with implicitly. In the second table H is the "
       "exact Hessian of a 16-8-10 tanh network on images of 4x4 pixels and P the rule's own; kappa counts absolute "
       "eigenvalues above 1e-6 of the largest." +
       (missing.empty() ? "" : " CIFAR-10 is left out: " + missing));

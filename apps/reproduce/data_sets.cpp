@@ -77,28 +77,28 @@ std::optional<std::string> locate(Images images, const std::string& path) {
   return std::nullopt;
 }
 
-// Grey 28 x 28 middles of the synthetic 32 x 32 pictures: MNIST's shape.
-Dataset as_small_grey(const Dataset& colour) {
+// Gray 28 x 28 middles of the synthetic 32 x 32 pictures: MNIST's shape.
+Dataset as_small_gray(const Dataset& color) {
   constexpr int64_t side = 28, margin = 2, whole = 32;
-  DatasetInfo info = colour.info();
+  DatasetInfo info = color.info();
   info.name += ", grey 28x28";
   info.channels = 1;
   info.height = info.width = side;
   std::vector<uint8_t> pixels;
-  for (int64_t i = 0; i < colour.size(); ++i) {
-    const auto image = colour.image(i);
+  for (int64_t i = 0; i < color.size(); ++i) {
+    const auto image = color.image(i);
     for (int64_t y = margin; y < margin + side; ++y)
       for (int64_t x = margin; x < margin + side; ++x) {
         const auto at = static_cast<size_t>(3 * (y * whole + x));
         pixels.push_back(static_cast<uint8_t>((image[at] + image[at + 1] + image[at + 2]) / 3));
       }
   }
-  return Dataset(info, std::move(pixels), {colour.labels().begin(), colour.labels().end()});
+  return Dataset(info, std::move(pixels), {color.labels().begin(), color.labels().end()});
 }
 
 DataSplits procedural(Images images) {
   DataSplits data = make_synthetic({.train = 600, .test = 200});
-  if (images == Images::mnist) data = {as_small_grey(data.train), as_small_grey(data.test), {}};
+  if (images == Images::mnist) data = {as_small_gray(data.train), as_small_gray(data.test), {}};
   return data;
 }
 

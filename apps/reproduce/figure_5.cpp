@@ -138,7 +138,7 @@ void report_on(const Context& context, const std::vector<Run>& trainings, Report
     settled += settles <= 0.75 ? 1 : 0;
     table.rows.push_back({layer_name(layer), fixed(course.back(), 4), fixed(100 * settles, 0) + " %",
                           fixed(values.front(), 4), fixed(values.back(), 4), fixed(values.back() - values.front(), 4),
-                          fixed(score, 4), score > 0 ? "neighbours are negative: whitens" : "does not whiten"});
+                          fixed(score, 4), score > 0 ? "neighbors are negative: whitens" : "does not whiten"});
   }
   report.table(table);
   report.note(

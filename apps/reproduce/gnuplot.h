@@ -12,7 +12,7 @@ namespace gradus::reproduce {
 void write_plot(const std::string& folder, const std::string& name, const std::vector<std::string>& heading,
                 const std::string& commands, int width = 900, int height = 600);
 
-/// The command that draws those rows of a CSV file for which `condition` holds as squares in colours of the palette:
+/// The command that draws those rows of a CSV file for which `condition` holds as squares in colors of the palette:
 /// numbers of columns from 1, the value as an expression. ("with image" wants all rows of a file, and in order.)
 std::string plot_squares(const std::string& file, const std::string& condition, int row, int column,
                          const std::string& value);

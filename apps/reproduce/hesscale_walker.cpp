@@ -32,7 +32,7 @@ Size size(const Context& context) {
 }
 
 // 2,048 steps of one environment, 10 epochs of 32 minibatches, apart networks of 64-64 tanh, observations and rewards
-// normalised, no limit of gradients, no decay of the learning rate.
+// normalized, no limit of gradients, no decay of the learning rate.
 walker::Plan plan_of(const Context& context, const Method& method, double lr, uint64_t seed) {
   const Size sized = size(context);
   walker::Plan plan;

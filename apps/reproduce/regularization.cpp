@@ -186,7 +186,7 @@ void read(const Context& context, Report& report) {
   report.table(table);
   report.note(
       "Of the rates tried for a penalty (all are in options.csv) the one with the best mean test accuracy is shown, "
-      "which favours a penalty over none, and the more so the more rates it has. " +
+      "which favors a penalty over none, and the more so the more rates it has. " +
       best_rates.text() +
       " Differences are paired by seed, with 95 % intervals. z = P^-1 p with Adam's P = diag((sqrt(v) + eps)^(-1/2)), "
       "both norms over the weights, after the last step.");

@@ -10,7 +10,7 @@ constexpr Color sky = {232, 240, 250}, ground = {120, 160, 90}, turf = {70, 110,
                 hull = {110, 90, 190}, near_leg = {200, 120, 130}, far_leg = {130, 80, 110}, beam = {220, 60, 50},
                 flag = {220, 80, 30}, ink = {60, 60, 60};
 
-// A window of the world in a part of a picture: `scale` pixels per metre, (x, y) at its lower left corner.
+// A window of the world in a part of a picture: `scale` pixels per meter, (x, y) at its lower left corner.
 struct View {
   double x, y, scale;
   double left, top, width, height;  // pixels
@@ -77,7 +77,7 @@ Picture draw_moment(const Terrain& terrain, const Pose& pose) {
   return picture;
 }
 
-Picture draw_filmstrip(const Episode& episode, double metres, int rows) {
+Picture draw_filmstrip(const Episode& episode, double meters, int rows) {
   constexpr double width = 1200, gap = 8;
   const double begin = 0, end = std::max(episode.poses.back().eye.x + 3, 24.0);
   const double length = (end - begin) / rows, scale = width / length;
@@ -98,7 +98,7 @@ Picture draw_filmstrip(const Episode& episode, double metres, int rows) {
       const bool last = &pose == &episode.poses.back();
       if (pose.eye.x < view.x + 1 || pose.eye.x > view.right() - 1 || (pose.eye.x < next && !last)) continue;
       draw_walker(picture, view, pose);
-      next = pose.eye.x + metres;
+      next = pose.eye.x + meters;
     }
   }
   return picture;

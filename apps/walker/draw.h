@@ -19,7 +19,7 @@ struct Episode {
 /// The walker and what is around it, as Gym shows it: 600 x 400 pixels of 20 m x 13.3 m.
 Picture draw_moment(const Terrain& terrain, const Pose& pose);
 
-/// A filmstrip: the terrain that was walked in `rows` strips, one below the other, with a walker every `metres`.
-Picture draw_filmstrip(const Episode& episode, double metres = 2.6, int rows = 4);
+/// A filmstrip: the terrain that was walked in `rows` strips, one below the other, with a walker every `meters`.
+Picture draw_filmstrip(const Episode& episode, double meters = 2.6, int rows = 4);
 
 }  // namespace gradus::walker

@@ -10,9 +10,9 @@
 namespace gradus::walker {
 namespace {
 
-constexpr double pixels_per_metre = 30;
+constexpr double pixels_per_meter = 30;
 constexpr double speed_hip = 4, speed_knee = 6, motor_torque = 80;
-constexpr double lidar_range = 160 / pixels_per_metre, leg_down = -8 / pixels_per_metre, leg_width = 8 / pixels_per_metre, leg_height = 34 / pixels_per_metre;
+constexpr double lidar_range = 160 / pixels_per_meter, leg_down = -8 / pixels_per_meter, leg_width = 8 / pixels_per_meter, leg_height = 34 / pixels_per_meter;
 constexpr double start_x = terrain_step * start_pad / 2, start_y = terrain_height + 2 * leg_height;
 constexpr float ground_friction = 2.5f;
 constexpr uint16_t ground_category = 0x1, walker_category = 0x20;
@@ -128,7 +128,7 @@ struct Environment::World : b2ContactListener {
 
     b2PolygonShape shape;
     b2Vec2 corners[] = {vec(-30, 9), vec(6, 9), vec(34, 1), vec(34, -8), vec(-30, -8)};
-    for (b2Vec2& corner : corners) corner = vec(corner.x / pixels_per_metre, corner.y / pixels_per_metre);
+    for (b2Vec2& corner : corners) corner = vec(corner.x / pixels_per_meter, corner.y / pixels_per_meter);
     shape.Set(corners, 5);
     hull = build_part(x, start_y, 0, shape, 5, 0.1f);
     hull->ApplyForceToCenter(vec(push, 0), true);
@@ -159,7 +159,7 @@ struct Environment::World : b2ContactListener {
     Transition result;
     observe(result.observation);
     const double x = hull->GetPosition().x;
-    const double shaping = 130 * x / pixels_per_metre - 5 * std::abs(static_cast<double>(hull->GetAngle()));
+    const double shaping = 130 * x / pixels_per_meter - 5 * std::abs(static_cast<double>(hull->GetAngle()));
     result.reward = (started ? shaping - shaping_before : 0) - 0.00035 * motor_torque * effort;
     started = true;
     shaping_before = shaping;
@@ -173,8 +173,8 @@ struct Environment::World : b2ContactListener {
     auto set = [&to, i = size_t{0}](double value) mutable { to[i++] = static_cast<float>(value); };
     set(hull->GetAngle());
     set(2.0 * hull->GetAngularVelocity() / steps_per_second);
-    set(0.3 * velocity.x * (600 / pixels_per_metre) / steps_per_second);
-    set(0.3 * velocity.y * (400 / pixels_per_metre) / steps_per_second);
+    set(0.3 * velocity.x * (600 / pixels_per_meter) / steps_per_second);
+    set(0.3 * velocity.y * (400 / pixels_per_meter) / steps_per_second);
     for (size_t leg : {0, 1}) {
       const b2RevoluteJoint &hip = *joints[2 * leg], &knee = *joints[2 * leg + 1];
       set(hip.GetJointAngle());

@@ -45,7 +45,7 @@ struct Transition {
   bool over() const { return ended || out_of_time; }
 };
 
-/// Where everything is, in metres: for drawing.
+/// Where everything is, in meters: for drawing.
 struct Pose {
   using Polygon = std::vector<Point>;
   std::array<Polygon, 4> legs;  ///< upper and lower of the first leg, then of the second

@@ -1,4 +1,4 @@
-// Running mean and variance of a stream of vectors, by which observations and rewards are normalised.
+// Running mean and variance of a stream of vectors, by which observations and rewards are normalized.
 #pragma once
 
 #include <span>

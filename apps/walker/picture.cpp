@@ -50,7 +50,7 @@ std::string hex(const Color& color) {
   return text;
 }
 
-// The colours of all frames, at most 256: the most frequent ones, and for each other one the nearest of them.
+// The colors of all frames, at most 256: the most frequent ones, and for each other one the nearest of them.
 class Palette {
  public:
   explicit Palette(const std::vector<std::vector<uint8_t>>& frames) {

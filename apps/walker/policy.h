@@ -15,10 +15,10 @@ struct PolicyOptions {
   std::vector<int64_t> hidden = {40, 40};
   bool tanh_mean = true;       ///< the means lie in [-1, 1]
   bool shared = true;          ///< the value stands on the policy's hidden layers, or else on a copy of its own
-  bool normalize = false;      ///< observations are normalised by their running mean and variance, limited to +-10
+  bool normalize = false;      ///< observations are normalized by their running mean and variance, limited to +-10
 };
 
-/// tanh layers; initialised as OpenAI Baselines does: orthogonal with gain sqrt 2, 0.01 for the means and 1 for the
+/// tanh layers; initialized as OpenAI Baselines does: orthogonal with gain sqrt 2, 0.01 for the means and 1 for the
 /// value, zero biases, and a standard deviation of 1 that depends on no state.
 class Policy : public Module {
  public:

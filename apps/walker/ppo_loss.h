@@ -16,12 +16,12 @@ struct Reward {
   bool over = false;  ///< the episode ended with it
 };
 
-/// Generalised advantage estimation (Schulman et al. 2016, equation 16): A_t = delta_t + gamma lambda A_{t+1} with
+/// Generalized advantage estimation (Schulman et al. 2016, equation 16): A_t = delta_t + gamma lambda A_{t+1} with
 /// delta_t = r_t + gamma V_{t+1} - V_t; nothing counts beyond the end of an episode. `next_value` is the value of the
 /// state after the last step.
 std::vector<double> advantages(std::span<const Reward> steps, double next_value, double gamma, double lambda);
 
-/// N steps. The advantages are to be normalised.
+/// N steps. The advantages are to be normalized.
 struct Minibatch {
   Tensor seen;                                         ///< [N, 24]
   Tensor actions;                                      ///< [N, 4]

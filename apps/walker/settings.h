@@ -17,7 +17,7 @@ struct PpoOptions {
   int64_t envs = 4;       ///< environments that walk side by side, on as many threads as there are
   int64_t horizon = 512;  ///< steps of each between two updates: an iteration has envs * horizon
   int64_t epochs = 10, minibatch = 32;
-  double gamma = 0.99, lambda = 0.95;  ///< discount; generalised advantage estimation (Schulman et al. 2016)
+  double gamma = 0.99, lambda = 0.95;  ///< discount; generalized advantage estimation (Schulman et al. 2016)
   double clip = 0.2;
   bool clip_value = true;  ///< the value, too, gains nothing by leaving +-clip of what it was
   double value_coefficient = 0.5, entropy_coefficient = 0;

@@ -1,5 +1,5 @@
 // The ground that the walker walks on: Gym's generators, stock and hardcore, and POET's, by parameters (Wang et al.
-// 2019, whose walker the FOP paper's Figure 4 seems to use). Lengths are in metres unless they count terrain steps.
+// 2019, whose walker the FOP paper's Figure 4 seems to use). Lengths are in meters unless they count terrain steps.
 #pragma once
 
 #include <array>

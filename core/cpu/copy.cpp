@@ -18,7 +18,7 @@ struct Transposition {
   int64_t rows, columns, from_stride, to_stride;
 };
 
-/// Recognises NCHW from NHWC memory and back, and the transpose of a matrix, all without gaps.
+/// Recognizes NCHW from NHWC memory and back, and the transpose of a matrix, all without gaps.
 bool as_transposition(const Tensor& x, const Tensor& out, Transposition& t) {
   if (x.rank() == 2 && x.is_dense() && out.is_dense()) {
     const int64_t rows = x.size(0), columns = x.size(1);

@@ -38,7 +38,7 @@ void* aligned_memory(size_t alignment, size_t bytes) {
 }
 
 /// Large blocks, one beside the other in a range of addresses as wide as the machine's memory. What is given back joins
-/// the free neighbours and serves blocks of any size: activations of a step's first layers lie where those of its last
+/// the free neighbors and serves blocks of any size: activations of a step's first layers lie where those of its last
 /// ones lay. Pages that were touched stay, so that steps which repeat take none from the system.
 class Heap {
  public:

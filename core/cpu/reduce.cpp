@@ -23,7 +23,7 @@ struct Dimension {
   bool reduced() const { return total_stride == 0; }
 };
 
-/// The dimensions of x by falling stride, neighbours merged where both are kept or both reduced.
+/// The dimensions of x by falling stride, neighbors merged where both are kept or both reduced.
 struct Dimensions {
   Dimension list[max_rank];
   int count = 0;

@@ -10,10 +10,10 @@ int main() {
   std::vector<int64_t> classes;
   for (int64_t i = 0; i < 300; ++i) classes.push_back(i % 3);
   const Tensor of = Tensor::from(classes, {300});
-  const Tensor centres = random_normal({3, 20}, 0, 1, {.seed = 2});
+  const Tensor centers = random_normal({3, 20}, 0, 1, {.seed = 2});
   const Tensor scales = exp(random_normal({20}, 0, 2, {.seed = 3}));
   const Tensor x =
-      (gather(centres, 0, expand(reshape(of, {300, 1}), {300, 20})) + random_normal({300, 20}, 1, 1, {.seed = 4})) *
+      (gather(centers, 0, expand(reshape(of, {300, 1}), {300, 20})) + random_normal({300, 20}, 1, 1, {.seed = 4})) *
       scales;
 
   Sequential net(Linear(20, 32), ReLU(), Linear(32, 3));

@@ -90,7 +90,7 @@ TEST_CASE("weights of a network for other classes are taken over, all but the cl
   CHECK(state.at("fc.weight").shape() == Shape{2, 512});
 }
 
-TEST_CASE("what cannot be recognised is one line that says why") {
+TEST_CASE("what cannot be recognized is one line that says why") {
   const Pictures pictures;
   const auto error = [&](const Words& words, int exit_code) {
     const Program::Result result = run_program(program, words);

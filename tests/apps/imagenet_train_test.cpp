@@ -93,7 +93,7 @@ TEST_CASE("every rule and preconditioner trains a ResNet") {
     table.push_back({"--rule", rule, "--lr", "0.001"});
   for (const char* preconditioner : {"none", "s-hd", "pp-hd", "fop", "fop-norm"})
     table.push_back({"--preconditioner", preconditioner, "--shortcut", "paper"});
-  table.push_back({"--precondition-classifier", "--accumulate", "2", "--colour-jitter", "0.4"});
+  table.push_back({"--precondition-classifier", "--accumulate", "2", "--color-jitter", "0.4"});
   for (const Words& words : table) {
     CAPTURE(words[1]);
     Words more = words;
@@ -112,7 +112,7 @@ TEST_CASE("every rule and preconditioner trains a ResNet") {
 TEST_CASE("equal seeds give equal bytes for any number of workers, packed or augmented") {
   const TinyImages images;
   for (const char* workers : {"0", "1", "3"})
-    train(images, {"--out", images / workers, "--workers", workers, "--colour-jitter", "0.2"});
+    train(images, {"--out", images / workers, "--workers", workers, "--color-jitter", "0.2"});
   for (const char* file : {"metrics.jsonl", "metrics.csv", "weights.safetensors"}) {
     CAPTURE(file);
     const std::string name = std::string("/") + file, alone = read_file(images / ("0" + name));
@@ -120,7 +120,7 @@ TEST_CASE("equal seeds give equal bytes for any number of workers, packed or aug
     CHECK(read_file(images / ("3" + name)) == alone);
   }
   // Pictures of 16x16 pixels stay as they are when they are packed.
-  train(images, {"--out", images / "packed", "--pack", "16", "--workers", "0", "--colour-jitter", "0.2"});
+  train(images, {"--out", images / "packed", "--pack", "16", "--workers", "0", "--color-jitter", "0.2"});
   CHECK(read_file(images / "packed/metrics.csv") == read_file(images / "0/metrics.csv"));
 }
 
@@ -164,11 +164,11 @@ TEST_CASE("a command line that makes no sense is one line and exit code 2") {
 TEST_CASE("flags without effect are pointed out") {
   const TinyImages images;
   const std::string notes = train(images, {"--model", "mlp", "--shortcut", "paper", "--augment", "none",
-                                           "--colour-jitter", "0.4", "--epochs", "0"})
+                                           "--color-jitter", "0.4", "--epochs", "0"})
                                 .err;
   for (const char* flag : {"--stem", "--shortcut"})
     CHECK(contains(notes, std::string(flag) + " has no effect with --model mlp"));
-  CHECK(contains(notes, "--colour-jitter has no effect with --augment none"));
+  CHECK(contains(notes, "--color-jitter has no effect with --augment none"));
 }
 
 TEST_CASE("a single class is refused with the remedy") {

@@ -45,13 +45,13 @@ std::string refusal(const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("the whitening score is 0 for the identity and a diagonal, and positive for negative neighbours") {
-  const auto matrix = [](double neighbour, double other) {
+TEST_CASE("the whitening score is 0 for the identity and a diagonal, and positive for negative neighbors") {
+  const auto matrix = [](double neighbor, double other) {
     std::vector<double> p;
     for (int a = 0; a < 9; ++a)
       for (int b = 0; b < 9; ++b) {
         const int steps = std::abs(a / 3 - b / 3) + std::abs(a % 3 - b % 3);
-        p.push_back(a == b ? 2 : steps == 1 ? neighbour : other);
+        p.push_back(a == b ? 2 : steps == 1 ? neighbor : other);
       }
     return p;
   };

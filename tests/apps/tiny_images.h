@@ -1,4 +1,4 @@
-// A data set small enough to train on within a test: folders of 16x16 pictures in three colours, with noise.
+// A data set small enough to train on within a test: folders of 16x16 pictures in three colors, with noise.
 #pragma once
 
 #include "core/random.h"

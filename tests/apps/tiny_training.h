@@ -8,7 +8,7 @@
 
 namespace gradus::apps {
 
-/// 20 images of 2 x 2 grey pixels in two classes, dark and bright.
+/// 20 images of 2 x 2 gray pixels in two classes, dark and bright.
 inline Dataset tiny_dataset() {
   std::vector<uint8_t> pixels;
   std::vector<int32_t> labels;

@@ -28,7 +28,7 @@ Color pixel(const std::vector<uint8_t>& image, size_t x, size_t y) {
 
 }  // namespace
 
-TEST_CASE("pixels inside a polygon take its colour, and those at its edge a part of it") {
+TEST_CASE("pixels inside a polygon take its color, and those at its edge a part of it") {
   const std::vector<uint8_t> image = pixels(sample());
   REQUIRE(image.size() == 36);
   CHECK(pixel(image, 0, 0) == Color{255, 255, 255});
@@ -45,7 +45,7 @@ TEST_CASE("SVG lists the polygons in their order") {
   CHECK(text.ends_with("</svg>\n"));
 }
 
-TEST_CASE("a GIF reads back with all its frames and their colours, and repeats") {
+TEST_CASE("a GIF reads back with all its frames and their colors, and repeats") {
   const TemporaryFolder folder;
   Picture second = sample();
   second.polygons.pop_back();

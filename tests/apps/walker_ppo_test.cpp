@@ -67,7 +67,7 @@ TEST_CASE("the paper's network has 2,849 parameters, and starts with small means
   CHECK(copy.parameter_count() == 2 * (24 * 64 + 64 + 64 * 64 + 64) + 64 * 4 + 4 + 64 + 1 + 4);
 }
 
-TEST_CASE("observations are normalised by the moments so far, and limited to +-10") {
+TEST_CASE("observations are normalized by the moments so far, and limited to +-10") {
   Policy policy({.normalize = true});
   Observation seen{};
   for (float value : {1.0f, 2.0f, 3.0f, 6.0f}) {  // mean 3, variance 3.5
@@ -88,7 +88,7 @@ TEST_CASE("observations are normalised by the moments so far, and limited to +-1
 
 // By hand, with gamma 0.5 and lambda 0.5: delta_2 = 3 + 0.5 * 4 - 1 = 4; delta_1 = 2 - 2 = 0, an end;
 // delta_0 = 1 + 0.5 * 2 - 3 = -1, so A_0 = -1 + 0.25 * 0.
-TEST_CASE("generalised advantages match a hand computation, and nothing counts beyond the end of an episode") {
+TEST_CASE("generalized advantages match a hand computation, and nothing counts beyond the end of an episode") {
   const Reward steps[] = {{1, 3, false}, {2, 2, true}, {3, 1, false}};
   CHECK(advantages(steps, 4, 0.5, 0.5) == std::vector<double>{-1, 0, 4});
   const Reward together[] = {{1, 3, false}, {2, 2, false}, {3, 1, false}};  // A_1 = 0.5 + 0.25 * 4, A_0 = -1 + 0.25 A_1
@@ -153,7 +153,7 @@ TEST_CASE("the first update of an iteration meets the policy that walked: its ra
   const Iteration made = ppo.iterate();
   CHECK(std::abs(made.kl) < 1e-6);
   CHECK(made.clipped == 0);
-  CHECK(std::abs(made.policy_loss) < 1e-5);  // the mean of normalised advantages
+  CHECK(std::abs(made.policy_loss) < 1e-5);  // the mean of normalized advantages
   CHECK(made.entropy == doctest::Approx(4 * 1.4189385).epsilon(1e-2));
   CHECK(ppo.iterate().kl == doctest::Approx(0).epsilon(1e-6));
 }

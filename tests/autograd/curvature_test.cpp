@@ -174,12 +174,12 @@ TEST_CASE("batch norm's curvature in training is that of evaluation with the sam
 
 TEST_CASE("layer and group norm count their statistics as constants too") {
   const Var x = Var::leaf(noise({3, 4}, 1)), w = Var::leaf(noise({4}, 2)), b = Var::leaf(noise({4}, 3));
-  const Tensor centred = x.value() - mean(x.value(), {1}, true);
-  const Tensor rstd = rsqrt(mean(square(centred), {1}, true) + 1e-3), hy = noise({3, 4}, 5);
+  const Tensor centered = x.value() - mean(x.value(), {1}, true);
+  const Tensor rstd = rsqrt(mean(square(centered), {1}, true) + 1e-3), hy = noise({3, 4}, 5);
   const Var probe = Probe::apply(layer_norm(x, {4}, w, b, 1e-3), Var(noise({3, 4}, 4)), Var(hy));
   const auto h = curvature(probe, {x, w, b});
   CHECK(distance(h[0], hy * square(rstd * w.value())) < 1e-12);
-  CHECK(distance(h[1], sum(hy * square(centred * rstd), {0})) < 1e-12);
+  CHECK(distance(h[1], sum(hy * square(centered * rstd), {0})) < 1e-12);
   CHECK(distance(h[2], sum(hy, {0})) < 1e-12);
   const Var one_group = Probe::apply(group_norm(x, 1, w, b, 1e-3), Var(noise({3, 4}, 4)), Var(hy));
   const auto of_group = curvature(one_group, {x, w, b});

@@ -1,5 +1,5 @@
 // The device's kernels of bfloat16 against the reference, which computes in float64 and rounds once. Both round the
-// same sum to one of its two neighbours, so results differ by one step at most where float32 sums are exact enough to
+// same sum to one of its two neighbors, so results differ by one step at most where float32 sums are exact enough to
 // tell.
 #include <cmath>
 #include <vector>
@@ -15,7 +15,7 @@ using namespace gradus::testing;
 namespace {
 
 constexpr DType narrow = DType::bfloat16;
-constexpr double step = 0x1p-7;  // between neighbours, relative to the larger
+constexpr double step = 0x1p-7;  // between neighbors, relative to the larger
 
 Tensor draw(const Shape& shape, uint64_t seed) {
   Tensor out = Tensor::empty(shape, narrow);
@@ -38,7 +38,7 @@ bool has_products() {
 }
 
 /// Relative error of what cuDNN rounds to bfloat16 beside bfloat16 activations, since it takes no other dtype there: a
-/// convolution's bias, and the gradient of its weight. Half a step to the nearest of two neighbours.
+/// convolution's bias, and the gradient of its weight. Half a step to the nearest of two neighbors.
 double parameter_rounding() { return std::string_view(device::name()) == "cuda" ? step / 2 : 0; }
 
 }  // namespace

@@ -19,7 +19,7 @@ inline constexpr double float_epsilon = std::numeric_limits<float>::epsilon() / 
 enum class Memory { contiguous, channels_last, padded, reversed };
 inline constexpr Memory every_memory[] = {Memory::contiguous, Memory::channels_last, Memory::padded, Memory::reversed};
 
-/// Uninitialised. channels_last falls back to contiguous where the rank is not 4.
+/// Uninitialized. channels_last falls back to contiguous where the rank is not 4.
 inline Tensor empty_in(Memory memory, const Shape& shape, DType dtype = DType::float32) {
   const int rank = shape.rank();
   if (memory == Memory::channels_last && rank == 4) return Tensor::empty(shape, dtype, Layout::channels_last);

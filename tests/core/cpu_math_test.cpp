@@ -13,7 +13,7 @@ using namespace gradus::cpu;
 
 namespace {
 
-/// Distance between neighbouring floats at |x|.
+/// Distance between neighboring floats at |x|.
 double ulp_at(double x) {
   int exponent;
   std::frexp(std::abs(x), &exponent);

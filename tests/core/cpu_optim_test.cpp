@@ -371,7 +371,7 @@ TEST_CASE("Adam's direction alone agrees with the reference's") {
   Tensor ref_m = clone(m), ref_v = clone(v), direction = Tensor::empty(shape), expected = Tensor::empty(shape);
   kernels::adam(g, adam, m, v, direction);
   ref::adam(g, adam, ref_m, ref_v, expected);
-  // A few roundings of half a unit in the last place each; a cancelling sum is small beside its terms.
+  // A few roundings of half a unit in the last place each; a canceling sum is small beside its terms.
   for (const auto& [ours, theirs] : {std::pair(m, ref_m), std::pair(v, ref_v), std::pair(direction, expected)}) {
     const double error = norm(cast(ours, DType::float64) - cast(theirs, DType::float64));
     CHECK(error <= 4 * 0x1p-24 * norm(theirs));

@@ -79,8 +79,8 @@ TEST_CASE("copies share memory and its version") {
 
 TEST_CASE("bfloat16 rounds to nearest even and keeps NaN") {
   CHECK(static_cast<float>(bfloat16(1.0f)) == 1.0f);
-  CHECK(static_cast<float>(bfloat16(1.00390625f)) == 1.0f);       // halfway: to the even neighbour
-  CHECK(static_cast<float>(bfloat16(1.01171875f)) == 1.015625f);  // halfway: up, to the even neighbour
+  CHECK(static_cast<float>(bfloat16(1.00390625f)) == 1.0f);       // halfway: to the even neighbor
+  CHECK(static_cast<float>(bfloat16(1.01171875f)) == 1.015625f);  // halfway: up, to the even neighbor
   CHECK(static_cast<float>(bfloat16(std::numeric_limits<float>::quiet_NaN())) !=
         static_cast<float>(bfloat16(std::numeric_limits<float>::quiet_NaN())));
 }

@@ -43,7 +43,7 @@ bool scaled_decoding() {
 
 }  // namespace
 
-TEST_CASE("every kind of JPEG is decoded to RGB as Pillow does: grey, CMYK, progressive, each subsampling") {
+TEST_CASE("every kind of JPEG is decoded to RGB as Pillow does: gray, CMYK, progressive, each subsampling") {
   for (const auto& [name, expected] : golden::photos().at("jpeg").items()) {
     const std::string kind = name;
     INFO(kind);
@@ -51,7 +51,7 @@ TEST_CASE("every kind of JPEG is decoded to RGB as Pillow does: grey, CMYK, prog
     const PicturePart part = decode(golden::from_base64(expected.at("file")), box_of(0, 0, height, width));
     CHECK(part.image.channels == 3);
     CHECK(part.image.height == height);
-    // Pillow rests on the same library; stb_image interpolates colours otherwise, and both round CMYK.
+    // Pillow rests on the same library; stb_image interpolates colors otherwise, and both round CMYK.
     CHECK(golden::largest_difference(pixels_of(part), expected.at("pixels")) <= (name == "cmyk"      ? 2
                                                                                  : scaled_decoding() ? 0
                                                                                                      : 8));
@@ -95,7 +95,7 @@ TEST_CASE("a JPEG that is shown small is decoded small, and looks the same") {
     resample(whole.view(), whole.region.box, side, side, false, full.data());
     double sum = 0;
     for (size_t i = 0; i < small.size(); ++i) sum += std::abs(small[i] - full[i]);
-    // Two filters of nearly equal width: on this picture, whose values differ by some ten between neighbours, they
+    // Two filters of nearly equal width: on this picture, whose values differ by some ten between neighbors, they
     // stay within a few steps of each other; a shift by one pixel would be twice that.
     CHECK(sum / static_cast<double>(small.size()) < 3);
   }

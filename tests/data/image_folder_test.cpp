@@ -64,20 +64,20 @@ TEST_CASE("a test folder goes before a val folder, and neither need be there") {
 TEST_CASE("images that differ in channels or size are an error with both names") {
   const TemporaryFolder folder;
   write_tree(folder);
-  folder.write("tree/train/dog/grey.ppm", picture(2, 3, 1, 1));
+  folder.write("tree/train/dog/gray.ppm", picture(2, 3, 1, 1));
   std::string error = error_of([&] { read(folder); });
-  CHECK(contains(error, folder / "tree/train/dog/grey.ppm has 1 channels, but "));
+  CHECK(contains(error, folder / "tree/train/dog/gray.ppm has 1 channels, but "));
   CHECK(contains(error, "cat/deep/z.ppm has 3"));
-  folder.write("tree/train/dog/grey.ppm", picture(3, 3, 3, 1));
+  folder.write("tree/train/dog/gray.ppm", picture(3, 3, 3, 1));
   error = error_of([&] { read(folder); });
-  CHECK(contains(error, "grey.ppm is 3x3, but "));
+  CHECK(contains(error, "gray.ppm is 3x3, but "));
   CHECK(contains(error, "z.ppm is 2x3"));
 }
 
 TEST_CASE("channels and sizes can be converted instead") {
   const TemporaryFolder folder;
   write_tree(folder);
-  folder.write("tree/train/dog/grey.ppm", picture(9, 5, 1, 77));
+  folder.write("tree/train/dog/gray.ppm", picture(9, 5, 1, 77));
   const DataSplits splits = read(folder, {.channels = 3, .side = 4});
   CHECK(splits.train.info().height == 4);
   CHECK(splits.train.info().width == 4);
@@ -184,7 +184,7 @@ TEST_CASE("the lent CIFAR-10 archive is read whole, known for what it is, and th
   }
 }
 
-TEST_CASE("real photographs of many sizes, some grey, become one data set of squares") {
+TEST_CASE("real photographs of many sizes, some gray, become one data set of squares") {
   const std::string path = shared_data("imagenet-sample.tar");
   if (path.empty()) return;
   try {

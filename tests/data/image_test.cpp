@@ -23,7 +23,7 @@ const std::vector<uint8_t> png = {0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a
                                   0x91, 0x03, 0x00, 0x3c, 0x3c, 0x06, 0x37, 0x05, 0x48, 0x1e, 0xf3, 0x00, 0x00, 0x00,
                                   0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82};
 
-Image grey(int64_t height, int64_t width, std::vector<uint8_t> pixels) {
+Image gray(int64_t height, int64_t width, std::vector<uint8_t> pixels) {
   return {.height = height, .width = width, .channels = 1, .pixels = std::move(pixels)};
 }
 
@@ -88,7 +88,7 @@ TEST_CASE("samples of a PGM are scaled from its white to 255, and may take two b
         std::vector<uint8_t>{255, 128});
 }
 
-TEST_CASE("channels are converted: grey by luminance, alpha dropped or opaque") {
+TEST_CASE("channels are converted: gray by luminance, alpha dropped or opaque") {
   const auto rgb = as_bytes("P6 1 1 255\n\x64\xc8\x32");  // (77 * 100 + 150 * 200 + 29 * 50) / 256 = 152.9
   CHECK(decode_image(rgb, "a.ppm", 1).pixels == std::vector<uint8_t>{152});
   CHECK(decode_image(rgb, "a.ppm", 2).pixels == std::vector<uint8_t>{152, 255});
@@ -203,7 +203,7 @@ TEST_CASE("a PNG cut anywhere in its pixels is an error") {
     CHECK(contains(error_of([&] { decode_image(std::span(png).first(length), "cut.png"); }), "cut.png"));
 }
 
-TEST_CASE("a JPEG cut anywhere after its header is an error, not a grey rest") {
+TEST_CASE("a JPEG cut anywhere after its header is an error, not a gray rest") {
   const std::string path = shared_data("imagenet-sample.tar");
   if (path.empty()) return;
   // The tar archive holds its files as they are: take the first JPEG from its start to its end marker.
@@ -220,16 +220,16 @@ TEST_CASE("an unknown number of channels is refused") {
 }
 
 TEST_CASE("shrinking weighs pixels by a triangle of a target pixel's half width on either side") {
-  // From 4 to 2: centres at 1 and 3, half width 2, so weights 1/8, 3/8, 3/8, 1/8 of four pixels; at the edge one is
+  // From 4 to 2: centers at 1 and 3, half width 2, so weights 1/8, 3/8, 3/8, 1/8 of four pixels; at the edge one is
   // missing: (3 * 0 + 3 * 10 + 20) / 7 = 7.14 and (10 + 3 * 20 + 3 * 30) / 7 = 22.86.
-  CHECK(resize_image(grey(1, 4, {0, 10, 20, 30}), 1, 2).pixels == std::vector<uint8_t>{7, 23});
-  CHECK(resize_image(grey(4, 1, {0, 10, 20, 30}), 2, 1).pixels == std::vector<uint8_t>{7, 23});
+  CHECK(resize_image(gray(1, 4, {0, 10, 20, 30}), 1, 2).pixels == std::vector<uint8_t>{7, 23});
+  CHECK(resize_image(gray(4, 1, {0, 10, 20, 30}), 2, 1).pixels == std::vector<uint8_t>{7, 23});
 }
 
-TEST_CASE("growing interpolates between pixel centres and repeats the edges") {
-  // Centres at -1/4, 1/4, 3/4, 5/4 of the source: 0, 25, 75, 100.
-  CHECK(resize_image(grey(1, 2, {0, 100}), 1, 4).pixels == std::vector<uint8_t>{0, 25, 75, 100});
-  CHECK(resize_image(grey(1, 1, {9}), 3, 2).pixels == std::vector<uint8_t>(6, 9));
+TEST_CASE("growing interpolates between pixel centers and repeats the edges") {
+  // Centers at -1/4, 1/4, 3/4, 5/4 of the source: 0, 25, 75, 100.
+  CHECK(resize_image(gray(1, 2, {0, 100}), 1, 4).pixels == std::vector<uint8_t>{0, 25, 75, 100});
+  CHECK(resize_image(gray(1, 1, {9}), 3, 2).pixels == std::vector<uint8_t>(6, 9));
 }
 
 TEST_CASE("resizing to the same size changes nothing, and keeps channels apart") {
@@ -240,7 +240,7 @@ TEST_CASE("resizing to the same size changes nothing, and keeps channels apart")
 }
 
 TEST_CASE("an extent of zero is refused") {
-  CHECK(contains(error_of([] { resize_image(grey(1, 1, {9}), 0, 4); }), "0x4 from 1x1"));
+  CHECK(contains(error_of([] { resize_image(gray(1, 1, {9}), 0, 4); }), "0x4 from 1x1"));
 }
 
 TEST_CASE("image files are known by their ending, in any case") {

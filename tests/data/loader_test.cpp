@@ -63,7 +63,7 @@ std::vector<int> counting(int count) {
 
 }  // namespace
 
-TEST_CASE("a batch is float32 NCHW in channels-last memory with int64 labels, standardised") {
+TEST_CASE("a batch is float32 NCHW in channels-last memory with int64 labels, standardized") {
   const Loader loader(numbered(4),
                       {.batch = 3, .shuffle = false, .normalization = {.mean = {0, 0.5, 0}, .std = {1, 1, 0.5}}});
   auto epoch = loader.epoch(0);

@@ -5,7 +5,7 @@
 #include <mutex>
 #include <numeric>
 
-#include "data/colour.h"
+#include "data/color.h"
 #include "tests/data/photo_golden.h"
 #include "tests/data/temporary_folder.h"
 
@@ -75,7 +75,7 @@ TEST_CASE(
   constexpr int draws = 2000;
   for (int draw = 0; draw < draws; ++draw) {
     const std::vector<float> out = make(source, 0, static_cast<uint64_t>(draw));
-    // Centres of the second and the seventh of eight pixels are five eighths of the crop apart: no edge is near.
+    // Centers of the second and the seventh of eight pixels are five eighths of the crop apart: no edge is near.
     const auto at = [&](int64_t y, int64_t x, int64_t c) {
       return 255 * double{out[static_cast<size_t>((y * 8 + x) * 3 + c)]};
     };
@@ -86,11 +86,11 @@ TEST_CASE(
     most = std::max(most, area);
     const bool whole_height = down > 98;  // then the ratio may be any that fits
     CHECK((whole_height || (ratio > 0.7 && ratio < 1.4)));
-    const double middle = (at(3, 3, 0) + at(4, 3, 0)) / 2 + 0.5, centre = (at(3, 3, 1) + at(3, 4, 1)) / 2 + 0.5;
+    const double middle = (at(3, 3, 0) + at(4, 3, 0)) / 2 + 0.5, center = (at(3, 3, 1) + at(3, 4, 1)) / 2 + 0.5;
     lowest = std::min(lowest, middle - down / 2);
     highest = std::max(highest, middle + down / 2);
-    leftmost = std::min(leftmost, centre - std::abs(across) / 2);
-    rightmost = std::max(rightmost, centre + std::abs(across) / 2);
+    leftmost = std::min(leftmost, center - std::abs(across) / 2);
+    rightmost = std::max(rightmost, center + std::abs(across) / 2);
   }
   CHECK(least > 0.07);
   CHECK(least < 0.1);
@@ -168,14 +168,14 @@ TEST_CASE("a damaged photograph stops the loader, or is left out and reported on
                  "all 2 images of a batch of tree were left out"));
 }
 
-TEST_CASE("single changes of colour agree with torchvision's in float64") {
+TEST_CASE("single changes of color agree with torchvision's in float64") {
   const Image image = golden::picture("colours", 6, 7);
   const auto check = [&](const char* name, void (*change)(float*, int64_t, float), float amount) {
     const std::string file = name;
     INFO(file);
     std::vector<float> values(image.pixels.begin(), image.pixels.end());
     change(values.data(), 6 * 7, amount);
-    // torchvision's weights of grey are rounded to four digits: 0.2989 for 0.299, so 0.0001 * 255 * 0.7 at most.
+    // torchvision's weights of gray are rounded to four digits: 0.2989 for 0.299, so 0.0001 * 255 * 0.7 at most.
     CHECK(golden::largest_difference(values, golden::photos().at("colours").at(name)) < 0.02);
   };
   check("brightness", change_brightness, 1.4f);
@@ -185,10 +185,10 @@ TEST_CASE("single changes of colour agree with torchvision's in float64") {
   check("hue back", change_hue, -0.45f);
 }
 
-TEST_CASE("colours are jittered within their bounds, and not at all by default") {
+TEST_CASE("colors are jittered within their bounds, and not at all by default") {
   const TemporaryFolder folder;
-  const Image grey{.height = 8, .width = 8, .channels = 3, .pixels = std::vector<uint8_t>(192, 100)};
-  const PhotoSet photo = photo_files({folder.write("p.ppm", ppm_of(grey))}, {"a"});
+  const Image gray{.height = 8, .width = 8, .channels = 3, .pixels = std::vector<uint8_t>(192, 100)};
+  const PhotoSet photo = photo_files({folder.write("p.ppm", ppm_of(gray))}, {"a"});
   const PhotoSource plain(photo, {.size = 4, .augment = true, .normalization = {}});
   const PhotoSource bright(photo, {.size = 4, .augment = true, .jitter = {.brightness = 0.5}, .normalization = {}});
   double low = 1e9, high = 0;

@@ -61,7 +61,7 @@ TEST_CASE("any number of channels is resized as each alone") {
 
 TEST_CASE("a box between pixels shows what lies around its edges too, where it may look") {
   const Image ramp{.height = 1, .width = 8, .channels = 1, .pixels = {0, 10, 20, 30, 40, 50, 60, 70}};
-  // From 2.5 to 4.5, as two pixels: centres 3 and 4, halfway between neighbours.
+  // From 2.5 to 4.5, as two pixels: centers 3 and 4, halfway between neighbors.
   const Crop narrow{.box = {.top = 0, .left = 2.5, .height = 1, .width = 2}, .margin = 2};
   const PicturePart part{.image = ramp, .region = region_of(narrow, 1, 8)};
   CHECK(part.region.left == 0);

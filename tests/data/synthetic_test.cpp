@@ -72,7 +72,7 @@ TEST_CASE("a synthetic image depends on seed, split and number only") {
   set_num_threads(threads);
 }
 
-TEST_CASE("a linear model finds the colours of the synthetic set, but stays below 60 %") {
+TEST_CASE("a linear model finds the colors of the synthetic set, but stays below 60 %") {
   const DataSplits splits = make_synthetic({.train = 8000, .test = 1000});
   const double accuracy = accuracy_of_linear_model(splits.train, splits.test, 4, 1e-4f);
   MESSAGE("a linear model reaches ", accuracy);

@@ -70,7 +70,7 @@ TEST_CASE("a constant channel has standard deviation 1") {
   CHECK(found.std[0] == 1);
 }
 
-TEST_CASE("standardisation is by channel, and scales to [0, 1] without statistics") {
+TEST_CASE("standardization is by channel, and scales to [0, 1] without statistics") {
   const DatasetInfo info{.name = "x", .channels = 2, .height = 1, .width = 1, .class_names = {"a"}};
   const std::vector<uint8_t> image = {255, 51};
   float out[2];

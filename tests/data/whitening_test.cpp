@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t height = 2, width = 3, channels = 2, d = height * width * channels;
 
-/// Images whose neighbours are alike, as those of photographs are.
+/// Images whose neighbors are alike, as those of photographs are.
 Dataset smooth_images(int64_t count) {
   const DatasetInfo info{
       .name = "smooth", .channels = channels, .height = height, .width = width, .class_names = {"a"}};

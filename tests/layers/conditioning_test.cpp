@@ -25,7 +25,7 @@ TEST_CASE("the condition number is that of [1, H], by hand") {
   CHECK_THROWS_AS(condition_number(Tensor::ones({3})), Error);
 }
 
-TEST_CASE("standardised independent columns are well conditioned, whatever they were") {
+TEST_CASE("standardized independent columns are well conditioned, whatever they were") {
   const Tensor scales = Tensor::from<float>({0.01f, 1, 100}, {3}), shifts = Tensor::from<float>({5, -20, 300}, {3});
   const Tensor x = random_normal({2000, 3}, 0, 1, {.seed = 1}) * scales + shifts;
   Sequential net(Linear(3, 2));

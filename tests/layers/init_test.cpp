@@ -52,7 +52,7 @@ TEST_CASE("fans count the kernel's area") {
   CHECK(contains(error_of([] { init::fans({3}); }), "at least 2 dimensions"));
 }
 
-TEST_CASE("xavier initialisation has variance 2 / (fan_in + fan_out)") {
+TEST_CASE("xavier initialization has variance 2 / (fan_in + fan_out)") {
   Generator generator(1);
   const Tensor w = Tensor::empty(shape);
   init::xavier_uniform(w, 1, generator);
@@ -62,7 +62,7 @@ TEST_CASE("xavier initialisation has variance 2 / (fan_in + fan_out)") {
   check(w, 4 * 2 / (fan_in + fan_out));
 }
 
-TEST_CASE("kaiming initialisation has variance 2 / (1 + slope^2) / fan") {
+TEST_CASE("kaiming initialization has variance 2 / (1 + slope^2) / fan") {
   Generator generator(2);
   const Tensor w = Tensor::empty(shape);
   init::kaiming_uniform(w, {}, generator);
@@ -92,7 +92,7 @@ TEST_CASE("a cut that would reject nearly every draw is refused, and so is a gai
     CHECK(contains(error_of([&] { init::orthogonal(w, gain); }), "[orthogonal] gain must be finite, but it is "));
 }
 
-TEST_CASE("orthogonal initialisation gives orthonormal rows or columns, times the gain") {
+TEST_CASE("orthogonal initialization gives orthonormal rows or columns, times the gain") {
   Generator generator(4);
   for (const Shape& s : {Shape{6, 20}, Shape{20, 6}, Shape{4, 2, 3, 3}}) {
     const Tensor w = Tensor::empty(s);

@@ -18,7 +18,7 @@
 namespace gradus::testing {
 
 struct CurveOptions {
-  std::function<std::unique_ptr<Module>()> model;  ///< equally initialised at each call
+  std::function<std::unique_ptr<Module>()> model;  ///< equally initialized at each call
   int64_t steps = 200, batch = 32;
   double lr = 0.01;
   double learned = 0.8;  ///< by what the last quarter's mean loss must be below the first one's

@@ -1,4 +1,4 @@
-// Batch-normalization preconditioning: the identity with descent in normalised variables, the published form, batches
+// Batch-normalization preconditioning: the identity with descent in normalized variables, the published form, batches
 // of one, and how it composes.
 #include <doctest/doctest.h>
 
@@ -27,7 +27,7 @@ Parameter leaf(const Tensor& value, const char* name, ParamRole role, int64_t ou
 
 }  // namespace
 
-TEST_CASE("BNP is gradient descent in the normalised variables, to rounding") {
+TEST_CASE("BNP is gradient descent in the normalized variables, to rounding") {
   // a = w'^T ((h - mu) / sigma) + b', w' = sigma w, b' = b + mu^T w; with momentum 0 mu and sigma are the batch's own.
   const Tensor h = random_normal({12, 3}, 1, 2, {.seed = 1}, DType::float64) * Tensor::from<double>({1, 5, 0.2}, {3});
   const Tensor mu = mean(h, {0}), sigma = sqrt(mean(square(h - mu), {0}));

@@ -166,8 +166,8 @@ TEST_CASE("the gradient penalty is the gradient of L + rate/2 |grad L|^2 up to t
     // Exactly: grad + rate H B g, by double backward.
     const Var w = Var::leaf(clone(p.value()));
     const Var g = grad(loss(w), w, {.create_graph = true});
-    const Var penalised = loss(w) + sum(square(g) * (intrinsic ? b : row({1, 1, 1}))) * (rate / 2);
-    const Tensor expected = w.value() - b * grad(penalised, w).value() * lr;
+    const Var penalized = loss(w) + sum(square(g) * (intrinsic ? b : row({1, 1, 1}))) * (rate / 2);
+    const Tensor expected = w.value() - b * grad(penalized, w).value() * lr;
     Optimizer optimizer = over({p})
                               .rule(Diagonal{b, lr})
                               .gradient_penalty({.radius = 1e-7, .rate = rate, .intrinsic = intrinsic})
@@ -237,7 +237,7 @@ TEST_CASE("penalties compose with FOP, clipping and decay") {
   CHECK(loss(p).item() < before - 0.5);
 }
 
-TEST_CASE("what cannot be penalised is refused") {
+TEST_CASE("what cannot be penalized is refused") {
   Parameter w = weight({1, 2, 3});
   CHECK_THROWS_WITH_AS(over({w}).rule(Lion{}).l1({.rate = 1, .mode = L1Mode::decoupled}).build(),
                        "[l1] rule 'lion' of 'w' does not scale by a diagonal, which this mode needs; L1Mode::coupled "

@@ -1,4 +1,4 @@
-// Changing the colours of an image at random. Internal to data.
+// Changing the colors of an image at random. Internal to data.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,9 @@
 namespace gradus {
 
 /// Of [pixels, 3] RGB values from 0 to 255, in place.
-void jitter_colours(float* rgb, int64_t pixels, const ColourJitter& jitter, Generator& random);
+void jitter_colors(float* rgb, int64_t pixels, const ColorJitter& jitter, Generator& random);
 
-/// The single changes, each clamped to 0 to 255: towards black, towards the mean of the grey image, towards the grey
+/// The single changes, each clamped to 0 to 255: towards black, towards the mean of the gray image, towards the gray
 /// image (factors above 1 go away from it), and around the circle of hues by a part of a turn.
 void change_brightness(float* rgb, int64_t pixels, float factor);
 void change_contrast(float* rgb, int64_t pixels, float factor);

@@ -1,4 +1,4 @@
-#include "data/colour.h"
+#include "data/color.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@ namespace gradus {
 namespace {
 
 /// ITU-R 601-2.
-float grey(const float* rgb) { return 0.299f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2]; }
+float gray(const float* rgb) { return 0.299f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2]; }
 
 float clamp(float value) { return std::clamp(value, 0.0f, 255.0f); }
 
@@ -20,14 +20,14 @@ void change_brightness(float* rgb, int64_t pixels, float factor) {
 
 void change_contrast(float* rgb, int64_t pixels, float factor) {
   double sum = 0;
-  for (int64_t i = 0; i < pixels; ++i) sum += grey(rgb + 3 * i);
+  for (int64_t i = 0; i < pixels; ++i) sum += gray(rgb + 3 * i);
   const float constant = (1 - factor) * static_cast<float>(sum / static_cast<double>(pixels));
   for (int64_t i = 0; i < 3 * pixels; ++i) rgb[i] = clamp(factor * rgb[i] + constant);
 }
 
 void change_saturation(float* rgb, int64_t pixels, float factor) {
   for (int64_t i = 0; i < pixels; ++i, rgb += 3) {
-    const float constant = (1 - factor) * grey(rgb);
+    const float constant = (1 - factor) * gray(rgb);
     for (int c = 0; c < 3; ++c) rgb[c] = clamp(factor * rgb[c] + constant);
   }
 }
@@ -48,7 +48,7 @@ void change_hue(float* rgb, int64_t pixels, float turns) {
   }
 }
 
-void jitter_colours(float* rgb, int64_t pixels, const ColourJitter& jitter, Generator& random) {
+void jitter_colors(float* rgb, int64_t pixels, const ColorJitter& jitter, Generator& random) {
   const double strengths[] = {jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue};
   int order[] = {0, 1, 2, 3};
   for (int i = 3; i > 0; --i) std::swap(order[i], order[random.below(static_cast<uint64_t>(i) + 1)]);
