@@ -11,14 +11,14 @@
 namespace gradus {
 
 struct GradcheckOptions {
-  double step = 1e-4;             ///< of a fourth-order central difference
-  double relative = 1e-6;         ///< allowed |analytic - numeric| / max(1, |numeric|)
-  uint64_t seed = 0;              ///< of the random weights that reduce the output to one number
+  double step = 1e-4;      ///< of a fourth-order central difference
+  double relative = 1e-6;  ///< allowed |analytic - numeric| / max(1, |numeric|)
+  uint64_t seed = 0;       ///< of the random weights that reduce the output to one number
 };
 struct GradcheckResult {
   bool ok = true;
-  double worst = 0;               ///< largest relative error
-  std::string message;            ///< where it is: input, element, analytic and numeric value
+  double worst = 0;     ///< largest relative error
+  std::string message;  ///< where it is: input, element, analytic and numeric value
   explicit operator bool() const { return ok; }
 };
 using VarFunction = std::function<Var(std::span<const Var>)>;
@@ -26,6 +26,7 @@ using VarFunction = std::function<Var(std::span<const Var>)>;
 /// Checks d f / d input for every element of every input, which must be float64 leaves (Var::leaf).
 GradcheckResult gradcheck(const VarFunction& f, const std::vector<Var>& inputs, const GradcheckOptions& options = {});
 /// Checks the gradient of the gradient in the same way.
-GradcheckResult gradgradcheck(const VarFunction& f, const std::vector<Var>& inputs, const GradcheckOptions& options = {});
+GradcheckResult gradgradcheck(const VarFunction& f, const std::vector<Var>& inputs,
+                              const GradcheckOptions& options = {});
 
 }  // namespace gradus

@@ -17,9 +17,9 @@ struct ParamInfo {
   std::string name = {};  ///< full path in the model, such as "layer1.0.conv1.weight"
   LayerKind layer = LayerKind::other;
   ParamRole role = ParamRole::other;
-  int64_t out = 0, in = 0;        ///< output and input features or channels (in: per group)
-  int64_t kernel[2] = {1, 1};     ///< height, width
-  int64_t groups = 1;             ///< of a convolution
+  int64_t out = 0, in = 0;     ///< output and input features or channels (in: per group)
+  int64_t kernel[2] = {1, 1};  ///< height, width
+  int64_t groups = 1;          ///< of a convolution
 };
 
 /// Sees what goes into the layer of a parameter while the model trains.

@@ -54,7 +54,8 @@ bool can_record();
 void begin_recording(const int64_t* steps);
 /// Null where the device lost the recording.
 std::unique_ptr<Recording> end_recording();
-/// What is given to the device from now on, recorded or done, comes after the work of the side stream (Storage::Pending).
+/// What is given to the device from now on, recorded or done, comes after the work of the side stream
+/// (Storage::Pending).
 void finish_side_stream();
 }  // namespace device
 

@@ -222,7 +222,8 @@ Tensor matmul_of_squares(const Tensor& a, const Tensor& b) {
   check::activation("matmul_of_squares", a);
   check::same_dtype("matmul_of_squares", a, b);
   if (a.rank() != 2 || b.rank() != 2 || a.size(1) != b.size(0))
-    fail(ErrorKind::shape, "matmul_of_squares", "needs matrices [m, k] and [k, n], got ", a.shape(), " and ", b.shape());
+    fail(ErrorKind::shape, "matmul_of_squares", "needs matrices [m, k] and [k, n], got ", a.shape(), " and ",
+         b.shape());
   Tensor out = Tensor::empty({a.size(0), b.size(1)}, a.dtype());
   if (a.size(1) == 0)
     kernels::fill(0, out);

@@ -6,8 +6,8 @@
 
 namespace gradus {
 
-/// Threads that kernels use: 1 to 1024. The default is OpenMP's: OMP_NUM_THREADS, or the number of cores that the process
-/// may run on.
+/// Threads that kernels use: 1 to 1024. The default is OpenMP's: OMP_NUM_THREADS, or the number of cores that the
+/// process may run on.
 void set_num_threads(int threads);
 int num_threads();
 
@@ -16,8 +16,9 @@ using RangeBody = void (*)(void* context, int64_t begin, int64_t end);
 void run_ranges(int64_t count, int64_t grain, RangeBody body, void* context);
 }  // namespace detail
 
-/// Calls body(begin, end) on at most num_threads() equal, disjoint ranges that cover [0, count), each of at least `grain`
-/// elements; on the calling thread alone where count <= grain. The split is a pure function of (count, grain, threads).
+/// Calls body(begin, end) on at most num_threads() equal, disjoint ranges that cover [0, count), each of at least
+/// `grain` elements; on the calling thread alone where count <= grain. The split is a pure function of (count, grain,
+/// threads).
 template <class Body>
 void parallel_for(int64_t count, int64_t grain, Body&& body) {
   using Target = std::remove_reference_t<Body>;

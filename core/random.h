@@ -1,5 +1,5 @@
-// Counter-based random numbers (Philox 4x32-10, Salmon et al. 2011): a draw is a pure function of (seed, stream, offset),
-// so equal keys give equal numbers on every device, for any number of threads.
+// Counter-based random numbers (Philox 4x32-10, Salmon et al. 2011): a draw is a pure function of (seed, stream,
+// offset), so equal keys give equal numbers on every device, for any number of threads.
 #pragma once
 
 #include <array>

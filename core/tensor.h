@@ -61,8 +61,8 @@ class Tensor {
   bool is_contiguous() const;
   /// Rank 4 with NHWC memory order.
   bool is_channels_last() const;
-  /// Every element of a gapless memory range exactly once, in any order of dimensions: elementwise kernels may treat two
-  /// tensors with equal dense strides as flat arrays.
+  /// Every element of a gapless memory range exactly once, in any order of dimensions: elementwise kernels may treat
+  /// two tensors with equal dense strides as flat arrays.
   bool is_dense() const;
 
   /// Pointer to the first element, in device memory. Throws ErrorKind::dtype if T is not the element type.

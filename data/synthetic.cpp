@@ -107,8 +107,8 @@ using Color = std::array<int, 3>;
 
 /// The color that a class prefers: a corner or a face of the cube, so that no two are close.
 constexpr Color preferred[num_textures] = {{40, 40, 40},    {215, 40, 40},  {40, 215, 40},  {40, 40, 215},
-                                            {215, 215, 40},  {215, 40, 215}, {40, 215, 215}, {215, 215, 215},
-                                            {128, 128, 128}, {215, 128, 40}};
+                                           {215, 215, 40},  {215, 40, 215}, {40, 215, 215}, {215, 215, 215},
+                                           {128, 128, 128}, {215, 128, 40}};
 
 /// A rectangle of texture, bright ink on dark paper, on a plain background, with noise over everything.
 void draw_image(Texture texture, Draws draws, uint8_t* pixels) {

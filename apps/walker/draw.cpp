@@ -15,14 +15,11 @@ struct View {
   double x, y, scale;
   double left, top, width, height;  // pixels
 
-  Point operator()(const Point& p) const {
-    return {left + (p.x - x) * scale, top + height - (p.y - y) * scale};
-  }
+  Point operator()(const Point& p) const { return {left + (p.x - x) * scale, top + height - (p.y - y) * scale}; }
   double right() const { return x + width / scale; }
 };
 
-void add(Picture& picture, const View& view, const std::vector<Point>& points, const Color& color,
-         double opacity = 1) {
+void add(Picture& picture, const View& view, const std::vector<Point>& points, const Color& color, double opacity = 1) {
   Picture::Polygon polygon{{}, color, opacity};
   for (const Point& point : points) polygon.points.push_back(view(point));
   picture.polygons.push_back(std::move(polygon));
@@ -88,7 +85,8 @@ Picture draw_filmstrip(const Episode& episode, double meters, int rows) {
       high = std::max(high, point.y + 3.6);
     }
   const double strip = (high - low) * scale;
-  Picture picture{static_cast<int>(width), static_cast<int>(std::ceil(rows * (strip + gap) - gap)), {255, 255, 255}, {}};
+  Picture picture{
+      static_cast<int>(width), static_cast<int>(std::ceil(rows * (strip + gap) - gap)), {255, 255, 255}, {}};
   for (int row = 0; row < rows; ++row) {
     const View view{begin + row * length, low, scale, 0, row * (strip + gap), width, strip};
     add(picture, view, {{view.x, low}, {view.right(), low}, {view.right(), high}, {view.x, high}}, sky);

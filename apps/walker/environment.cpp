@@ -12,7 +12,8 @@ namespace {
 
 constexpr double pixels_per_meter = 30;
 constexpr double speed_hip = 4, speed_knee = 6, motor_torque = 80;
-constexpr double lidar_range = 160 / pixels_per_meter, leg_down = -8 / pixels_per_meter, leg_width = 8 / pixels_per_meter, leg_height = 34 / pixels_per_meter;
+constexpr double lidar_range = 160 / pixels_per_meter, leg_down = -8 / pixels_per_meter,
+                 leg_width = 8 / pixels_per_meter, leg_height = 34 / pixels_per_meter;
 constexpr double start_x = terrain_step * start_pad / 2, start_y = terrain_height + 2 * leg_height;
 constexpr float ground_friction = 2.5f;
 constexpr uint16_t ground_category = 0x1, walker_category = 0x20;

@@ -13,7 +13,7 @@ class Heuristic {
 
  private:
   enum class Phase { swing, land, push } phase_ = Phase::swing;
-  int moving_ = 0;  ///< leg; the other one supports
+  int moving_ = 0;        ///< leg; the other one supports
   double support_ = 0.1;  ///< target of the supporting knee
 };
 

@@ -98,10 +98,10 @@ void Picture::line(const Point& from, const Point& to, double thickness, const C
   const double dx = to.x - from.x, dy = to.y - from.y, length = std::hypot(dx, dy);
   if (length == 0) return;
   const double nx = -dy / length * thickness / 2, ny = dx / length * thickness / 2;
-  polygons.push_back({{{from.x + nx, from.y + ny}, {to.x + nx, to.y + ny}, {to.x - nx, to.y - ny},
-                       {from.x - nx, from.y - ny}},
-                      color,
-                      opacity});
+  polygons.push_back(
+      {{{from.x + nx, from.y + ny}, {to.x + nx, to.y + ny}, {to.x - nx, to.y - ny}, {from.x - nx, from.y - ny}},
+       color,
+       opacity});
 }
 
 std::string svg(const Picture& picture) {

@@ -13,9 +13,9 @@ namespace gradus::walker {
 
 struct PolicyOptions {
   std::vector<int64_t> hidden = {40, 40};
-  bool tanh_mean = true;       ///< the means lie in [-1, 1]
-  bool shared = true;          ///< the value stands on the policy's hidden layers, or else on a copy of its own
-  bool normalize = false;      ///< observations are normalized by their running mean and variance, limited to +-10
+  bool tanh_mean = true;   ///< the means lie in [-1, 1]
+  bool shared = true;      ///< the value stands on the policy's hidden layers, or else on a copy of its own
+  bool normalize = false;  ///< observations are normalized by their running mean and variance, limited to +-10
 };
 
 /// tanh layers; initialized as OpenAI Baselines does: orthogonal with gain sqrt 2, 0.01 for the means and 1 for the

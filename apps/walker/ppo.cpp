@@ -38,7 +38,8 @@ struct Finished {
 
 // One environment, and what it has walked since the last update.
 struct Walker {
-  Walker(const Settings& settings, size_t number) : settings(settings), number(number), environment(settings.environment) {
+  Walker(const Settings& settings, size_t number)
+      : settings(settings), number(number), environment(settings.environment) {
     begin_episode();
   }
 
@@ -58,8 +59,7 @@ struct Walker {
     return t;
   }
 
-  void walk(Policy& policy, const std::array<double, action_size>& deviation, double log_std_sum,
-            uint64_t first_step) {
+  void walk(Policy& policy, const std::array<double, action_size>& deviation, double log_std_sum, uint64_t first_step) {
     const NoGrad no_grad;
     rows.clear();
     finished.clear();
@@ -151,9 +151,12 @@ Minibatch gather(const std::vector<const Walker::Row*>& rows, const std::vector<
   const auto n = static_cast<int64_t>(rows.size());
   for (int64_t begin = 0; begin < n; begin += minibatch)
     normalize({advantage.data() + begin, static_cast<size_t>(minibatch)});
-  return {Tensor::from(seen, {n, observation_size}), Tensor::from(actions, {n, action_size}),
-          Tensor::from(log_probability, {n}),        Tensor::from(advantage, {n}),
-          Tensor::from(value, {n}),                  Tensor::from(target, {n})};
+  return {Tensor::from(seen, {n, observation_size}),
+          Tensor::from(actions, {n, action_size}),
+          Tensor::from(log_probability, {n}),
+          Tensor::from(advantage, {n}),
+          Tensor::from(value, {n}),
+          Tensor::from(target, {n})};
 }
 
 }  // namespace

@@ -13,17 +13,17 @@ namespace gradus::walker {
 
 /// What one iteration did: means over all its updates, but for what is said otherwise.
 struct Iteration {
-  int64_t iteration = 0;       ///< counted from 1
+  int64_t iteration = 0;          ///< counted from 1
   int64_t environment_steps = 0;  ///< of all iterations so far
-  int64_t episodes = 0;        ///< ended in this iteration
-  double episode_return = 0;   ///< mean of the last 100 episodes; not a number before the first has ended
+  int64_t episodes = 0;           ///< ended in this iteration
+  double episode_return = 0;      ///< mean of the last 100 episodes; not a number before the first has ended
   double episode_length = 0;
   double policy_loss = 0, value_loss = 0;
-  double entropy = 0;          ///< of the policy, after the iteration
-  double kl = 0;               ///< of the old policy from the new, estimated by mean(ratio - 1 - log ratio)
-  double clipped = 0;          ///< part of the ratios beyond the clip range
-  double explained_variance = 0;  ///< of the returns, by the values before the iteration
-  double lr = 0;               ///< of its last update
+  double entropy = 0;                     ///< of the policy, after the iteration
+  double kl = 0;                          ///< of the old policy from the new, estimated by mean(ratio - 1 - log ratio)
+  double clipped = 0;                     ///< part of the ratios beyond the clip range
+  double explained_variance = 0;          ///< of the returns, by the values before the iteration
+  double lr = 0;                          ///< of its last update
   std::optional<double> step_scale = {};  ///< where steps are scaled: what the policy's were multiplied with
 
   apps::Record record() const;

@@ -12,7 +12,7 @@ namespace gradus::walker {
 /// One step of an environment, as far as advantages depend on it.
 struct Reward {
   double reward = 0;
-  double value = 0;  ///< of the state before it
+  double value = 0;   ///< of the state before it
   bool over = false;  ///< the episode ended with it
 };
 
@@ -23,8 +23,8 @@ std::vector<double> advantages(std::span<const Reward> steps, double next_value,
 
 /// N steps. The advantages are to be normalized.
 struct Minibatch {
-  Tensor seen;                                         ///< [N, 24]
-  Tensor actions;                                      ///< [N, 4]
+  Tensor seen;                                       ///< [N, 24]
+  Tensor actions;                                    ///< [N, 4]
   Tensor log_probability, advantage, value, target;  ///< [N]: of the old policy, and what the value should be
 };
 
@@ -32,9 +32,9 @@ struct Minibatch {
 void normalize(std::span<float> values);
 
 struct Losses {
-  Var total;           ///< policy + value_coefficient * value - entropy_coefficient * entropy
-  Var policy;          ///< minus the clipped objective, Schulman et al. 2017, equation 7
-  Var value;           ///< half the mean squared error, or with clip_value the larger of two, as in Baselines
+  Var total;                ///< policy + value_coefficient * value - entropy_coefficient * entropy
+  Var policy;               ///< minus the clipped objective, Schulman et al. 2017, equation 7
+  Var value;                ///< half the mean squared error, or with clip_value the larger of two, as in Baselines
   Tensor ratio, log_ratio;  ///< [N]: probability of the action now to that before
 };
 Losses ppo_losses(Policy& policy, const Minibatch& batch, const PpoOptions& options);

@@ -145,14 +145,15 @@ void reduce_columns(ReduceOp op, const float* x, const Dimensions& dims, double*
   const int64_t groups = product_of_extents(dims.list, outer) * stretches;
   Doubles partial(groups * columns);
   const int64_t unit_elements = std::min(stretch, rows.extent) * tile;
-  parallel_for(groups * tiles, std::max<int64_t>(1, elements_of_piece / unit_elements), [&](int64_t begin, int64_t end) {
-    for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t group = unit / tiles, column = unit % tiles * tile, row = group % stretches * stretch;
-      const float* from = x + Position(dims.list, outer, group / stretches).x + row * rows.stride + column;
-      column_kernel(from, std::min(stretch, rows.extent - row), rows.stride, std::min(tile, columns - column),
-                    &partial[group * columns + column]);
-    }
-  });
+  parallel_for(groups * tiles, std::max<int64_t>(1, elements_of_piece / unit_elements),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t unit = begin; unit < end; ++unit) {
+                   const int64_t group = unit / tiles, column = unit % tiles * tile, row = group % stretches * stretch;
+                   const float* from = x + Position(dims.list, outer, group / stretches).x + row * rows.stride + column;
+                   column_kernel(from, std::min(stretch, rows.extent - row), rows.stride,
+                                 std::min(tile, columns - column), &partial[group * columns + column]);
+                 }
+               });
   for (int64_t group = 0; group < groups; ++group)
     combine(op, &partial[group * columns], columns, totals + Position(dims.list, outer, group / stretches).total,
             dims.list[dims.count - 1].total_stride);

@@ -1,5 +1,5 @@
-// Cross-entropy, by several threads; softmax and log-softmax in float32, along rows that are contiguous in memory; other
-// dimensions are first moved there.
+// Cross-entropy, by several threads; softmax and log-softmax in float32, along rows that are contiguous in memory;
+// other dimensions are first moved there.
 #include <algorithm>
 
 #include "core/cpu/layout.h"

@@ -49,20 +49,13 @@ GRADUS_ANYWHERE T narrow(W value) {
 template <class Body>
 void visit_any(DType dtype, Body&& body) {
   switch (dtype) {
-    case DType::float32:
-      return body(float());
-    case DType::float64:
-      return body(double());
-    case DType::int32:
-      return body(int32_t());
-    case DType::int64:
-      return body(int64_t());
-    case DType::uint8:
-      return body(uint8_t());
-    case DType::boolean:
-      return body(bool());
-    case DType::bfloat16:
-      return body(bfloat16());
+    case DType::float32: return body(float());
+    case DType::float64: return body(double());
+    case DType::int32: return body(int32_t());
+    case DType::int64: return body(int64_t());
+    case DType::uint8: return body(uint8_t());
+    case DType::boolean: return body(bool());
+    case DType::bfloat16: return body(bfloat16());
   }
 }
 

@@ -24,10 +24,8 @@ W combine(ReduceOp op, W total, W value) {
         return static_cast<W>(static_cast<uint64_t>(total) + static_cast<uint64_t>(value));
       else
         return total + value;
-    case ReduceOp::max:
-      return value != value || value > total ? value : total;  // NaN wins, and stays
-    case ReduceOp::min:
-      return value != value || value < total ? value : total;
+    case ReduceOp::max: return value != value || value > total ? value : total;  // NaN wins, and stays
+    case ReduceOp::min: return value != value || value < total ? value : total;
   }
   return total;
 }

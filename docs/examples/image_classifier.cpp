@@ -1,8 +1,8 @@
 // From a folder of pictures, one subfolder per class, to a trained network, and to the class of a new picture.
+#include <gradus.h>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <gradus.h>
 
 using namespace gradus;
 
@@ -27,10 +27,8 @@ int main() {
                        {.batch = 8, .workers = 1});
   manual_seed(1);
   ResNet net = resnet18(static_cast<int64_t>(train.class_names().size()), {.stem = ResNetStem::cifar});
-  auto optimizer = optim::over(net.parameters())
-                       .precondition(optim::Fop{})
-                       .rule(optim::Sgd{.lr = 0.01, .momentum = 0.9})
-                       .build();
+  auto optimizer =
+      optim::over(net.parameters()).precondition(optim::Fop{}).rule(optim::Sgd{.lr = 0.01, .momentum = 0.9}).build();
   for (int64_t epoch = 0; epoch < 3; ++epoch)
     for (const auto& [images, labels] : batches.epoch(epoch)) {
       optimizer.zero_grad();

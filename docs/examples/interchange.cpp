@@ -1,4 +1,5 @@
-// Files for other programs: a small training that TensorBoard shows, its model as ONNX, and what onnxruntime should say.
+// Files for other programs: a small training that TensorBoard shows, its model as ONNX, and what onnxruntime should
+// say.
 //
 //   tensorboard --logdir run
 //   python3 -c "import numpy, onnxruntime

@@ -1,6 +1,6 @@
 // Your own preconditioner: one learned step size per filter, between S-HD's one per layer and PP-HD's one per element.
-#include <cstdio>
 #include <gradus.h>
+#include <cstdio>
 
 using namespace gradus;
 

@@ -8,8 +8,8 @@
 #include <variant>
 #include <vector>
 
-#include "core/tensor.h"
 #include "core/protobuf.h"
+#include "core/tensor.h"
 
 namespace gradus::onnx {
 

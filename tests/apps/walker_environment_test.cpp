@@ -33,9 +33,9 @@ std::vector<float> trace(uint64_t seed, int64_t steps, const TerrainOptions& ter
 
 // The values of an independent re-implementation of Gym's walker on Box2D 2.4.1.
 TEST_CASE("the first observation on the flat pad, without a push, is Gym's") {
-  const Observation expected{0.00275f, 0, 0,        -0.01600f, 0.09215f, 0,        0.86016f, 0.00140f,
-                             1,        0.03256f, 0, 0.85371f,  0,        1,        0.44081f, 0.44582f,
-                             0.46142f, 0.48955f, 0.53410f, 0.60246f, 0.70915f, 0.88593f, 1, 1};
+  const Observation expected{0.00275f, 0,        0,        -0.01600f, 0.09215f, 0,        0.86016f, 0.00140f,
+                             1,        0.03256f, 0,        0.85371f,  0,        1,        0.44081f, 0.44582f,
+                             0.46142f, 0.48955f, 0.53410f, 0.60246f,  0.70915f, 0.88593f, 1,        1};
   for (const std::string terrain : {"stock", "rough", "poet:roughness=0"}) {
     CAPTURE(terrain);
     const Observation first = Environment({.terrain = parse_terrain(terrain), .force = 0}).reset(3, 4);

@@ -1,5 +1,5 @@
-// Test cases for every row of the op table: the gradients of three orders against differences, and the device's kernels,
-// forward and backward, in float32 and in mixed precision, against the reference's float64.
+// Test cases for every row of the op table: the gradients of three orders against differences, and the device's
+// kernels, forward and backward, in float32 and in mixed precision, against the reference's float64.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -132,7 +132,8 @@ void check_third_gradient(const OpRow& row) {
   CHECK_MESSAGE(result, result.message);
 }
 
-/// The result and the gradients of all inputs, in the dtypes of `inputs`, for an output gradient that bfloat16 can hold.
+/// The result and the gradients of all inputs, in the dtypes of `inputs`, for an output gradient that bfloat16 can
+/// hold.
 std::vector<Tensor> results(const VarFunction& f, const std::vector<Tensor>& inputs, const RandomKey& seed) {
   std::vector<Var> leaves;
   for (const Tensor& input : inputs) leaves.push_back(Var::leaf(input));
@@ -161,10 +162,10 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
   return most;
 }
 
-/// A stable kernel returns the exact result for inputs a few roundings away, itself rounded. How far one rounding of the
-/// inputs moves the result is measured on the reference; the number of roundings that add up in a sum of n terms is of
-/// the order of sqrt(n) (Higham & Mary 2019, theorem 3.1), and 8 more are left to functions like exp. `rounding` is that
-/// of the coarsest dtype among those that the inputs get, `dtypes(i)`.
+/// A stable kernel returns the exact result for inputs a few roundings away, itself rounded. How far one rounding of
+/// the inputs moves the result is measured on the reference; the number of roundings that add up in a sum of n terms is
+/// of the order of sqrt(n) (Higham & Mary 2019, theorem 3.1), and 8 more are left to functions like exp. `rounding` is
+/// that of the coarsest dtype among those that the inputs get, `dtypes(i)`.
 void check_against_reference(const OpRow& row, double rounding, const std::function<DType(size_t input)>& dtypes) {
   constexpr RandomKey seed = {.seed = 3};
   for (const Case& c : cases_of(row)) {

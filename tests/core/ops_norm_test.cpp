@@ -224,8 +224,9 @@ TEST_CASE("cross-entropy is what log_softmax says of the labels, and its gradien
   const Tensor log_p = log_softmax(x, 1), p = softmax(x, 1);
   const double smoothing = 0.3, ones[] = {0, 0, 1, 1, 0, 0};
   const auto [losses, normalizers] = cross_entropy(x, labels, smoothing);
-  const Values l = elements(log_p), probability = elements(p), gradient = elements(cross_entropy_backward(
-      Tensor::full({}, 2, DType::float64), x, labels, normalizers, smoothing, 0.5));
+  const Values l = elements(log_p), probability = elements(p),
+               gradient = elements(
+                   cross_entropy_backward(Tensor::full({}, 2, DType::float64), x, labels, normalizers, smoothing, 0.5));
   for (size_t n = 0; n < 2; ++n) {
     double expected = 0;
     for (size_t k = 0; k < 3; ++k) {
