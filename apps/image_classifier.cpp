@@ -10,6 +10,7 @@
 #include "apps/common/photo_training.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/joined.h"
 #include "core/json.h"
 #include "core/ops.h"
 
@@ -178,9 +179,8 @@ int predict(Flags flags, const std::vector<std::string>& notes) {
         for (size_t i : order) ranking.push_back({{"class", classes[i]}, {"probability", p[i]}});
         print_line(Json({{"file", file}, {"class", classes[order[0]]}, {"classes", ranking}}).dump());
       } else {
-        std::string line = file + ":";
-        for (size_t i : order) line += text(i == order[0] ? " " : ", ", classes[i], " ", std::lround(100 * p[i]), " %");
-        print_line(line);
+        const auto share = [&](size_t i) { return text(classes[i], " ", std::lround(100 * p[i]), " %"); };
+        print_line(file + ": " + joined(order, share));
       }
     }
   }

@@ -4,14 +4,13 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/joined.h"
 
 namespace gradus {
 namespace {
 
 std::string listed(const char* what, const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? std::string("; ") + what + ": " : ", ") + name;
-  return text;
+  return names.empty() ? "" : text("; ", what, ": ", joined(names));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/joined.h"
 
 namespace gradus {
 namespace {
@@ -29,12 +30,10 @@ const char* name(Activation activation) {
 }
 
 Activation parse_activation(const std::string& wanted) {
-  std::string names;
-  for (Activation activation : all_activations) {
+  for (Activation activation : all_activations)
     if (wanted == name(activation)) return activation;
-    names += std::string(names.empty() ? "" : ", ") + name(activation);
-  }
-  fail(ErrorKind::value, "activation", "no activation is named \"", wanted, "\"; there are ", names);
+  fail(ErrorKind::value, "activation", "no activation is named \"", wanted, "\"; there are ",
+       joined(all_activations, [](Activation activation) { return name(activation); }));
 }
 
 Var activate(Activation activation, const Var& x) {

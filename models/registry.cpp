@@ -2,6 +2,7 @@
 #include "models/registry.h"
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "models/mlp.h"
 
 namespace gradus {
@@ -50,12 +51,9 @@ std::unique_ptr<Module> make_model(const std::string& name, const ModelOptions& 
   if (options.image.rank() != 3 || numel(options.image) < 1 || options.classes < 1)
     fail(ErrorKind::value, "model", "images are [channels,height,width] and classes positive, but they are ",
          options.image, " and ", options.classes);
-  std::string names;
-  for (const Entry& entry : entries) {
+  for (const Entry& entry : entries)
     if (name == entry.name) return entry.make(options);
-    names += std::string(names.empty() ? "" : ", ") + entry.name;
-  }
-  fail(ErrorKind::value, "model", "there is no model \"", name, "\"; there are ", names);
+  fail(ErrorKind::value, "model", "there is no model \"", name, "\"; there are ", joined(entries, &Entry::name));
 }
 
 }  // namespace gradus

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "optim/contrib/lion.h"
 #include "optim/contrib/muon.h"
 #include "optim/contrib/prodigy.h"
@@ -59,9 +60,7 @@ const std::array<Entry, 14> entries{{{"sgd", 0, with_lr<Sgd>},
 const Entry& entry(const std::string& name) {
   const auto found = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.name == name; });
   if (found != entries.end()) return *found;
-  std::string names;
-  for (const Entry& e : entries) names += (names.empty() ? "" : ", ") + std::string(e.name);
-  fail(ErrorKind::value, "make_rule", "there is no rule '", name, "': choose one of ", names);
+  fail(ErrorKind::value, "make_rule", "there is no rule '", name, "': choose one of ", joined(entries, &Entry::name));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/joined.h"
 
 namespace gradus::optim {
 
@@ -16,9 +17,8 @@ const Settings::Entry* Settings::find(std::string_view name) const {
 
 double Settings::at(std::string_view name) const {
   if (const Entry* entry = find(name)) return entry->second;
-  std::string known;
-  for (const Entry& entry : entries_) known += (known.empty() ? "" : ", ") + entry.first;
-  fail(ErrorKind::value, "optim", "no hyperparameter is called '", name, "'; there are: ", known);
+  fail(ErrorKind::value, "optim", "no hyperparameter is called '", name,
+       "'; there are: ", joined(entries_, &Entry::first));
 }
 
 double Settings::get(std::string_view name, double otherwise) const {

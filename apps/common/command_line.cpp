@@ -15,6 +15,7 @@
 #include "apps/common/record.h"
 #include "apps/common/resume.h"
 #include "core/error.h"
+#include "core/joined.h"
 
 namespace gradus::apps {
 namespace {
@@ -186,12 +187,10 @@ void CommandLine::require_command() { app_->require_subcommand(1); }
 
 void CommandLine::refuse_unknown_command(int argc, char** argv) const {
   if (app_->get_require_subcommand_min() == 0 || argc < 2 || *argv[1] == '-') return;
-  std::string names;
-  for (const auto& command : commands_) {
+  for (const auto& command : commands_)
     if (command->program() == argv[1]) return;
-    names += (names.empty() ? "" : ", ") + command->program();
-  }
-  throw UsageError(std::string("there is no command '") + argv[1] + "'; there are: " + names);
+  throw UsageError(std::string("there is no command '") + argv[1] +
+                   "'; there are: " + joined(commands_, [](const auto& command) { return command->program(); }));
 }
 
 bool CommandLine::given(const std::string& flag) const { return app_->count(flag) > 0; }

@@ -15,6 +15,7 @@
 #include "apps/common/progress.h"
 #include "apps/common/tensorboard.h"
 #include "autograd/autocast.h"
+#include "core/joined.h"
 #include "core/safetensors.h"
 #include "data/cache.h"
 #include "models/onnx/export.h"
@@ -339,17 +340,12 @@ class Session {
     if (flags_.export_onnx.empty()) return;
     const DatasetInfo& images = run_.train.source().info();
     const Normalization& normalization = run_.train.options().normalization;
-    const auto listed = [](const auto& items, const auto& text_of) {
-      std::string text;
-      for (const auto& item : items) text += (text.empty() ? "" : ",") + text_of(item);
-      return text;
-    };
     export_onnx(flags_.export_onnx, run_.model, {1, images.channels, images.height, images.width},
                 {.input = "images",
                  .output = "logits",
-                 .metadata = {{"mean", listed(normalization.mean, exact)},
-                              {"std", listed(normalization.std, exact)},
-                              {"classes", listed(images.class_names, [](const std::string& name) { return name; })}}});
+                 .metadata = {{"mean", joined(normalization.mean, exact, ",")},
+                              {"std", joined(normalization.std, exact, ",")},
+                              {"classes", joined(images.class_names, std::identity(), ",")}}});
     announce(flags_, "exported " + flags_.export_onnx);
   }
 

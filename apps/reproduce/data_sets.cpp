@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "core/parallel.h"
 #include "data/cache.h"
 #include "data/cifar10.h"
@@ -192,24 +193,21 @@ ImageData photographs(PhotoSplits data) {
 }  // namespace
 
 ImageData find_images(Images images, const std::vector<std::string>& paths, bool substitute) {
-  std::string looked_in;
   std::vector<std::string> places = paths;
   for (const std::string& path : paths)
     if (!fs::exists(path)) fail(ErrorKind::io, "data", path, " does not exist");
   if (const char* variable = std::getenv("GRADUS_DATA"); variable && fs::exists(variable)) places.push_back(variable);
   if (const std::string cache = cache_folder(); fs::is_directory(cache)) places.push_back(cache);
-  for (const std::string& place : places) {
+  for (const std::string& place : places)
     if (const auto path = locate(images, place))
       return images == Images::imagenet ? photographs(read_photo_folder(*path)) : in_memory(open_dataset(*path));
-    looked_in += (looked_in.empty() ? "" : ", ") + place;
-  }
   if (substitute) return in_memory(procedural(images));
   const char* const name = images == Images::mnist ? "MNIST" : images == Images::cifar10 ? "CIFAR-10" : "ImageNet";
   const char* const what =
       images == Images::mnist     ? "a folder with train-images-idx3-ubyte.gz and the other three files"
       : images == Images::cifar10 ? "cifar-10-batches-bin or an archive of it; apps/run cifar10_train downloads it"
                                   : "a folder or an archive with train/n01440764/ and so on, and val/";
-  fail(ErrorKind::io, "data", name, " is not in ", looked_in.empty() ? "$GRADUS_DATA or the cache folder" : looked_in,
+  fail(ErrorKind::io, "data", name, " is not in ", places.empty() ? "$GRADUS_DATA or the cache folder" : joined(places),
        ": name its place with --data PATH (", what, "), or take --scale smoke, which does without");
 }
 

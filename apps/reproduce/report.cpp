@@ -9,6 +9,7 @@
 #include "apps/reproduce/gnuplot.h"
 #include "autograd/autocast.h"
 #include "core/file.h"
+#include "core/joined.h"
 #include "core/parallel.h"
 
 namespace gradus::reproduce {
@@ -79,14 +80,11 @@ void Report::write_timing(const std::vector<Run>& runs) const {
 void Report::write_manifest(const std::vector<Run>& runs) const {
   const Request& request = context_.request();
   std::set<uint64_t> seeds;
-  std::string keys, seed_list;
   double seconds = 0;
   for (const Run& run : runs) {
-    keys += (keys.empty() ? "\"" : ", \"") + context_.key(run) + "\"";
     seeds.insert(run.flags.seed);
     seconds += context_.at(run).seconds;
   }
-  for (uint64_t seed : seeds) seed_list += (seed_list.empty() ? "" : ", ") + std::to_string(seed);
   apps::Record manifest{{"experiment", experiment_},
                         {"title", title()},
                         {"version", GRADUS_VERSION},
@@ -97,10 +95,11 @@ void Report::write_manifest(const std::vector<Run>& runs) const {
   if (autocasting()) manifest.add("amp", std::string("bf16"));
   manifest.add(context_.data_record(images_));
   manifest.add({{"training_seconds", seconds}, {"report_seconds", watch_.seconds()}});
+  const auto quoted_key = [&](const Run& run) { return "\"" + context_.key(run) + "\""; };
   std::string text = manifest.json_lines();
   text.resize(text.size() - 2);  // the end of the object, "\n}"
-  write_file_atomically(folder_ + "/manifest.json",
-                        text + ",\n  \"seeds\": [" + seed_list + "],\n  \"trainings\": [" + keys + "]\n}\n");
+  write_file_atomically(folder_ + "/manifest.json", text + ",\n  \"seeds\": [" + joined(seeds) +
+                                                        "],\n  \"trainings\": [" + joined(runs, quoted_key) + "]\n}\n");
 }
 
 void Report::finish(const std::vector<Run>& runs) {

@@ -10,6 +10,7 @@
 #include "apps/reproduce/inspect.h"
 #include "autograd/autocast.h"
 #include "core/error.h"
+#include "core/joined.h"
 
 using namespace gradus;
 using namespace gradus::reproduce;
@@ -55,11 +56,11 @@ std::vector<const Experiment*> choose(const std::vector<std::string>& names, boo
     if (chosen.size() == before)
       throw apps::UsageError("no experiment is called '" + name + "'; there are: all" + known);
   }
-  std::string refused;
+  std::vector<const char*> refused;
   for (const Experiment* experiment : chosen)
-    if (mixed && experiment->full_precision_only)
-      refused += (refused.empty() ? "" : ", ") + std::string(experiment->name);
-  if (!refused.empty()) throw apps::UsageError("without mixed precision only: " + refused + "; leave out --amp bf16");
+    if (mixed && experiment->full_precision_only) refused.push_back(experiment->name);
+  if (!refused.empty())
+    throw apps::UsageError("without mixed precision only: " + joined(refused) + "; leave out --amp bf16");
   return chosen;
 }
 

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "core/json.h"
 
 namespace gradus::walker {
@@ -110,13 +111,11 @@ void Settings::check() const {
 }
 
 apps::Record Settings::record() const {
-  std::string hidden;
-  for (int64_t width : policy.hidden) hidden += (hidden.empty() ? "" : ",") + std::to_string(width);
   apps::Record record{{"task", "bipedal walker"},
                       {"terrain", terrain},
                       {"landscape", landscape ? std::to_string(*landscape) : each_episode},
                       {"lidar", environment.lidar == Lidar::v2 ? "v2" : "v3"},
-                      {"hidden", hidden},
+                      {"hidden", joined(policy.hidden, std::identity(), ",")},
                       {"optimizer", optimizer.name},
                       {"lr", optimizer.resolved_lr()}};
   visit_plain(*this, [&](const char* name, auto value) { record.add(name, value); });
