@@ -5,6 +5,7 @@
 #include <mutex>
 #include <tuple>
 
+#include "core/conv_key.h"
 #include "core/convolution.h"
 #include "core/cpu/amx/grad_weight.h"
 #include "core/cpu/direct_conv.h"
@@ -19,8 +20,6 @@ namespace {
 
 using cpu::as_layout;
 using cpu::write_as_layout;
-
-enum class Pass { forward, grad_input, grad_weight };
 
 /// The problem as Winograd's kernels see it, from the shapes of input, filter and output.
 winograd::Problem winograd_problem(const Shape& x, const Shape& w, const Shape& y, const Conv2dSpec& spec) {
@@ -55,8 +54,8 @@ double seconds_of(const auto& run) {
 }
 
 /// Runs whichever of the two is faster for this pass and problem: both are timed the first time that they are seen.
-void run_faster(Pass pass, DType dtype, const winograd::Problem& p, const auto& direct, const auto& fast) {
-  using Key = std::tuple<Pass, DType, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int>;
+void run_faster(ConvPass pass, DType dtype, const winograd::Problem& p, const auto& direct, const auto& fast) {
+  using Key = std::tuple<ConvPass, DType, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int>;
   static std::mutex mutex;
   static std::map<Key, bool> fast_wins;
   const Key key{pass,        dtype, p.images, p.height, p.width,      p.out_height,
@@ -78,7 +77,7 @@ void run_faster(Pass pass, DType dtype, const winograd::Problem& p, const auto& 
 }
 
 /// Runs direct() or, with an element of the activations' type, fast(problem, T()).
-void choose(Pass pass, DType dtype, const Shape& x, const Shape& w, const Shape& y, const Conv2dSpec& spec,
+void choose(ConvPass pass, DType dtype, const Shape& x, const Shape& w, const Shape& y, const Conv2dSpec& spec,
             const auto& direct, const auto& fast) {
   if (!winograd_fits(dtype, w, spec)) return direct();
   const winograd::Problem problem = winograd_problem(x, w, y, spec);
@@ -118,7 +117,7 @@ void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool r
   const Tensor shift = as_layout(bias, Layout::contiguous);
   write_as_layout(y, Layout::channels_last, [&](Tensor& out) {
     choose(
-        Pass::forward, x.dtype(), x.shape(), w.shape(), y.shape(), spec,
+        ConvPass::forward, x.dtype(), x.shape(), w.shape(), y.shape(), spec,
         [&] { cpu::direct_conv_forward(input, weight, shift, relu, spec, out); },
         [&]<class T>(const winograd::Problem& p, T) {
           winograd::forward(p, input.data<T>(), floats(cpu::in_float32(weight)), floats(shift), relu, out.data<T>());
@@ -132,7 +131,7 @@ void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec
   const Tensor gradient = as_layout(gy, Layout::channels_last), weight = as_layout(w, Layout::contiguous);
   write_as_layout(gx, Layout::channels_last, [&](Tensor& out) {
     choose(
-        Pass::grad_input, gx.dtype(), gx.shape(), w.shape(), gy.shape(), spec,
+        ConvPass::grad_input, gx.dtype(), gx.shape(), w.shape(), gy.shape(), spec,
         [&] { cpu::direct_conv_grad_input(gradient, weight, spec, out); },
         [&]<class T>(const winograd::Problem& p, T) {
           winograd::grad_input(p, gradient.data<T>(), floats(cpu::in_float32(weight)), out.data<T>());
@@ -151,7 +150,7 @@ void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spe
                                     spec.padding[1], spec.stride[0], spec.stride[1]},
                                    input.data<bfloat16>(), gradient.data<bfloat16>(), floats(out));
     choose(
-        Pass::grad_weight, x.dtype(), x.shape(), gw.shape(), gy.shape(), spec,
+        ConvPass::grad_weight, x.dtype(), x.shape(), gw.shape(), gy.shape(), spec,
         [&] { cpu::direct_conv_grad_weight(gradient, input, spec, out); },
         [&]<class T>(const winograd::Problem& p, T) {
           winograd::grad_weight(p, input.data<T>(), gradient.data<T>(), floats(out));
