@@ -14,7 +14,7 @@ thread_local bool bfloat16_scope = false;
 bool checked(DType dtype) {
   if (dtype == DType::float32) return false;
   if (dtype != DType::bfloat16)
-    fail(ErrorKind::value, "autocast", "computes in bfloat16, or in float32 as without it, but ", dtype, " came");
+    fail(ErrorKind::value, "autocast", "computes in bfloat16, or in float32 as without it, got ", dtype);
   if (!has_fast(DType::bfloat16))
     fail(ErrorKind::device, "autocast", "no fast bfloat16 (of a processor: AVX-512 BF16 or AMX) on ", describe_device(),
          "; compute in float32, in programs without --amp");
@@ -31,7 +31,7 @@ bool autocasting() { return bfloat16_scope; }
 DType parse_amp(std::string_view name) {
   if (name == "none") return DType::float32;
   if (name == "bf16") return DType::bfloat16;
-  fail(ErrorKind::value, "autocast", "mixed precision is none or bf16, but '", name, "' came");
+  fail(ErrorKind::value, "autocast", "expects none or bf16, got '", name, "'");
 }
 
 bool rounds(const Var& x) { return bfloat16_scope && x.dtype() == DType::float32; }

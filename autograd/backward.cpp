@@ -9,7 +9,7 @@ namespace gradus {
 
 void Var::backward(const BackwardOptions& options) const {
   if (value_.numel() != 1)
-    fail(ErrorKind::shape, "backward", "needs a single element (a loss), but the shape is ", shape(),
+    fail(ErrorKind::shape, "backward", "needs a single element (a loss), got ", shape(),
          ". Reduce it with sum() or mean(), or pass a seed of this shape");
   backward(Tensor::full(shape(), 1, dtype()), options);
 }

@@ -15,7 +15,7 @@ namespace {
 void check_loss(const char* op, const Var& loss) {
   if (!loss.requires_grad()) fail(ErrorKind::value, op, "this variable depends on nothing that requires a gradient");
   if (loss.value().numel() != 1)
-    fail(ErrorKind::shape, op, "needs a single element (a loss), but the shape is ", loss.shape(),
+    fail(ErrorKind::shape, op, "needs a single element (a loss), got ", loss.shape(),
          ". Reduce it with sum() or mean()");
 }
 
@@ -172,7 +172,7 @@ std::vector<Tensor> monte_carlo_curvature(const Var& outputs, Likelihood likelih
   check_samples("monte_carlo_curvature", samples);
   const bool classes = likelihood == Likelihood::softmax;
   if (classes && outputs.rank() != 2)
-    fail(ErrorKind::shape, "monte_carlo_curvature", "expects logits [N, K], but they are ", outputs.shape());
+    fail(ErrorKind::shape, "monte_carlo_curvature", "expects logits [N, K], got ", outputs.shape());
   const Tensor& y = outputs.value();
   std::vector<Tensor> sums = zeros_like(inputs);
   RandomKey next = key;

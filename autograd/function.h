@@ -97,8 +97,8 @@ struct Function {
     size_t came = 1;
     if constexpr (!std::is_same_v<Result, Var>) came = result.size();
     if (came != size)  // rather than to leave inputs without a gradient
-      fail(ErrorKind::value, "function", from, " must return one Var for each of the ", size, " inputs, but ", came,
-           " came: use std::vector<Var>, with undefined ones for \"no gradient\"");
+      fail(ErrorKind::value, "function", from, " must return one Var for each of the ", size, " inputs, got ", came,
+           ": use std::vector<Var>, with undefined ones for \"no gradient\"");
     if constexpr (std::is_same_v<Result, Var>)
       place(0) = std::move(result);
     else

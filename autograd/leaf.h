@@ -49,11 +49,10 @@ class Leaf final : public Node {
 template <class T>
 void check_fits(const char* op, const char* what, const Node& node, const T& x) {
   if (!(x.shape() == node.shape()))
-    fail(ErrorKind::shape, op, "the ", what, " of '", node.name(), "' must have its shape ", node.shape(), ", but ",
-         x.shape(), " came");
+    fail(ErrorKind::shape, op, "the ", what, " of '", node.name(), "' must have its shape ", node.shape(), ", got ",
+         x.shape());
   if (x.dtype() != node.dtype())
-    fail(ErrorKind::dtype, op, "the ", what, " of '", node.name(), "' must be ", node.dtype(), ", but ", x.dtype(),
-         " came");
+    fail(ErrorKind::dtype, op, "the ", what, " of '", node.name(), "' must be ", node.dtype(), ", got ", x.dtype());
 }
 
 }  // namespace gradus

@@ -142,16 +142,15 @@ Var avg_pool2d(const Var& x, const Pool2dSpec& spec) {
 
 Var global_avg_pool2d(const Var& x) {
   check::defined("global_avg_pool2d", x.value());
-  if (x.rank() != 4)
-    fail(ErrorKind::shape, "global_avg_pool2d", "expects an input [N, C, H, W], but it is ", x.shape());
+  if (x.rank() != 4) fail(ErrorKind::shape, "global_avg_pool2d", "expects an input [N, C, H, W], got ", x.shape());
   return mean(x, {2, 3});
 }
 
 Var upsample_nearest2d(const Var& x, int64_t factor) {
   check::defined("upsample_nearest2d", x.value());
   if (x.rank() != 4)
-    fail(ErrorKind::shape, "upsample_nearest2d", "expects an input [N, C, H, W], but it is ", x.shape());
-  if (factor < 1) fail(ErrorKind::value, "upsample_nearest2d", "the factor must be positive, but is ", factor);
+    fail(ErrorKind::shape, "upsample_nearest2d", "expects an input [N, C, H, W], got ", x.shape());
+  if (factor < 1) fail(ErrorKind::value, "upsample_nearest2d", "the factor must be positive, got ", factor);
   // Of a channels-last tensor a pixel's channels are copied as a whole.
   const int64_t n = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
   const Tensor pixels = reshape(permute(x.value(), {0, 2, 3, 1}), {n, h, 1, w, 1, c});

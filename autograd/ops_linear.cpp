@@ -20,12 +20,12 @@ Shape matrix_shape(const Shape& x) {
 Tensor linear_value(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   check::defined("linear", x);
   check::defined("linear", weight, "the weight");
-  if (weight.rank() != 2) fail(ErrorKind::shape, "linear", "weight must be [out, in], but is ", weight.shape());
+  if (weight.rank() != 2) fail(ErrorKind::shape, "linear", "weight must be [out, in], got ", weight.shape());
   if (x.rank() == 0 || x.size(-1) != weight.size(1))
     fail(ErrorKind::shape, "linear", "weight ", weight.shape(), " expects ", weight.size(1),
          " input features in the last dimension, but input is ", x.shape(), ". Is a flatten() missing?");
   if (bias.defined() && !(bias.shape() == Shape{weight.size(0)}))
-    fail(ErrorKind::shape, "linear", "weight ", weight.shape(), " expects a bias [", weight.size(0), "], but it is ",
+    fail(ErrorKind::shape, "linear", "weight ", weight.shape(), " expects a bias [", weight.size(0), "], got ",
          bias.shape());
   const Tensor rows = x.rank() == 2 ? x : reshape(x, matrix_shape(x.shape())), columns = transpose(weight, 0, 1);
   const bool narrow = x.dtype() == DType::bfloat16;  // summed in float32 with the bias, then rounded
@@ -91,9 +91,9 @@ Var matmul(const Var& a, const Var& b) {
 Var embedding(const Var& weight, const Tensor& index) {
   check::defined("embedding", weight.value());
   check::defined("embedding", index, "the index");
-  if (weight.rank() != 2) fail(ErrorKind::shape, "embedding", "expects a weight [V, D], but it is ", weight.shape());
+  if (weight.rank() != 2) fail(ErrorKind::shape, "embedding", "expects a weight [V, D], got ", weight.shape());
   if (index.dtype() != DType::int64)
-    fail(ErrorKind::dtype, "embedding", "the index must be int64, but is ", index.dtype(), ". Convert it with cast()");
+    fail(ErrorKind::dtype, "embedding", "the index must be int64, got ", index.dtype(), ". Convert it with cast()");
   const int64_t count = index.numel(), features = weight.size(1);
   Shape shape = index.shape();
   shape.push_back(features);

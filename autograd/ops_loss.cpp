@@ -23,10 +23,9 @@ void check_labels(const char* op, const Var& logits, const Tensor& labels) {
   check::defined(op, logits.value());
   check::defined(op, labels, "the vector of labels");
   if (logits.rank() != 2 || !(labels.shape() == Shape{logits.shape()[0]}))
-    fail(ErrorKind::shape, op, "expects logits [N, K] and labels [N], but they are ", logits.shape(), " and ",
-         labels.shape());
+    fail(ErrorKind::shape, op, "expects logits [N, K] and labels [N], got ", logits.shape(), " and ", labels.shape());
   if (labels.dtype() != DType::int64)
-    fail(ErrorKind::dtype, op, "labels must be int64, but are ", labels.dtype(), ". Convert them with cast()");
+    fail(ErrorKind::dtype, op, "labels must be int64, got ", labels.dtype(), ". Convert them with cast()");
   if (capturing()) return;  // there are no values to look at
   const int64_t classes = logits.shape()[1];
   const std::vector<int64_t> host = labels.to_vector<int64_t>();
@@ -101,7 +100,7 @@ Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOpt
   check_labels("cross_entropy", logits, labels);
   const double smoothing = options.label_smoothing;
   if (!(smoothing >= 0 && smoothing <= 1))
-    fail(ErrorKind::value, "cross_entropy", "label_smoothing must be in [0, 1], but is ", smoothing);
+    fail(ErrorKind::value, "cross_entropy", "label_smoothing must be in [0, 1], got ", smoothing);
   const auto [losses, normalizers] = cross_entropy(logits.value(), labels, smoothing);
   return record(
       "cross_entropy", reduced(losses, options.reduction), {logits},
@@ -129,8 +128,8 @@ void check_target(const char* op, const Var& x, const Var& target) {
   check::defined(op, x.value());
   check::defined(op, target.value(), "the target");
   if (!(x.shape() == target.shape()))
-    fail(ErrorKind::shape, op, "input and target must have the same shape, but are ", x.shape(), " and ",
-         target.shape(), ". Reshape one: a broadcast would compare every pair");
+    fail(ErrorKind::shape, op, "input and target must have the same shape, got ", x.shape(), " and ", target.shape(),
+         ". Reshape one: a broadcast would compare every pair");
 }
 
 /// x as losses compute with it: in float32 where it came in bfloat16.
@@ -168,7 +167,7 @@ Var l1_loss(const Var& x, const Var& target, Reduction reduction) {
 }
 
 Var huber_loss(const Var& x, const Var& target, double delta, Reduction reduction) {
-  if (!(delta > 0)) fail(ErrorKind::value, "huber_loss", "delta must be positive, but is ", delta);
+  if (!(delta > 0)) fail(ErrorKind::value, "huber_loss", "delta must be positive, got ", delta);
   return loss_of_difference(
       "huber_loss", x, target, reduction,
       [delta](const Tensor& d) {
@@ -205,7 +204,7 @@ Var gaussian_nll_loss(const Var& mean, const Var& variance, const Var& target, R
   for (const Var* operand : {&mean, &variance, &target})
     check::defined("gaussian_nll_loss", operand->value(), "mean, variance or target");
   if (!(mean.shape() == variance.shape()) || !(mean.shape() == target.shape()))
-    fail(ErrorKind::shape, "gaussian_nll_loss", "mean, variance and target must have the same shape, but are ",
+    fail(ErrorKind::shape, "gaussian_nll_loss", "mean, variance and target must have the same shape, got ",
          mean.shape(), ", ", variance.shape(), " and ", target.shape());
   const Tensor losses = (log(variance.value()) + square(target.value() - mean.value()) / variance.value()) * 0.5;
   return record("gaussian_nll_loss", reduced(losses, reduction), {mean, variance, target},

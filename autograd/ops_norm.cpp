@@ -175,7 +175,7 @@ Var group_norm(const Var& x, int64_t groups, const Var& weight, const Var& bias,
   check::defined("group_norm", x.value());
   if (x.rank() < 2 || groups < 1 || x.shape()[1] % groups != 0)
     fail(ErrorKind::shape, "group_norm", "input [N, C, ...] needs a number of channels that ", groups,
-         " groups divide, but is ", x.shape());
+         " groups divide, got ", x.shape());
   Shape rows = {x.shape()[0] * groups, x.shape()[1] / groups};
   for (int d = 2; d < x.rank(); ++d) rows[1] *= x.shape()[d];
   Var y = reshape(normalize_rows(reshape(x, rows), {}, {}, eps), x.shape());

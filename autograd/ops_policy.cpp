@@ -16,7 +16,7 @@ void check_samples(const char* op, const Shape& policy, const Tensor& old_log_pi
     if (!(each->shape() == Shape{policy[0]}))
       fail(ErrorKind::shape, op, "expects one log-probability and one advantage per sample, [", policy[0],
            "], but one of them is ", each->shape());
-  if (!(clip > 0 && clip < 1)) fail(ErrorKind::value, op, "clip must be in (0, 1), but is ", clip);
+  if (!(clip > 0 && clip < 1)) fail(ErrorKind::value, op, "clip must be in (0, 1), got ", clip);
 }
 
 /// Of each sample, from the ratio r of the policies.
@@ -93,7 +93,7 @@ Var gaussian_ppo_loss(const Var& mean, const Var& variance, const Tensor& action
     return gaussian_ppo_loss(cast(mean, DType::float32), cast(variance, DType::float32), cast(actions, DType::float32),
                              cast(old_log_pi, DType::float32), cast(advantage, DType::float32), clip);
   if (mean.rank() != 2 || !(variance.shape() == mean.shape()) || !(actions.shape() == mean.shape()))
-    fail(ErrorKind::shape, "gaussian_ppo_loss", "mean, variance and actions must all be [N, A], but are ", mean.shape(),
+    fail(ErrorKind::shape, "gaussian_ppo_loss", "mean, variance and actions must all be [N, A], got ", mean.shape(),
          ", ", variance.shape(), " and ", actions.shape(), ". A variance per dimension takes expand()");
   check_samples("gaussian_ppo_loss", mean.shape(), old_log_pi, advantage, clip);
   const Surrogate surrogate{old_log_pi, advantage, clip};

@@ -20,7 +20,7 @@ Leaf& leaf_of(const Var& v, const char* op) {
 Var Var::leaf(Tensor value) {
   check::defined("leaf", value, "the value");
   if (!is_floating(value.dtype()))
-    fail(ErrorKind::dtype, "leaf", "only floating tensors have gradients, but this one is ", value.dtype());
+    fail(ErrorKind::dtype, "leaf", "only floating tensors have gradients, got ", value.dtype());
   NodePtr node(new Leaf("leaf", value.shape(), value.dtype()));
   return Var(std::move(value), std::move(node));
 }

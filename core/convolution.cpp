@@ -19,7 +19,7 @@ ConvAlgorithm parse_conv_algorithm(std::string_view name) {
   if (name == "winograd") return ConvAlgorithm::winograd;
   if (name == "auto") return ConvAlgorithm::automatic;
   if (name == "measure") return ConvAlgorithm::measure;
-  fail(ErrorKind::value, "convolution", "the algorithm is direct, winograd, auto or measure, but '", name, "' came");
+  fail(ErrorKind::value, "convolution", "expects direct, winograd, auto or measure, got '", name, "'");
 }
 
 }  // namespace gradus

@@ -75,7 +75,7 @@ void fail_rank(const char* op, const char* role, const Tensor& x, int rank, cons
 
 void fail_extents(const char* op, const Shape& shape, DType dtype) {
   if (std::any_of(shape.begin(), shape.end(), [](int64_t extent) { return extent < 0; }))
-    fail(ErrorKind::shape, op, "extents must not be negative, but the shape is ", shape);
+    fail(ErrorKind::shape, op, "extents must not be negative, got ", shape);
   fail(ErrorKind::shape, op, "no memory can hold ", dtype, " elements of shape ", shape,
        ": their bytes do not even fit into 63 bits");
 }

@@ -24,7 +24,7 @@ Strides contiguous_strides(const Shape& shape) {
 }
 
 Strides channels_last_strides(const Shape& shape) {
-  if (shape.rank() != 4) fail(ErrorKind::shape, "channels_last", "needs 4 dimensions, but the shape is ", shape);
+  if (shape.rank() != 4) fail(ErrorKind::shape, "channels_last", "needs 4 dimensions, got ", shape);
   const int64_t c = std::max<int64_t>(shape[1], 1), h = std::max<int64_t>(shape[2], 1),
                 w = std::max<int64_t>(shape[3], 1);
   return {h * w * c, 1, w * c, c};

@@ -80,8 +80,7 @@ template <class T>
 Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
   check::bytes("tensor", shape, dtype_of<T>);
   if (static_cast<int64_t>(values.size()) != gradus::numel(shape))
-    fail(ErrorKind::shape, "from", "shape ", shape, " needs ", gradus::numel(shape), " values, but ", values.size(),
-         " came");
+    fail(ErrorKind::shape, "from", "shape ", shape, " needs ", gradus::numel(shape), " values, got ", values.size());
   Tensor out = empty(shape, dtype_of<T>);
   upload("from", out.raw(), values.data(), values.size_bytes());
   return out;
@@ -172,7 +171,7 @@ Tensor Tensor::from_bytes(const void* bytes, const Shape& shape, DType dtype) {
 
 double Tensor::item() const {
   check::defined("item", *this);
-  if (numel() != 1) fail(ErrorKind::shape, "item", "needs a tensor of one element, but the shape is ", shape_);
+  if (numel() != 1) fail(ErrorKind::shape, "item", "needs a tensor of one element, got ", shape_);
   const auto read = [&]<class T>(T) {
     T value;
     download("item", &value, raw(), sizeof value);

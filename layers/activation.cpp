@@ -51,7 +51,7 @@ Var activate(Activation activation, const Var& x) {
 }
 
 LeakyReLU::LeakyReLU(double slope) : slope_(slope) {
-  if (!std::isfinite(slope)) fail(ErrorKind::value, "LeakyReLU", "slope must be finite, but it is ", slope);
+  if (!std::isfinite(slope)) fail(ErrorKind::value, "LeakyReLU", "slope must be finite, got ", slope);
 }
 
 std::string LeakyReLU::describe() const { return text("LeakyReLU(", slope_, ")"); }

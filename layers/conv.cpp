@@ -13,8 +13,8 @@ Conv2d::Conv2d(int64_t in, int64_t out, const Conv2dOptions& options) : in_(in),
   const auto [kh, kw] = options.kernel;
   const auto positive = [](Extent2d e) { return e.height > 0 && e.width > 0; };
   if (in < 1 || out < 1 || !positive(options.kernel) || !positive(options.stride) || !positive(options.dilation))
-    fail(ErrorKind::value, "Conv2d", "channels, kernel, stride and dilation must be positive, but they are ", in, ", ",
-         out, ", ", options.kernel, ", ", options.stride, " and ", options.dilation);
+    fail(ErrorKind::value, "Conv2d", "channels, kernel, stride and dilation must be positive, got ", in, ", ", out,
+         ", ", options.kernel, ", ", options.stride, " and ", options.dilation);
   if (options.groups < 1 || in % options.groups != 0 || out % options.groups != 0)
     fail(ErrorKind::value, "Conv2d", options.groups, " groups do not divide ", in, " input and ", out,
          " output channels");
@@ -38,8 +38,8 @@ Conv2d::Conv2d(int64_t in, int64_t out, const Conv2dOptions& options) : in_(in),
 Var Conv2d::forward(const Var& x) {
   check::defined("conv2d", x.value());
   if (x.rank() != 4 || x.size(1) != in_)
-    fail(ErrorKind::shape, "conv2d", "the layer takes [N,", in_, ",H,W], but the input is ", x.shape(),
-         ". Was it built as Conv2d(", x.rank() == 4 ? text(x.size(1)) : "channels", ", ...)?");
+    fail(ErrorKind::shape, "conv2d", "the layer takes [N,", in_, ",H,W], got ", x.shape(), ". Was it built as Conv2d(",
+         x.rank() == 4 ? text(x.size(1)) : "channels", ", ...)?");
   const Conv2dOptions& o = options_;
   Conv2dSpec spec{.stride = {o.stride.height, o.stride.width},
                   .dilation = {o.dilation.height, o.dilation.width},

@@ -6,7 +6,7 @@
 namespace gradus {
 
 Dropout::Dropout(double p) : p_(p) {
-  if (!(p >= 0 && p < 1)) fail(ErrorKind::value, "Dropout", "the probability must be in [0, 1), but it is ", p);
+  if (!(p >= 0 && p < 1)) fail(ErrorKind::value, "Dropout", "the probability must be in [0, 1), got ", p);
 }
 
 Var Dropout::forward(const Var& x) { return training() && p_ > 0 ? dropout(x, p_, next_draw()) : x; }

@@ -36,8 +36,7 @@ namespace init {
 Generator& default_generator() { return current.generator; }
 
 Fans fans(const Shape& weight) {
-  if (weight.rank() < 2)
-    fail(ErrorKind::shape, "init", "a fan needs a weight of at least 2 dimensions, but this one is ", weight);
+  if (weight.rank() < 2) fail(ErrorKind::shape, "init", "a fan needs a weight of at least 2 dimensions, got ", weight);
   const int64_t area = numel(weight) == 0 ? 0 : numel(weight) / (weight[0] * weight[1]);
   return {weight[1] * area, weight[0] * area};
 }
@@ -62,7 +61,7 @@ void normal(const Tensor& x, double mean, double std, Generator& generator) {
 
 void truncated_normal(const Tensor& x, double mean, double std, double cut, Generator& generator) {
   if (!(cut >= 0.01))  // a smaller one rejects nearly every draw
-    fail(ErrorKind::value, "truncated_normal", "cut must be at least 0.01, but it is ", cut);
+    fail(ErrorKind::value, "truncated_normal", "cut must be at least 0.01, got ", cut);
   std::vector<double> values(static_cast<size_t>(x.numel()));
   for (double& value : values) {
     double z = generator.normal();
@@ -102,9 +101,8 @@ void kaiming_normal(const Tensor& weight, const KaimingOptions& options, Generat
 
 void orthogonal(const Tensor& weight, double gain, Generator& generator) {
   if (weight.rank() < 2)
-    fail(ErrorKind::shape, "orthogonal", "a weight of at least 2 dimensions was expected, but this one is ",
-         weight.shape());
-  if (!std::isfinite(gain)) fail(ErrorKind::value, "orthogonal", "gain must be finite, but it is ", gain);
+    fail(ErrorKind::shape, "orthogonal", "expects a weight of at least 2 dimensions, got ", weight.shape());
+  if (!std::isfinite(gain)) fail(ErrorKind::value, "orthogonal", "gain must be finite, got ", gain);
   const int64_t rows = weight.size(0);
   const Shape matrix = {rows, rows == 0 ? 0 : weight.numel() / rows};
   const Tensor q = orthonormal(random_normal(matrix, 0, 1, generator.fork(), DType::float64)) * gain;

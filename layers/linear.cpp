@@ -10,8 +10,7 @@
 namespace gradus {
 
 Linear::Linear(int64_t in, int64_t out, const LinearOptions& options) : in_(in), out_(out) {
-  if (in < 1 || out < 1)
-    fail(ErrorKind::value, "Linear", "sizes must be positive, but Linear(", in, ", ", out, ") was asked");
+  if (in < 1 || out < 1) fail(ErrorKind::value, "Linear", "sizes must be positive, got Linear(", in, ", ", out, ")");
   const double bound = 1 / std::sqrt(static_cast<double>(in));
   const auto make = [&](const char* name, const Shape& shape, ParamRole role) {
     Parameter p =
@@ -26,8 +25,8 @@ Linear::Linear(int64_t in, int64_t out, const LinearOptions& options) : in_(in),
 Var Linear::forward(const Var& x) {
   check::defined("linear", x.value());
   if (x.rank() == 0 || x.shape().back() != in_)
-    fail(ErrorKind::shape, "linear", "the layer takes ", in_, " features in the last dimension, but the input is ",
-         x.shape(), x.rank() == 4 ? ". Is a Flatten missing?" : "");
+    fail(ErrorKind::shape, "linear", "the layer takes ", in_, " features in the last dimension, got ", x.shape(),
+         x.rank() == 4 ? ". Is a Flatten missing?" : "");
   if (training()) weight_.show_input(x);
   return linear(x, weight_, bias_);
 }

@@ -15,8 +15,7 @@ ParamInfo norm_info(ParamRole role, int64_t channels) {
 }
 
 void check_eps(const char* name, double eps) {
-  if (!(eps >= 0 && std::isfinite(eps)))
-    fail(ErrorKind::value, name, "eps must be finite and not negative, but it is ", eps);
+  if (!(eps >= 0 && std::isfinite(eps))) fail(ErrorKind::value, name, "eps must be finite and not negative, got ", eps);
 }
 
 }  // namespace
@@ -25,10 +24,10 @@ void check_eps(const char* name, double eps) {
 
 BatchNorm::BatchNorm(const char* name, int64_t channels, int ranks, const BatchNormOptions& options)
     : name_(name), channels_(channels), ranks_(ranks), options_(options) {
-  if (channels < 1) fail(ErrorKind::value, name, "channels must be positive, but they are ", channels);
+  if (channels < 1) fail(ErrorKind::value, name, "channels must be positive, got ", channels);
   check_eps(name, options.eps);
   if (const double momentum = options.momentum.value_or(0); !(momentum >= 0 && momentum <= 1))
-    fail(ErrorKind::value, name, "momentum must be in [0, 1], but it is ", momentum);
+    fail(ErrorKind::value, name, "momentum must be in [0, 1], got ", momentum);
   if (options.affine) {
     weight_ = parameter("weight", Tensor::ones({channels}), norm_info(ParamRole::scale, channels));
     bias_ = parameter("bias", Tensor::zeros({channels}), norm_info(ParamRole::bias, channels));
@@ -43,7 +42,7 @@ BatchNorm::BatchNorm(const char* name, int64_t channels, int ranks, const BatchN
 void BatchNorm::check(const Tensor& x) const {
   check::defined(name_, x);
   if ((ranks_ >> x.rank() & 1) == 0 || x.size(1) != channels_)
-    fail(ErrorKind::shape, name_, "the layer normalizes ", channels_, " channels, but the input is ", x.shape());
+    fail(ErrorKind::shape, name_, "the layer normalizes ", channels_, " channels, got ", x.shape());
 }
 
 void BatchNorm::track(const BatchStatistics& statistics, int64_t count) {
@@ -59,8 +58,7 @@ Var BatchNorm::forward(const Var& x) {
   if (!training() && mean_.defined()) return batch_norm_apply(x, weight_, bias_, mean_, variance_, options_.eps);
   const int64_t count = x.value().numel() / channels_;
   if (!training() || !mean_.defined()) return batch_norm(x, weight_, bias_, options_.eps);
-  if (count < 2)
-    fail(ErrorKind::shape, name_, "training needs more than one value per channel, but the input is ", x.shape());
+  if (count < 2) fail(ErrorKind::shape, name_, "training needs more than one value per channel, got ", x.shape());
   BatchStatistics statistics;
   Var y = batch_norm(x, weight_, bias_, options_.eps, &statistics);
   track(statistics, count);
@@ -73,7 +71,7 @@ std::string BatchNorm::describe() const { return text(name_, "(", channels_, opt
 
 LayerNorm::LayerNorm(const Shape& normalized, const NormOptions& options) : normalized_(normalized), options_(options) {
   if (normalized.empty() || numel(normalized) < 1)
-    fail(ErrorKind::value, "LayerNorm", "the normalized shape must have elements, but it is ", normalized);
+    fail(ErrorKind::value, "LayerNorm", "the normalized shape must have elements, got ", normalized);
   check_eps("LayerNorm", options.eps);
   if (!options.affine) return;
   weight_ = parameter("weight", Tensor::ones(normalized), norm_info(ParamRole::scale, numel(normalized)));
@@ -101,7 +99,7 @@ GroupNorm::GroupNorm(int64_t groups, int64_t channels, const NormOptions& option
 Var GroupNorm::forward(const Var& x) {
   check::defined("GroupNorm", x.value());
   if (x.rank() < 2 || x.size(1) != channels_)
-    fail(ErrorKind::shape, "GroupNorm", "the layer normalizes ", channels_, " channels, but the input is ", x.shape());
+    fail(ErrorKind::shape, "GroupNorm", "the layer normalizes ", channels_, " channels, got ", x.shape());
   return group_norm(x, groups_, weight_, bias_, options_.eps);
 }
 

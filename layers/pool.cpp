@@ -11,13 +11,13 @@ template <class Options>
 void check_windows(const char* name, const Options& options) {
   const Extent2d kernel = options.kernel, stride = options.stride.value_or(kernel);
   if (kernel.height < 1 || kernel.width < 1 || stride.height < 1 || stride.width < 1)
-    fail(ErrorKind::value, name, "kernel and stride must be positive, but they are ", kernel, " and ", stride);
+    fail(ErrorKind::value, name, "kernel and stride must be positive, got ", kernel, " and ", stride);
 }
 
 template <class Options>
 Pool2dSpec spec_for(const char* name, const Options& options, const Tensor& x) {
   check::defined(name, x);
-  if (x.rank() != 4) fail(ErrorKind::shape, name, "the layer takes [N,C,H,W], but the input is ", x.shape());
+  if (x.rank() != 4) fail(ErrorKind::shape, name, "the layer takes [N,C,H,W], got ", x.shape());
   const Extent2d kernel = options.kernel, stride = options.stride.value_or(kernel);
   Pool2dSpec spec{.kernel = {kernel.height, kernel.width}, .stride = {stride.height, stride.width}};
   options.padding.resolve({x.size(2), x.size(3)}, kernel, stride, 1, spec.padding);
@@ -51,7 +51,7 @@ Var AvgPool2d::forward(const Var& x) {
 std::string AvgPool2d::describe() const { return described("AvgPool2d", options_); }
 
 UpsampleNearest2d::UpsampleNearest2d(int64_t factor) : factor_(factor) {
-  if (factor < 1) fail(ErrorKind::value, "UpsampleNearest2d", "the factor must be positive, but is ", factor);
+  if (factor < 1) fail(ErrorKind::value, "UpsampleNearest2d", "the factor must be positive, got ", factor);
 }
 
 std::string UpsampleNearest2d::describe() const { return text("UpsampleNearest2d(", factor_, ")"); }

@@ -49,8 +49,8 @@ std::vector<std::string> model_names() {
 
 std::unique_ptr<Module> make_model(const std::string& name, const ModelOptions& options) {
   if (options.image.rank() != 3 || numel(options.image) < 1 || options.classes < 1)
-    fail(ErrorKind::value, "model", "images are [channels,height,width] and classes positive, but they are ",
-         options.image, " and ", options.classes);
+    fail(ErrorKind::value, "model", "expects images [channels,height,width] and positive classes, got ", options.image,
+         " and ", options.classes);
   for (const Entry& entry : entries)
     if (name == entry.name) return entry.make(options);
   fail(ErrorKind::value, "model", "there is no model \"", name, "\"; there are ", joined(entries, &Entry::name));

@@ -208,11 +208,11 @@ struct Environment::World : b2ContactListener {
 
 Environment::Environment(const EnvironmentOptions& options) : options_(options) {
   if (options.time_limit < 1)
-    fail(ErrorKind::value, "walker", "the time limit must be at least 1 step, but it is ", options.time_limit);
+    fail(ErrorKind::value, "walker", "the time limit must be at least 1 step, got ", options.time_limit);
   if (!(options.force >= 0 && options.force <= 1000))
-    fail(ErrorKind::value, "walker", "the force must lie in [0, 1000] newtons, but it is ", options.force);
+    fail(ErrorKind::value, "walker", "the force must lie in [0, 1000] newtons, got ", options.force);
   if (!(options.jitter >= 0 && options.jitter <= 5))
-    fail(ErrorKind::value, "walker", "the jitter must lie in [0, 5] terrain steps, but it is ", options.jitter);
+    fail(ErrorKind::value, "walker", "the jitter must lie in [0, 5] terrain steps, got ", options.jitter);
 }
 
 Environment::~Environment() = default;

@@ -88,7 +88,7 @@ void Settings::set_terrain(const std::string& name) {
 
 void Settings::check() const {
   const auto need = [](bool good, const char* what, auto value) {
-    if (!good) fail(ErrorKind::value, "ppo", what, ", but it is ", value);
+    if (!good) fail(ErrorKind::value, "ppo", what, ", got ", value);
   };
   need(ppo.envs >= 1, "the number of environments must be at least 1", ppo.envs);
   need(ppo.horizon >= 1, "the horizon must be at least 1 step", ppo.horizon);

@@ -31,7 +31,7 @@ Isa allowed() {
   if (!name || std::string_view(name) == "v4") return Isa::v4;
   if (std::string_view(name) == "v3") return Isa::v3;
   if (std::string_view(name) == "baseline") return Isa::baseline;
-  fail(ErrorKind::value, "device", "GRADUS_MAX_ISA must be baseline, v3 or v4, but is ", name);
+  fail(ErrorKind::value, "device", "GRADUS_MAX_ISA must be baseline, v3 or v4, got ", name);
 }
 
 }  // namespace

@@ -68,7 +68,7 @@ bool same(const Operation& a, const Operation& b) {
 
 Trace trace_model(Module& model, const Shape& input) {
   if (input.empty() || numel(input) < 1)
-    fail(ErrorKind::value, "export_onnx", "the input's shape has a batch extent first and no extent of 0, but it is ",
+    fail(ErrorKind::value, "export_onnx", "expects an input shape with the batch extent first and no extent of 0, got ",
          input);
   if (!recording()) fail(ErrorKind::value, "export_onnx", "needs the tape, but a NoGrad is alive on this thread");
   const EvalScope evaluation(model);

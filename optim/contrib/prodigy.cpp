@@ -51,7 +51,7 @@ class ProdigyRule final : public Rule {
 
 std::unique_ptr<Rule> Prodigy::make(const Tensor& parameter) const {
   if (!(d0 > 0 && std::isfinite(d0)))
-    fail(ErrorKind::value, "prodigy", "d0, the first estimate, must be finite and above 0, but it is ", d0);
+    fail(ErrorKind::value, "prodigy", "d0, the first estimate, must be finite and above 0, got ", d0);
   return std::make_unique<ProdigyRule>(parameter, *this);
 }
 

@@ -51,8 +51,7 @@ class ScheduleFreeRule final : public Rule {
 
 std::unique_ptr<Rule> ScheduleFree::make(const Tensor& parameter) const {
   if (!(beta1 > 0))
-    fail(ErrorKind::value, "schedule-free", "beta1 must be above 0, for x is (y - (1 - beta1) z) / beta1, but it is ",
-         beta1);
+    fail(ErrorKind::value, "schedule-free", "beta1 must be above 0, for x is (y - (1 - beta1) z) / beta1, got ", beta1);
   return std::make_unique<ScheduleFreeRule>(parameter);
 }
 

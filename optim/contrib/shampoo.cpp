@@ -57,8 +57,8 @@ class ShampooRule final : public Rule {
 
 std::unique_ptr<Rule> Shampoo::make(const Tensor& parameter) const {
   if (every < 1 || !(eps > 0 && std::isfinite(eps)) || max_dim < 0)
-    fail(ErrorKind::value, "shampoo", "needs every >= 1, a finite eps > 0 and max_dim >= 0, but they are ", every, ", ",
-         eps, " and ", max_dim);
+    fail(ErrorKind::value, "shampoo", "needs every >= 1, a finite eps > 0 and max_dim >= 0, got ", every, ", ", eps,
+         " and ", max_dim);
   return std::make_unique<ShampooRule>(parameter, *this);
 }
 

@@ -158,8 +158,8 @@ TEST_CASE("options without sense are refused") {
   const auto text_of = [](const EnvironmentOptions& options) {
     return error_of([&] { const Environment environment(options); });
   };
-  CHECK(contains(text_of({.time_limit = 0}), "time limit must be at least 1 step, but it is 0"));
-  CHECK(contains(text_of({.force = -1}), "force must lie in [0, 1000] newtons, but it is -1"));
-  CHECK(contains(text_of({.jitter = 6}), "jitter must lie in [0, 5] terrain steps, but it is 6"));
+  CHECK(contains(text_of({.time_limit = 0}), "time limit must be at least 1 step, got 0"));
+  CHECK(contains(text_of({.force = -1}), "force must lie in [0, 1000] newtons, got -1"));
+  CHECK(contains(text_of({.jitter = 6}), "jitter must lie in [0, 5] terrain steps, got 6"));
   CHECK_THROWS_WITH_AS(Environment({}).step({}), "[walker] step() before reset()", Error);
 }

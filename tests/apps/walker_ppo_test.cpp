@@ -326,14 +326,14 @@ TEST_CASE("settings without sense are refused, each with its value") {
     CHECK(contains(text, part));
   };
   refused([](Settings& s) { s.ppo.minibatch = 1000; },
-          "must divide the steps of an iteration, envs times horizon, but it is 1000");
-  refused([](Settings& s) { s.ppo.envs = 0; }, "number of environments must be at least 1, but it is 0");
-  refused([](Settings& s) { s.ppo.horizon = 0; }, "horizon must be at least 1 step, but it is 0");
-  refused([](Settings& s) { s.ppo.epochs = 0; }, "number of epochs must be at least 1, but it is 0");
-  refused([](Settings& s) { s.ppo.gamma = 1.5; }, "gamma must lie in [0, 1], but it is 1.5");
-  refused([](Settings& s) { s.ppo.lambda = -1; }, "lambda must lie in [0, 1], but it is -1");
-  refused([](Settings& s) { s.ppo.clip = 0; }, "clip range must be positive, but it is 0");
-  refused([](Settings& s) { s.optimizer.step_delta = -1; }, "curvature term must not be negative, but it is -1");
+          "must divide the steps of an iteration, envs times horizon, got 1000");
+  refused([](Settings& s) { s.ppo.envs = 0; }, "number of environments must be at least 1, got 0");
+  refused([](Settings& s) { s.ppo.horizon = 0; }, "horizon must be at least 1 step, got 0");
+  refused([](Settings& s) { s.ppo.epochs = 0; }, "number of epochs must be at least 1, got 0");
+  refused([](Settings& s) { s.ppo.gamma = 1.5; }, "gamma must lie in [0, 1], got 1.5");
+  refused([](Settings& s) { s.ppo.lambda = -1; }, "lambda must lie in [0, 1], got -1");
+  refused([](Settings& s) { s.ppo.clip = 0; }, "clip range must be positive, got 0");
+  refused([](Settings& s) { s.optimizer.step_delta = -1; }, "curvature term must not be negative, got -1");
   refused([](Settings& s) { s.policy.hidden.clear(); }, "at least one hidden layer");
   refused([](Settings& s) { s.optimizer.name = "magic"; }, "the optimizer must be one of fop, momentum");
   CHECK(parse_widths("40,40") == std::vector<int64_t>{40, 40});

@@ -219,9 +219,9 @@ TEST_CASE("walker_watch names a policy whose settings no training can have, and 
   for (const char* landscape : {"here", "-5", "1x", "99999999999999999999"})
     changed("landscape", landscape, "is neither a whole number nor 'new in every episode'");
   changed("lidar", "v4", "the lidar is v2 or v3, not 'v4'");
-  changed("iterations", -1, "the number of iterations must not be negative, but it is -1");
-  changed("time_limit", -1, "the time limit must be at least 1 step, but it is -1");
-  changed("envs", -4, "the number of environments must be at least 1, but it is -4");
+  changed("iterations", -1, "the number of iterations must not be negative, got -1");
+  changed("time_limit", -1, "the time limit must be at least 1 step, got -1");
+  changed("envs", -4, "the number of environments must be at least 1, got -4");
   changed("force", -1, "the force must lie in [0, 1000] newtons");
   changed("terrain", "moon", "'moon'");
   changed("seed", -1, "these are no settings of a training");
@@ -240,7 +240,7 @@ TEST_CASE("input that makes no sense ends in one line and an exit code") {
   refused(train, {"--hidden", ""}, 2, "--hidden is empty");
   for (const char* flag : {"--envs", "--horizon", "--epochs", "--minibatch", "--force", "--steps"})
     refused(train, {flag, "4611686018427387904"}, 2, "4611686018427387904 is not a number from ");
-  refused(train, {"--envs", "16384", "--horizon", "2048"}, 2, "must be at most 16777216, but it is 16384 times 2048");
+  refused(train, {"--envs", "16384", "--horizon", "2048"}, 2, "must be at most 16777216, got 16384 times 2048");
   refused(train, {"--envs", "99999999999999999999"}, 2,
           "--envs: 99999999999999999999 is not a whole number from -9223372036854775808 to 9223372036854775807");
   refused(train, {"--seeds", "-1"}, 2, "-1 is not a whole number from 0 to 18446744073709551615");

@@ -137,10 +137,10 @@ TEST_CASE("a scope ends where it stood, an inner one of float32 casts nothing, a
 
 TEST_CASE("a dtype without mixed precision and an unknown name are refused") {
   CHECK_THROWS_WITH_AS(Autocast{DType::float64},
-                       "[autocast] computes in bfloat16, or in float32 as without it, but float64 came", Error);
+                       "[autocast] computes in bfloat16, or in float32 as without it, got float64", Error);
   CHECK(parse_amp("none") == wide);
   CHECK(parse_amp("bf16") == narrow);
-  CHECK_THROWS_WITH_AS(parse_amp("fp16"), "[autocast] mixed precision is none or bf16, but 'fp16' came", Error);
+  CHECK_THROWS_WITH_AS(parse_amp("fp16"), "[autocast] expects none or bf16, got 'fp16'", Error);
 }
 
 TEST_CASE("gradients arrive in float32, near the exact ones, the same inside the scope and outside") {

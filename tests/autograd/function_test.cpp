@@ -157,7 +157,7 @@ TEST_CASE("backward that returns fewer or more gradients than inputs is refused"
   };
   const Var x = leaf({1}), y = leaf({2});
   const char* message =
-      "[function] backward must return one Var for each of the 2 inputs, but 1 came: use std::vector<Var>, with "
+      "[function] backward must return one Var for each of the 2 inputs, got 1: use std::vector<Var>, with "
       "undefined ones for \"no gradient\"";
   CHECK_THROWS_WITH_AS(Product::apply(x, y).backward(), message, Error);
   CHECK_THROWS_WITH_AS(Product::apply(x.detach(), y).backward(), message, Error);

@@ -75,5 +75,5 @@ TEST_CASE("convolution and pooling explain inputs that do not fit") {
   const Var x = noise({2, 3, 8, 8}, 1);
   CHECK_THROWS_WITH_AS(conv2d(x, noise({4, 16, 3, 3}, 2)), doctest::Contains("[conv2d]"), Error);
   CHECK_THROWS_WITH_AS(global_avg_pool2d(counting({2, 3})),
-                       "[global_avg_pool2d] expects an input [N, C, H, W], but it is [2,3]", Error);
+                       "[global_avg_pool2d] expects an input [N, C, H, W], got [2,3]", Error);
 }

@@ -70,7 +70,7 @@ TEST_CASE("normalizations explain shapes that do not fit") {
   CHECK_THROWS_WITH_AS(
       group_norm(x, 4, {}, {}, 0.1),
       doctest::Contains("[group_norm] input [N, C, ...] needs a number of channels that 4 groups divide, "
-                        "but is [4,6,3,3]"),
+                        "got [4,6,3,3]"),
       Error);
   CHECK_THROWS_WITH_AS(group_norm(x, 3, five, {}, 0.1), doctest::Contains("weight and bias must be [6]"), Error);
   CHECK_THROWS_WITH_AS(layer_norm(x, {3, 4}, {}, {}, 0.1),

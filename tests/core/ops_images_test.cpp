@@ -45,9 +45,9 @@ TEST_CASE("picking images says what does not fit") {
   CHECK_THROWS_WITH_AS(pick_images(pixels, numbers, Tensor::zeros({1, 256})),
                        "[pick_images] the table needs shape [3,256], got [1,256]", Error);
   CHECK_THROWS_WITH_AS(pick_images(cast(pixels, DType::float32), numbers, table),
-                       "[pick_images] expects pixels of uint8, numbers of int64 and a table of float32, but they are "
+                       "[pick_images] expects pixels of uint8, numbers of int64 and a table of float32, got "
                        "float32, int64 and float32",
                        Error);
   CHECK_THROWS_WITH_AS(pick_images(pixels, numbers, table, {.padding = -1}),
-                       "[pick_images] the padding must be 0 or more, but it is -1", Error);
+                       "[pick_images] the padding must be 0 or more, got -1", Error);
 }

@@ -146,5 +146,5 @@ TEST_CASE("NaN is not hidden by a fused ReLU") {
 TEST_CASE("an unknown algorithm is named") {
   CHECK(parse_conv_algorithm("auto") == ConvAlgorithm::automatic);
   CHECK_THROWS_WITH_AS(parse_conv_algorithm("fft"),
-                       "[convolution] the algorithm is direct, winograd, auto or measure, but 'fft' came", Error);
+                       "[convolution] expects direct, winograd, auto or measure, got 'fft'", Error);
 }

@@ -85,11 +85,11 @@ TEST_CASE("a cut that would reject nearly every draw is refused, and so is a gai
   const Tensor w = Tensor::zeros({2, 2});
   for (double cut : {0.0, 1e-3, -1.0, std::nan("")})
     CHECK(contains(error_of([&] { init::truncated_normal(w, 0, 1, cut); }),
-                   "[truncated_normal] cut must be at least 0.01, but it is "));
+                   "[truncated_normal] cut must be at least 0.01, got "));
   init::truncated_normal(w, 0, 1, 0.01);
   CHECK(moments(w).largest <= 0.01);
   for (double gain : {std::nan(""), HUGE_VAL})
-    CHECK(contains(error_of([&] { init::orthogonal(w, gain); }), "[orthogonal] gain must be finite, but it is "));
+    CHECK(contains(error_of([&] { init::orthogonal(w, gain); }), "[orthogonal] gain must be finite, got "));
 }
 
 TEST_CASE("orthogonal initialization gives orthonormal rows or columns, times the gain") {

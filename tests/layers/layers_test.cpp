@@ -193,7 +193,7 @@ TEST_CASE("a sequence names its layers by number unless they are named") {
 
 TEST_CASE("inputs and options that do not fit are named") {
   Conv2d conv(3, 8, {.kernel = 3});
-  CHECK(contains(error_of([&] { conv(Tensor::ones({1, 4, 8, 8})); }), "takes [N,3,H,W], but the input is [1,4,8,8]"));
+  CHECK(contains(error_of([&] { conv(Tensor::ones({1, 4, 8, 8})); }), "takes [N,3,H,W], got [1,4,8,8]"));
   Linear linear(12, 2);
   CHECK(contains(error_of([&] { linear(Tensor::ones({1, 3, 2, 2})); }), "Is a Flatten missing?"));
   BatchNorm2d norm(3);
@@ -217,8 +217,8 @@ TEST_CASE("inputs and options that do not fit are named") {
   }
   for (double momentum : {-0.1, 1.1, nan})
     CHECK(contains(error_of([&] { BatchNorm2d(8, {.momentum = momentum}); }),
-                   "[BatchNorm2d] momentum must be in [0, 1], but it is "));
-  CHECK(contains(error_of([&] { LeakyReLU{nan}; }), "[LeakyReLU] slope must be finite, but it is nan"));
+                   "[BatchNorm2d] momentum must be in [0, 1], got "));
+  CHECK(contains(error_of([&] { LeakyReLU{nan}; }), "[LeakyReLU] slope must be finite, got nan"));
   CHECK(contains(error_of([] { MaxPool2d()(Tensor::ones({2, 2})); }), "takes [N,C,H,W]"));
 }
 
