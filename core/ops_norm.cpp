@@ -2,6 +2,7 @@
 #include "core/error.h"
 #include "core/ops.h"
 #include "core/ops_check.h"
+#include "core/ranges.h"
 
 namespace gradus {
 namespace {
@@ -145,7 +146,7 @@ Tensor cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& l
 
 Tensor dropout(const Tensor& x, double p, const RandomKey& key) {
   check::activation("dropout", x);
-  if (!(p >= 0 && p < 1)) fail(ErrorKind::value, "dropout", "the probability to drop must lie in [0, 1), got ", p);
+  if (!is_fraction(p)) fail(ErrorKind::value, "dropout", "the probability to drop must lie in [0, 1), got ", p);
   Tensor out = Tensor::empty_like(x);
   kernels::dropout(key, p, x, out);
   return out;

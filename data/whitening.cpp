@@ -1,10 +1,9 @@
 #include "data/whitening.h"
 
-#include <cmath>
-
 #include "core/error.h"
 #include "core/linalg.h"
 #include "core/ops.h"
+#include "core/ranges.h"
 #include "data/loader.h"
 
 namespace gradus {
@@ -35,8 +34,7 @@ Whitening::Whitening(const Dataset& train, const WhiteningOptions& options)
     fail(ErrorKind::value, "whitening", "an image of ", train.name(), " has ", d, " values, and more than ",
          most_values, " are too many for a matrix of their covariances");
   for (const auto& [name, value] : {std::pair("scale", options.scale), {"epsilon", options.epsilon}})
-    if (!(value > 0 && std::isfinite(value)))
-      fail(ErrorKind::value, "whitening", name, " ", value, ": it must be positive and finite");
+    if (!is_positive(value)) fail(ErrorKind::value, "whitening", name, " ", value, ": it must be positive and finite");
 
   Tensor total = Tensor::zeros({d}, DType::float64), products = Tensor::zeros({d, d}, DType::float64);
   for (const Batch& batch : Loader(train, {.batch = rows_at_once, .shuffle = false}).epoch(0)) {

@@ -1,10 +1,9 @@
 // Normalization layers.
 #include "layers/norm.h"
 
-#include <cmath>
-
 #include "core/check_defined.h"
 #include "core/error.h"
+#include "core/ranges.h"
 
 namespace gradus {
 namespace {
@@ -15,7 +14,7 @@ ParamInfo norm_info(ParamRole role, int64_t channels) {
 }
 
 void check_eps(const char* name, double eps) {
-  if (!(eps >= 0 && std::isfinite(eps))) fail(ErrorKind::value, name, "eps must be finite and not negative, got ", eps);
+  if (!is_not_negative(eps)) fail(ErrorKind::value, name, "eps must be finite and not negative, got ", eps);
 }
 
 }  // namespace

@@ -1,19 +1,12 @@
 // From a description to an optimizer: which options each parameter has, and which parameters share theirs.
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "core/error.h"
+#include "core/ranges.h"
 #include "optim/optimizer_impl.h"
 
 namespace gradus::optim {
-
-namespace {
-
-bool is_positive(double x) { return x > 0 && std::isfinite(x); }
-bool is_rate(double x) { return x >= 0 && std::isfinite(x); }
-
-}  // namespace
 
 Builder& Builder::rule(AnyRule rule) {
   rule_ = std::move(rule);
@@ -44,7 +37,7 @@ Builder& Builder::weight_decay(WeightDecay decay) {
 }
 
 Builder& Builder::scale_steps(StepScaling scaling) {
-  if (!is_positive(scaling.delta) || !is_positive(scaling.max_scale) || !(scaling.beta2 >= 0 && scaling.beta2 < 1))
+  if (!is_positive(scaling.delta) || !is_positive(scaling.max_scale) || !is_fraction(scaling.beta2))
     fail(ErrorKind::value, "scale_steps", "expects finite delta and max_scale above 0 and beta2 in [0, 1), got ",
          scaling.delta, ", ", scaling.max_scale, " and ", scaling.beta2);
   scaling_ = scaling;
@@ -52,13 +45,14 @@ Builder& Builder::scale_steps(StepScaling scaling) {
 }
 
 Builder& Builder::l1(L1 penalty) {
-  if (!is_rate(penalty.rate)) fail(ErrorKind::value, "l1", "expects a finite rate of at least 0, got ", penalty.rate);
+  if (!is_not_negative(penalty.rate))
+    fail(ErrorKind::value, "l1", "expects a finite rate of at least 0, got ", penalty.rate);
   l1_ = std::move(penalty);
   return *this;
 }
 
 Builder& Builder::gradient_penalty(GradientPenalty penalty) {
-  if (!is_positive(penalty.radius) || !is_rate(penalty.rate) || !is_rate(penalty.mix))
+  if (!is_positive(penalty.radius) || !is_not_negative(penalty.rate) || !is_not_negative(penalty.mix))
     fail(ErrorKind::value, "gradient_penalty",
          "expects a finite radius above 0, and a finite rate and mix of at least 0, got ", penalty.radius, ", ",
          penalty.rate, " and ", penalty.mix);
@@ -70,9 +64,8 @@ Builder& Builder::gradient_penalty(GradientPenalty penalty) {
 }
 
 Builder& Builder::condition(Bnp bnp) {
-  if (!(bnp.momentum >= 0 && bnp.momentum < 1))
-    fail(ErrorKind::value, "bnp", "expects a momentum in [0, 1), got ", bnp.momentum);
-  if (!is_rate(bnp.relative) || !is_rate(bnp.absolute))
+  if (!is_fraction(bnp.momentum)) fail(ErrorKind::value, "bnp", "expects a momentum in [0, 1), got ", bnp.momentum);
+  if (!is_not_negative(bnp.relative) || !is_not_negative(bnp.absolute))
     fail(ErrorKind::value, "bnp", "expects finite additions to the variance of at least 0, got relative ", bnp.relative,
          " and absolute ", bnp.absolute);
   bnp_ = std::move(bnp);

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/ops.h"
+#include "core/ranges.h"
 
 namespace gradus::optim {
 namespace {
@@ -14,8 +15,7 @@ constexpr const char* count_name = "ema/updates";
 }  // namespace
 
 Ema::Ema(StateDict live, EmaOptions options) : live_(std::move(live)), options_(options) {
-  if (!(options_.decay >= 0 && options_.decay < 1))
-    fail(ErrorKind::value, "ema", "expects a decay in [0, 1), got ", options_.decay);
+  if (!is_fraction(options_.decay)) fail(ErrorKind::value, "ema", "expects a decay in [0, 1), got ", options_.decay);
   for (const auto& [name, tensor] : live_) averages_.emplace(name, clone(tensor));
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/joined.h"
+#include "core/ranges.h"
 
 namespace gradus::optim {
 
@@ -42,7 +43,7 @@ void check_setting(std::string_view name, double value) {
   const auto is_one_of = [&](const auto& names) { return std::ranges::find(names, own) != std::end(names); };
   if (is_one_of(sizes) && !(value >= 0))
     fail(ErrorKind::value, "optim", "expects ", name, " of at least 0, got ", value);
-  if (is_one_of(shares) && !(value >= 0 && value < 1))
+  if (is_one_of(shares) && !is_fraction(value))
     fail(ErrorKind::value, "optim", "expects ", name, " in [0, 1), got ", value);
   if (!std::isfinite(value)) fail(ErrorKind::value, "optim", "expects a finite ", name, ", got ", value);
 }

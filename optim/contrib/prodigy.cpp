@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/ops.h"
+#include "core/ranges.h"
 
 namespace gradus::optim {
 namespace {
@@ -50,7 +51,7 @@ class ProdigyRule final : public Rule {
 }  // namespace
 
 std::unique_ptr<Rule> Prodigy::make(const Tensor& parameter) const {
-  if (!(d0 > 0 && std::isfinite(d0)))
+  if (!is_positive(d0))
     fail(ErrorKind::value, "prodigy", "d0, the first estimate, must be finite and above 0, got ", d0);
   return std::make_unique<ProdigyRule>(parameter, *this);
 }

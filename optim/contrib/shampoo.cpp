@@ -1,10 +1,9 @@
 #include "optim/contrib/shampoo.h"
 
-#include <cmath>
-
 #include "core/error.h"
 #include "core/linalg.h"
 #include "core/ops.h"
+#include "core/ranges.h"
 
 namespace gradus::optim {
 namespace {
@@ -56,7 +55,7 @@ class ShampooRule final : public Rule {
 }  // namespace
 
 std::unique_ptr<Rule> Shampoo::make(const Tensor& parameter) const {
-  if (every < 1 || !(eps > 0 && std::isfinite(eps)) || max_dim < 0)
+  if (every < 1 || !is_positive(eps) || max_dim < 0)
     fail(ErrorKind::value, "shampoo", "needs every >= 1, a finite eps > 0 and max_dim >= 0, got ", every, ", ", eps,
          " and ", max_dim);
   return std::make_unique<ShampooRule>(parameter, *this);

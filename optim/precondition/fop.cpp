@@ -2,9 +2,9 @@
 #include "optim/precondition/fop.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
+#include "core/ranges.h"
 #include "optim/precondition/fop_forms.h"
 
 namespace gradus::optim {
@@ -15,10 +15,10 @@ std::unique_ptr<Preconditioner> Fop::make(const Site& site) const {
   if (rank < 0 || max_dim < 0 || large_rank < 1)
     fail(ErrorKind::value, "fop", "expects rank >= 0, max_dim >= 0 and large_rank >= 1, got ", rank, ", ", max_dim,
          " and ", large_rank);
-  if (rescale && !(rescale->limit > 0 && std::isfinite(rescale->limit) && rescale->power >= 0))
+  if (rescale && !(is_positive(rescale->limit) && rescale->power >= 0))
     fail(ErrorKind::value, "fop", "expects a finite limit above 0 and a power of at least 0 to rescale by, got ",
          rescale->limit, " and ", rescale->power);
-  if (!(init_gain >= 0 && std::isfinite(init_gain)))
+  if (!is_not_negative(init_gain))
     fail(ErrorKind::value, "fop", "expects a finite init_gain of at least 0, got ", init_gain);
   const ParamInfo& info = site.info;
   const bool conv = info.layer == LayerKind::conv && site.value.rank() == 4;

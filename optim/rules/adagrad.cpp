@@ -1,10 +1,9 @@
 // AdaGrad's rule for one parameter.
 #include "optim/rules/adagrad.h"
 
-#include <cmath>
-
 #include "core/error.h"
 #include "core/ops.h"
+#include "core/ranges.h"
 
 namespace gradus::optim {
 namespace {
@@ -42,7 +41,7 @@ class AdaGradRule final : public Rule {
 }  // namespace
 
 std::unique_ptr<Rule> AdaGrad::make(const Tensor& parameter) const {
-  if (!(initial_accumulator >= 0) || !std::isfinite(initial_accumulator))
+  if (!is_not_negative(initial_accumulator))
     fail(ErrorKind::value, "adagrad", "expects a finite initial_accumulator of at least 0, got ", initial_accumulator);
   return std::make_unique<AdaGradRule>(parameter, initial_accumulator);
 }
