@@ -8,6 +8,7 @@
 #include "apps/common/progress.h"
 #include "apps/common/resume.h"
 #include "apps/common/run_directory.h"
+#include "apps/common/statistics.h"
 #include "apps/walker/training.h"
 #include "core/file.h"
 #include "core/parallel.h"
@@ -239,21 +240,20 @@ class Session {
 
   double finish() {
     const std::vector<double> returns = training_.play_best(final_episodes);
-    double sum = 0, squares = 0;
-    for (double value : returns) sum += value;
-    const auto n = static_cast<double>(returns.size());
-    const double mean = sum / n;
-    for (double value : returns) squares += (value - mean) * (value - mean);
-    const apps::Record result{
-        {"final", true},  {"seed", training_.plan().settings.seed},    {"best_iteration", training_.best_iteration()},
-        {"return", mean}, {"deviation", std::sqrt(squares / (n - 1))}, {"episodes", final_episodes}};
+    const double mean = apps::mean(returns), deviation = apps::standard_deviation(returns);
+    const apps::Record result{{"final", true},
+                              {"seed", training_.plan().settings.seed},
+                              {"best_iteration", training_.best_iteration()},
+                              {"return", mean},
+                              {"deviation", deviation},
+                              {"episodes", final_episodes}};
     progress_.clear();
     if (folder_) write_file_atomically(folder_->file("result.json"), result.json_lines() + "\n");
-    apps::print_line(flags_.json ? result.json()
-                                 : "seed " + std::to_string(training_.plan().settings.seed) +
-                                       ": the policy of iteration " + std::to_string(training_.best_iteration()) +
-                                       " scores " + text_of(mean) + " +- " + text_of(std::sqrt(squares / (n - 1))) +
-                                       " in " + std::to_string(final_episodes) + " new episodes");
+    apps::print_line(flags_.json
+                         ? result.json()
+                         : "seed " + std::to_string(training_.plan().settings.seed) + ": the policy of iteration " +
+                               std::to_string(training_.best_iteration()) + " scores " + text_of(mean) + " +- " +
+                               text_of(deviation) + " in " + std::to_string(final_episodes) + " new episodes");
     if (folder_ && !flags_.json) apps::print_line("saved in " + folder_->path());
     return mean;
   }
@@ -279,10 +279,7 @@ int train(const Flags& flags) {
     scores.push_back(*score);
   }
   if (scores.size() > 1 && !flags.json) {
-    std::sort(scores.begin(), scores.end());
-    const size_t half = scores.size() / 2;
-    const double median = scores.size() % 2 == 1 ? scores[half] : (scores[half - 1] + scores[half]) / 2;
-    apps::print_line("median of " + std::to_string(scores.size()) + " seeds: " + text_of(median));
+    apps::print_line("median of " + std::to_string(scores.size()) + " seeds: " + text_of(apps::median(scores)));
   }
   return 0;
 }

@@ -68,12 +68,6 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return n == 0 ? 0 : (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
-
 void MeasureFlags::add_to(CommandLine& line) {
   line.group("Measurement");
   line.add("--rounds", rounds, "measurements, whose median is reported", at_least(1));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/common/record.h"
+#include "apps/common/statistics.h"
 
 namespace gradus::apps {
 class CommandLine;
@@ -16,7 +17,6 @@ namespace gradus::apps::bench {
 
 /// Wall time of one call, in seconds.
 double seconds_of(const std::function<void()>& work);
-double median(std::vector<double> values);
 
 /// Flags of every benchmark.
 struct MeasureFlags {

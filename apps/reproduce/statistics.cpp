@@ -27,20 +27,6 @@ double student_cdf(double t, int64_t degrees) {
 
 }  // namespace
 
-double mean(std::span<const double> values) {
-  double sum = 0;
-  for (double value : values) sum += value;
-  return sum / static_cast<double>(values.size());
-}
-
-double standard_deviation(std::span<const double> values) {
-  if (values.size() < 2) return std::nan("");
-  const double center = mean(values);
-  double sum = 0;
-  for (double value : values) sum += (value - center) * (value - center);
-  return std::sqrt(sum / static_cast<double>(values.size() - 1));
-}
-
 double student_t_975(int64_t degrees) {
   double low = 0, high = 13;  // 12.7 for one degree, and less for more
   for (int i = 0; i < 60; ++i) {
@@ -63,12 +49,6 @@ Told told(const PairedDifference& difference) {
   if (std::isnan(difference.half_width)) return Told::one_pair;
   if (difference.mean - difference.half_width > 0) return Told::above;
   return difference.mean + difference.half_width < 0 ? Told::below : Told::open;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return n == 0 ? std::nan("") : (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
 Interval bootstrap_median(std::span<const double> values) {

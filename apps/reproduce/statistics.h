@@ -5,11 +5,14 @@
 #include <span>
 #include <vector>
 
+#include "apps/common/statistics.h"
+
 namespace gradus::reproduce {
 
-double mean(std::span<const double> values);
-/// Sample standard deviation; not a number for fewer than two values.
-double standard_deviation(std::span<const double> values);
+using apps::mean;
+using apps::median;
+using apps::standard_deviation;
+
 /// The 97.5 % point of Student's t distribution: half the width of a 95 % interval, in standard errors.
 double student_t_975(int64_t degrees);
 
@@ -25,8 +28,6 @@ PairedDifference paired_difference(std::span<const double> a, std::span<const do
 enum class Told { above, below, open, one_pair };
 Told told(const PairedDifference& difference);
 
-/// The middle value, or the mean of the two in the middle.
-double median(std::vector<double> values);
 /// The 95 % percentile interval of the median over 2,000 resamples with replacement (Efron 1979), equal for equal
 /// values.
 struct Interval {
