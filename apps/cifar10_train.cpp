@@ -5,7 +5,6 @@
 #include "apps/common/command_line.h"
 #include "apps/common/progress.h"
 #include "apps/common/training_run.h"
-#include "core/accelerator.h"
 #include "core/error.h"
 #include "data/locate.h"
 #include "data/whitening.h"
@@ -150,33 +149,17 @@ std::unique_ptr<Module> build_model(const Flags& flags, const DatasetInfo& image
   return model;
 }
 
-/// The request, and what it found.
-Record describe(const Flags& flags, const DataSplits& data, const Module& model) {
-  Record config = flags.request();
-  config.add({{"data_name", data.train.name()},
-              {"train_images", data.train.size()},
-              {"test_images", data.test.size()},
-              {"train_md5", data.train.checksum()},
-              {"test_md5", data.test.checksum()},
-              {"parameters", model.parameter_count()}});
-  return config;
-}
-
 int train(const Flags& flags, const std::vector<std::string>& notes) {
   Start start = start_run(flags, flags.request());
   if (start.complete) return 0;
 
-  const DataSplits data = open_data(flags);
+  DataSplits data = open_data(flags);
   const auto model = build_model(flags, data.train.info());
   if (!start.checkpoint) load_weights(flags, flags.model, *model);
-  announce(flags, "data: " + data.train.name() + ", " + std::to_string(data.train.size()) + " training and " +
-                      std::to_string(data.test.size()) + " test images");
-  announce(flags, "model: " + flags.model + ", " + std::to_string(model->parameter_count()) + " parameters; " +
-                      flags.rule + " with preconditioner " + flags.preconditioner);
-  announce(flags, "device: " + describe_device());
-  for (const std::string& line : data.notes) note(line);
-  for (const std::string& line : notes) note(line);
-  tell_replaced(flags, start);
+  data.notes.insert(data.notes.end(), notes.begin(), notes.end());
+  introduce(flags, start,
+            text(data.train.name(), ", ", data.train.size(), " training and ", data.test.size(), " test images"),
+            flags.model, *model, data.notes);
 
   if (flags.whiten) announce(flags, "whitening: learning its matrix");
   const BatchTransform whitening = flags.whiten ? Whitening(data.train) : BatchTransform();
@@ -195,10 +178,13 @@ int train(const Flags& flags, const std::vector<std::string>& notes) {
                                        .normalization = normalization,
                                        .batch_transform = whitening,
                                        .resident = resident});
+  const auto config = [&] {
+    Record all = flags.request();
+    all.add(found(data, *model));
+    return all;
+  };
   return run_training(
-      {.model = *model, .train = train_loader, .test = test_loader, .flags = flags, .start = start, .config = [&] {
-         return describe(flags, data, *model);
-       }});
+      {.model = *model, .train = train_loader, .test = test_loader, .flags = flags, .start = start, .config = config});
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include "apps/common/command_line.h"
 #include "apps/common/progress.h"
-#include "core/accelerator.h"
 #include "core/error.h"
 #include "layers/init.h"
 #include "models/registry.h"
@@ -149,28 +148,20 @@ int train_photos(const PhotoFlags& flags, const PhotoProgram& program, const std
   Start start = start_run(flags, request);
   if (start.complete) return 0;
 
-  const PhotoSplits data = open_photos(flags);
+  PhotoSplits data = open_photos(flags);
   const auto model = make_photo_model(flags, static_cast<int64_t>(data.train.class_names().size()));
   if (!start.checkpoint) load_weights(flags, flags.model, *model, program.new_classifier);
-  announce(flags, text("data: ", data.train.name(), ", ", data.train.size(), " training and ", data.test.size(),
-                       " test photographs of ", data.train.class_names().size(), " classes, as ", flags.image_size, "x",
-                       flags.image_size, " images"));
-  announce(flags, text("model: ", flags.model, ", ", model->parameter_count(), " parameters; ", flags.rule,
-                       " with preconditioner ", flags.preconditioner));
-  announce(flags, "device: " + describe_device());
-  for (const std::string& line : data.notes) note(line);
-  for (const std::string& line : notes) note(line);
-  tell_replaced(flags, start);
+  data.notes.insert(data.notes.end(), notes.begin(), notes.end());
+  introduce(
+      flags, start,
+      text(data.train.name(), ", ", data.train.size(), " training and ", data.test.size(), " test photographs of ",
+           data.train.class_names().size(), " classes, as ", flags.image_size, "x", flags.image_size, " images"),
+      flags.model, *model, data.notes);
 
   const Loader train = make_photo_loader(flags, data.train, true), test = make_photo_loader(flags, data.test, false);
   const auto config = [&] {
     Record all = request;
-    all.add({{"data_name", data.train.name()},
-             {"train_images", data.train.size()},
-             {"test_images", data.test.size()},
-             {"train_md5", data.train.checksum()},
-             {"test_md5", data.test.checksum()},
-             {"parameters", model->parameter_count()}});
+    all.add(found(data, *model));
     return all;
   };
   const auto started = [&](const RunDirectory& directory) {

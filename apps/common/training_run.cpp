@@ -15,6 +15,7 @@
 #include "apps/common/progress.h"
 #include "apps/common/tensorboard.h"
 #include "autograd/autocast.h"
+#include "core/accelerator.h"
 #include "core/joined.h"
 #include "core/safetensors.h"
 #include "data/cache.h"
@@ -383,6 +384,16 @@ void announce(const TrainingFlags& flags, const std::string& line) {
   } else {
     print_line(line);
   }
+}
+
+void introduce(const TrainingFlags& flags, const Start& start, const std::string& data, const std::string& model_name,
+               const Module& model, const std::vector<std::string>& notes) {
+  announce(flags, "data: " + data);
+  announce(flags, text("model: ", model_name, ", ", model.parameter_count(), " parameters; ", flags.rule,
+                       " with preconditioner ", flags.preconditioner));
+  announce(flags, "device: " + describe_device());
+  for (const std::string& line : notes) note(line);
+  tell_replaced(flags, start);
 }
 
 void load_weights(const TrainingFlags& flags, const std::string& model_name, Module& model, bool new_classifier) {

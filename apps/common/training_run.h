@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "apps/common/resume.h"
@@ -43,6 +44,19 @@ void load_weights(const TrainingFlags& flags, const std::string& model_name, Mod
 
 /// Prints one line for people, on standard output or, under --json, on standard error.
 void announce(const TrainingFlags& flags, const std::string& line);
+
+/// Says what is about to be trained, and on which device; then `notes`, and whether an earlier run makes room.
+void introduce(const TrainingFlags& flags, const Start& start, const std::string& data, const std::string& model_name,
+               const Module& model, const std::vector<std::string>& notes);
+
+/// What was found on the way to a training, for its config: the images of `data`, which has a train and a test set, and
+/// the size of the model.
+template <class Splits>
+Record found(const Splits& data, const Module& model) {
+  return {{"data_name", data.train.name()},   {"train_images", data.train.size()},
+          {"test_images", data.test.size()},  {"train_md5", data.train.checksum()},
+          {"test_md5", data.test.checksum()}, {"parameters", model.parameter_count()}};
+}
 
 /// Trains for flags.epochs, evaluating after each; returns the program's exit code. With --json it prints an object per
 /// epoch: epoch, step, lr (of its first step), train_loss and train_accuracy (means over the epoch, each batch before
