@@ -59,8 +59,8 @@ double condition_number(const Tensor& hidden) {
 }
 
 std::vector<LayerConditioning> conditioning(Module& model, const Tensor& input, const ConditioningOptions& options) {
-  if (options.most_rows < 1)
-    fail(ErrorKind::value, "conditioning", "expects most_rows of at least 1, got ", options.most_rows);
+  if (options.max_rows < 1)
+    fail(ErrorKind::value, "conditioning", "expects max_rows of at least 1, got ", options.max_rows);
   std::map<const Module*, std::string> names;
   model.visit([&](const std::string& name, Module& module) { names[&module] = name; });
   std::vector<LayerConditioning> report;
@@ -71,7 +71,7 @@ std::vector<LayerConditioning> conditioning(Module& model, const Tensor& input, 
     const Var input = image ? x : Var(flatten(reshape(x.value(), {-1, x.size(-1)}), 1));
     const auto number = [&](const Var& y) {
       const Tensor rows = image ? windows(y.value(), conv->options()) : y.value();
-      return condition_number(thinned(rows, options.most_rows));
+      return condition_number(thinned(rows, options.max_rows));
     };
     Shape features;
     for (int d = 1; d < input.rank(); ++d) features.push_back(input.shape()[d]);

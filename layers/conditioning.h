@@ -21,8 +21,8 @@ struct LayerConditioning {
 };
 
 struct ConditioningOptions {
-  int64_t groups = 4;        ///< of group_norm; the largest divisor of the channels up to this
-  int64_t most_rows = 4096;  ///< further rows are left out, evenly
+  int64_t groups = 4;       ///< of group_norm; the largest divisor of the channels up to this
+  int64_t max_rows = 4096;  ///< further rows are left out, evenly
 };
 
 /// The largest over the smallest singular value of [1, H] that is not zero (to 1e-7 of the largest), for H [rows,
@@ -30,7 +30,7 @@ struct ConditioningOptions {
 double condition_number(const Tensor& hidden);
 
 /// One evaluation pass; a report for each Linear and Conv2d (without groups) in order of execution. Throws
-/// ErrorKind::value for most_rows below 1.
+/// ErrorKind::value for max_rows below 1.
 std::vector<LayerConditioning> conditioning(Module& model, const Tensor& input,
                                             const ConditioningOptions& options = {});
 

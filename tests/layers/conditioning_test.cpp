@@ -61,14 +61,14 @@ TEST_CASE("the rows of a convolution are its windows, and its report is that of 
 
 TEST_CASE("every layer is reported in order, and rows may be thinned") {
   Sequential net(Conv2d(3, 4, {.kernel = 3}), ReLU(), Flatten(), Linear(4 * 36, 5), Tanh(), Linear(5, 2));
-  const auto report = conditioning(net, random_normal({40, 3, 8, 8}, 0, 1, {.seed = 3}), {.most_rows = 100});
+  const auto report = conditioning(net, random_normal({40, 3, 8, 8}, 0, 1, {.seed = 3}), {.max_rows = 100});
   REQUIRE(report.size() == 3);
   CHECK(report[0].layer == "0");
   CHECK(report[2].layer == "5");
   CHECK(report[0].plain < report[1].plain);
   CHECK(net.training());
   CHECK(contains(error_of([&] {
-                   conditioning(net, Tensor::ones({2, 3, 8, 8}), {.most_rows = 0});
+                   conditioning(net, Tensor::ones({2, 3, 8, 8}), {.max_rows = 0});
                  }),
-                 "[conditioning] expects most_rows of at least 1, got 0"));
+                 "[conditioning] expects max_rows of at least 1, got 0"));
 }
