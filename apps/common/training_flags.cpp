@@ -49,6 +49,14 @@ void check_export(const std::string& file) {
 }  // namespace
 
 void TrainingFlags::add_to(CommandLine& line) {
+  add_optimizer(line);
+  add_preconditioner(line);
+  add_training(line);
+  device.add_to(line);
+  add_results(line);
+}
+
+void TrainingFlags::add_optimizer(CommandLine& line) {
   line.group("Optimizer");
   line.add("--rule", rule, "update rule", one_of(optim::rule_names()));
   line.add("--lr", lr,
@@ -76,7 +84,9 @@ void TrainingFlags::add_to(CommandLine& line) {
            "shortens steps until the loss's curvature term along them is at most this; 0: never\n"
            "[adahesscale, adahesscale-gn 1e-9; adahessian 1e-8; others 0]",
            at_least(0));
+}
 
+void TrainingFlags::add_preconditioner(CommandLine& line) {
   line.group("Preconditioner");
   line.add("--preconditioner", preconditioner, "learned preconditioner",
            one_of({"none", "s-hd", "pp-hd", "fop", "fop-norm"}));
@@ -91,7 +101,9 @@ void TrainingFlags::add_to(CommandLine& line) {
            one_of({"gradient", "direction"}));
   line.add("--hyper-rule", hyper_rule, "rule that learns the preconditioner", one_of({"adam", "sgd"}));
   line.add("--hyper-lr", hyper_lr, "its learning rate", at_least(0));
+}
 
+void TrainingFlags::add_training(CommandLine& line) {
   line.group("Training");
   line.add("--epochs", epochs, "passes over the training images; 0 only evaluates", at_least(0));
   line.add("--batch", batch, "images per step", at_least(1));
@@ -116,9 +128,9 @@ void TrainingFlags::add_to(CommandLine& line) {
   line.add("--amp", amp, "mixed precision. bf16: activations in bfloat16, parameters and sums in float32",
            one_of({"none", "bf16"}));
   line.add("--workers", workers, "threads that prepare batches; results do not depend on them", thread_count());
+}
 
-  device.add_to(line);
-
+void TrainingFlags::add_results(CommandLine& line) {
   line.group("Results");
   line.add("--out", out,
            "folder for configuration, metrics, weights and checkpoints; a run that is there moves to its folder\n"

@@ -68,6 +68,10 @@ struct TrainingFlags {
   optim::Schedule make_schedule(int64_t steps_per_epoch) const;
 
  private:
+  void add_optimizer(CommandLine& line);
+  void add_preconditioner(CommandLine& line);
+  void add_training(CommandLine& line);
+  void add_results(CommandLine& line);
   optim::AnyRule make_rule() const;
 };
 
