@@ -140,7 +140,7 @@ void check_owned_step(const OptimizerItem& item, const OptimizerGroup& group, bo
 
 void check_l1(const OptimizerItem& item, const L1& l1, const Settings& settings) {
   if (l1.mode == L1Mode::coupled) return;
-  if (!item.rule->scaling(settings))
+  if (!item.rule->diagonal(settings))
     fail(ErrorKind::value, "l1", "rule '", item.rule_name, "' of '", item.parameter.name(),
          "' does not scale by a diagonal, which this mode needs; L1Mode::coupled needs none");
   if (item.learner)

@@ -52,7 +52,7 @@ class UphillPoint {
 
 Tensor Optimizer::Impl::intrinsic_gradient(const OptimizerItem& item, const Tensor& gradient) const {
   const Settings settings = groups[item.group].now(steps);
-  const auto scale = item.rule->scaling(settings);
+  const auto scale = item.rule->diagonal(settings);
   if (!scale)
     fail(ErrorKind::value, "gradient_penalty", "rule '", item.rule_name, "' of '", item.parameter.name(),
          "' does not scale by a diagonal, which .intrinsic needs");

@@ -133,7 +133,7 @@ void Optimizer::Impl::descend(OptimizerItem& item, const Tensor& direction, doub
   const Tensor sign_before = beside ? sign(value) : Tensor();
   axpby_(-lr * scale, direction, 1 - lr * decay(item, DecayMode::decoupled), value);
   if (!beside) return;
-  Tensor width = *item.rule->scaling(groups[item.group].current);  // B
+  Tensor width = *item.rule->diagonal(groups[item.group].current);  // B
   if (!width.defined()) width = Tensor::ones({}, value.dtype());
   if (*item.l1 != L1Mode::proximal) width = sqrt(width);  // P = B^(1/2)
   if (*item.l1 == L1Mode::decoupled)
@@ -214,7 +214,7 @@ ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gra
 void Optimizer::Impl::end_step(const std::vector<Tensor>& gradients) {
   for (size_t i = 0; i < items.size(); ++i) {
     OptimizerItem& item = items[i];
-    if (item.curved) item.rule->curve({});  // its memory serves the next sweep
+    if (item.curved) item.rule->set_curvature({});  // its memory serves the next sweep
     if (item.learner && gradients[i].defined())
       item.learner->stepped(step_scale, item.rule->gain(groups[item.group].current));
   }
@@ -231,7 +231,7 @@ std::vector<Tensor> Optimizer::Impl::gradients() const {
     if (item.learner) item.learner->check_previous();
     if (item.curved || scaling) check_curvature(item.parameter);
     if (scaling) check_finite(item.parameter, *scaling);
-    if (item.curved) item.rule->curve(item.parameter.curvature());
+    if (item.curved) item.rule->set_curvature(item.parameter.curvature());
   }
   return gradients;
 }

@@ -26,10 +26,10 @@ class Rule {
   virtual void slots(Slots& slots) = 0;
   /// The diagonal curvature h of the step that comes, shaped like the gradient: before it, for rules whose options name
   /// a way to estimate it; undefined after it.
-  virtual void curve(const Tensor& /*h*/) {}
+  virtual void set_curvature(const Tensor& /*h*/) {}
   /// The diagonal of the matrix B by which the last direction() multiplied its gradient (or a mean of gradients),
   /// undefined for the identity; nothing where the rule is not of this form, as by default.
-  virtual std::optional<Tensor> scaling(const Settings&) const { return std::nullopt; }
+  virtual std::optional<Tensor> diagonal(const Settings&) const { return std::nullopt; }
   /// Whether the rule follows the parameter in a copy, and so relies on the step theta <- theta - lr d and no other:
   /// no scaling of steps, no decay or L1 beside it, no preconditioner after it.
   virtual bool owns_step() const { return false; }

@@ -21,7 +21,7 @@ class AdaGradRule final : public Rule {
     if (slowdown(settings) != 1) scale_(scaled, 1 / slowdown(settings));
     return scaled;
   }
-  std::optional<Tensor> scaling(const Settings& settings) const override {
+  std::optional<Tensor> diagonal(const Settings& settings) const override {
     return steps_ > 0 ? reciprocal((sqrt(sum_) + settings.at("eps")) * slowdown(settings)) : Tensor();
   }
   void slots(Slots& slots) override {

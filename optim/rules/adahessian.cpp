@@ -10,11 +10,11 @@ class AdaHessianRule final : public CurvatureRule {
  public:
   explicit AdaHessianRule(const Tensor& parameter) : CurvatureRule(parameter, false, true), like_(parameter) {}
 
-  void curve(const Tensor& h) override {
-    if (h.rank() != 4) return CurvatureRule::curve(h);
+  void set_curvature(const Tensor& h) override {
+    if (h.rank() != 4) return CurvatureRule::set_curvature(h);
     Tensor spread = Tensor::empty_like(like_);
     copy_(spread, expand(mean(abs(h), {2, 3}, true), h.shape()));
-    CurvatureRule::curve(spread);
+    CurvatureRule::set_curvature(spread);
   }
 
  private:

@@ -14,7 +14,7 @@ class AdamRule final : public Rule {
   Tensor direction(const Tensor& gradient, const Settings& settings) override {
     return adam_(gradient, adam_spec(settings, ++steps_), first_moment_, second_moment_);
   }
-  std::optional<Tensor> scaling(const Settings& settings) const override {
+  std::optional<Tensor> diagonal(const Settings& settings) const override {
     if (steps_ == 0) return Tensor();
     const double correction = 1 - std::pow(settings.at("beta2"), steps_);
     return reciprocal(sqrt(second_moment_ * (1 / correction)) + settings.at("eps"));

@@ -10,7 +10,7 @@ class CurvatureRule : public Rule {
   /// magnitudes: v averages |h|, not h^2; root: d divides by the root of v, not by v.
   CurvatureRule(const Tensor& parameter, bool magnitudes, bool root);
 
-  void curve(const Tensor& h) override { curvature_ = h; }
+  void set_curvature(const Tensor& h) override { curvature_ = h; }
   Tensor direction(const Tensor& gradient, const Settings& settings) override;
   bool fuses() const override { return curvature_.strides() == first_moment_.strides(); }
   RuleUpdate fused(const Settings& settings) override;

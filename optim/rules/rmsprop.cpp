@@ -23,7 +23,7 @@ class RmsPropRule final : public Rule {
     axpby_(1, scaled, settings.at("momentum"), velocity_);
     return velocity_;
   }
-  std::optional<Tensor> scaling(const Settings& settings) const override {
+  std::optional<Tensor> diagonal(const Settings& settings) const override {
     return max(square_).item() > 0 ? reciprocal(denominator(settings)) : Tensor();
   }
   void slots(Slots& slots) override {

@@ -10,7 +10,7 @@ class PlainRule final : public Rule {
  public:
   Tensor direction(const Tensor& gradient, const Settings&) override { return gradient; }
   void slots(Slots&) override {}
-  std::optional<Tensor> scaling(const Settings&) const override { return Tensor(); }
+  std::optional<Tensor> diagonal(const Settings&) const override { return Tensor(); }
   bool fuses() const override { return true; }
 };
 
@@ -27,7 +27,7 @@ class MomentumRule final : public Rule {
     return ahead;
   }
   void slots(Slots& slots) override { slots.add("velocity", velocity_); }
-  std::optional<Tensor> scaling(const Settings&) const override { return Tensor(); }
+  std::optional<Tensor> diagonal(const Settings&) const override { return Tensor(); }
   /// d = u + momentum v with the new v.
   double gain(const Settings& settings) const override { return nesterov_ ? 1 + settings.at("momentum") : 1; }
   bool fuses() const override { return true; }

@@ -46,7 +46,7 @@ struct Diagonal {
       explicit Scaled(Tensor b) : b(std::move(b)) {}
       Tensor direction(const Tensor& gradient, const Settings&) override { return gradient * b; }
       void slots(Slots&) override {}
-      std::optional<Tensor> scaling(const Settings&) const override { return b; }
+      std::optional<Tensor> diagonal(const Settings&) const override { return b; }
       Tensor b;
     };
     return std::make_unique<Scaled>(b);
@@ -126,10 +126,10 @@ TEST_CASE("every rule that says how it scales says so of the step that it made")
     CAPTURE(rule.name());
     const Tensor g = row({1, -2, 0.5});
     const auto made = rule.make(g);
-    CHECK_FALSE(made->scaling(rule.settings())->defined());
+    CHECK_FALSE(made->diagonal(rule.settings())->defined());
     for (int i = 0; i < 3; ++i) {
       const Tensor d = made->direction(g, rule.settings());
-      const Tensor b = *made->scaling(rule.settings());
+      const Tensor b = *made->diagonal(rule.settings());
       const Tensor expected = b.defined() ? g * b : g;
       for (size_t k = 0; k < 3; ++k)
         CHECK(d.to_vector<double>()[k] == doctest::Approx(expected.to_vector<double>()[k]).epsilon(1e-12));
