@@ -63,7 +63,7 @@ Builder& Builder::gradient_penalty(GradientPenalty penalty) {
   return *this;
 }
 
-Builder& Builder::condition(Bnp bnp) {
+Builder& Builder::bnp(Bnp bnp) {
   if (!is_fraction(bnp.momentum)) fail(ErrorKind::value, "bnp", "expects a momentum in [0, 1), got ", bnp.momentum);
   if (!is_not_negative(bnp.relative) || !is_not_negative(bnp.absolute))
     fail(ErrorKind::value, "bnp", "expects finite additions to the variance of at least 0, got relative ", bnp.relative,

@@ -128,7 +128,7 @@ class Builder {
   Builder& l1(L1 penalty);
   /// Then steps are step(backward).
   Builder& gradient_penalty(GradientPenalty penalty);
-  Builder& condition(Bnp bnp);
+  Builder& bnp(Bnp bnp);
   /// Where several groups match a parameter, each field comes from the last that has it. One may match none:
   /// Optimizer::members() tells.
   Builder& group(Predicate where, Group overrides);

@@ -44,7 +44,7 @@ Sequential network(const std::string& method, int64_t inputs, int64_t classes) {
 std::optional<SmallResult> train(const SmallTraining& training, const DataSplits& data, const std::string& method,
                                  double lr, Sequential& net) {
   optim::Builder builder = optim::over(net.parameters()).rule(optim::Sgd{.lr = lr, .momentum = 0.9});
-  if (method == "BNP") builder.condition(optim::Bnp{});
+  if (method == "BNP") builder.bnp(optim::Bnp{});
   optim::Optimizer optimizer = builder.build();
   return train_small(training, data, net, optimizer);
 }

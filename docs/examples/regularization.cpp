@@ -23,7 +23,7 @@ int main() {
 
   auto optimizer = optim::over(net.parameters())
                        .rule(optim::Adam{.lr = 3e-3})
-                       .condition(optim::Bnp{})
+                       .bnp(optim::Bnp{})
                        .l1({.rate = 1e-3, .mode = optim::L1Mode::decoupled_proximal, .where = optim::is_weight})
                        .weight_decay({.rate = 1e-4, .mode = optim::DecayMode::decoupled})
                        .gradient_penalty(optim::sam(0.02))

@@ -36,7 +36,7 @@ TEST_CASE("BNP is gradient descent in the normalized variables, to rounding") {
   Parameter b = leaf(random_normal({2}, 0, 1, {.seed = 4}, DType::float64), "fc.bias", ParamRole::bias, 2, 1);
   Parameter nw = leaf(w.value() * sigma, "w", ParamRole::weight, 2, 3);
   Parameter nb = leaf(b.value() + sum(w.value() * mu, {1}), "b", ParamRole::bias, 2, 1);
-  Optimizer ours = over({w, b}).rule(Sgd{.lr = 0.05}).condition(bare).build();
+  Optimizer ours = over({w, b}).rule(Sgd{.lr = 0.05}).bnp(bare).build();
   Optimizer plain = over({nw, nb}).rule(Sgd{.lr = 0.05}).build();
   for (int i = 0; i < 10; ++i) {
     ours.step([&] {
@@ -57,7 +57,7 @@ TEST_CASE("BNP damps, averages and divides by fan-in over rows as a computation 
   Parameter w = leaf(Tensor::zeros({1, 2}, DType::float64), "fc.weight", ParamRole::weight, 1, 2);
   Parameter b = leaf(Tensor::zeros({1}, DType::float64), "fc.bias", ParamRole::bias, 1, 1);
   Optimizer optimizer =
-      over({w, b}).rule(Sgd{.lr = 1}).condition({.momentum = 0.5, .relative = 0.1, .absolute = 0.01}).build();
+      over({w, b}).rule(Sgd{.lr = 1}).bnp({.momentum = 0.5, .relative = 0.1, .absolute = 0.01}).build();
   w.show_input(Tensor::from<double>({4, -2}, {1, 2}));
   // mu = (2, -1); var = 1/2 + 1/2 (4 - 2)^2 = 2.5 and 1/2 + 1/2 (-2 + 1)^2 = 1; v = var + 0.25 + 0.01; q = 2 / 1.
   CHECK(optimizer.state().at("fc.weight/bnp.mean").to_vector<double>() == std::vector<double>{2, -1});
@@ -80,7 +80,7 @@ TEST_CASE("a 1x1 convolution is conditioned as the dense layer on its positions,
     const std::vector<Parameter> conv = net.parameters();
     const Tensor x = random_normal({3, 4, 5, 2}, 1, 2, {.seed = 6});
     const Tensor rows = reshape(permute(x, {0, 2, 3, 1}), {30, 4});
-    Optimizer optimizer = over(conv).rule(Sgd{.lr = 0.1}).condition(Bnp{}).build();
+    Optimizer optimizer = over(conv).rule(Sgd{.lr = 0.1}).bnp(Bnp{}).build();
     std::vector<Parameter> dense;
     const int64_t in = 4 / groups, out = 6 / groups;
     for (int64_t g = 0; g < groups; ++g) {
@@ -90,7 +90,7 @@ TEST_CASE("a 1x1 convolution is conditioned as the dense layer on its positions,
       dense.push_back(leaf(clone(slice(conv[1].value(), 0, g * out, (g + 1) * out)), (name + ".bias").c_str(),
                            ParamRole::bias, out, 1));
     }
-    Optimizer on_dense = over(dense).rule(Sgd{.lr = 0.1}).condition(Bnp{}).build();
+    Optimizer on_dense = over(dense).rule(Sgd{.lr = 0.1}).bnp(Bnp{}).build();
     for (int i = 0; i < 3; ++i) {
       optimizer.step([&] { (sum(square(net(x))) * 0.002).backward(); });
       on_dense.step([&] {
@@ -116,7 +116,7 @@ TEST_CASE("with batches of one and badly scaled inputs BNP is far ahead of plain
     manual_seed(1);
     Sequential net(Linear(3, 1));
     Builder builder = over(net.parameters()).rule(Sgd{.lr = lr});
-    if (conditioned) builder.condition(Bnp{});
+    if (conditioned) builder.bnp(Bnp{});
     Optimizer optimizer = builder.build();
     const Tensor all = random_normal({400, 3}, 1, 1, {.seed = 7}) * scales;
     const Tensor truth = Tensor::from<float>({4, -1, 0.3f}, {1, 3});
@@ -147,7 +147,7 @@ TEST_CASE("BNP composes with FOP and every rule, and resumes bit for bit") {
     };
     Sequential whole = make(1), first = make(1), second = make(2);
     const auto optimizer_for = [&](Sequential& net) {
-      return over(net.parameters()).rule(rule).precondition(Fop{}).condition(Bnp{.where = is_weight}).build();
+      return over(net.parameters()).rule(rule).precondition(Fop{}).bnp(Bnp{.where = is_weight}).build();
     };
     Optimizer a = optimizer_for(whole), b = optimizer_for(first), c = optimizer_for(second);
     const auto train = [&](Sequential& net, Optimizer& optimizer, int steps) {
@@ -173,7 +173,7 @@ TEST_CASE(
   Sequential net(Linear(3, 4, {.bias = false}), Linear(4, 2));
   const Tensor x = random_normal({5, 3}, 3, 1, {.seed = 9});
   {
-    Optimizer optimizer = over(net.parameters()).rule(Sgd{}).condition(Bnp{}).build();
+    Optimizer optimizer = over(net.parameters()).rule(Sgd{}).bnp(Bnp{}).build();
     CHECK_FALSE(optimizer.state().contains("0.weight/bnp.mean"));
     net.eval();
     net(x);
@@ -188,7 +188,7 @@ TEST_CASE(
 TEST_CASE("with a gradient penalty the point uphill is that of the gradient, and statistics see each batch once") {
   Parameter w = leaf(Tensor::from<double>({1, 2}, {1, 2}), "fc.weight", ParamRole::weight, 1, 2);
   Parameter b = leaf(Tensor::from<double>({3}, {1}), "fc.bias", ParamRole::bias, 1, 1);
-  Optimizer optimizer = over({w, b}).rule(Sgd{.lr = 0}).condition({.momentum = 0.9}).gradient_penalty(sam(0.5)).build();
+  Optimizer optimizer = over({w, b}).rule(Sgd{.lr = 0}).bnp({.momentum = 0.9}).gradient_penalty(sam(0.5)).build();
   const std::vector<double> before{1, 2, 3}, g{10, 0.1, 1};
   std::vector<double> uphill;
   optimizer.step([&] {
@@ -206,14 +206,14 @@ TEST_CASE("with a gradient penalty the point uphill is that of the gradient, and
 TEST_CASE("an input with a number that is not finite is refused, and what is known stays; and so are no layers") {
   Parameter w = leaf(Tensor::zeros({1, 2}), "fc.weight", ParamRole::weight, 1, 2);
   Parameter b = leaf(Tensor::zeros({1}), "fc.bias", ParamRole::bias, 1, 1);
-  const Optimizer optimizer = over({w, b}).rule(Sgd{}).condition(Bnp{}).build();
+  const Optimizer optimizer = over({w, b}).rule(Sgd{}).bnp(Bnp{}).build();
   w.show_input(Tensor::ones({4, 2}));
   const auto mean = optimizer.state().at("fc.weight/bnp.mean").to_vector<double>();
   CHECK_THROWS_WITH_AS(
       w.show_input(Tensor::full({4, 2}, std::nan(""))),
       "[bnp] 'fc.weight' was shown an input with inf or nan, which would stay in the running statistics", Error);
   CHECK(optimizer.state().at("fc.weight/bnp.mean").to_vector<double>() == mean);
-  CHECK_THROWS_WITH_AS(over({b}).rule(Sgd{}).condition(Bnp{}).build(),
+  CHECK_THROWS_WITH_AS(over({b}).rule(Sgd{}).bnp(Bnp{}).build(),
                        "[bnp] there is nothing to condition: no dense or convolution layer with a bias is among the "
                        "parameters",
                        Error);
@@ -222,7 +222,7 @@ TEST_CASE("an input with a number that is not finite is refused, and what is kno
 TEST_CASE("a layer that does not show its input is named, and so is an input that does not fit") {
   Parameter w = leaf(Tensor::zeros({1, 2}), "fc.weight", ParamRole::weight, 1, 2);
   Parameter b = leaf(Tensor::zeros({1}), "fc.bias", ParamRole::bias, 1, 1);
-  Optimizer optimizer = over({w, b}).rule(Sgd{}).condition(Bnp{}).build();
+  Optimizer optimizer = over({w, b}).rule(Sgd{}).bnp(Bnp{}).build();
   w.set_grad(Tensor::ones({1, 2}));
   b.set_grad(Tensor::ones({1}));
   CHECK_THROWS_WITH_AS(
@@ -232,8 +232,8 @@ TEST_CASE("a layer that does not show its input is named, and so is an input tha
       Error);
   CHECK_THROWS_WITH_AS(w.show_input(Tensor::ones({4, 3})),
                        "[bnp] 'fc.weight' is for 2 input channels, but was shown an input [4,3]", Error);
-  CHECK_THROWS_AS(over({w, b}).rule(Sgd{}).condition({.momentum = 1}), Error);
-  CHECK_THROWS_WITH_AS(over({w, b}).rule(AdaHesScale{}).condition(Bnp{}).build(),
+  CHECK_THROWS_AS(over({w, b}).rule(Sgd{}).bnp({.momentum = 1}), Error);
+  CHECK_THROWS_WITH_AS(over({w, b}).rule(AdaHesScale{}).bnp(Bnp{}).build(),
                        "[bnp] conditions gradients, but not the curvature that the rule or the step scaling takes",
                        Error);
 }

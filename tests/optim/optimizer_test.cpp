@@ -516,8 +516,8 @@ TEST_CASE("hyperparameters that are out of range are refused, wherever they come
   CHECK_THROWS_WITH_AS(over({w}).gradient_penalty({}),
                        "[gradient_penalty] expects either a rate or a mix above 0, got 0 and 0", Error);
   CHECK_THROWS_AS(over({w}).gradient_penalty({.rate = 1, .mix = 1}), Error);
-  CHECK_THROWS_AS(over({w}).condition({.relative = -1}), Error);
-  CHECK_THROWS_AS(over({w}).condition({.absolute = nan}), Error);
+  CHECK_THROWS_AS(over({w}).bnp({.relative = -1}), Error);
+  CHECK_THROWS_AS(over({w}).bnp({.absolute = nan}), Error);
   CHECK_THROWS_AS(over({w}).scale_steps({.max_scale = inf}), Error);
   CHECK_THROWS_AS(over({w}).rule(AdaGrad{.initial_accumulator = -1}).build(), Error);
   const auto fop = [&](const Fop& options) { over({w}).rule(Sgd{}).precondition(options).build(); };
