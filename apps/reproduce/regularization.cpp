@@ -8,6 +8,7 @@
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/small_training.h"
 #include "apps/reproduce/statistics.h"
+#include "core/joined.h"
 #include "core/ops.h"
 #include "layers/init.h"
 #include "models/mlp.h"
@@ -131,11 +132,71 @@ std::vector<Run> runs(const Context& context) {
   return runs;
 }
 
+/// An option at one of its rates: values of the trainings, one per seed.
+struct Choice {
+  double rate;
+  std::vector<double> accuracy = {}, train_loss = {}, p = {}, z = {}, zeros = {};
+};
+
+/// All rates of an option; each training is also a row of options.csv.
+std::vector<Choice> choices_of(const Context& context, const Option& option, std::vector<apps::Record>& rows) {
+  std::vector<Choice> choices;
+  for (double rate : option.rates) {
+    Choice& choice = choices.emplace_back(Choice{.rate = rate});
+    for (uint64_t seed : seeds_of(context)) {
+      const Outcome& m = context.at(run_of(context, option, rate, seed));
+      choice.accuracy.push_back(m.at("accuracy"));
+      choice.train_loss.push_back(m.at("train_loss"));
+      choice.p.push_back(m.at("p"));
+      choice.z.push_back(m.at("z"));
+      choice.zeros.push_back(100 * m.at("zeros"));
+      rows.push_back({{"penalty", std::string(option.name)},
+                      {"rate", rate},
+                      {"seed", static_cast<int64_t>(seed)},
+                      {"test_accuracy", m.at("accuracy")},
+                      {"train_loss", m.at("train_loss")},
+                      {"p_norm", m.at("p")},
+                      {"z_norm", m.at("z")},
+                      {"zeros", m.at("zeros")}});
+    }
+  }
+  return choices;
+}
+
+std::vector<std::string> table_row(const Option& option, const Choice& best, const std::vector<double>& without) {
+  const bool baseline = &option == options;
+  const PairedDifference gain = paired_difference(best.accuracy, without);
+  return {option.name,
+          option.known_as,
+          baseline ? "" : scientific(best.rate),
+          plus_minus(mean(best.accuracy), standard_deviation(best.accuracy), 2),
+          baseline ? "" : plus_minus(gain.mean, gain.half_width, 2),
+          scientific(mean(best.train_loss)),
+          fixed(mean(best.p), 2),
+          fixed(mean(best.z), 3),
+          fixed(mean(best.zeros), 1),
+          baseline                          ? "baseline"
+          : gain.mean - gain.half_width > 0 ? "above none"
+          : gain.mean + gain.half_width < 0 ? "below none"
+                                            : "not told from none"};
+}
+
+std::string plot_commands() {
+  int number = 0;
+  const auto points = [&](const Option& option) {
+    ++number;
+    return text("'options.csv' using 6:(of('", option.name, "', 4)) every ::1 pt ", number, " title '", option.name,
+                "'");
+  };
+  return "set xlabel '|p|'\nset ylabel 'test accuracy, %'\nset key outside right\n"
+         "of(n, c) = strcol(1) eq n ? column(c) : NaN\nset style data points\nplot " +
+         joined(options, points) + "\n";
+}
+
 void read(const Context& context, Report& report) {
   const SmallTraining training = training_of(context);
-  const std::vector<uint64_t> seeds = seeds_of(context);
   report.protocol(std::to_string(training.train) + " training images, " + std::to_string(training.steps) +
-                  " steps of Adam, " + std::to_string(seeds.size()) + " seeds");
+                  " steps of Adam, " + std::to_string(seeds_of(context).size()) + " seeds");
   Table table{{"penalty", "known as", "rate", "test accuracy %", "minus none", "train loss", "|p|", "|z|", "zeros %",
                "verdict"},
               {}};
@@ -143,45 +204,13 @@ void read(const Context& context, Report& report) {
   std::vector<double> without;
   Choices best_rates;
   for (const Option& option : options) {
-    struct Choice {
-      double rate;
-      std::vector<double> accuracy = {}, train_loss = {}, p = {}, z = {}, zeros = {};
-    };
-    std::vector<Choice> choices;
-    for (double rate : option.rates) {
-      Choice& choice = choices.emplace_back(Choice{.rate = rate});
-      for (uint64_t seed : seeds) {
-        const Outcome& m = context.at(run_of(context, option, rate, seed));
-        choice.accuracy.push_back(m.at("accuracy"));
-        choice.train_loss.push_back(m.at("train_loss"));
-        choice.p.push_back(m.at("p"));
-        choice.z.push_back(m.at("z"));
-        choice.zeros.push_back(100 * m.at("zeros"));
-        rows.push_back({{"penalty", std::string(option.name)},
-                        {"rate", rate},
-                        {"seed", static_cast<int64_t>(seed)},
-                        {"test_accuracy", m.at("accuracy")},
-                        {"train_loss", m.at("train_loss")},
-                        {"p_norm", m.at("p")},
-                        {"z_norm", m.at("z")},
-                        {"zeros", m.at("zeros")}});
-      }
-    }
+    const std::vector<Choice> choices = choices_of(context, option, rows);
     const Choice& best = *std::max_element(choices.begin(), choices.end(), [](const Choice& a, const Choice& b) {
       return mean(a.accuracy) < mean(b.accuracy);
     });
     if (without.empty()) without = best.accuracy;
-    const PairedDifference gain = paired_difference(best.accuracy, without);
-    const bool baseline = &option == options;
     best_rates.add(option.name, best.rate, option.rates);
-    table.rows.push_back({option.name, option.known_as, baseline ? "" : scientific(best.rate),
-                          plus_minus(mean(best.accuracy), standard_deviation(best.accuracy), 2),
-                          baseline ? "" : plus_minus(gain.mean, gain.half_width, 2), scientific(mean(best.train_loss)),
-                          fixed(mean(best.p), 2), fixed(mean(best.z), 3), fixed(mean(best.zeros), 1),
-                          baseline                          ? "baseline"
-                          : gain.mean - gain.half_width > 0 ? "above none"
-                          : gain.mean + gain.half_width < 0 ? "below none"
-                                                            : "not told from none"});
+    table.rows.push_back(table_row(option, best, without));
   }
   report.table(table);
   report.note(
@@ -191,20 +220,7 @@ void read(const Context& context, Report& report) {
       " Differences are paired by seed, with 95 % intervals. z = P^-1 p with Adam's P = diag((sqrt(v) + eps)^(-1/2)), "
       "both norms over the weights, after the last step.");
   report.csv("options", rows);
-  report.plot(
-      "options", "Length of the parameter and test accuracy, one point per training",
-      "set xlabel '|p|'\nset ylabel 'test accuracy, %'\nset key outside right\n"
-      "of(n, c) = strcol(1) eq n ? column(c) : NaN\nset style data points\n" +
-          [] {
-            std::string plot = "plot ";
-            int number = 0;
-            for (const Option& option : options) {
-              ++number;
-              plot += std::string(number == 1 ? "" : ", ") + "'options.csv' using 6:(of('" + option.name +
-                      "', 4)) every ::1 pt " + std::to_string(number) + " title '" + option.name + "'";
-            }
-            return plot + "\n";
-          }());
+  report.plot("options", "Length of the parameter and test accuracy, one point per training", plot_commands());
 }
 
 }  // namespace
