@@ -8,6 +8,7 @@
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/statistics.h"
 #include "apps/reproduce/walker_runs.h"
+#include "core/joined.h"
 
 namespace gradus::reproduce::hesscale_walker {
 namespace {
@@ -92,9 +93,49 @@ std::vector<Judged> distinct(const std::vector<Judged>& of) {
   return kept;
 }
 
+int64_t count(const std::vector<Judged>& of, bool Judged::*what) {
+  return std::count_if(of.begin(), of.end(), [&](const Judged& judged) { return judged.*what; });
+}
+
+/// The median of those that have it.
+double middle(const std::vector<Judged>& of, double Judged::*what) {
+  std::vector<double> values;
+  for (const Judged& judged : of)
+    if (!std::isnan(judged.*what)) values.push_back(judged.*what);
+  return median(values);
+}
+
 std::string share(int64_t part, size_t whole) {
   return std::to_string(part) + " of " + std::to_string(whole) + ", " +
          fixed(100 * static_cast<double>(part) / static_cast<double>(whole), 0) + " %";
+}
+
+/// `of_adam`: how many of Adam's collapsed, where this many did.
+std::vector<std::string> table_row(const Method& method, const std::string& lr, const std::vector<Judged>& of,
+                                   int64_t of_adam) {
+  const int64_t collapsed = count(of, &Judged::collapsed);
+  const std::vector<Judged> apart = distinct(of);
+  return {method.title,
+          lr,
+          share(count(of, &Judged::diverged), of.size()),
+          share(collapsed, of.size()),
+          share(count(apart, &Judged::collapsed), apart.size()),
+          fixed(middle(of, &Judged::best), 1),
+          fixed(middle(of, &Judged::last), 1),
+          fixed(middle(of, &Judged::scale), 4),
+          method.step_delta == 0 ? "the reference"
+          : collapsed < of_adam  ? "fewer collapses than Adam"
+          : collapsed > of_adam  ? "more collapses than Adam"
+                                 : "as many collapses as Adam"};
+}
+
+/// A line per method over the learning rate: a column of shares.csv.
+std::string plot_commands(const char* column, const char* label) {
+  const auto line = [&](const Method& method) {
+    return text("'shares.csv' using 2:(strcol(1) eq '", method.title, "' ? column(", column,
+                ") : NaN) every ::1 with linespoints lw 2 pt 7 title '", method.title, "'");
+  };
+  return text("set ylabel '", label, "'\nplot ", joined(methods, line), "\n");
 }
 
 std::vector<Run> runs(const Context& context) {
@@ -117,30 +158,9 @@ void read(const Context& context, Report& report) {
               {}};
   std::string repeated;
   std::vector<apps::Record> trainings, shares;
-  const auto count = [](const std::vector<Judged>& of, bool Judged::*what) {
-    return std::count_if(of.begin(), of.end(), [&](const Judged& judged) { return judged.*what; });
-  };
-  const auto middle = [](const std::vector<Judged>& of, double Judged::*what) {
-    std::vector<double> values;
-    for (const Judged& judged : of)
-      if (!std::isnan(judged.*what)) values.push_back(judged.*what);
-    return median(values);
-  };
   int64_t of_adam_in_all = 0;
   for (const Method& method : methods) {
     std::vector<Judged> all;
-    const auto add_row = [&](const std::string& lr, const std::vector<Judged>& of, int64_t of_adam) {
-      const int64_t collapsed = count(of, &Judged::collapsed);
-      const std::vector<Judged> apart = distinct(of);
-      table.rows.push_back({method.title, lr, share(count(of, &Judged::diverged), of.size()),
-                            share(collapsed, of.size()), share(count(apart, &Judged::collapsed), apart.size()),
-                            fixed(middle(of, &Judged::best), 1), fixed(middle(of, &Judged::last), 1),
-                            fixed(middle(of, &Judged::scale), 4),
-                            method.step_delta == 0 ? "the reference"
-                            : collapsed < of_adam  ? "fewer collapses than Adam"
-                            : collapsed > of_adam  ? "more collapses than Adam"
-                                                   : "as many collapses as Adam"});
-    };
     for (double lr : sized.lrs) {
       std::vector<Judged> judged, adams;
       for (const Run& run : runs_of(context, method, lr)) {
@@ -155,7 +175,7 @@ void read(const Context& context, Report& report) {
                              {"step_scale", one.scale}});
       }
       for (const Run& run : runs_of(context, methods[0], lr)) adams.push_back(judge(context.at(run), run.flags.seed));
-      add_row(scientific(lr), judged, count(adams, &Judged::collapsed));
+      table.rows.push_back(table_row(method, scientific(lr), judged, count(adams, &Judged::collapsed)));
       shares.push_back({{"optimizer", std::string(method.title)},
                         {"lr", lr},
                         {"collapsed", 100.0 * static_cast<double>(count(judged, &Judged::collapsed)) /
@@ -165,7 +185,7 @@ void read(const Context& context, Report& report) {
       all.insert(all.end(), judged.begin(), judged.end());
     }
     if (method.step_delta == 0) of_adam_in_all = count(all, &Judged::collapsed);
-    add_row("all", all, of_adam_in_all);
+    table.rows.push_back(table_row(method, "all", all, of_adam_in_all));
     if (const size_t apart = distinct(all).size(); apart < all.size())
       repeated += " Of the " + std::to_string(all.size()) + " trainings with " + method.title + " " +
                   std::to_string(apart) +
@@ -189,16 +209,10 @@ void read(const Context& context, Report& report) {
       repeated);
   report.csv("trainings", trainings);
   report.csv("shares", shares);
-  const auto lines = [](const char* column, const char* label) {
-    std::string plot = std::string("set ylabel '") + label + "'\nplot ";
-    for (const Method& method : methods)
-      plot += std::string(method.step_delta == 0 ? "" : ", ") + "'shares.csv' using 2:(strcol(1) eq '" + method.title +
-              "' ? column(" + column + ") : NaN) every ::1 with linespoints lw 2 pt 7 title '" + method.title + "'";
-    return plot + "\n";
-  };
   const std::string axis = "set logscale x\nset xlabel 'learning rate'\nset key top left\n";
-  report.plot("collapses", "Trainings that collapse", axis + "set yrange [-2:102]\n" + lines("3", "collapsed, %"));
-  report.plot("returns", "Return at the end, median over seeds", axis + lines("5", "last return"));
+  report.plot("collapses", "Trainings that collapse",
+              axis + "set yrange [-2:102]\n" + plot_commands("3", "collapsed, %"));
+  report.plot("returns", "Return at the end, median over seeds", axis + plot_commands("5", "last return"));
 }
 
 }  // namespace
