@@ -78,6 +78,18 @@ std::string lines_commands(const std::string& file, const std::string& x, const 
   return commands;
 }
 
+std::string histogram_commands() {
+  std::string commands =
+      "set style fill solid 0.5\nset xlabel 'off-diagonal entry'\nset ylabel 'number'\nset key outside right\n"
+      "width = 0.01\nbin(x) = width * floor(x / width + 0.5)\n"
+      "of(l) = strcol(1) eq l && strcol(2) eq 'off-diagonal' ? bin(column(3)) : NaN\nplot ";
+  for (int layer = 0; layer < layer_count; ++layer)
+    commands += "'entries.csv' using (of('" + layer_name(layer) +
+                "')):(1) every ::1 smooth frequency with linespoints title '" + layer_name(layer) + "'" +
+                (layer + 1 < layer_count ? ", " : "\n");
+  return commands;
+}
+
 std::vector<Run> runs_of(const Context& context, const std::string& acts_on) {
   std::vector<Run> runs;
   for (uint64_t seed : context.seeds(1, 1, 3)) {
@@ -162,15 +174,7 @@ void report_on(const Context& context, const std::vector<Run>& trainings, Report
   report.plot("spectra", "Eigenvalues of P at the end", lines_commands("spectra", "index", "eigenvalue", 2, 3));
   report.plot("norms", "Norm of P over the training", lines_commands("norms", "step", "Frobenius norm", 2, 3));
   report.plot("whitening", "Whitening score over the training", lines_commands("norms", "step", "score", 2, 4));
-  std::string histograms =
-      "set style fill solid 0.5\nset xlabel 'off-diagonal entry'\nset ylabel 'number'\nset key outside right\n"
-      "width = 0.01\nbin(x) = width * floor(x / width + 0.5)\n"
-      "of(l) = strcol(1) eq l && strcol(2) eq 'off-diagonal' ? bin(column(3)) : NaN\nplot ";
-  for (int layer = 0; layer < layer_count; ++layer)
-    histograms += "'entries.csv' using (of('" + layer_name(layer) +
-                  "')):(1) every ::1 smooth frequency with linespoints title '" + layer_name(layer) + "'" +
-                  (layer + 1 < layer_count ? ", " : "\n");
-  report.plot("histograms", "Entries of P off the diagonal at the end", histograms);
+  report.plot("histograms", "Entries of P off the diagonal at the end", histogram_commands());
 }
 
 void read(const Context& context, Report& report) { report_on(context, runs(context), report); }
