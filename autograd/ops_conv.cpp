@@ -148,8 +148,7 @@ Var global_avg_pool2d(const Var& x) {
 
 Var upsample_nearest2d(const Var& x, int64_t factor) {
   check::defined("upsample_nearest2d", x.value());
-  if (x.rank() != 4)
-    fail(ErrorKind::shape, "upsample_nearest2d", "expects an input [N, C, H, W], got ", x.shape());
+  if (x.rank() != 4) fail(ErrorKind::shape, "upsample_nearest2d", "expects an input [N, C, H, W], got ", x.shape());
   if (factor < 1) fail(ErrorKind::value, "upsample_nearest2d", "the factor must be positive, got ", factor);
   // Of a channels-last tensor a pixel's channels are copied as a whole.
   const int64_t n = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);

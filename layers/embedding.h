@@ -5,7 +5,7 @@
 
 namespace gradus {
 
-/// index [...] int64 in [0, count) -> [..., features]; weight [count, features]. Initialised as PyTorch: standard
+/// index [...] int64 in [0, count) -> [..., features]; weight [count, features]. Initialized as PyTorch: standard
 /// normal.
 class Embedding : public Module {
  public:
