@@ -123,3 +123,25 @@ TEST_CASE("dropout drops in its gradient what it dropped in its result") {
   const Var y = dropout(x, 0.25, {.seed = 9});
   CHECK(slopes(y, x) == y.value().to_vector<double>());
 }
+
+TEST_CASE("L1, Huber and binary cross-entropy have the values computed by hand, and meet targets of their own shape") {
+  const Var x = Var::leaf(Tensor::from<double>({0.5, -3, 2}, {3}));
+  const Tensor target = Tensor::from<double>({0, 1, 2}, {3});
+  const auto values = [](const Var& y) { return y.value().to_vector<double>(); };
+  CHECK(values(l1_loss(x, target, Reduction::none)) == std::vector<double>{0.5, 4, 0});
+  CHECK(l1_loss(x, target).item() == 1.5);
+  CHECK(values(huber_loss(x, target, 2, Reduction::none)) == std::vector<double>{0.125, 6, 0});
+  CHECK(huber_loss(x, target, 2, Reduction::sum).item() == 6.125);
+  // log(1 + e^0.5); 3 + log(1 + e^-3); a target of 0.25 at 800, where e^x overflows: 800 (1 - 0.25).
+  const Var logits = Var::leaf(Tensor::from<double>({0.5, -3, 800}, {3}));
+  const auto entropy =
+      values(binary_cross_entropy_with_logits(logits, Tensor::from<double>({0, 1, 0.25}, {3}), Reduction::none));
+  CHECK(entropy[0] == doctest::Approx(0.974076984).epsilon(1e-9));
+  CHECK(entropy[1] == doctest::Approx(3.048587352).epsilon(1e-9));
+  CHECK(entropy[2] == 600);
+  const Var column = Tensor::zeros({3, 1}, DType::float64);
+  CHECK_THROWS_AS(l1_loss(x, column), Error);
+  CHECK_THROWS_AS(huber_loss(x, column), Error);
+  CHECK_THROWS_AS(binary_cross_entropy_with_logits(x, column), Error);
+  CHECK_THROWS_AS(huber_loss(x, target, 0), Error);
+}
