@@ -155,6 +155,8 @@ void save_checkpoint(const std::string& folder, int64_t step, const Checkpoint& 
 Checkpoint load_checkpoint(const std::string& path) {
   safetensors::Content content = safetensors::load(path);
   Checkpoint checkpoint{std::move(content.tensors), std::move(content.metadata), path};
+  if (!checkpoint.metadata.contains(digest_key))
+    fail(ErrorKind::io, "checkpoint", path, ": is no checkpoint, which would have a checksum");
   if (digest_of(checkpoint) != checkpoint.text(digest_key))
     fail(ErrorKind::io, "checkpoint", path, ": its content does not match its checksum");
   return checkpoint;

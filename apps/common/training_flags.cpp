@@ -118,7 +118,7 @@ void TrainingFlags::add_training(CommandLine& line) {
            "where a loss or a gradient is not finite. stop: end; skip: leave the batch out; rollback: go back\n"
            "to the last checkpoint, with half the learning rate",
            one_of({"stop", "skip", "rollback"}));
-  line.add("--weights", weights, "start from the weights in this safetensors file");
+  line.add("--weights", weights, "start from the weights in this safetensors file, or from a checkpoint's");
   line.add("--seed", seed, "of the initial weights, the order of the images, dropout, augmentation", at_least(0));
   line.add("--threads", threads, "of the computation; 0: all cores", thread_count());
   line.add("--conv", conv,

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "apps/common/captured_step.h"
+#include "apps/common/checkpoint.h"
 #include "apps/common/command_line.h"
 #include "apps/common/interrupt.h"
 #include "apps/common/memory.h"
@@ -398,7 +399,10 @@ void introduce(const TrainingFlags& flags, const Start& start, const std::string
 
 void load_weights(const TrainingFlags& flags, const std::string& model_name, Module& model, bool new_classifier) {
   if (flags.weights.empty()) return;
-  StateDict weights = safetensors::load(flags.weights).tensors;
+  safetensors::Content content = safetensors::load(flags.weights);
+  const Checkpoint file{std::move(content.tensors), std::move(content.metadata), flags.weights};
+  StateDict weights = file.under("model");
+  if (weights.empty()) weights = file.tensors;
   const StateDict own = model.state();
   if (new_classifier)
     for (const char* name : {"fc.weight", "fc.bias"})

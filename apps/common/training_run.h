@@ -37,8 +37,9 @@ struct TrainingRun {
   std::function<void(const RunDirectory& directory)> started = {};
 };
 
-/// Copies in the weights that --weights names, if any. With `new_classifier` they may be of a network for other
-/// classes: a last layer "fc" of another shape is left as it is, which is said. Throws naming the file and the model.
+/// Copies in the weights, or a checkpoint's model, that --weights names, if any. With `new_classifier` they may be of a
+/// network for other classes: a last layer "fc" of another shape is left as it is, which is said. Throws naming the
+/// file and the model.
 void load_weights(const TrainingFlags& flags, const std::string& model_name, Module& model,
                   bool new_classifier = false);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "apps/common/checkpoint.h"
 #include "core/accelerator.h"
 #include "core/safetensors.h"
 #include "tests/apps/program.h"
@@ -191,13 +192,17 @@ TEST_CASE("Ctrl-C, SIGTERM and SIGHUP finish the step, save, and end with exit c
 TEST_CASE("saved weights are where another run starts: without epochs it repeats the test accuracy and loss") {
   const TinyImages images;
   const Json trained = Json::parse(lines_of(train(images, {"--json", "--out", images / "run"}).out).back());
-  const std::string weights = images / "run/weights.safetensors";
-  const Words lines = lines_of(train(images, {"--json", "--epochs", "0", "--weights", weights, "--seed", "9"}).out);
-  REQUIRE(lines.size() == 1);
-  const Json evaluated = Json::parse(lines[0]);
-  CHECK(evaluated.at("final") == true);
-  CHECK(evaluated.at("test_accuracy") == trained.at("test_accuracy"));
-  CHECK(evaluated.at("test_loss") == trained.at("test_loss"));
+  const std::vector<int64_t> checkpoints = apps::checkpoints_in(images / "run");
+  REQUIRE(!checkpoints.empty());
+  for (const std::string& weights :
+       {images / "run/weights.safetensors", apps::checkpoint_path(images / "run", checkpoints.front())}) {
+    const Words lines = lines_of(train(images, {"--json", "--epochs", "0", "--weights", weights, "--seed", "9"}).out);
+    REQUIRE(lines.size() == 1);
+    const Json evaluated = Json::parse(lines[0]);
+    CHECK(evaluated.at("final") == true);
+    CHECK(evaluated.at("test_accuracy") == trained.at("test_accuracy"));
+    CHECK(evaluated.at("test_loss") == trained.at("test_loss"));
+  }
 }
 
 TEST_CASE("--quick uses synthetic images where there is no CIFAR-10, and says so in its first line") {
