@@ -179,7 +179,8 @@ int predict(Flags flags, const std::vector<std::string>& notes) {
         for (size_t i : order) ranking.push_back({{"class", classes[i]}, {"probability", p[i]}});
         print_line(Json({{"file", file}, {"class", classes[order[0]]}, {"classes", ranking}}).dump());
       } else {
-        const auto share = [&](size_t i) { return text(classes[i], " ", std::lround(100 * p[i]), " %"); };
+        const auto& names = classes;  // clang 14 captures no structured binding
+        const auto share = [&](size_t i) { return text(names[i], " ", std::lround(100 * p[i]), " %"); };
         print_line(file + ": " + joined(order, share));
       }
     }
