@@ -32,7 +32,7 @@ TEST_CASE("the settings of a routine say in which precision it ran, and nothing 
     const Autocast scope(DType::bfloat16);
     CHECK(json() == "{\"routine\": 1, \"task\": \"a test\", \"amp\": \"bf16\"}");
   } catch (const Error& error) {
-    MESSAGE("skipped: ", error.what());
+    MESSAGE("skipped: ", std::string(error.what()));
   }
 }
 

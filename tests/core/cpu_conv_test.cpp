@@ -85,12 +85,12 @@ TEST_CASE("a relu within a convolution keeps NaN, wherever it comes from") {
   for (const Case& c : cases) {
     const std::string name = c.name;
     CAPTURE(name);
-    for (const char* from : {"input", "weight", "bias"}) {
+    for (const std::string from : {"input", "weight", "bias"}) {
       CAPTURE(from);
       for (const DType dtype : {DType::float32, DType::bfloat16}) {
         if (!device::has_fast(dtype)) continue;  // refused
         const auto operand = [&](const char* role, const Shape& shape, DType type, uint64_t seed) {
-          return cast(std::string(role) == from ? Tensor::full(shape, nan) : random(shape, seed), type);
+          return cast(role == from ? Tensor::full(shape, nan) : random(shape, seed), type);
         };
         const Tensor x = operand("input", c.x, dtype, 1), w = operand("weight", c.w, DType::float32, 2);
         const Tensor bias = operand("bias", {c.w[0]}, DType::float32, 3);
