@@ -19,6 +19,7 @@ class Leaf final : public Node {
   bool backward(const Var&, std::span<Var>, const Curvature&) override { return true; }
   void release() override {}
   bool is_leaf() const override { return true; }
+  void set_wanted(bool on) { wanted_ = on; }
 
   void accumulate(const Tensor& more) {
     if (!grad_.defined()) {

@@ -75,11 +75,14 @@ class Node {
   virtual void release() = 0;
   /// Leaves accumulate instead of passing on.
   virtual bool is_leaf() const { return false; }
+  /// Whether operations recorded from now on link to it: false of a frozen leaf.
+  bool wanted() const { return wanted_; }
 
   std::vector<std::function<Var(const Var&)>>& hooks();
 
  protected:
   std::span<NodePtr> inputs_;  ///< held by the derived class
+  bool wanted_ = true;
 
  private:
   friend class NodePtr;

@@ -164,7 +164,8 @@ class FunctionNode final : public Node {
   FunctionNode(const char* name, const Tensor& output, const Refs& inputs, F&& function)
       : Node(name, output.shape(), output.dtype()), function_(std::move(function)) {
     if constexpr (std::is_same_v<Links, std::vector<NodePtr>>) links_.resize(std::size(inputs));
-    for (size_t i = 0; i < std::size(inputs); ++i) links_[i] = inputs[i].node();
+    for (size_t i = 0; i < std::size(inputs); ++i)
+      if (inputs[i].requires_grad()) links_[i] = inputs[i].node();
     inputs_ = links_;
   }
   void backward(const Var& gy, std::span<Var> out) override {

@@ -25,6 +25,12 @@ Var Var::leaf(Tensor value) {
   return Var(std::move(value), std::move(node));
 }
 
+void Var::set_requires_grad(bool on) const {
+  if (!is_leaf())
+    fail(ErrorKind::value, "set_requires_grad", "only a leaf can be frozen; cut a graph at a result with detach()");
+  static_cast<Leaf&>(*node_).set_wanted(on);
+  if (!on) clear_grad();
+}
 bool Var::is_leaf() const { return node_ && node_->is_leaf(); }
 const Tensor& Var::grad() const { return leaf_of(*this, "grad").grad(); }
 void Var::set_grad(Tensor grad) const {

@@ -33,7 +33,11 @@ class Var {
   int64_t size(int64_t dim) const { return value_.size(dim); }
   double item() const { return value_.item(); }
 
-  bool requires_grad() const { return static_cast<bool>(node_); }
+  /// Whether operations on it are recorded: not on constants and frozen leaves.
+  bool requires_grad() const { return node_ && node_->wanted(); }
+  /// Freezes a leaf, or thaws it: for all copies, from the next operation on. Freezing drops gradient and curvature.
+  /// Throws for non-leaves.
+  void set_requires_grad(bool on) const;
   bool is_leaf() const;
   const NodePtr& node() const { return node_; }
   /// The same tensor as a constant.

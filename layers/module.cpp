@@ -84,6 +84,10 @@ void Module::zero_grad() const {
   for (const Parameter& p : parameters()) p.clear_grad();
 }
 
+void Module::set_requires_grad(bool on) const {
+  for (const Parameter& p : parameters()) p.set_requires_grad(on);
+}
+
 int64_t Module::parameter_count() const {
   int64_t count = 0;
   for (const Parameter& p : parameters()) count += p.value().numel();

@@ -47,6 +47,10 @@ class Module {
   std::vector<Parameter> parameters() const;
   /// Drops the gradients of all of them.
   void zero_grad() const;
+  /// Freezes all of them, or thaws them: frozen ones get no gradient, so that optimizers leave them alone, and
+  /// backward() stops where nothing below is to be trained. Running statistics are updated all the same; eval() stops
+  /// those.
+  void set_requires_grad(bool on) const;
   /// Number of parameters' elements.
   int64_t parameter_count() const;
 

@@ -17,7 +17,7 @@ Trace run(Module& model, Shape shape, int64_t batch) {
   const auto number = [&](const Var& var) {
     if (!var.defined()) return -1;
     const int next = static_cast<int>(trace.values.size());
-    if (var.requires_grad()) {
+    if (var.node()) {
       const auto [found, fresh] = numbers.emplace(var.node().get(), next);
       if (!fresh) return found->second;
     }

@@ -86,6 +86,35 @@ TEST_CASE("nothing is recorded under NoGrad, and constants record nothing") {
   CHECK_FALSE((x.detach() * x.detach()).requires_grad());
 }
 
+TEST_CASE("a frozen leaf is a constant to every operation, in all copies, until it is thawed") {
+  const Var x = scalar(3), w = scalar(2), copy = w;
+  (x * w).backward();
+  CHECK(w.grad().item() == 3);
+  const Var before = x * w;
+  w.set_curvature(Tensor::full({}, 1, DType::float64));
+  copy.set_requires_grad(false);
+  CHECK_FALSE(w.requires_grad());
+  CHECK(w.is_leaf());
+  CHECK_FALSE(w.grad().defined());
+  CHECK_FALSE(w.curvature().defined());
+  CHECK_FALSE((w * w).requires_grad());
+  x.clear_grad();
+  const Var y = x * w;
+  REQUIRE(y.requires_grad());
+  CHECK_FALSE(y.node()->inputs()[1]);
+  y.backward();
+  CHECK(x.grad().item() == 2);
+  CHECK_FALSE(w.grad().defined());
+  CHECK_THROWS_WITH_AS(grad(x * w, w), "[grad] an input does not require a gradient", Error);
+  before.backward();  // recorded before
+  CHECK(w.grad().item() == 3);
+  w.set_requires_grad(true);
+  (x * copy).backward();
+  CHECK(w.grad().item() == 6);
+  CHECK_THROWS_WITH_AS((x * w).set_requires_grad(false),
+                       "[set_requires_grad] only a leaf can be frozen; cut a graph at a result with detach()", Error);
+}
+
 TEST_CASE("a tensor saved for the gradient must not change") {
   const Var x = scalar(2);
   const Var y = x * x;

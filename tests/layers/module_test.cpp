@@ -69,6 +69,24 @@ TEST_CASE("loading a state makes two models equal") {
   CHECK(output(a) == output(b));
 }
 
+TEST_CASE("a frozen part keeps its weights, and backward ends above it") {
+  manual_seed(2);
+  Net net;
+  net.eval();
+  Conv2d& body = net.child("body", Conv2d(4, 2, {.kernel = 1}));
+  Linear& head = net.child("head", Linear(2, 3));
+  net.set_requires_grad(false);
+  head.set_requires_grad(true);
+  const Var features = body(net(Tensor::ones({2, 3, 5, 5})));
+  CHECK_FALSE(features.requires_grad());
+  cross_entropy(head(global_avg_pool2d(features)), Tensor::from<int64_t>({0, 2}, {2})).backward();
+  for (const Parameter& p : net.parameters()) {
+    CAPTURE(p.name());
+    CHECK(p.grad().defined() == p.name().starts_with("head."));
+  }
+  CHECK(net.state().contains("conv1.weight"));
+}
+
 TEST_CASE("a state that does not fit is refused with every reason at once, and changes nothing") {
   Net net;
   StateDict state;

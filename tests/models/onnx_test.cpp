@@ -247,10 +247,12 @@ TEST_CASE("names that a file could not tell apart are refused before anything is
 
 TEST_CASE("equal models give equal bytes") {
   const TemporaryFolder folder;
-  for (const char* name : {"a", "b"}) {
+  for (const char* name : {"a", "b", "frozen"}) {
     manual_seed(4);
     Mlp net(6, 2, {.hidden = {3}});
+    net.set_requires_grad(std::string(name) != "frozen");
     export_onnx(folder / name, net, {1, 6});
   }
   CHECK(read_file(folder / "a") == read_file(folder / "b"));
+  CHECK(read_file(folder / "a") == read_file(folder / "frozen"));
 }
