@@ -133,6 +133,15 @@ std::vector<NodeAttribute> window(const T& t) {
   return {{"kernel_shape", t.ints("kernel")}, {"strides", t.ints("stride")}, {"pads", t.ints("padding")}};
 }
 
+std::string conv_transpose2d(T& t) {
+  return t.graph().node("ConvTranspose", {t.input(0), t.input(1), t.input(2)},
+                        {{"strides", t.ints("stride")},
+                         {"pads", t.ints("padding")},
+                         {"output_padding", t.ints("output_padding")},
+                         {"dilations", t.ints("dilation")},
+                         {"group", t.get<int64_t>("groups")}});
+}
+
 std::string max_pool2d(T& t) { return t.graph().node("MaxPool", {t.input(0)}, window(t)); }
 
 std::string avg_pool2d(T& t) {
@@ -240,6 +249,7 @@ const std::map<std::string_view, Form> forms = {
     {"softmax", Softmax},
     {"log_softmax", LogSoftmax},
     {"conv2d", conv2d},
+    {"conv_transpose2d", conv_transpose2d},
     {"max_pool2d", max_pool2d},
     {"avg_pool2d", avg_pool2d},
     {"batch_norm_apply", batch_norm_apply},

@@ -329,6 +329,24 @@ void add_convolutions(std::vector<OpRow>& table) {
            {{1, 1, 1, 1}, {1, 1, 1, 1}, {1}},
            {{0, 2, 3, 3}, {2, 2, 3, 3}, {2}},
            {0.1, 1}},
+          {"conv_transpose2d",
+           [](Args x) { return conv_transpose2d(x[0], x[1], x[2]); },
+           {{2, 2, 3, 3}, {2, 3, 2, 3}, {3}},
+           {{1, 1, 1, 1}, {1, 1, 1, 1}, {1}},
+           {{0, 2, 3, 3}, {2, 3, 2, 3}, {3}}},
+          {"conv_transpose2d (stride, asymmetric padding, output padding)",
+           [](Args x) {
+             return conv_transpose2d(x[0], x[1], x[2],
+                                     {.stride = {2, 3}, .padding = {1, 0, 0, 2}, .output_padding = {1, 2}});
+           },
+           {{1, 2, 2, 3}, {2, 2, 3, 2}, {2}},
+           {{1, 1, 1, 1}, {1, 1, 1, 1}, {1}}},
+          {"conv_transpose2d (dilation, groups, no bias)",
+           [](Args x) {
+             return conv_transpose2d(x[0], x[1], {}, {.padding = {1, 1, 1, 1}, .dilation = {2, 1}, .groups = 2});
+           },
+           {{1, 4, 2, 3}, {4, 1, 2, 3}},
+           {{1, 2, 2, 1}, {2, 1, 2, 3}}},
           {"max_pool2d", [](Args x) { return max_pool2d(x[0], {}); }, {{2, 2, 4, 5}}, {{1, 1, 2, 2}}, {{0, 2, 4, 4}}},
           {"max_pool2d (overlapping, padded)",
            [](Args x) {

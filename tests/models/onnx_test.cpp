@@ -115,6 +115,15 @@ TEST_CASE("every layer agrees with onnxruntime") {
   add("conv_same",
       Sequential(Conv2d(4, 6, {.kernel = 3, .stride = 2, .padding = Padding::same, .activation = Activation::gelu})),
       image);
+  add("conv_transpose",
+      Sequential(ConvTranspose2d(4, 6,
+                                 {.kernel = {3, 2},
+                                  .stride = {2, 3},
+                                  .padding = {1, 0, 0, 1},
+                                  .output_padding = {1, 2},
+                                  .activation = Activation::relu}),
+                 ConvTranspose2d(6, 4, {.kernel = {2, 3}, .dilation = {3, 1}, .groups = 2, .bias = false})),
+      image);
   add("pools",
       Sequential(MaxPool2d({.kernel = 3, .stride = 2, .padding = 1}),
                  AvgPool2d({.kernel = 2, .stride = 1, .padding = 1}),
