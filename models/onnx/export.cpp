@@ -28,17 +28,19 @@ void export_onnx(const std::string& path, Module& model, const Shape& input, con
   check_names(options, tensors);
   const onnx::Trace trace = onnx::trace_model(model, input);
   onnx::Graph graph;
-  std::map<const void*, std::pair<std::string, Shape>> state;
+  std::map<const void*, std::string> state;
   for (const auto& [name, tensor] : tensors) {
-    state[tensor.raw()] = {name, tensor.shape()};
+    state[tensor.raw()] = name;
     graph.reserve(name);
   }
   graph.reserve(options.input);
   graph.reserve(options.output);
   const std::function<std::string(const Tensor&)> named = [&](const Tensor& tensor) {
     const auto found = state.find(tensor.raw());
-    const bool whole = found != state.end() && found->second.second == tensor.shape();
-    return whole ? graph.initializer(found->second.first, tensor) : graph.constant(tensor);
+    if (found == state.end()) return graph.constant(tensor);
+    const Tensor& whole = tensors.at(found->second);
+    const bool same = tensor.shape() == whole.shape() && tensor.strides() == whole.strides();
+    return same ? graph.initializer(found->second, tensor) : graph.constant(tensor);
   };
 
   std::vector<std::string> names(trace.values.size());

@@ -218,6 +218,20 @@ TEST_CASE("every operation that has a form agrees with onnxruntime") {
   models.check(1e-5);
 }
 
+TEST_CASE("a view of a buffer is another tensor in the file than the buffer") {
+  class Twice : public Module {
+   public:
+    Twice() : basis_(buffer("basis", random_normal({6, 6}, 0, 1, {.seed = 3}))) {}
+    Var forward(const Var& x) override { return matmul(matmul(x, transpose(basis_, 0, 1)), basis_); }
+
+   private:
+    Tensor basis_;
+  } twice;
+  Exported models;
+  models.add("twice", twice, {1, 6});
+  models.check(1e-5);
+}
+
 TEST_CASE("a file has the model's names, a free batch, and the metadata that it was given") {
   const std::string python = python_with("onnx");
   if (python.empty()) return;
