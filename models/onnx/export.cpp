@@ -1,6 +1,8 @@
 // From a trace to a file: names for the values, a form for each operation.
 #include "models/onnx/export.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/file.h"
 #include "models/onnx/forms.h"
@@ -19,6 +21,15 @@ void check_names(const OnnxOptions& options, const StateDict& state) {
     if (state.contains(name))
       fail(ErrorKind::value, "export_onnx", "the model's state has a tensor \"", name,
            "\": give the input or output of this name another one");
+}
+
+/// That a tensor which no operation of the model made is a constant or one of the model's own.
+void check_known(const char* operation, const Var& x, const StateDict& state) {
+  const auto is_x = [&](const auto& entry) { return entry.second.raw() == x.value().raw(); };
+  if (x.requires_grad() && std::ranges::none_of(state, is_x))
+    fail(ErrorKind::value, "export_onnx", "the operation '", operation, "' takes a trained tensor ", x.shape(),
+         " that is none of the model's parameters. A layer that is a plain member is neither trained nor saved: "
+         "register it with child(), and a tensor with parameter()");
 }
 
 }  // namespace
@@ -53,7 +64,11 @@ void export_onnx(const std::string& path, Module& model, const Shape& input, con
   };
   for (const onnx::Operation& operation : trace.operations) {
     std::vector<std::string> inputs;
-    for (int value : operation.inputs) inputs.push_back(name_of(value));
+    for (int value : operation.inputs) {
+      if (value >= 0 && names[static_cast<size_t>(value)].empty())
+        check_known(operation.name, trace.values[static_cast<size_t>(value)].var, tensors);
+      inputs.push_back(name_of(value));
+    }
     names[static_cast<size_t>(operation.output)] =
         onnx::Translation(graph, trace, operation, std::move(inputs), named).translate();
   }

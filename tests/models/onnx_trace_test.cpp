@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "layers/linear.h"
 #include "models/mlp.h"
 #include "models/onnx/export.h"
 #include "models/onnx/graph.h"
@@ -62,6 +63,25 @@ TEST_CASE("an operation without a form is named") {
                    return gather(x, 0, Tensor::zeros({1, 6}, DType::int64));
                  }),
                  "the operation 'gather' has no ONNX form"));
+}
+
+TEST_CASE("a layer that is a plain member is refused, since its weights are none of the model's") {
+  class Plain : public Module {
+   public:
+    Plain() : known_(child("known", Linear(6, 4))) {}
+    Var forward(const Var& x) override { return forgotten_(known_(x)); }
+
+   private:
+    Linear& known_;
+    Linear forgotten_{4, 2};
+  } plain;
+  const TemporaryFolder folder;
+  CHECK(error_of([&] {
+          export_onnx(folder / "x.onnx", plain, {1, 6});
+        }) ==
+        "[export_onnx] the operation 'linear' takes a trained tensor [2,4] that is none of the model's parameters. A "
+        "layer that is a plain member is neither trained nor saved: register it with child(), and a tensor with "
+        "parameter()");
 }
 
 TEST_CASE("a model whose constants or course depend on the input or its batch size is refused") {
