@@ -173,15 +173,19 @@ Var upsample_nearest2d(const Var& x, int64_t factor) {
   const int64_t n = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
   const Tensor pixels = reshape(permute(x.value(), {0, 2, 3, 1}), {n, h, 1, w, 1, c});
   const Tensor rows = reshape(expand(pixels, {n, h, factor, w, factor, c}), {n, h * factor, w * factor, c});
-  return record("upsample_nearest2d", permute(rows, {0, 3, 1, 2}), {x},
-                [factor](const Var& gy, Inputs in, Curvature h) {
-                  const auto sums = [factor](const Var& y) {
-                    const Pool2dSpec squares{.kernel = {factor, factor}, .stride = {factor, factor}};
-                    return avg_pool2d(y, squares) * static_cast<double>(factor * factor);
-                  };
-                  in[0] = sums(gy);
-                  if (h) h[0] = sums(h.y());
-                });
+  return record(
+      "upsample_nearest2d", permute(rows, {0, 3, 1, 2}), {x},
+      [factor](const Var& gy, Inputs in, Curvature h) {
+        const auto sums = [factor](const Var& y) {
+          const Pool2dSpec squares{.kernel = {factor, factor}, .stride = {factor, factor}};
+          return avg_pool2d(y, squares) * static_cast<double>(factor * factor);
+        };
+        in[0] = sums(gy);
+        if (h) h[0] = sums(h.y());
+      },
+      [factor] {
+        return Attributes{{"factor", factor}};
+      });
 }
 
 }  // namespace gradus

@@ -70,7 +70,7 @@ void export_onnx(const std::string& path, Module& model, const Shape& input, con
       inputs.push_back(name_of(value));
     }
     names[static_cast<size_t>(operation.output)] =
-        onnx::Translation(graph, trace, operation, std::move(inputs), named).translate();
+        onnx::Translation(graph, trace, operation, std::move(inputs), options.input, named).translate();
   }
   graph.output(name_of(trace.output), options.output);
 

@@ -21,7 +21,7 @@ Trace run(Module& model, Shape shape, int64_t batch) {
       const auto [found, fresh] = numbers.emplace(var.node().get(), next);
       if (!fresh) return found->second;
     }
-    trace.values.push_back({var, var.shape()});
+    trace.values.push_back({var, var.shape(), {}});
     return next;
   };
   const RandomKey key{.seed = 1, .stream = static_cast<uint64_t>(batch)};
@@ -90,7 +90,7 @@ Trace trace_model(Module& model, const Shape& input) {
 
   for (size_t i = 0; i < trace.values.size(); ++i) {
     Shape& shape = trace.values[i].shape;
-    const Shape& second = other.values[i].shape;
+    const Shape& second = trace.values[i].second = other.values[i].shape;
     for (int d = 0; d < shape.rank() && d < second.rank(); ++d)
       if (shape[d] != second[d]) shape[d] = -1;
   }

@@ -16,8 +16,9 @@ struct Operation {
 };
 
 struct Value {
-  Var var;      ///< in the first run
-  Shape shape;  ///< -1 where the extent depends on the batch size
+  Var var;       ///< in the first run
+  Shape shape;   ///< -1 where the extent depends on the batch size
+  Shape second;  ///< of the second run
 };
 
 struct Trace {

@@ -143,6 +143,7 @@ TEST_CASE("every layer agrees with onnxruntime") {
                           Sequential(Conv2d(4, 6, {.kernel = 1, .stride = 2, .bias = false}))),
                  GlobalAvgPool2d(), Linear(6, 3)),
       image);
+  add("upsample", Sequential(UpsampleNearest2d(3), Conv2d(4, 2, {.kernel = 3})), image);
   models.check(1e-5);
 }
 
@@ -213,6 +214,51 @@ TEST_CASE("every operation that has a form agrees with onnxruntime") {
   const Var matrix = random_uniform({5, 2}, -1, 1, {.seed = 8});
   models.add(
       "matmul", [=](const Var& x) { return matmul(x, matrix); }, image);
+  const Tensor mask = Tensor::from<bool>({true, false, true, false, true}, {5});
+  models.add(
+      "where", [=](const Var& x) { return where(mask, x * 2.0, where(logical_not(mask), x, exp(x))); }, image);
+  models.add(
+      "expand",
+      [](const Var& x) {
+        return expand(unsqueeze(select(x, 1, 0), 1), {x.size(0), 3, 4, 5}) + expand(sum(x), {4, 5}) +
+               expand(mean(x, {0}), {x.size(0), 3, 4, 5});
+      },
+      image);
+  models.add(
+      "stack",
+      [](const Var& x) {
+        return stack({x, x * 2.0}, 1) - stack({exp(x), x}, -4);
+      },
+      image);
+  models.add(
+      "sum_to",
+      [](const Var& x) {
+        return sum_to(x, {3, 1, 5}) + sum_to(x, {5}) + sum_to(x, {1, 3, 1, 1});
+      },
+      image);
+  const Tensor order = Tensor::from<int64_t>({3, 0, 0, 2, 1, 1}, {3, 2});
+  models.add(
+      "gather",
+      [=](const Var& x) {
+        return gather(mean(x, {0, 3}), -1, order);
+      },
+      image);
+  models.add(
+      "scatter_add",
+      [=](const Var& x) {
+        const Var rows = mean(x, {0, 3});
+        return scatter_add(rows, 1, order, slice(rows, 1, 0, 2));
+      },
+      image);
+  models.add(
+      "conv_transpose",
+      [=](const Var& x) {
+        const Tensor weight = random_uniform({3, 2, 2, 2}, -1, 1, {.seed = 8});
+        return conv_transpose2d(x, weight, {}, {.stride = {2, 2}, .padding = {0, 1, 1, 0}, .output_padding = {1, 0}});
+      },
+      image);
+  models.add(
+      "upsample", [](const Var& x) { return upsample_nearest2d(x, 2); }, image);
   models.add(
       "input itself", [](const Var& x) { return x; }, image);
   models.check(1e-5);

@@ -59,10 +59,8 @@ TEST_CASE("the model returns to the mode it was in") {
 }
 
 TEST_CASE("an operation without a form is named") {
-  CHECK(contains(refusal([](const Var& x) {
-                   return gather(x, 0, Tensor::zeros({1, 6}, DType::int64));
-                 }),
-                 "the operation 'gather' has no ONNX form"));
+  CHECK(contains(refusal([](const Var& x) { return mse_loss(x, x * 2.0, Reduction::none) + dropout(x, 0.5, {}); }),
+                 "the operation 'dropout' has no ONNX form"));
 }
 
 TEST_CASE("a layer that is a plain member is refused, since its weights are none of the model's") {
@@ -98,6 +96,11 @@ TEST_CASE("a model whose constants or course depend on the input or its batch si
                    return reshape(matmul(x, transpose(x, 0, 1)), {x.size(0), 1, x.size(0)});
                  }),
                  "two extents that depend on the batch size"));
+  CHECK(contains(refusal([](const Var& x) {
+                   return expand(sum(x), {x.size(0) * 2, 3});
+                 }),
+                 "an expand makes an extent that depends on the batch size but is not the batch size"));
+  CHECK(contains(refusal([](const Var& x) { return where(greater(x.value(), 0), x, x * 2.0); }), "'where', differs"));
 }
 
 TEST_CASE("a model that leaves the tape is refused") {
