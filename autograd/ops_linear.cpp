@@ -101,7 +101,16 @@ Var embedding(const Var& weight, const Tensor& index) {
   const int64_t count = index.numel(), features = weight.size(1);
   Shape shape = index.shape();
   shape.push_back(features);
-  return reshape(gather(weight, 0, expand(reshape(index, {count, 1}), {count, features})), shape);
+  const Tensor rows = expand(reshape(index, {count, 1}), {count, features});
+  return record("embedding", reshape(gather(weight.value(), 0, rows), shape), {weight},
+                selects([rows = Saved(rows)](const Var& gy, Inputs in) {
+                  const Tensor& to = rows.get(in).value();
+                  const Tensor none = Tensor::zeros(in.shape(0), gy.dtype());
+                  in[0] = scatter_add(none, 0, to, reshape(gy, to.shape()));
+                }),
+                [&] {
+                  return Attributes{{"index", index}};
+                });
 }
 
 Var gather(const Var& x, int64_t dim, const Tensor& index) {

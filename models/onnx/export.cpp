@@ -37,7 +37,7 @@ void check_known(const char* operation, const Var& x, const StateDict& state) {
 void export_onnx(const std::string& path, Module& model, const Shape& input, const OnnxOptions& options) {
   const StateDict tensors = model.state();
   check_names(options, tensors);
-  const onnx::Trace trace = onnx::trace_model(model, input);
+  const onnx::Trace trace = onnx::trace_model(model, input, options.tokens);
   onnx::Graph graph;
   std::map<const void*, std::string> state;
   for (const auto& [name, tensor] : tensors) {

@@ -147,14 +147,19 @@ std::string sum_to(T& t) {
   return y;
 }
 
+// A constant, or the model's input.
+std::string index(T& t) { return t.has("index") ? t.tensor("index") : t.input(t.inputs() - 1); }
+
 std::string gather(T& t) {
-  return t.graph().node("GatherElements", {t.input(0), t.tensor("index")}, {{"axis", t.get<int64_t>("dim")}});
+  return t.graph().node("GatherElements", {t.input(0), index(t)}, {{"axis", t.get<int64_t>("dim")}});
 }
 
 std::string scatter_add(T& t) {
-  return t.graph().node("ScatterElements", {t.input(0), t.tensor("index"), t.input(1)},
+  return t.graph().node("ScatterElements", {t.input(0), index(t), t.input(1)},
                         {{"axis", t.get<int64_t>("dim")}, {"reduction", "add"}});
 }
+
+std::string embedding(T& t) { return t.graph().node("Gather", {t.input(0), index(t)}, {{"axis", int64_t{0}}}); }
 
 std::string linear(T& t) {
   Graph& g = t.graph();
@@ -310,6 +315,7 @@ const std::map<std::string_view, Form> forms = {
     {"sum_to", sum_to},
     {"gather", gather},
     {"scatter_add", scatter_add},
+    {"embedding", embedding},
     {"matmul", MatMul},
     {"linear", linear},
     {"softmax", Softmax},

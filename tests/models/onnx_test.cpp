@@ -9,6 +9,7 @@
 #include "layers/container.h"
 #include "layers/conv.h"
 #include "layers/dropout.h"
+#include "layers/embedding.h"
 #include "layers/init.h"
 #include "layers/linear.h"
 #include "layers/norm.h"
@@ -31,11 +32,17 @@ class Exported {
     export_onnx(folder_ / (name + ".onnx"), model, input);
     Shape shape = input;
     shape[0] = 5;
-    const Tensor x = random_uniform(shape, low, high, {.seed = 4});
-    const EvalScope evaluation(model);
-    save_npy(folder_ / (name + ".input.npy"), x);
-    save_npy(folder_ / (name + ".output.npy"), model(x).value());
-    ++count_;
+    save(name, model, random_uniform(shape, low, high, {.seed = 4}));
+  }
+  /// The same for a model that takes numbers below `tokens`.
+  void add_tokens(const std::string& name, Module& model, const Shape& input, int64_t tokens) {
+    export_onnx(folder_ / (name + ".onnx"), model, input, {.tokens = tokens});
+    Shape shape = input;
+    shape[0] = 5;
+    Generator random(4);
+    std::vector<int64_t> values(static_cast<size_t>(numel(shape)));
+    for (int64_t& value : values) value = static_cast<int64_t>(random.below(static_cast<uint64_t>(tokens)));
+    save(name, model, Tensor::from(values, shape));
   }
   void add(const std::string& name, std::function<Var(const Var&)> forward, const Shape& input, double low = -1,
            double high = 1) {
@@ -58,6 +65,13 @@ class Exported {
   std::string file(const std::string& name) const { return folder_ / (name + ".onnx"); }
 
  private:
+  void save(const std::string& name, Module& model, const Tensor& x) {
+    const EvalScope evaluation(model);
+    save_npy(folder_ / (name + ".input.npy"), x);
+    save_npy(folder_ / (name + ".output.npy"), model(x).value());
+    ++count_;
+  }
+
   TemporaryFolder folder_;
   size_t count_ = 0;
 };
@@ -261,6 +275,36 @@ TEST_CASE("every operation that has a form agrees with onnxruntime") {
       "upsample", [](const Var& x) { return upsample_nearest2d(x, 2); }, image);
   models.add(
       "input itself", [](const Var& x) { return x; }, image);
+  models.check(1e-5);
+}
+
+TEST_CASE("models of tokens, with constants and parameters that take the batch size, agree with onnxruntime") {
+  /// Words and their places, before which a row of its own stands, as in a transformer for classification.
+  class Words : public Module {
+   public:
+    Words()
+        : words_(child("words", Embedding(11, 6))),
+          places_(child("places", Embedding(8, 6))),
+          head_(child("head", Linear(6, 3))),
+          first_(parameter("first", random_normal({1, 1, 6}, 0, 1, {.seed = 2}))) {}
+    Var forward(const Var& x) override {
+      const Var places = places_(Tensor::arange(x.size(1)));
+      const Var rows = concat({expand(first_, {x.size(0), 1, 6}), words_(x) + places}, 1);
+      const Tensor basis = random_normal({6, 6}, 0, 1, {.seed = 3});
+      return head_(tanh(matmul(rows, basis)));
+    }
+
+   private:
+    Embedding &words_, &places_;
+    Linear& head_;
+    Parameter first_;
+  };
+  manual_seed(5);
+  Words words;
+  Sequential bag(Embedding(11, 6), Flatten(), Linear(42, 2));
+  Exported models;
+  models.add_tokens("words", words, {1, 7}, 11);
+  models.add_tokens("bag", bag, {1, 7}, 11);
   models.check(1e-5);
 }
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "layers/embedding.h"
 #include "layers/linear.h"
 #include "models/mlp.h"
 #include "models/onnx/export.h"
@@ -80,6 +81,48 @@ TEST_CASE("a layer that is a plain member is refused, since its weights are none
         "[export_onnx] the operation 'linear' takes a trained tensor [2,4] that is none of the model's parameters. A "
         "layer that is a plain member is neither trained nor saved: register it with child(), and a tensor with "
         "parameter()");
+}
+
+TEST_CASE("tokens go into an embedding as they come, and are drawn from two halves") {
+  class Lookup : public Module {
+   public:
+    explicit Lookup(Tensor (*taken)(const Tensor&)) : table_(child("table", Embedding(11, 3))), taken_(taken) {}
+    Var forward(const Var& x) override { return relu(table_(taken_(x.value()))); }
+
+   private:
+    Embedding& table_;
+    Tensor (*taken_)(const Tensor&);
+  };
+  const auto whole = [](const Tensor& x) { return x; };
+  static double lowest[2], highest[2];
+  static int runs;
+  runs = 0;
+  Lookup model([](const Tensor& x) {
+    lowest[runs] = min(x).item(), highest[runs++] = max(x).item();
+    return x;
+  });
+  const onnx::Trace trace = onnx::trace_model(model, {1, 200}, 11);
+  CHECK(lowest[0] == 0);
+  CHECK(highest[0] == 5);
+  CHECK(lowest[1] == 5);
+  CHECK(highest[1] == 10);
+  REQUIRE(trace.operations.size() == 2);
+  CHECK(std::string(trace.operations[0].name) == "embedding");
+  CHECK(trace.operations[0].inputs.back() == trace.input);
+  CHECK(trace.operations[0].attributes.empty());
+  CHECK(trace.values[static_cast<size_t>(trace.input)].var.dtype() == DType::int64);
+  CHECK(trace.values[static_cast<size_t>(trace.input)].shape == Shape{-1, 200});
+
+  const auto said = [](Tensor (*taken)(const Tensor&), int64_t tokens) {
+    const TemporaryFolder folder;
+    Lookup lookup(taken);
+    return error_of([&] { export_onnx(folder / "x.onnx", lookup, {1, 4}, {.tokens = tokens}); });
+  };
+  CHECK(contains(said([](const Tensor& x) { return slice(x, 1, 0, 2); }, 11),
+                 "operation 1 of the model, 'embedding', differs between two inputs"));
+  CHECK(contains(said([](const Tensor& x) { return transpose(x, 0, 1); }, 11), "'embedding', differs"));
+  CHECK(contains(said(whole, 0), "must be int64, got float32"));
+  CHECK(said(whole, -1) == "[export_onnx] expects a number of tokens, or 0 for an input of float32, got -1");
 }
 
 TEST_CASE("a model whose constants or course depend on the input or its batch size is refused") {
