@@ -92,6 +92,9 @@ Var linear(const Var& x, const Var& weight, const Var& bias = {});
 /// x [N, I, H, W], weight [O, I/groups, kh, kw], optional bias [O]; with relu the activation is fused into the same
 /// node.
 Var conv2d(const Var& x, const Var& weight, const Var& bias = {}, const Conv2dSpec& spec = {}, bool relu = false);
+/// x [N, I, H, W], weight [I, O/groups, kh, kw], optional bias [O]: as the gradient of conv2d's input, so a stride
+/// enlarges.
+Var conv_transpose2d(const Var& x, const Var& weight, const Var& bias = {}, const ConvTranspose2dSpec& spec = {});
 Var max_pool2d(const Var& x, const Pool2dSpec& spec);
 Var avg_pool2d(const Var& x, const Pool2dSpec& spec);
 /// Mean over H and W: [N, C, H, W] -> [N, C].

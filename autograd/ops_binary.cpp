@@ -186,7 +186,10 @@ Var where(const Tensor& condition, const Var& a, const Var& b) {
                   const Tensor& c = condition.get(in).value();
                   if (in.needs(0)) in[0] = choose(c, gy, in, 0, true);
                   if (in.needs(1)) in[1] = choose(c, gy, in, 1, false);
-                }));
+                }),
+                [&] {
+                  return Attributes{{"condition", condition}};
+                });
 }
 
 }  // namespace gradus

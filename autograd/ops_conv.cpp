@@ -30,6 +30,8 @@ Var grad_weight(const Var& gy, const Var& x, const Conv2dSpec& spec, const Shape
                 });
 }
 
+Var bias_gradient(const Var& gy, Inputs in) { return sum(cast(gy, in.dtype(2)), {0, 2, 3}); }
+
 Var max_gather(const Var& x, const Tensor& index);
 
 Var max_scatter(const Var& gy, const Tensor& index, const Shape& x_shape) {
@@ -88,8 +90,6 @@ struct SavedConv {
   }
 
  private:
-  static Var bias_gradient(const Var& gz, Inputs in) { return sum(cast(gz, in.dtype(2)), {0, 2, 3}); }
-
   /// By the one kernel that reads the gradient once for the weight and the input.
   void all_at_once(const Tensor& gy, bool fuses_bias, Inputs in) const {
     const Tensor after = fuses_bias ? y.get(in).value() : Tensor(), &before = x.get(in).value();
@@ -119,6 +119,25 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& s
                                     {"dilation", Dims(spec.dilation)},
                                     {"groups", spec.groups},
                                     {"relu", int64_t{relu}}};
+                });
+}
+
+// Forward it is conv2d's gradient of the input, so its own gradients are the other two of the three.
+Var conv_transpose2d(const Var& x, const Var& weight, const Var& bias, const ConvTranspose2dSpec& spec) {
+  if (rounds(x)) return conv_transpose2d(cast(x, DType::bfloat16), weight, bias, spec);
+  const auto gradients = [x = Saved(x, weight.requires_grad()), weight = Saved(weight, x.requires_grad()),
+                          spec = spec.convolution()](const Var& gy, Inputs in) {
+    if (in.needs(0)) in[0] = conv2d(gy, weight.get(in), {}, spec);
+    if (in.needs(1)) in[1] = grad_weight(x.get(in), gy, spec, in.shape(1), in.dtype(1));
+    if (in.needs(2)) in[2] = bias_gradient(gy, in);
+  };
+  return record("conv_transpose2d", conv_transpose2d(x.value(), weight.value(), bias.value(), spec), {x, weight, bias},
+                multilinear(gradients), [&] {
+                  return Attributes{{"stride", Dims(spec.stride)},
+                                    {"padding", Dims(spec.padding)},
+                                    {"output_padding", Dims(spec.output_padding)},
+                                    {"dilation", Dims(spec.dilation)},
+                                    {"groups", spec.groups}};
                 });
 }
 
@@ -154,15 +173,19 @@ Var upsample_nearest2d(const Var& x, int64_t factor) {
   const int64_t n = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
   const Tensor pixels = reshape(permute(x.value(), {0, 2, 3, 1}), {n, h, 1, w, 1, c});
   const Tensor rows = reshape(expand(pixels, {n, h, factor, w, factor, c}), {n, h * factor, w * factor, c});
-  return record("upsample_nearest2d", permute(rows, {0, 3, 1, 2}), {x},
-                [factor](const Var& gy, Inputs in, Curvature h) {
-                  const auto sums = [factor](const Var& y) {
-                    const Pool2dSpec squares{.kernel = {factor, factor}, .stride = {factor, factor}};
-                    return avg_pool2d(y, squares) * static_cast<double>(factor * factor);
-                  };
-                  in[0] = sums(gy);
-                  if (h) h[0] = sums(h.y());
-                });
+  return record(
+      "upsample_nearest2d", permute(rows, {0, 3, 1, 2}), {x},
+      [factor](const Var& gy, Inputs in, Curvature h) {
+        const auto sums = [factor](const Var& y) {
+          const Pool2dSpec squares{.kernel = {factor, factor}, .stride = {factor, factor}};
+          return avg_pool2d(y, squares) * static_cast<double>(factor * factor);
+        };
+        in[0] = sums(gy);
+        if (h) h[0] = sums(h.y());
+      },
+      [factor] {
+        return Attributes{{"factor", factor}};
+      });
 }
 
 }  // namespace gradus

@@ -43,6 +43,10 @@ Tensor times_squares(const Tensor& g, const Tensor& w, DType dtype) {
   return g.dtype() == dtype && w.dtype() == dtype ? matmul_of_squares(g, w) : matmul(g, square(w), dtype);
 }
 
+auto told(int64_t dim, const Tensor& index) {
+  return [dim, &index] { return Attributes{{"dim", dim}, {"index", index}}; };
+}
+
 Var as_matrix(const Var& x) { return x.rank() == 2 ? x : reshape(x, matrix_shape(x.shape())); }
 
 }  // namespace
@@ -97,14 +101,24 @@ Var embedding(const Var& weight, const Tensor& index) {
   const int64_t count = index.numel(), features = weight.size(1);
   Shape shape = index.shape();
   shape.push_back(features);
-  return reshape(gather(weight, 0, expand(reshape(index, {count, 1}), {count, features})), shape);
+  const Tensor rows = expand(reshape(index, {count, 1}), {count, features});
+  return record("embedding", reshape(gather(weight.value(), 0, rows), shape), {weight},
+                selects([rows = Saved(rows)](const Var& gy, Inputs in) {
+                  const Tensor& to = rows.get(in).value();
+                  const Tensor none = Tensor::zeros(in.shape(0), gy.dtype());
+                  in[0] = scatter_add(none, 0, to, reshape(gy, to.shape()));
+                }),
+                [&] {
+                  return Attributes{{"index", index}};
+                });
 }
 
 Var gather(const Var& x, int64_t dim, const Tensor& index) {
   return record("gather", gather(x.value(), dim, index), {x},
                 selects([dim, index = Saved(index)](const Var& gy, Inputs in) {
                   in[0] = scatter_add(Tensor::zeros(in.shape(0), gy.dtype()), dim, index.get(in).value(), gy);
-                }));
+                }),
+                told(dim, index));
 }
 
 Var scatter_add(const Var& x, int64_t dim, const Tensor& index, const Var& source) {
@@ -113,7 +127,8 @@ Var scatter_add(const Var& x, int64_t dim, const Tensor& index, const Var& sourc
                 selects([dim, index = Saved(index)](const Var& gy, Inputs in) {
                   if (in.needs(0)) in[0] = gy;
                   if (in.needs(1)) in[1] = gather(gy, dim, index.get(in).value());
-                }));
+                }),
+                told(dim, index));
 }
 
 }  // namespace gradus

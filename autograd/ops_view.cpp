@@ -128,7 +128,10 @@ Var stack(const std::vector<Var>& given, int64_t dim) {
   return record("stack", stack(values, dim), std::span<const Var>(parts), selects([dim](const Var& gy, Inputs in) {
                   for (size_t i = 0; i < in.size(); ++i)
                     if (in.needs(i)) in[i] = select(gy, dim, static_cast<int64_t>(i));
-                }));
+                }),
+                [=] {
+                  return Attributes{{"dim", dim}};
+                });
 }
 
 Var pad(const Var& x, const Dims& before, const Dims& after, double value) {

@@ -28,9 +28,13 @@ Tensor matrix_view(const Tensor& tensor, const ParamInfo& info, MatrixSide side)
   if (out * in * positions != tensor.numel())
     fail(ErrorKind::shape, "matrix_view", "parameter '", info.name, "' has ", out, " outputs, ", in, " inputs and ",
          positions, " positions, which a tensor ", tensor.shape(), " does not hold");
-  const Tensor cube = reshape(tensor, {out, in, positions});
+  if (side == MatrixSide::spatial) return reshape(tensor, {out * in, positions});
+  const bool in_first = info.layer == LayerKind::conv_transpose && !per_output;
+  const Tensor out_first =
+      in_first ? transpose(reshape(tensor, {info.groups, in, out / info.groups, positions}), 1, 2) : tensor;
+  const Tensor cube = reshape(out_first, {out, in, positions});
   switch (side) {
-    case MatrixSide::spatial: return reshape(cube, {out * in, positions});
+    case MatrixSide::spatial: break;
     case MatrixSide::in: return reshape(transpose(cube, 1, 2), {out * positions, in});
     case MatrixSide::out: return reshape(permute(cube, {1, 2, 0}), {in * positions, out});
   }

@@ -10,14 +10,14 @@
 
 namespace gradus {
 
-enum class LayerKind { linear, conv, norm, embedding, other };
+enum class LayerKind { linear, conv, conv_transpose, norm, embedding, other };
 enum class ParamRole { weight, bias, scale, other };
 
 struct ParamInfo {
   std::string name = {};  ///< full path in the model, such as "layer1.0.conv1.weight"
   LayerKind layer = LayerKind::other;
   ParamRole role = ParamRole::other;
-  int64_t out = 0, in = 0;     ///< output and input features or channels (in: per group)
+  int64_t out = 0, in = 0;     ///< output and input features or channels (in: per group, of all kinds of convolution)
   int64_t kernel[2] = {1, 1};  ///< height, width
   int64_t groups = 1;          ///< of a convolution
 };
@@ -61,8 +61,9 @@ class Parameter : public Var {
 enum class MatrixSide { spatial, in, out };
 
 /// A tensor of a parameter's shape (the parameter, its gradient, its momentum) as a matrix [rows, n] whose columns are
-/// what a preconditioner of that side mixes: spatial [out*in, kh*kw], in [out*kh*kw, in], out [in*kh*kw, out]. A view
-/// where the strides allow it (spatial and, for linear layers, in), a copy otherwise.
+/// what a preconditioner of that side mixes: spatial [out*in, kh*kw], in [out*kh*kw, in], out [in*kh*kw, out]. The rows
+/// of spatial are in the tensor's own order, which for a transposed convolution is [in, out]. A view where the strides
+/// allow it (spatial and, for linear layers, in), a copy otherwise.
 Tensor matrix_view(const Tensor& tensor, const ParamInfo& info, MatrixSide side);
 
 }  // namespace gradus

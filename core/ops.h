@@ -149,6 +149,9 @@ Shape conv2d_shape(const Shape& x_shape, const Shape& w_shape, const Conv2dSpec&
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec, bool relu = false);
 Tensor conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec, const Shape& x_shape);
 Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spec, const Shape& w_shape);
+/// x [N, I, H, W], w [I, O/groups, kh, kw], optional bias [O] -> [N, O, H', W'] as large as an input of the convolution
+/// from there to x can be: H' = (H - 1) stride - padding + dilation (kh - 1) + 1 + output_padding.
+Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias, const ConvTranspose2dSpec& spec);
 /// Gradients before a bias per channel and a relu, from the gradient of the result y [N, C, H, W] and y itself.
 struct BiasReluGradients {
   Tensor gz, gbias;

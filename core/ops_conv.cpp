@@ -21,9 +21,10 @@ int64_t windows(int64_t extent, int64_t before, int64_t after, int64_t window, i
   return (extent + before + after - window) / stride + 1;
 }
 
-Shape conv_shape(const char* op, const Shape& x, const Shape& w, const Conv2dSpec& spec) {
+/// What a convolution asks of its operands before their channels are compared; `layout` is that of the weight.
+void check_geometry(const char* op, const Shape& x, const Shape& w, const char* layout, const Conv2dSpec& spec) {
   if (x.rank() != 4) fail(ErrorKind::shape, op, "input needs 4 dimensions [N,C,H,W], got ", x);
-  if (w.rank() != 4) fail(ErrorKind::shape, op, "weight needs 4 dimensions [O,I/groups,kh,kw], got ", w);
+  if (w.rank() != 4) fail(ErrorKind::shape, op, "weight needs 4 dimensions ", layout, ", got ", w);
   check::bytes(op, x, DType::bfloat16);
   for (int d = 1; d < 4; ++d) limited(op, "an extent of the weight", w[d]);
   for (int d = 0; d < 2; ++d) {
@@ -39,6 +40,10 @@ Shape conv_shape(const char* op, const Shape& x, const Shape& w, const Conv2dSpe
   }
   if (spec.groups < 1) fail(ErrorKind::value, op, "groups must be at least 1, got ", spec.groups);
   limited(op, "groups", spec.groups);
+}
+
+Shape conv_shape(const char* op, const Shape& x, const Shape& w, const Conv2dSpec& spec) {
+  check_geometry(op, x, w, "[O,I/groups,kh,kw]", spec);
   if (w[0] % spec.groups != 0)
     fail(ErrorKind::shape, op, "the ", w[0], " output channels of weight ", w, " do not split into ", spec.groups,
          " groups");
@@ -54,6 +59,32 @@ Shape conv_shape(const char* op, const Shape& x, const Shape& w, const Conv2dSpe
       fail(ErrorKind::shape, op, "a window of ", window, " does not fit into the padded ",
            d == 0 ? "height " : "width ", padded, " of input ", x, "; enlarge the input or the padding");
     y[2 + d] = windows(x[2 + d], spec.padding[d], spec.padding[2 + d], window, spec.stride[d]);
+  }
+  return y;
+}
+
+Shape conv_transpose_shape(const char* op, const Shape& x, const Shape& w, const ConvTranspose2dSpec& spec) {
+  check_geometry(op, x, w, "[I,O/groups,kh,kw]", spec.convolution());
+  if (w[0] % spec.groups != 0)
+    fail(ErrorKind::shape, op, "the ", w[0], " input channels of weight ", w, " do not split into ", spec.groups,
+         " groups");
+  if (x[1] != w[0])
+    fail(ErrorKind::shape, op, "weight ", w, " expects ", w[0], " input channels, but input ", x, " has ", x[1],
+         ". Was the layer built as ConvTranspose2d(", x[1], ", ...)?");
+  Shape y = {x[0], w[1] * spec.groups, 0, 0};
+  for (int d = 0; d < 2; ++d) {
+    const char* side = d == 0 ? "height" : "width";
+    if (spec.output_padding[d] < 0 || spec.output_padding[d] >= spec.stride[d])
+      fail(ErrorKind::value, op, "output_padding must lie in [0, ", spec.stride[d], "), below the stride, got ",
+           spec.output_padding[d]);
+    if (x[2 + d] < 1) fail(ErrorKind::shape, op, "the input ", x, " has no ", side);
+    limited(op, "an extent of the input", x[2 + d]);
+    const int64_t window = spec.dilation[d] * (w[2 + d] - 1) + 1;
+    const int64_t padding = spec.padding[d] + spec.padding[2 + d];
+    y[2 + d] = (x[2 + d] - 1) * spec.stride[d] + window + spec.output_padding[d] - padding;
+    if (y[2 + d] < 1)
+      fail(ErrorKind::shape, op, "a padding of ", spec.padding[d], " and ", spec.padding[2 + d],
+           " leaves nothing of the result's ", side, " ", y[2 + d] + padding, " for input ", x);
   }
   return y;
 }
@@ -124,6 +155,15 @@ Tensor conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& s
   else
     kernels::conv2d_grad_weight(gy, x, spec, gw);
   return gw;
+}
+
+Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias, const ConvTranspose2dSpec& spec) {
+  check::activation("conv_transpose2d", x);
+  check::weight("conv_transpose2d", w, x);
+  const Shape shape = conv_transpose_shape("conv_transpose2d", x.shape(), w.shape(), spec);
+  check::optional_vector("conv_transpose2d", "the bias", bias, shape[1], x);
+  const Tensor y = conv2d_grad_input(x, w, spec.convolution(), shape);
+  return bias.defined() ? y + reshape(cast(bias, y.dtype()), {shape[1], 1, 1}) : y;
 }
 
 BiasReluGradients bias_relu_backward(const Tensor& gy, const Tensor& y) {

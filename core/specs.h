@@ -33,6 +33,24 @@ struct Conv2dSpec {
   friend bool operator==(const Conv2dSpec&, const Conv2dSpec&) = default;
 };
 
+/// Geometry of a transposed 2-D convolution; weight [I, O/groups, kh, kw].
+struct ConvTranspose2dSpec {
+  int64_t stride[2] = {1, 1};
+  int64_t padding[4] = {0, 0, 0, 0};   ///< top, left, bottom, right: taken away from the result
+  int64_t output_padding[2] = {0, 0};  ///< bottom, right: added to the result, less than the stride
+  int64_t dilation[2] = {1, 1};
+  int64_t groups = 1;
+  friend bool operator==(const ConvTranspose2dSpec&, const ConvTranspose2dSpec&) = default;
+
+  /// That of the convolution from the result back to the input.
+  Conv2dSpec convolution() const {
+    return {.stride = {stride[0], stride[1]},
+            .padding = {padding[0], padding[1], padding[2], padding[3]},
+            .dilation = {dilation[0], dilation[1]},
+            .groups = groups};
+  }
+};
+
 /// Geometry of a 2-D pooling window. Padding never wins a maximum; averages divide by kh * kw, or by the number of
 /// elements inside the input where count_padding is false.
 struct Pool2dSpec {

@@ -111,7 +111,8 @@ void orthogonal(const Tensor& weight, double gain, Generator& generator) {
 
 void initialize(Module& model, Scheme scheme, Generator& generator) {
   for (const Parameter& p : model.parameters()) {
-    if (p.info().layer != LayerKind::linear && p.info().layer != LayerKind::conv) continue;
+    const LayerKind layer = p.info().layer;
+    if (layer != LayerKind::linear && layer != LayerKind::conv && layer != LayerKind::conv_transpose) continue;
     const Tensor& x = p.value();
     if (p.info().role == ParamRole::bias) zeros(x);
     if (p.info().role != ParamRole::weight) continue;

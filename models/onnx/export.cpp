@@ -1,6 +1,8 @@
 // From a trace to a file: names for the values, a form for each operation.
 #include "models/onnx/export.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/file.h"
 #include "models/onnx/forms.h"
@@ -21,24 +23,35 @@ void check_names(const OnnxOptions& options, const StateDict& state) {
            "\": give the input or output of this name another one");
 }
 
+/// That a tensor which no operation of the model made is a constant or one of the model's own.
+void check_known(const char* operation, const Var& x, const StateDict& state) {
+  const auto is_x = [&](const auto& entry) { return entry.second.raw() == x.value().raw(); };
+  if (x.requires_grad() && std::ranges::none_of(state, is_x))
+    fail(ErrorKind::value, "export_onnx", "the operation '", operation, "' takes a trained tensor ", x.shape(),
+         " that is none of the model's parameters. A layer that is a plain member is neither trained nor saved: "
+         "register it with child(), and a tensor with parameter()");
+}
+
 }  // namespace
 
 void export_onnx(const std::string& path, Module& model, const Shape& input, const OnnxOptions& options) {
   const StateDict tensors = model.state();
   check_names(options, tensors);
-  const onnx::Trace trace = onnx::trace_model(model, input);
+  const onnx::Trace trace = onnx::trace_model(model, input, options.tokens);
   onnx::Graph graph;
-  std::map<const void*, std::pair<std::string, Shape>> state;
+  std::map<const void*, std::string> state;
   for (const auto& [name, tensor] : tensors) {
-    state[tensor.raw()] = {name, tensor.shape()};
+    state[tensor.raw()] = name;
     graph.reserve(name);
   }
   graph.reserve(options.input);
   graph.reserve(options.output);
   const std::function<std::string(const Tensor&)> named = [&](const Tensor& tensor) {
     const auto found = state.find(tensor.raw());
-    const bool whole = found != state.end() && found->second.second == tensor.shape();
-    return whole ? graph.initializer(found->second.first, tensor) : graph.constant(tensor);
+    if (found == state.end()) return graph.constant(tensor);
+    const Tensor& whole = tensors.at(found->second);
+    const bool same = tensor.shape() == whole.shape() && tensor.strides() == whole.strides();
+    return same ? graph.initializer(found->second, tensor) : graph.constant(tensor);
   };
 
   std::vector<std::string> names(trace.values.size());
@@ -51,9 +64,13 @@ void export_onnx(const std::string& path, Module& model, const Shape& input, con
   };
   for (const onnx::Operation& operation : trace.operations) {
     std::vector<std::string> inputs;
-    for (int value : operation.inputs) inputs.push_back(name_of(value));
+    for (int value : operation.inputs) {
+      if (value >= 0 && names[static_cast<size_t>(value)].empty())
+        check_known(operation.name, trace.values[static_cast<size_t>(value)].var, tensors);
+      inputs.push_back(name_of(value));
+    }
     names[static_cast<size_t>(operation.output)] =
-        onnx::Translation(graph, trace, operation, std::move(inputs), named).translate();
+        onnx::Translation(graph, trace, operation, std::move(inputs), options.input, named).translate();
   }
   graph.output(name_of(trace.output), options.output);
 

@@ -49,6 +49,8 @@ std::string clamp(T& t) {
   return t.graph().node("Clip", {t.input(0), t.number(t.get<double>("low")), t.number(t.get<double>("high"))});
 }
 
+std::string where(T& t) { return t.graph().node("Where", {t.tensor("condition"), t.input(0), t.input(1)}); }
+
 // ---- Views and copies ----------------------------------------------------------------------------------------------
 
 std::string reshape(T& t) {
@@ -56,6 +58,23 @@ std::string reshape(T& t) {
   if (std::count(shape.begin(), shape.end(), -1) > 1)
     fail(ErrorKind::value, "export_onnx", "a reshape has two extents that depend on the batch size; one is possible");
   return t.graph().node("Reshape", {t.input(0), t.integers({shape.begin(), shape.end()})});
+}
+
+// An extent of 1 leaves that of the input as it is; one that becomes the batch size is read from the model's input.
+std::string expand(T& t) {
+  const Shape &from = t.input_shape(0), &to = t.output_shape();
+  const int added = to.rank() - from.rank();
+  std::vector<std::string> extents;
+  for (int d = 0; d < to.rank(); ++d) {
+    const bool stays = d >= added && from[d - added] == to[d];
+    if (!stays && to[d] < 0 && !t.output_is_batch(d))
+      fail(ErrorKind::value, "export_onnx",
+           "an expand makes an extent that depends on the batch size but is not the batch size; one that is, is "
+           "possible");
+    extents.push_back(stays ? t.integers({1}) : to[d] < 0 ? t.batch() : t.integers({to[d]}));
+  }
+  if (extents.empty()) return t.input(0);
+  return t.graph().node("Expand", {t.input(0), t.graph().node("Concat", extents, {{"axis", int64_t{0}}})});
 }
 
 std::string transpose(T& t) {
@@ -81,6 +100,14 @@ std::string concat(T& t) {
   return t.graph().node("Concat", parts, {{"axis", t.get<int64_t>("dim")}});
 }
 
+std::string stack(T& t) {
+  const int64_t dim = t.get<int64_t>("dim");
+  const std::string axes = t.integers({dim});
+  std::vector<std::string> parts;
+  for (size_t i = 0; i < t.inputs(); ++i) parts.push_back(t.graph().node("Unsqueeze", {t.input(i), axes}));
+  return t.graph().node("Concat", parts, {{"axis", dim}});
+}
+
 std::string pad(T& t) {
   std::vector<int64_t> pads = t.ints("before"), after = t.ints("after");
   pads.insert(pads.end(), after.begin(), after.end());
@@ -103,6 +130,36 @@ std::string reduce_sum(T& t) {
   const std::string axes = t.get<Dims>("dims").empty() ? "" : t.integers(t.ints("dims"));
   return t.graph().node("ReduceSum", {t.input(0), axes}, {{"keepdims", t.get<int64_t>("keep_dims")}});
 }
+
+// Extents that become 1 are kept, and those before them go.
+std::string sum_to(T& t) {
+  const Shape &from = t.input_shape(0), &to = t.output_shape();
+  const int gone = from.rank() - to.rank();
+  std::vector<int64_t> kept, dropped;
+  for (int d = 0; d < from.rank(); ++d)
+    if (d < gone)
+      dropped.push_back(d);
+    else if (from[d] != to[d - gone])
+      kept.push_back(d);
+  std::string y = t.input(0);
+  if (!kept.empty()) y = t.graph().node("ReduceSum", {y, t.integers(kept)}, {{"keepdims", int64_t{1}}});
+  if (!dropped.empty()) y = t.graph().node("ReduceSum", {y, t.integers(dropped)}, {{"keepdims", int64_t{0}}});
+  return y;
+}
+
+// A constant, or the model's input.
+std::string index(T& t) { return t.has("index") ? t.tensor("index") : t.input(t.inputs() - 1); }
+
+std::string gather(T& t) {
+  return t.graph().node("GatherElements", {t.input(0), index(t)}, {{"axis", t.get<int64_t>("dim")}});
+}
+
+std::string scatter_add(T& t) {
+  return t.graph().node("ScatterElements", {t.input(0), index(t), t.input(1)},
+                        {{"axis", t.get<int64_t>("dim")}, {"reduction", "add"}});
+}
+
+std::string embedding(T& t) { return t.graph().node("Gather", {t.input(0), index(t)}, {{"axis", int64_t{0}}}); }
 
 std::string linear(T& t) {
   Graph& g = t.graph();
@@ -133,12 +190,29 @@ std::vector<NodeAttribute> window(const T& t) {
   return {{"kernel_shape", t.ints("kernel")}, {"strides", t.ints("stride")}, {"pads", t.ints("padding")}};
 }
 
+std::string conv_transpose2d(T& t) {
+  return t.graph().node("ConvTranspose", {t.input(0), t.input(1), t.input(2)},
+                        {{"strides", t.ints("stride")},
+                         {"pads", t.ints("padding")},
+                         {"output_padding", t.ints("output_padding")},
+                         {"dilations", t.ints("dilation")},
+                         {"group", t.get<int64_t>("groups")}});
+}
+
 std::string max_pool2d(T& t) { return t.graph().node("MaxPool", {t.input(0)}, window(t)); }
 
 std::string avg_pool2d(T& t) {
   std::vector<NodeAttribute> attributes = window(t);
   attributes.push_back({"count_include_pad", t.get<int64_t>("count_padding")});
   return t.graph().node("AveragePool", {t.input(0)}, attributes);
+}
+
+std::string upsample_nearest2d(T& t) {
+  const auto factor = static_cast<float>(t.get<int64_t>("factor"));
+  const std::string scales = t.graph().constant(Tensor::from<float>({1, 1, factor, factor}, {4}));
+  return t.graph().node(
+      "Resize", {t.input(0), "", scales},
+      {{"mode", "nearest"}, {"coordinate_transformation_mode", "asymmetric"}, {"nearest_mode", "floor"}});
 }
 
 std::string given_or(T& t, size_t input, double value, int64_t extent) {
@@ -219,6 +293,7 @@ const std::map<std::string_view, Form> forms = {
     {"maximum", Max},
     {"minimum", Min},
     {"clamp", clamp},
+    {"where", where},
     {"reshape", reshape},
     {"flatten", reshape},
     {"squeeze", reshape},
@@ -227,7 +302,9 @@ const std::map<std::string_view, Form> forms = {
     {"permute", transpose},
     {"slice", slice},
     {"select", select},
+    {"expand", expand},
     {"concat", concat},
+    {"stack", stack},
     {"pad", pad},
     {"contiguous", same_value},
     {"cast", cast},
@@ -235,13 +312,19 @@ const std::map<std::string_view, Form> forms = {
     {"mean", ReduceMean},
     {"max", ReduceMax},
     {"min", ReduceMin},
+    {"sum_to", sum_to},
+    {"gather", gather},
+    {"scatter_add", scatter_add},
+    {"embedding", embedding},
     {"matmul", MatMul},
     {"linear", linear},
     {"softmax", Softmax},
     {"log_softmax", LogSoftmax},
     {"conv2d", conv2d},
+    {"conv_transpose2d", conv_transpose2d},
     {"max_pool2d", max_pool2d},
     {"avg_pool2d", avg_pool2d},
+    {"upsample_nearest2d", upsample_nearest2d},
     {"batch_norm_apply", batch_norm_apply},
     {"layer_norm", layer_norm},
 };
@@ -250,6 +333,11 @@ const std::map<std::string_view, Form> forms = {
 
 std::string Translation::integers(const std::vector<int64_t>& values) {
   return graph_.constant(Tensor::from(values, {static_cast<int64_t>(values.size())}));
+}
+
+bool Translation::output_is_batch(int d) const {
+  const Value &y = value(operation_.output), &x = value(trace_.input);
+  return y.var.size(d) == x.var.size(0) && y.second[d] == x.second[0];
 }
 
 const Attribute* Translation::find(const char* name) const {

@@ -13,10 +13,16 @@ namespace gradus::onnx {
 /// What a form sees: one operation of a trace and the names of its inputs in the graph.
 class Translation {
  public:
-  /// `named` adds a tensor to the graph, under the model's name for it where it has one.
+  /// `model_input` is what the graph calls the model's input; `named` adds a tensor to the graph, under the model's
+  /// name for it where it has one.
   Translation(Graph& graph, const Trace& trace, const Operation& operation, std::vector<std::string> inputs,
-              const std::function<std::string(const Tensor&)>& named)
-      : graph_(graph), trace_(trace), operation_(operation), inputs_(std::move(inputs)), named_(named) {}
+              const std::string& model_input, const std::function<std::string(const Tensor&)>& named)
+      : graph_(graph),
+        trace_(trace),
+        operation_(operation),
+        inputs_(std::move(inputs)),
+        model_input_(model_input),
+        named_(named) {}
 
   /// Adds the operation's nodes and returns the name of its result. Throws ErrorKind::value where it has no form.
   std::string translate();
@@ -27,6 +33,8 @@ class Translation {
   size_t inputs() const { return inputs_.size(); }
   const Shape& input_shape(size_t i) const { return value(operation_.inputs[i]).shape; }
   const Shape& output_shape() const { return value(operation_.output).shape; }
+  /// Whether extent d of the output is the batch size itself.
+  bool output_is_batch(int d) const;
   DType dtype() const { return value(operation_.output).var.dtype(); }
   bool has(const char* attribute) const { return find(attribute) != nullptr; }
   template <class T>
@@ -41,6 +49,8 @@ class Translation {
   /// Constants: a number of the operation's dtype, and integers.
   std::string number(double value) { return graph_.constant(Tensor::full({}, value, dtype())); }
   std::string integers(const std::vector<int64_t>& values);
+  /// The batch size when the graph runs: integers of one element.
+  std::string batch() { return graph_.node("Shape", {model_input_}, {{"start", int64_t{0}}, {"end", int64_t{1}}}); }
 
  private:
   const Value& value(int number) const { return trace_.values[static_cast<size_t>(number)]; }
@@ -50,6 +60,7 @@ class Translation {
   const Trace& trace_;
   const Operation& operation_;
   std::vector<std::string> inputs_;
+  const std::string& model_input_;
   const std::function<std::string(const Tensor&)>& named_;
 };
 

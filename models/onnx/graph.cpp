@@ -14,7 +14,7 @@ constexpr int64_t ir_version = 8, opset = 17;
 constexpr uint64_t largest = (uint64_t{1} << 31) - 1;
 
 Message attribute_of(const NodeAttribute& attribute) {
-  enum { float_type = 1, int_type = 2, ints_type = 7 };
+  enum { float_type = 1, int_type = 2, string_type = 3, ints_type = 7 };
   Message message;
   message.bytes(1, attribute.name);
   std::visit(
@@ -22,6 +22,7 @@ Message attribute_of(const NodeAttribute& attribute) {
         using T = std::decay_t<decltype(value)>;
         if constexpr (std::is_same_v<T, float>) message.float32(2, value).integer(20, float_type);
         if constexpr (std::is_same_v<T, int64_t>) message.integer(3, value).integer(20, int_type);
+        if constexpr (std::is_same_v<T, const char*>) message.bytes(4, value).integer(20, string_type);
         if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
           for (int64_t item : value) message.integer(8, item);
           message.integer(20, ints_type);

@@ -15,7 +15,7 @@ namespace gradus::onnx {
 
 struct NodeAttribute {
   const char* name;
-  std::variant<int64_t, float, std::vector<int64_t>> value;
+  std::variant<int64_t, float, const char*, std::vector<int64_t>> value;
 };
 
 /// TensorProto.DataType

@@ -10,7 +10,27 @@
 namespace gradus::onnx {
 namespace {
 
-Trace run(Module& model, Shape shape, int64_t batch) {
+constexpr int64_t first_batch = 2, second_batch = 3;
+
+/// The second input has another sign and size, or tokens from the other half, so that a branch on either is seen to
+/// take another way.
+Var input_of(const Shape& shape, int64_t tokens) {
+  const bool second = shape[0] == second_batch;
+  const RandomKey key{.seed = 1, .stream = static_cast<uint64_t>(shape[0])};
+  if (tokens == 0) return Var::leaf(random_uniform(shape, second ? -30 : 0, second ? -10 : 1, key));
+  Generator random(key.seed, key.stream);
+  const int64_t half = tokens - tokens / 2;
+  std::vector<int64_t> values(static_cast<size_t>(numel(shape)));
+  for (int64_t& value : values)
+    value = static_cast<int64_t>(random.below(static_cast<uint64_t>(half))) + (second ? tokens - half : 0);
+  return Tensor::from(values, shape);
+}
+
+bool same_view(const Tensor& a, const Tensor& b) {
+  return a.raw() == b.raw() && a.shape() == b.shape() && a.strides() == b.strides() && a.dtype() == b.dtype();
+}
+
+Trace run(Module& model, Shape shape, int64_t batch, int64_t tokens) {
   shape[0] = batch;
   Trace trace;
   std::map<const Node*, int> numbers;  // nodes live as long as trace.values does
@@ -21,17 +41,20 @@ Trace run(Module& model, Shape shape, int64_t batch) {
       const auto [found, fresh] = numbers.emplace(var.node().get(), next);
       if (!fresh) return found->second;
     }
-    trace.values.push_back({var, var.shape()});
+    trace.values.push_back({var, var.shape(), {}});
     return next;
   };
-  const RandomKey key{.seed = 1, .stream = static_cast<uint64_t>(batch)};
-  // The second input has another sign and size, so that a branch on either is seen to take another way.
-  const bool second = batch == 3;
-  const Var input = Var::leaf(random_uniform(shape, second ? -30 : 0, second ? -10 : 1, key));
+  const Var input = input_of(shape, tokens);
   trace.input = number(input);
   const Tracer tracer([&](const TracedOperation& operation) {
     Operation traced{operation.name, {}, 0, operation.attributes};
     for (const Var& var : operation.inputs) traced.inputs.push_back(number(var));
+    // Tokens are no variable that is differentiated: an operation is told them, and here they become its last input.
+    if (std::erase_if(traced.attributes, [&](const Attribute& attribute) {
+          const Tensor* tensor = std::get_if<Tensor>(&attribute.value);
+          return tensor != nullptr && same_view(*tensor, input.value());
+        }) != 0)
+      traced.inputs.push_back(trace.input);
     traced.output = number(operation.output);
     trace.operations.push_back(std::move(traced));
   });
@@ -66,20 +89,22 @@ bool same(const Operation& a, const Operation& b) {
 
 }  // namespace
 
-Trace trace_model(Module& model, const Shape& input) {
+Trace trace_model(Module& model, const Shape& input, int64_t tokens) {
   if (input.empty() || numel(input) < 1)
     fail(ErrorKind::value, "export_onnx", "expects an input shape with the batch extent first and no extent of 0, got ",
          input);
+  if (tokens < 0)
+    fail(ErrorKind::value, "export_onnx", "expects a number of tokens, or 0 for an input of float32, got ", tokens);
   if (!recording()) fail(ErrorKind::value, "export_onnx", "needs the tape, but a NoGrad is alive on this thread");
   const EvalScope evaluation(model);
-  Trace trace = run(model, input, 2);
-  const Trace other = run(model, input, 3);
+  Trace trace = run(model, input, first_batch, tokens);
+  const Trace other = run(model, input, second_batch, tokens);
 
   for (size_t i = 0; i < trace.operations.size(); ++i) {
     const Operation& operation = trace.operations[i];
     bool equal = i < other.operations.size() && same(operation, other.operations[i]);
     for (int value : operation.inputs) {
-      if (!equal || value < 0) continue;
+      if (!equal || value < 0 || value == trace.input) continue;
       const Var& var = trace.values[static_cast<size_t>(value)].var;
       if (!var.requires_grad()) equal = same(var.value(), other.values[static_cast<size_t>(value)].var.value());
     }
@@ -90,7 +115,7 @@ Trace trace_model(Module& model, const Shape& input) {
 
   for (size_t i = 0; i < trace.values.size(); ++i) {
     Shape& shape = trace.values[i].shape;
-    const Shape& second = other.values[i].shape;
+    const Shape& second = trace.values[i].second = other.values[i].shape;
     for (int d = 0; d < shape.rank() && d < second.rank(); ++d)
       if (shape[d] != second[d]) shape[d] = -1;
   }

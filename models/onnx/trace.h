@@ -16,8 +16,9 @@ struct Operation {
 };
 
 struct Value {
-  Var var;      ///< in the first run
-  Shape shape;  ///< -1 where the extent depends on the batch size
+  Var var;       ///< in the first run
+  Shape shape;   ///< -1 where the extent depends on the batch size
+  Shape second;  ///< of the second run
 };
 
 struct Trace {
@@ -26,8 +27,9 @@ struct Trace {
   int input = 0, output = 0;
 };
 
-/// Runs the model twice in evaluation mode, on random inputs of two batch sizes. Throws ErrorKind::value where the runs
-/// differ in more than extents, or where the output does not come from the input by operations on variables.
-Trace trace_model(Module& model, const Shape& input);
+/// Runs the model twice in evaluation mode, on random inputs of two batch sizes, which are int64 in [0, tokens) where
+/// tokens is positive. Throws ErrorKind::value where the runs differ in more than extents, or where the output does not
+/// come from the input by operations on variables.
+Trace trace_model(Module& model, const Shape& input, int64_t tokens = 0);
 
 }  // namespace gradus::onnx

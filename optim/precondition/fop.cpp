@@ -21,7 +21,8 @@ std::unique_ptr<Preconditioner> Fop::make(const Site& site) const {
   if (!is_not_negative(init_gain))
     fail(ErrorKind::value, "fop", "expects a finite init_gain of at least 0, got ", init_gain);
   const ParamInfo& info = site.info;
-  const bool conv = info.layer == LayerKind::conv && site.value.rank() == 4;
+  const bool conv =
+      (info.layer == LayerKind::conv || info.layer == LayerKind::conv_transpose) && site.value.rank() == 4;
   const bool linear = info.layer == LayerKind::linear && site.value.rank() == 2;
   if (!is_weight(info) || !(conv || linear)) return nullptr;
 

@@ -41,6 +41,27 @@ TEST_CASE("the columns of an out view are the output channels") {
   CHECK(m.to_vector<double>() == Values{0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11});
 }
 
+TEST_CASE("the views of a transposed convolution mix what those of a convolution do, though its inputs come first") {
+  // Two groups of 2 inputs and 3 outputs: of the convolution's [6, 2, 1, 2], in each group, the first two are
+  // exchanged.
+  const ParamInfo straight{"w", LayerKind::conv, ParamRole::weight, 6, 2, {1, 2}, 2};
+  ParamInfo turned = straight;
+  turned.layer = LayerKind::conv_transpose;
+  const Tensor w = counting({6, 2, 1, 2}).value();
+  const Tensor t = reshape(contiguous(transpose(reshape(w, {2, 3, 2, 1, 2}), 1, 2)), {4, 3, 1, 2});
+  for (MatrixSide side : {MatrixSide::in, MatrixSide::out}) {
+    const Tensor expected = matrix_view(w, straight, side), got = matrix_view(t, turned, side);
+    CHECK(got.shape() == expected.shape());
+    CHECK(got.to_vector<double>() == expected.to_vector<double>());
+  }
+  const Tensor spatial = matrix_view(t, turned, MatrixSide::spatial);
+  CHECK(spatial.shape() == Shape{12, 2});
+  CHECK(spatial.to_vector<double>() == t.to_vector<double>());
+  CHECK(same_memory(spatial, t));
+  turned.role = ParamRole::bias;
+  CHECK(matrix_view(counting({6}).value(), turned, MatrixSide::out).shape() == Shape{1, 6});
+}
+
 TEST_CASE("the views of a linear layer share its memory") {
   const Tensor w = counting({2, 3}).value();
   const Tensor spatial = matrix_view(w, dense, MatrixSide::spatial), in = matrix_view(w, dense, MatrixSide::in);

@@ -2,6 +2,7 @@
 #include "core/error.h"
 #include "core/ops.h"
 #include "tests/core/cpu_compare.h"
+#include "tests/data/temporary_folder.h"
 
 using namespace gradus;
 using namespace gradus::testing;
@@ -140,6 +141,65 @@ TEST_CASE("pixels that no window reaches get a zero gradient") {
   CHECK(elements(gx) == Values{1, 1, 0, 1, 1, 0, 0, 0, 0});
 }
 
+TEST_CASE("conv_transpose2d spreads each pixel by the kernel, for every geometry, memory order and dtype") {
+  const struct {
+    const char* name;
+    Shape x, w, y;
+    ConvTranspose2dSpec spec;
+  } transposed[] = {
+      {"plain", {2, 3, 4, 5}, {3, 4, 3, 2}, {2, 4, 6, 6}, {}},
+      {"doubling", {2, 4, 3, 4}, {4, 2, 4, 4}, {2, 2, 6, 8}, {.stride = {2, 2}, .padding = {1, 1, 1, 1}}},
+      {"output padding",
+       {1, 2, 3, 3},
+       {2, 3, 3, 3},
+       {1, 3, 6, 9},
+       {.stride = {2, 3}, .padding = {1, 0, 1, 1}, .output_padding = {1, 1}}},
+      {"wide stride", {1, 2, 3, 2}, {2, 2, 1, 2}, {1, 2, 9, 6}, {.stride = {3, 3}, .output_padding = {2, 1}}},
+      {"dilated", {1, 2, 4, 3}, {2, 3, 3, 2}, {1, 3, 6, 5}, {.padding = {2, 1, 0, 0}, .dilation = {2, 3}}},
+      {"grouped", {2, 6, 3, 3}, {6, 2, 2, 2}, {2, 4, 4, 4}, {.groups = 2}},
+      {"depthwise", {2, 3, 3, 3}, {3, 2, 3, 3}, {2, 6, 7, 7}, {.stride = {2, 2}, .groups = 3}},
+  };
+  for (const auto& c : transposed)
+    for (const DType dtype : {DType::float32, DType::float64})
+      for (const Memory memory : every_memory) {
+        CAPTURE(c.name);
+        const Tensor x = in(memory, cast(random(c.x, 1), dtype)), w = in(memory, cast(random(c.w, 2), dtype));
+        const Tensor bias = cast(random({c.y[1]}, 3), dtype), y = conv_transpose2d(x, w, bias, c.spec);
+        REQUIRE(y.shape() == c.y);
+        CHECK(y.is_channels_last());
+        const Values pixels = elements(x), weight = elements(w), added = elements(bias);
+        Values expected;
+        for (int64_t i = 0; i < numel(c.y); ++i) expected.push_back(added[i / (c.y[2] * c.y[3]) % c.y[1]]);
+        const int64_t group_in = c.x[1] / c.spec.groups, group_out = c.w[1];
+        for (int64_t n = 0; n < c.x[0]; ++n)
+          for (int64_t i = 0; i < c.x[1]; ++i)
+            for (int64_t p = 0; p < c.x[2]; ++p)
+              for (int64_t q = 0; q < c.x[3]; ++q)
+                for (int64_t o = 0; o < group_out; ++o)
+                  for (int64_t k = 0; k < c.w[2]; ++k)
+                    for (int64_t l = 0; l < c.w[3]; ++l) {
+                      const int64_t h = p * c.spec.stride[0] + k * c.spec.dilation[0] - c.spec.padding[0];
+                      const int64_t v = q * c.spec.stride[1] + l * c.spec.dilation[1] - c.spec.padding[1];
+                      if (h < 0 || h >= c.y[2] || v < 0 || v >= c.y[3]) continue;
+                      const int64_t channel = i / group_in * group_out + o;
+                      expected[((n * c.y[1] + channel) * c.y[2] + h) * c.y[3] + v] +=
+                          weight[((i * group_out + o) * c.w[2] + k) * c.w[3] + l] *
+                          pixels[((n * c.x[1] + i) * c.x[2] + p) * c.x[3] + q];
+                    }
+        const double terms = static_cast<double>(group_in * c.w[2] * c.w[3] + 1);
+        const double unit = dtype == DType::float32 ? 0x1p-24 : 0x1p-53;
+        check_within(y, Tensor::from(expected, c.y), [&](size_t) { return (terms + 2) * terms * unit; });
+      }
+}
+
+TEST_CASE("a transposed convolution of nothing is nothing, or the bias where there are no input channels") {
+  CHECK(conv_transpose2d(Tensor::zeros({0, 2, 3, 3}), random({2, 3, 2, 2}, 1), {}, {}).shape() == Shape{0, 3, 4, 4});
+  CHECK(conv_transpose2d(Tensor::zeros({1, 2, 3, 3}), Tensor::zeros({2, 0, 2, 2}), {}, {}).shape() ==
+        Shape{1, 0, 4, 4});
+  const Tensor bias = Tensor::from<float>({2}, {1});
+  CHECK(elements(conv_transpose2d(Tensor::zeros({1, 0, 1, 1}), Tensor::zeros({0, 1, 1, 2}), bias, {})) == Values{2, 2});
+}
+
 TEST_CASE("empty batches convolve to empty batches with zero gradients") {
   const Tensor x = Tensor::zeros({0, 2, 4, 4}), w = random({3, 2, 3, 3}, 1);
   const Tensor y = conv2d(x, w, {}, {});
@@ -192,6 +252,40 @@ TEST_CASE("convolution names what does not fit") {
                        "[conv2d_grad_input] the gradient needs shape [1,4,6,6], got [1,4,5,6]", Error);
   CHECK_THROWS_WITH_AS(conv2d_grad_weight(Tensor::zeros({1, 4, 5, 6}), image_tensor, {}, kernel),
                        "[conv2d_grad_weight] the gradient needs shape [1,4,6,6], got [1,4,5,6]", Error);
+}
+
+TEST_CASE("transposed convolution names what does not fit") {
+  const auto said = [](const Shape& x, const Shape& w, const ConvTranspose2dSpec& spec = {}, const Tensor& bias = {}) {
+    return error_of([&] { conv_transpose2d(Tensor::zeros(x), Tensor::zeros(w), bias, spec); });
+  };
+  const Shape image = {1, 4, 3, 5}, kernel = {4, 2, 3, 3};
+  CHECK(said({3, 8, 8}, kernel) == "[conv_transpose2d] input needs 4 dimensions [N,C,H,W], got [3,8,8]");
+  CHECK(said(image, {4, 2, 3}) == "[conv_transpose2d] weight needs 4 dimensions [I,O/groups,kh,kw], got [4,2,3]");
+  CHECK(said({1, 3, 3, 5}, kernel) ==
+        "[conv_transpose2d] weight [4,2,3,3] expects 4 input channels, but input [1,3,3,5] has 3. Was the layer built "
+        "as ConvTranspose2d(3, ...)?");
+  CHECK(said(image, kernel, {.groups = 3}) ==
+        "[conv_transpose2d] the 4 input channels of weight [4,2,3,3] do not split into 3 groups");
+  CHECK(said(image, kernel, {.groups = 0}) == "[conv_transpose2d] groups must be at least 1, got 0");
+  CHECK(said(image, kernel, {.stride = {0, 1}}) == "[conv_transpose2d] stride must be at least 1, got 0");
+  CHECK(said(image, kernel, {.padding = {0, 0, -1, 0}}) == "[conv_transpose2d] padding must not be negative, got -1");
+  CHECK(said(image, kernel, {.dilation = {1, 0}}) == "[conv_transpose2d] dilation must be at least 1, got 0");
+  CHECK(said(image, {4, 2, 0, 3}) == "[conv_transpose2d] the kernel of weight [4,2,0,3] is empty");
+  CHECK(said(image, kernel, {.stride = {1, 2}, .output_padding = {0, 2}}) ==
+        "[conv_transpose2d] output_padding must lie in [0, 2), below the stride, got 2");
+  CHECK(said(image, kernel, {.output_padding = {-1, 0}}) ==
+        "[conv_transpose2d] output_padding must lie in [0, 1), below the stride, got -1");
+  CHECK(said(image, kernel, {.padding = {2, 0, 3, 0}}) ==
+        "[conv_transpose2d] a padding of 2 and 3 leaves nothing of the result's height 5 for input [1,4,3,5]");
+  CHECK(said({1, 4, 3, 0}, kernel) == "[conv_transpose2d] the input [1,4,3,0] has no width");
+  CHECK(said(image, kernel, {}, Tensor::zeros({4})) == "[conv_transpose2d] the bias needs shape [2], got [4]");
+  CHECK(
+      contains(error_of([&] { conv_transpose2d(Tensor::zeros(image), Tensor::zeros(kernel, DType::float64), {}, {}); }),
+               "[conv_transpose2d] "));
+  const Tensor tall = expand(Tensor::zeros({1, 1, 1, 1}), {1, 1, int64_t{1} << 31, 1});
+  CHECK(error_of([&] {
+          conv_transpose2d(tall, Tensor::zeros({1, 1, 1, 1}), {}, {});
+        }) == "[conv_transpose2d] an extent of the input must be at most 2147483647, got 2147483648");
 }
 
 TEST_CASE("max pooling gives the maximum and the position of the first one") {

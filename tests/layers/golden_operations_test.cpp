@@ -25,6 +25,10 @@ Operation conv(const Conv2dSpec& spec, bool relu = false) {
   return [=](const Inputs& in) { return conv(in, spec, relu); };
 }
 
+Operation conv_transpose(const ConvTranspose2dSpec& spec) {
+  return [=](const Inputs& in) { return conv_transpose2d(in.at("x"), in.at("w"), in.at("b"), spec); };
+}
+
 const std::map<std::string, Operation> operations = {
     {"conv2d plain", conv(Conv2dSpec{})},
     {"conv2d stride", conv(Conv2dSpec{.stride = {2, 3}, .padding = {1, 1, 1, 1}})},
@@ -33,6 +37,10 @@ const std::map<std::string, Operation> operations = {
     {"conv2d depthwise", conv(Conv2dSpec{.stride = {2, 2}, .padding = {1, 1, 1, 1}, .groups = 4})},
     {"conv2d asymmetric", conv(Conv2dSpec{.stride = {2, 2}, .padding = {0, 2, 1, 0}})},
     {"conv2d relu", conv(Conv2dSpec{.padding = {1, 1, 1, 1}}, true)},
+    {"conv_transpose2d",
+     conv_transpose(ConvTranspose2dSpec{.stride = {2, 3}, .padding = {1, 1, 1, 1}, .output_padding = {1, 2}})},
+    {"conv_transpose2d groups",
+     conv_transpose(ConvTranspose2dSpec{.padding = {1, 1, 1, 1}, .dilation = {2, 1}, .groups = 2})},
     {"linear", [](const Inputs& in) { return linear(in.at("x"), in.at("w"), in.at("b")); }},
     {"batch_norm", [](const Inputs& in) { return batch_norm(in.at("x"), in.at("w"), in.at("b"), 1e-5); }},
     {"layer_norm", [](const Inputs& in) { return layer_norm(in.at("x"), {4, 5}, in.at("w"), in.at("b"), 1e-5); }},

@@ -112,6 +112,12 @@ TEST_CASE("initialize sets weights by the scheme, their biases to zero, and leav
   CHECK(moments(state.at("1.weight")).mean == 1);
   CHECK(moments(state.at("3.weight")).largest <= std::sqrt(6.0 / 37));
   CHECK(moments(state.at("3.weight")).largest > 0.8 * std::sqrt(6.0 / 37));
+  Sequential up(ConvTranspose2d(30, 2, {.kernel = 2}));
+  init::initialize(up, init::Scheme::kaiming_uniform);  // 2 * 2 * 2 count as inputs
+  state = up.state();
+  CHECK(norm(state.at("0.bias")) == 0);
+  CHECK(moments(state.at("0.weight")).largest <= std::sqrt(6.0 / 8));
+  CHECK(moments(state.at("0.weight")).largest > 0.8 * std::sqrt(6.0 / 8));
 }
 
 TEST_CASE("layers start as PyTorch's do: uniform within 1 / sqrt(fan_in), biases too") {
@@ -122,4 +128,8 @@ TEST_CASE("layers start as PyTorch's do: uniform within 1 / sqrt(fan_in), biases
   const Conv2d conv(16, 32, {.kernel = 5, .groups = 4});
   CHECK(moments(conv.weight().value()).largest <= 0.1);
   CHECK(moments(conv.weight().value()).variance == doctest::Approx(0.01 / 3).epsilon(0.1));
+  const ConvTranspose2d turned(32, 16, {.kernel = 5, .groups = 4});
+  CHECK(moments(turned.weight().value()).largest <= 0.1);
+  CHECK(moments(turned.weight().value()).variance == doctest::Approx(0.01 / 3).epsilon(0.1));
+  CHECK(moments(turned.bias().value()).largest <= 0.1);
 }

@@ -59,6 +59,17 @@ TEST_CASE("parameters say which layer they are of, and its extents") {
   CHECK(weight.kernel[0] == 3);
   CHECK(weight.kernel[1] == 5);
   CHECK(conv.bias().info().role == ParamRole::bias);
+  const ConvTranspose2d turned(6, 8, {.kernel = {3, 5}, .groups = 2});
+  for (const Parameter* p : {&turned.weight(), &turned.bias()}) {
+    CHECK(p->info().layer == LayerKind::conv_transpose);
+    CHECK(p->info().out == 8);
+    CHECK(p->info().in == 3);
+    CHECK(p->info().groups == 2);
+  }
+  CHECK(turned.weight().info().role == ParamRole::weight);
+  CHECK(turned.weight().shape() == Shape{6, 4, 3, 5});
+  CHECK(turned.bias().info().role == ParamRole::bias);
+  CHECK(turned.bias().shape() == Shape{8});
   const Linear linear(5, 7);
   CHECK(linear.weight().info().layer == LayerKind::linear);
   CHECK(linear.weight().info().in == 5);
@@ -67,6 +78,27 @@ TEST_CASE("parameters say which layer they are of, and its extents") {
   CHECK(norm.parameters()[0].info().layer == LayerKind::norm);
   CHECK(norm.parameters()[0].info().role == ParamRole::scale);
   CHECK(norm.parameters()[1].info().role == ParamRole::bias);
+}
+
+TEST_CASE("a transposed convolution undoes the shape of a convolution, and says what it is") {
+  ConvTranspose2d layer(4, 6, {.kernel = {3, 4}, .stride = 2, .padding = 1, .output_padding = {1, 0}, .bias = false});
+  CHECK(output_shape(Conv2d(6, 4, {.kernel = {3, 4}, .stride = 2, .padding = 1}), {2, 6, 10, 14}) == Shape{2, 4, 5, 7});
+  CHECK(layer(Tensor::zeros({2, 4, 5, 7})).shape() == Shape{2, 6, 10, 14});
+  CHECK(layer.describe() == "ConvTranspose2d(4, 6, kernel 3x4, stride 2, padding 1, output_padding 1x0, no bias)");
+  CHECK(layer.parameters().size() == 1);
+  CHECK_FALSE(layer.bias().defined());
+  // Each pixel of each channel is multiplied with what all outputs take from it.
+  CHECK(layer.macs({2, 4, 5, 7}, {2, 6, 10, 14}) == 2 * 4 * 5 * 7 * 6 * 12);
+  CHECK(ConvTranspose2d(4, 6, {.kernel = 3, .groups = 2}).macs({1, 4, 5, 5}, {1, 6, 7, 7}) == 100 * 3 * 9);
+  const ConvTranspose2d grouped(4, 6, {.kernel = 3, .dilation = 2, .groups = 2, .activation = Activation::relu});
+  CHECK(grouped.describe() == "ConvTranspose2d(4, 6, kernel 3, dilation 2, groups 2, relu)");
+}
+
+TEST_CASE("a transposed convolution that each pixel passes once copies its kernel into squares") {
+  ConvTranspose2d layer(1, 1, {.kernel = 2, .stride = 2, .activation = Activation::relu});
+  layer.load({{"weight", Tensor::from<float>({1, 2, 3, -4}, {1, 1, 2, 2})}, {"bias", Tensor::from<float>({1}, {1})}});
+  const Var y = layer(Tensor::from<float>({1, 10}, {1, 1, 1, 2}));
+  CHECK(contiguous(y.value()).to_vector<float>() == std::vector<float>{2, 3, 11, 21, 4, 0, 31, 0});
 }
 
 TEST_CASE("an activation inside a convolution equals one behind it") {
@@ -201,6 +233,19 @@ TEST_CASE("inputs and options that do not fit are named") {
   CHECK(contains(error_of([&] { norm(Tensor::ones({1, 3, 1, 1})); }), "more than one value per channel"));
   CHECK(contains(error_of([] { Conv2d(3, 8, {.kernel = 3, .stride = 0}); }), "must be positive"));
   CHECK(contains(error_of([] { Conv2d(3, 8, {.groups = 2}); }), "2 groups do not divide 3 input"));
+  ConvTranspose2d turned(3, 8, {.kernel = 3});
+  CHECK(error_of([&] {
+          turned(Tensor::ones({1, 4, 8, 8}));
+        }) == "[conv_transpose2d] the layer takes [N,3,H,W], got [1,4,8,8]. Was it built as ConvTranspose2d(4, ...)?");
+  CHECK(contains(error_of([] { ConvTranspose2d(3, 8, {.kernel = 0}); }), "[ConvTranspose2d] channels, kernel"));
+  CHECK(
+      contains(error_of([] { ConvTranspose2d(4, 7, {.groups = 2}); }), "2 groups do not divide 4 input and 7 output"));
+  CHECK(error_of([] { ConvTranspose2d(3, 8, {.padding = Padding::same}); }) ==
+        "[ConvTranspose2d] Padding::same has no meaning here; give the padding in numbers");
+  CHECK(error_of([] {
+          ConvTranspose2d(3, 8, {.stride = {2, 3}, .output_padding = {1, 3}});
+        }) == "[ConvTranspose2d] output_padding must be at least 0 and less than the stride 2x3, got 1x3");
+  CHECK(contains(error_of([] { ConvTranspose2d(3, 8, {.output_padding = -1}); }), "got -1"));
   CHECK(contains(error_of([] { Linear(0, 8); }), "must be positive"));
   CHECK(contains(error_of([] { GroupNorm(3, 8); }), "3 groups do not divide 8 channels"));
   CHECK(contains(error_of([] { Dropout(1); }), "must be in [0, 1)"));
@@ -228,6 +273,7 @@ TEST_CASE("an undefined input is called that by the layer that gets it") {
   };
   CHECK(said(Linear(2, 2)));
   CHECK(said(Conv2d(3, 8, {.kernel = 3})));
+  CHECK(said(ConvTranspose2d(3, 8, {.kernel = 3})));
   CHECK(said(BatchNorm2d(3)));
   CHECK(said(GroupNorm(1, 3)));
   CHECK(said(LayerNorm(3)));

@@ -9,6 +9,7 @@
 #include "layers/container.h"
 #include "layers/conv.h"
 #include "layers/dropout.h"
+#include "layers/embedding.h"
 #include "layers/init.h"
 #include "layers/linear.h"
 #include "layers/norm.h"
@@ -31,11 +32,17 @@ class Exported {
     export_onnx(folder_ / (name + ".onnx"), model, input);
     Shape shape = input;
     shape[0] = 5;
-    const Tensor x = random_uniform(shape, low, high, {.seed = 4});
-    const EvalScope evaluation(model);
-    save_npy(folder_ / (name + ".input.npy"), x);
-    save_npy(folder_ / (name + ".output.npy"), model(x).value());
-    ++count_;
+    save(name, model, random_uniform(shape, low, high, {.seed = 4}));
+  }
+  /// The same for a model that takes numbers below `tokens`.
+  void add_tokens(const std::string& name, Module& model, const Shape& input, int64_t tokens) {
+    export_onnx(folder_ / (name + ".onnx"), model, input, {.tokens = tokens});
+    Shape shape = input;
+    shape[0] = 5;
+    Generator random(4);
+    std::vector<int64_t> values(static_cast<size_t>(numel(shape)));
+    for (int64_t& value : values) value = static_cast<int64_t>(random.below(static_cast<uint64_t>(tokens)));
+    save(name, model, Tensor::from(values, shape));
   }
   void add(const std::string& name, std::function<Var(const Var&)> forward, const Shape& input, double low = -1,
            double high = 1) {
@@ -58,6 +65,13 @@ class Exported {
   std::string file(const std::string& name) const { return folder_ / (name + ".onnx"); }
 
  private:
+  void save(const std::string& name, Module& model, const Tensor& x) {
+    const EvalScope evaluation(model);
+    save_npy(folder_ / (name + ".input.npy"), x);
+    save_npy(folder_ / (name + ".output.npy"), model(x).value());
+    ++count_;
+  }
+
   TemporaryFolder folder_;
   size_t count_ = 0;
 };
@@ -115,6 +129,15 @@ TEST_CASE("every layer agrees with onnxruntime") {
   add("conv_same",
       Sequential(Conv2d(4, 6, {.kernel = 3, .stride = 2, .padding = Padding::same, .activation = Activation::gelu})),
       image);
+  add("conv_transpose",
+      Sequential(ConvTranspose2d(4, 6,
+                                 {.kernel = {3, 2},
+                                  .stride = {2, 3},
+                                  .padding = {1, 0, 0, 1},
+                                  .output_padding = {1, 2},
+                                  .activation = Activation::relu}),
+                 ConvTranspose2d(6, 4, {.kernel = {2, 3}, .dilation = {3, 1}, .groups = 2, .bias = false})),
+      image);
   add("pools",
       Sequential(MaxPool2d({.kernel = 3, .stride = 2, .padding = 1}),
                  AvgPool2d({.kernel = 2, .stride = 1, .padding = 1}),
@@ -134,6 +157,7 @@ TEST_CASE("every layer agrees with onnxruntime") {
                           Sequential(Conv2d(4, 6, {.kernel = 1, .stride = 2, .bias = false}))),
                  GlobalAvgPool2d(), Linear(6, 3)),
       image);
+  add("upsample", Sequential(UpsampleNearest2d(3), Conv2d(4, 2, {.kernel = 3})), image);
   models.check(1e-5);
 }
 
@@ -204,8 +228,97 @@ TEST_CASE("every operation that has a form agrees with onnxruntime") {
   const Var matrix = random_uniform({5, 2}, -1, 1, {.seed = 8});
   models.add(
       "matmul", [=](const Var& x) { return matmul(x, matrix); }, image);
+  const Tensor mask = Tensor::from<bool>({true, false, true, false, true}, {5});
+  models.add(
+      "where", [=](const Var& x) { return where(mask, x * 2.0, where(logical_not(mask), x, exp(x))); }, image);
+  models.add(
+      "expand",
+      [](const Var& x) {
+        return expand(unsqueeze(select(x, 1, 0), 1), {x.size(0), 3, 4, 5}) + expand(sum(x), {4, 5}) +
+               expand(mean(x, {0}), {x.size(0), 3, 4, 5});
+      },
+      image);
+  models.add(
+      "stack",
+      [](const Var& x) {
+        return stack({x, x * 2.0}, 1) - stack({exp(x), x}, -4);
+      },
+      image);
+  models.add(
+      "sum_to",
+      [](const Var& x) {
+        return sum_to(x, {3, 1, 5}) + sum_to(x, {5}) + sum_to(x, {1, 3, 1, 1});
+      },
+      image);
+  const Tensor order = Tensor::from<int64_t>({3, 0, 0, 2, 1, 1}, {3, 2});
+  models.add(
+      "gather",
+      [=](const Var& x) {
+        return gather(mean(x, {0, 3}), -1, order);
+      },
+      image);
+  models.add(
+      "scatter_add",
+      [=](const Var& x) {
+        const Var rows = mean(x, {0, 3});
+        return scatter_add(rows, 1, order, slice(rows, 1, 0, 2));
+      },
+      image);
+  models.add(
+      "conv_transpose",
+      [=](const Var& x) {
+        const Tensor weight = random_uniform({3, 2, 2, 2}, -1, 1, {.seed = 8});
+        return conv_transpose2d(x, weight, {}, {.stride = {2, 2}, .padding = {0, 1, 1, 0}, .output_padding = {1, 0}});
+      },
+      image);
+  models.add(
+      "upsample", [](const Var& x) { return upsample_nearest2d(x, 2); }, image);
   models.add(
       "input itself", [](const Var& x) { return x; }, image);
+  models.check(1e-5);
+}
+
+TEST_CASE("models of tokens, with constants and parameters that take the batch size, agree with onnxruntime") {
+  /// Words and their places, before which a row of its own stands, as in a transformer for classification.
+  class Words : public Module {
+   public:
+    Words()
+        : words_(child("words", Embedding(11, 6))),
+          places_(child("places", Embedding(8, 6))),
+          head_(child("head", Linear(6, 3))),
+          first_(parameter("first", random_normal({1, 1, 6}, 0, 1, {.seed = 2}))) {}
+    Var forward(const Var& x) override {
+      const Var places = places_(Tensor::arange(x.size(1)));
+      const Var rows = concat({expand(first_, {x.size(0), 1, 6}), words_(x) + places}, 1);
+      const Tensor basis = random_normal({6, 6}, 0, 1, {.seed = 3});
+      return head_(tanh(matmul(rows, basis)));
+    }
+
+   private:
+    Embedding &words_, &places_;
+    Linear& head_;
+    Parameter first_;
+  };
+  manual_seed(5);
+  Words words;
+  Sequential bag(Embedding(11, 6), Flatten(), Linear(42, 2));
+  Exported models;
+  models.add_tokens("words", words, {1, 7}, 11);
+  models.add_tokens("bag", bag, {1, 7}, 11);
+  models.check(1e-5);
+}
+
+TEST_CASE("a view of a buffer is another tensor in the file than the buffer") {
+  class Twice : public Module {
+   public:
+    Twice() : basis_(buffer("basis", random_normal({6, 6}, 0, 1, {.seed = 3}))) {}
+    Var forward(const Var& x) override { return matmul(matmul(x, transpose(basis_, 0, 1)), basis_); }
+
+   private:
+    Tensor basis_;
+  } twice;
+  Exported models;
+  models.add("twice", twice, {1, 6});
   models.check(1e-5);
 }
 

@@ -3,6 +3,8 @@
 
 #include <functional>
 
+#include "layers/embedding.h"
+#include "layers/linear.h"
 #include "models/mlp.h"
 #include "models/onnx/export.h"
 #include "models/onnx/graph.h"
@@ -58,10 +60,69 @@ TEST_CASE("the model returns to the mode it was in") {
 }
 
 TEST_CASE("an operation without a form is named") {
-  CHECK(contains(refusal([](const Var& x) {
-                   return gather(x, 0, Tensor::zeros({1, 6}, DType::int64));
-                 }),
-                 "the operation 'gather' has no ONNX form"));
+  CHECK(contains(refusal([](const Var& x) { return mse_loss(x, x * 2.0, Reduction::none) + dropout(x, 0.5, {}); }),
+                 "the operation 'dropout' has no ONNX form"));
+}
+
+TEST_CASE("a layer that is a plain member is refused, since its weights are none of the model's") {
+  class Plain : public Module {
+   public:
+    Plain() : known_(child("known", Linear(6, 4))) {}
+    Var forward(const Var& x) override { return forgotten_(known_(x)); }
+
+   private:
+    Linear& known_;
+    Linear forgotten_{4, 2};
+  } plain;
+  const TemporaryFolder folder;
+  CHECK(error_of([&] {
+          export_onnx(folder / "x.onnx", plain, {1, 6});
+        }) ==
+        "[export_onnx] the operation 'linear' takes a trained tensor [2,4] that is none of the model's parameters. A "
+        "layer that is a plain member is neither trained nor saved: register it with child(), and a tensor with "
+        "parameter()");
+}
+
+TEST_CASE("tokens go into an embedding as they come, and are drawn from two halves") {
+  class Lookup : public Module {
+   public:
+    explicit Lookup(Tensor (*taken)(const Tensor&)) : table_(child("table", Embedding(11, 3))), taken_(taken) {}
+    Var forward(const Var& x) override { return relu(table_(taken_(x.value()))); }
+
+   private:
+    Embedding& table_;
+    Tensor (*taken_)(const Tensor&);
+  };
+  const auto whole = [](const Tensor& x) { return x; };
+  static double lowest[2], highest[2];
+  static int runs;
+  runs = 0;
+  Lookup model([](const Tensor& x) {
+    lowest[runs] = min(x).item(), highest[runs++] = max(x).item();
+    return x;
+  });
+  const onnx::Trace trace = onnx::trace_model(model, {1, 200}, 11);
+  CHECK(lowest[0] == 0);
+  CHECK(highest[0] == 5);
+  CHECK(lowest[1] == 5);
+  CHECK(highest[1] == 10);
+  REQUIRE(trace.operations.size() == 2);
+  CHECK(std::string(trace.operations[0].name) == "embedding");
+  CHECK(trace.operations[0].inputs.back() == trace.input);
+  CHECK(trace.operations[0].attributes.empty());
+  CHECK(trace.values[static_cast<size_t>(trace.input)].var.dtype() == DType::int64);
+  CHECK(trace.values[static_cast<size_t>(trace.input)].shape == Shape{-1, 200});
+
+  const auto said = [](Tensor (*taken)(const Tensor&), int64_t tokens) {
+    const TemporaryFolder folder;
+    Lookup lookup(taken);
+    return error_of([&] { export_onnx(folder / "x.onnx", lookup, {1, 4}, {.tokens = tokens}); });
+  };
+  CHECK(contains(said([](const Tensor& x) { return slice(x, 1, 0, 2); }, 11),
+                 "operation 1 of the model, 'embedding', differs between two inputs"));
+  CHECK(contains(said([](const Tensor& x) { return transpose(x, 0, 1); }, 11), "'embedding', differs"));
+  CHECK(contains(said(whole, 0), "must be int64, got float32"));
+  CHECK(said(whole, -1) == "[export_onnx] expects a number of tokens, or 0 for an input of float32, got -1");
 }
 
 TEST_CASE("a model whose constants or course depend on the input or its batch size is refused") {
@@ -78,6 +139,11 @@ TEST_CASE("a model whose constants or course depend on the input or its batch si
                    return reshape(matmul(x, transpose(x, 0, 1)), {x.size(0), 1, x.size(0)});
                  }),
                  "two extents that depend on the batch size"));
+  CHECK(contains(refusal([](const Var& x) {
+                   return expand(sum(x), {x.size(0) * 2, 3});
+                 }),
+                 "an expand makes an extent that depends on the batch size but is not the batch size"));
+  CHECK(contains(refusal([](const Var& x) { return where(greater(x.value(), 0), x, x * 2.0); }), "'where', differs"));
 }
 
 TEST_CASE("a model that leaves the tape is refused") {

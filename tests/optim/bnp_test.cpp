@@ -169,7 +169,8 @@ TEST_CASE("BNP composes with FOP and every rule, and resumes bit for bit") {
 }
 
 TEST_CASE(
-    "evaluation feeds no statistics, layers without a bias are left alone, and the end of an optimizer ends its hook") {
+    "evaluation feeds no statistics, layers without a bias and transposed ones are left alone, and the end of an "
+    "optimizer ends its hook") {
   Sequential net(Linear(3, 4, {.bias = false}), Linear(4, 2));
   const Tensor x = random_normal({5, 3}, 3, 1, {.seed = 9});
   {
@@ -183,6 +184,9 @@ TEST_CASE(
     CHECK(optimizer.state().at("1.weight/bnp.rows").item() == 5);
   }
   net(x);
+  Sequential up(ConvTranspose2d(3, 4, {.kernel = 2}));
+  CHECK_THROWS_WITH_AS(over(up.parameters()).rule(Sgd{}).bnp(Bnp{}).build(),
+                       doctest::Contains("[bnp] there is nothing to condition"), Error);
 }
 
 TEST_CASE("with a gradient penalty the point uphill is that of the gradient, and statistics see each batch once") {

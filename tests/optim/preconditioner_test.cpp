@@ -21,6 +21,8 @@ Tensor noise(const Shape& shape, uint64_t seed, double std = 1) {
 
 const ParamInfo conv_info{"conv.weight", LayerKind::conv, ParamRole::weight, 4, 2, {2, 3}};
 const Shape conv_shape{4, 2, 2, 3};
+const ParamInfo conv_transpose_info{"up.weight", LayerKind::conv_transpose, ParamRole::weight, 4, 2, {2, 3}};
+const Shape conv_transpose_shape{2, 4, 2, 3};
 const ParamInfo linear_info{"fc.weight", LayerKind::linear, ParamRole::weight, 3, 5};
 const Shape linear_shape{3, 5};
 
@@ -80,6 +82,7 @@ TEST_CASE("hypergradients of every form of FOP are derivatives of the next loss"
       const Fop fop{.form = form, .norm = norm};
       CHECK(hypergradient_error(fop, conv_info, conv_shape) < tolerance);
       CHECK(hypergradient_error(fop, linear_info, linear_shape) < tolerance);
+      CHECK(hypergradient_error(fop, conv_transpose_info, conv_transpose_shape) < tolerance);
     }
   for (Form form : {Form::factor, Form::identity_plus, Form::direct}) {
     CAPTURE(static_cast<int>(form));
@@ -240,6 +243,7 @@ TEST_CASE("only weights of convolutions and linear layers get a matrix") {
   };
   CHECK(made(Fop{}, LayerKind::linear, ParamRole::weight, {3, 4}));
   CHECK(made(Fop{}, LayerKind::conv, ParamRole::weight, {3, 4, 1, 1}));
+  CHECK(made(Fop{}, LayerKind::conv_transpose, ParamRole::weight, {3, 4, 1, 1}));
   CHECK_FALSE(made(Fop{}, LayerKind::linear, ParamRole::bias, {3}));
   CHECK_FALSE(made(Fop{}, LayerKind::norm, ParamRole::weight, {3}));
   CHECK_FALSE(made(Fop{}, LayerKind::embedding, ParamRole::weight, {3, 4}));
