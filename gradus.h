@@ -35,6 +35,7 @@
 #include "data/whitening.h"
 #include "gradus_version.h"
 #include "layers/activation.h"
+#include "layers/attention.h"
 #include "layers/conditioning.h"
 #include "layers/container.h"
 #include "layers/conv.h"

@@ -119,6 +119,13 @@ Var group_norm(const Var& x, int64_t groups, const Var& weight, const Var& bias,
 Var softmax(const Var& x, int64_t dim);
 Var log_softmax(const Var& x, int64_t dim);
 Var dropout(const Var& x, double p, const RandomKey& key);
+struct AttentionOptions {
+  bool causal = false;  ///< position i sees keys 0 to i
+  Tensor seen = {};     ///< bool, broadcast to [..., t, s]: where true, a position sees that key; each needs one
+};
+/// softmax(query key^T / sqrt(d)) value, the softmax over the keys that are seen (Vaswani et al. 2017, equation 1):
+/// query [..., t, d], key [..., s, d], value [..., s, e] -> [..., t, e].
+Var attention(const Var& query, const Var& key, const Var& value, const AttentionOptions& options = {});
 
 // ---- Losses --------------------------------------------------------------------------------------------------------
 enum class Reduction { mean, sum, none };

@@ -49,3 +49,31 @@ TEST_CASE("a matrix that multiplies every matrix of a batch sums their gradients
   const Var a = counting({2, 1, 2}), b = leaf({1, 2}, {2, 1});
   CHECK(slopes(matmul(a, b), b) == Values{0 + 2, 1 + 3});
 }
+
+TEST_CASE("attention takes the mean of the values that are seen where all keys agree") {
+  const Var query = counting({3, 2}), key = leaf({1, 1}, {1, 2}), value = leaf({1, 2, 6}, {3, 1});
+  const Var same = expand(key, {3, 2});
+  const auto y = [&](const AttentionOptions& options) {
+    return attention(query, same, value, options).value().to_vector<double>();
+  };
+  CHECK(y({}) == Values{3, 3, 3});
+  CHECK(y({.causal = true, .seen = {}}) == Values{1, 1.5, 3});
+  const Tensor not_the_first = Tensor::from<bool>({true, false, true, false, true, true, false, true, true}, {3, 3});
+  CHECK(y({.seen = not_the_first}) == Values{3.5, 4, 4});
+  CHECK(y({.causal = true, .seen = Tensor::from<bool>({true, false, true}, {3})}) == Values{1, 1, 3.5});
+}
+
+TEST_CASE("attention explains shapes that do not fit") {
+  const auto refused = [](const Var& query, const Var& key, const Var& value, const char* got) {
+    CHECK_THROWS_WITH_AS(attention(query, key, value), doctest::Contains(got), Error);
+  };
+  const Var x = counting({4, 3});
+  refused(
+      x, counting({4, 2}), x,
+      "[attention] expects a query [..., t, d], a key [..., s, d] and a value [..., s, e], got [4,3], [4,2] and [4,3]");
+  refused(x, x, counting({5, 3}), "and [5,3]");
+  refused(counting({3}), x, x, "got [3], ");
+  refused(Var(), x, x, "[attention] the query is an undefined tensor");
+  refused(x, Var(), x, "[attention] the key is an undefined tensor");
+  refused(x, x, Var(), "[attention] the value is an undefined tensor");
+}

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the golden values beside this file: what PyTorch computes, in float64, for training steps, single operations and
-torchvision's ResNets.
+"""Writes the golden values beside this file: what PyTorch computes, in float64, for training steps, single operations,
+attention and torchvision's ResNets.
 
 Weights and inputs come from an integer generator that tests/golden/golden.h repeats in C++, so only results are stored.
 A gradient through ReLU jumps where a unit crosses zero, and rounding carries units across that are closer to it than the
@@ -8,7 +8,7 @@ error that ten steps of float32 leave, some 1e-6 of their layer's size. So that 
 step takes the first of a series of batches for which no unit comes closer than MARGIN; the files say which. Batches are
 small since the units that are so close grow in number with them.
 
-`make_golden.py [operations all_cnn_same all_cnn_one resnet]`, all by default: some minutes. Needs PyTorch and NumPy
+`make_golden.py [operations attention all_cnn_same all_cnn_one resnet]`, all by default: some minutes. Needs PyTorch and NumPy
 (Debian: python3-torch), and for resnet torchvision (python3-torchvision). The tests read the files and need no Python.
 """
 import itertools
@@ -172,6 +172,22 @@ def operation(name):
             "results": {k: {"shape": list(v.shape), "values": v.flatten().tolist()} for k, v in results.items()}}
 
 
+# ---- Attention -------------------------------------------------------------------------------------------------------
+
+def attention(causal):
+    """PyTorch's layer with two heads, the gradients of its parameters by name, and that of its input."""
+    layer = torch.nn.MultiheadAttention(6, 2, batch_first=True).double()
+    with torch.no_grad():
+        for name, parameter in layer.named_parameters():
+            parameter.copy_(values(name, tuple(parameter.shape)))
+    x = values("x", (3, 5, 6)).requires_grad_()
+    mask = torch.triu(torch.ones(5, 5, dtype=torch.bool), 1) if causal else None
+    y, _ = layer(x, x, x, need_weights=False, attn_mask=mask)
+    y.backward(values("gy", (3, 5, 6)))
+    results = {"y": y.detach(), "x": x.grad, **{n: p.grad for n, p in layer.named_parameters()}}
+    return {k: {"shape": list(v.shape), "values": v.flatten().tolist()} for k, v in results.items()}
+
+
 # ---- ResNets ---------------------------------------------------------------------------------------------------------
 
 def paper_shortcut(model):
@@ -232,6 +248,7 @@ def resnet(name):
 
 FILES = {
     "operations": lambda: {name: operation(name) for name in OPERATIONS},
+    "attention": lambda: {"plain": attention(False), "causal": attention(True)},
     "all_cnn_same": lambda: training("same"),
     "all_cnn_one": lambda: training("one"),
     "resnet": lambda: {name: resnet(name) for name in RESNETS},

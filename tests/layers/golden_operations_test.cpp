@@ -1,10 +1,12 @@
-// Single operations and their gradients against PyTorch in float64: in float64 to rounding, in float32 to its rounding.
+// Single operations, attention, and their gradients against PyTorch in float64: in float64 to rounding, in float32 to
+// its rounding.
 #include <doctest/doctest.h>
 
 #include <functional>
 #include <limits>
 
 #include "autograd/ops.h"
+#include "layers/attention.h"
 #include "layers/norm.h"
 #include "tests/golden/golden.h"
 
@@ -111,6 +113,26 @@ TEST_CASE("every golden operation and its gradients agree with PyTorch in float6
 
 TEST_CASE("every golden operation and its gradients agree with PyTorch in float32") {
   check_operations<float>(500 * double{std::numeric_limits<float>::epsilon()});
+}
+
+TEST_CASE("self-attention and its gradients agree with PyTorch's MultiheadAttention") {
+  const nlohmann::json golden_values = golden::read("attention.json");
+  for (const bool causal : {false, true}) {
+    const nlohmann::json& expected = golden_values.at(causal ? "causal" : "plain");
+    SelfAttention layer(6, {.heads = 2, .causal = causal});
+    StateDict weights = layer.state();
+    for (auto& [name, weight] : weights) weight = golden::values(name, weight.shape());
+    layer.load(weights);
+    const Var x = Var::leaf(golden::values("x", {3, 5, 6})), y = layer(x);
+    y.backward(golden::values("gy", {3, 5, 6}), {});
+    const double tolerance = 500 * double{std::numeric_limits<float>::epsilon()};
+    check_result<float>(y.value(), expected.at("y"), tolerance);
+    check_result<float>(x.grad(), expected.at("x"), tolerance);
+    for (const Parameter& p : layer.parameters()) {
+      INFO(p.name());
+      check_result<float>(p.grad(), expected.at(p.name()), tolerance);
+    }
+  }
 }
 
 TEST_CASE("the running averages of a batch norm layer agree with PyTorch") {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "layers/activation.h"
+#include "layers/attention.h"
 #include "layers/container.h"
 #include "layers/conv.h"
 #include "layers/dropout.h"
@@ -201,6 +202,34 @@ TEST_CASE("an embedding gives rows by number, and says what its weight is") {
   CHECK(contains(error_of([&] { table(Tensor::from<int64_t>({3}, {1})); }), "3"));
 }
 
+TEST_CASE("a causal position sees itself and what was before it, a plain one everything") {
+  const Tensor x = random_normal({2, 5, 6}, 0, 1, {.seed = 3});
+  Tensor changed = clone(x);
+  Tensor fourth = slice(changed, 1, 3, 4);
+  fill_(fourth, 2);
+  for (const bool causal : {false, true}) {
+    SelfAttention layer(6, {.heads = 2, .causal = causal});
+    const std::vector<float> before = layer(x).value().to_vector<float>();
+    const std::vector<float> after = layer(changed).value().to_vector<float>();
+    REQUIRE(before.size() == 2 * 5 * 6);
+    for (size_t i = 0; i < before.size(); ++i) {
+      CAPTURE(i);
+      CHECK((before[i] == after[i]) == (causal && i / 6 % 5 < 3));
+    }
+  }
+  SelfAttention layer(6, {.heads = 2, .causal = true});
+  CHECK(layer.describe() == "SelfAttention(6, heads 2, causal)");
+  CHECK(layer.parameters()[0].name() == "in_proj_weight");
+  CHECK(layer.parameters()[3].name() == "out_proj.bias");
+  CHECK(layer.parameters()[0].info().out == 18);
+  // Of 10 positions 3 times 6 x 6, and twice 5 x 6 for each; the child counts its own 6 x 6.
+  CHECK(layer.macs({2, 5, 6}, {2, 5, 6}) == 10 * (3 * 36 + 2 * 30));
+  CHECK(contains(
+      error_of([] { SelfAttention(6, {.heads = 4}); }),
+      "[SelfAttention] expects a number of features that the number of heads divides, got 6 features and 4 heads"));
+  CHECK(contains(error_of([&] { layer(Tensor::ones({5, 6})); }), "[SelfAttention] takes [N, T, 6], got [5,6]"));
+}
+
 TEST_CASE("a residual adds its shortcut, the identity by default, before its activation") {
   Sequential zero;
   Linear& linear = zero.add(Linear(3, 3));
@@ -272,6 +301,7 @@ TEST_CASE("an undefined input is called that by the layer that gets it") {
     return contains(error_of([&] { layer(Var()); }), "the input is an undefined tensor");
   };
   CHECK(said(Linear(2, 2)));
+  CHECK(said(SelfAttention(2)));
   CHECK(said(Conv2d(3, 8, {.kernel = 3})));
   CHECK(said(ConvTranspose2d(3, 8, {.kernel = 3})));
   CHECK(said(BatchNorm2d(3)));

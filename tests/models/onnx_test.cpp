@@ -6,6 +6,7 @@
 #include "core/npy.h"
 #include "core/ops.h"
 #include "core/random.h"
+#include "layers/attention.h"
 #include "layers/container.h"
 #include "layers/conv.h"
 #include "layers/dropout.h"
@@ -151,6 +152,8 @@ TEST_CASE("every layer agrees with onnxruntime") {
   add("dense", Sequential(Flatten(), Linear(288, 7, {.bias = false}), BatchNorm1d(7), Tanh(), Dropout(), Linear(7, 3)),
       image);
   add("rows", Sequential(Linear(8, 5), ReLU()), image);
+  add("attention", Sequential(SelfAttention(8, {.heads = 2}), SelfAttention(8, {.heads = 4, .causal = true})),
+      {1, 5, 8});
   add("residual",
       Sequential(Residual(Sequential(Conv2d(4, 4, {.kernel = 3, .padding = 1}), BatchNorm2d(4)), Activation::relu),
                  Residual(Sequential(Conv2d(4, 6, {.kernel = 1, .stride = 2})),
