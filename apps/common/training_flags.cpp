@@ -163,7 +163,7 @@ void TrainingFlags::resolve() {
   if (on_nonfinite == "rollback" && out.empty())
     throw UsageError("--on-nonfinite rollback needs --out: it goes back to a checkpoint");
 
-  if (threads > 0) set_num_threads(static_cast<int>(threads));
+  use_threads(threads);
   threads = num_threads();
   set_conv_algorithm(parse_conv_algorithm(conv));
   device.apply();
