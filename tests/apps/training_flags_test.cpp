@@ -122,5 +122,18 @@ TEST_CASE("layers can be left to S-HD and PP-HD, without a matrix of FOP's") {
   }
 }
 
+TEST_CASE(
+    "a schedule of the rate depends on the number of epochs where another number gives another rate before its end") {
+  for (const char* schedule : {"step", "cosine", "linear"}) {
+    TrainingFlags longer = flags_of(schedule, 1.5);
+    longer.epochs = 5;
+    const optim::Schedule four = flags_of(schedule, 1.5).make_schedule(10), five = longer.make_schedule(10);
+    bool differs = false;
+    for (int64_t t = 0; t < 40; ++t) differs = differs || four(t) != five(t);
+    CAPTURE(schedule);
+    CHECK(depends_on_epochs(schedule) == differs);
+  }
+}
+
 }  // namespace
 }  // namespace gradus::apps
