@@ -11,7 +11,6 @@
 #include "apps/common/statistics.h"
 #include "apps/walker/training.h"
 #include "core/file.h"
-#include "core/parallel.h"
 
 using namespace gradus;
 using namespace gradus::walker;
@@ -266,7 +265,7 @@ class Session {
 };
 
 int train(const Flags& flags) {
-  if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
+  apps::use_threads(flags.threads);
   const apps::DeferInterrupts deferred;
   std::vector<double> scores;
   for (uint64_t seed : flags.seeds) {

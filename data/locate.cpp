@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "data/cache.h"
 #include "data/cifar10.h"
 #include "data/file_source.h"
@@ -22,25 +23,41 @@ constexpr const char* cifar10_archive = "cifar-10-binary.tar.gz";
 constexpr int64_t cifar10_archive_size = 170052171;
 constexpr const char* cifar10_archive_md5 = "c32a1d4ab5d03f1284b67883e8d87530";
 
-using DatasetReader = DataSplits (*)(const std::string& path);
+/// A kind of data set, and a file whose name says that it is of it.
+struct Found {
+  const char* kind;
+  DataSplits (*read)(const std::string& path);
+  std::string file;
+};
 
-/// By the first file whose name says what it belongs to; nullptr where there is none.
-DatasetReader reader_for(const std::string& path) {
-  DatasetReader reader = nullptr;
-  FileSource(path).visit([&](const std::string& name, const auto&) {
-    if (is_cifar10_name(name))
-      reader = read_cifar10;
-    else if (is_mnist_name(name))
-      reader = read_mnist;
-    else if (is_image_folder_name(name))
-      reader = [](const std::string& folder) { return read_image_folder(folder); };
-    return reader == nullptr;
+std::optional<Found> kind_of(const std::string& file) {
+  if (is_cifar10_name(file)) return Found{"CIFAR-10", read_cifar10, file};
+  if (is_mnist_name(file)) return Found{"MNIST", read_mnist, file};
+  if (is_image_folder_name(file))
+    return Found{"pictures", [](const std::string& folder) { return read_image_folder(folder); }, file};
+  return std::nullopt;
+}
+
+/// The kinds in a folder, by the first file of each; of an archive, which would have to be unpacked, the first kind.
+std::vector<Found> kinds_in(const std::string& path) {
+  const FileSource source(path);
+  std::vector<Found> kinds;
+  source.visit([&](const std::string& name, const auto&) {
+    std::optional<Found> kind = kind_of(name);
+    if (kind && std::none_of(kinds.begin(), kinds.end(), [&](const Found& other) { return other.read == kind->read; }))
+      kinds.push_back(*std::move(kind));
+    return kinds.empty() || !source.is_archive();
   });
-  return reader;
+  return kinds;
 }
 
 DataSplits open_path(const std::string& path) {
-  if (const DatasetReader reader = reader_for(path)) return reader(path);
+  const std::vector<Found> kinds = kinds_in(path);
+  if (kinds.size() > 1)
+    fail(ErrorKind::io, "data", path, " holds several data sets: ",
+         joined(kinds, [](const Found& found) { return text(found.kind, " (", found.file, ")"); }),
+         "; name the folder or archive of one, or keep them in folders apart");
+  if (kinds.size() == 1) return kinds[0].read(path);
   fail(
       ErrorKind::io, "data", path,
       " holds no data set: expected CIFAR-10's data_batch_1.bin ..., MNIST's train-images-idx3-ubyte ..., or images at "
@@ -67,7 +84,7 @@ std::optional<std::string> find_cifar10(const std::string& folder) {
   }
   std::sort(candidates.begin(), candidates.end());
   for (const std::string& path : candidates)
-    if (reader_for(path)) return path;
+    if (!kinds_in(path).empty()) return path;
   return std::nullopt;
 }
 
@@ -78,9 +95,10 @@ DataSplits open_auto(const OpenOptions& options) {
   if (!chosen.empty()) {
     if (const auto path = find_cifar10(chosen)) return open_path(*path);
     std::error_code ignored;
-    if (const DatasetReader reader = fs::exists(chosen, ignored) ? reader_for(chosen) : nullptr;
-        reader && reader != read_mnist)
-      return reader(chosen);
+    std::vector<Found> kinds = fs::exists(chosen, ignored) ? kinds_in(chosen) : std::vector<Found>();
+    std::erase_if(kinds, [](const Found& found) { return found.read == read_mnist; });
+    if (kinds.size() > 1) return open_path(chosen);  // throws
+    if (kinds.size() == 1) return kinds[0].read(chosen);
   }
   if (!cache.empty()) {
     looked_in += " nor in " + cache;

@@ -29,7 +29,7 @@ struct OpenOptions {
 /// - a path: a folder or archive of CIFAR-10's binary version, of MNIST's IDX files, or of image files, told apart by
 /// the
 ///   names of the files in it.
-/// Throws ErrorKind::io naming what was looked for, and the remedy.
+/// Throws ErrorKind::io naming what was looked for, or the several kinds of data that lie in a folder, and the remedy.
 DataSplits open_dataset(const std::string& spec, const OpenOptions& options = {});
 
 }  // namespace gradus

@@ -126,7 +126,7 @@ std::string table_line(const std::string& layer, const char* pass, const Record&
 }
 
 void bench_conv(ConvFlags flags) {
-  if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
+  use_threads(flags.threads);
   const bool is_all_cnn = flags.model == "all_cnn";
   if (flags.batch == 0) flags.batch = is_all_cnn ? 128 : 16;
   const DType dtype = flags.dtype == "bfloat16" ? DType::bfloat16 : DType::float32;

@@ -79,7 +79,7 @@ void MeasureFlags::add_to(CommandLine& line) {
 }
 
 Record measure(const Subject& subject, const MeasureFlags& flags) {
-  if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
+  use_threads(flags.threads);
   std::vector<double> rates, other_rates, ratios;
   double other_peak = 0;
   Progress progress;

@@ -45,7 +45,7 @@ std::pair<double, double> second_step(const std::function<void()>& gradients, co
 }
 
 void bench_optimizer(const OptimizerFlags& flags) {
-  if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
+  use_threads(flags.threads);
   TrainingSubject training({.model = flags.model, .batch = flags.batch});
   const std::vector<Parameter> parameters = training.model().parameters();
   std::vector<Row> rows;

@@ -9,7 +9,6 @@
 #include "autograd/autocast.h"
 #include "core/accelerator.h"
 #include "core/convolution.h"
-#include "core/parallel.h"
 #include "models/registry.h"
 
 namespace gradus::apps::bench {
@@ -25,7 +24,7 @@ struct TrainStepFlags : MeasureFlags {
 void bench_train_step(const TrainStepFlags& flags) {
   set_conv_algorithm(parse_conv_algorithm(flags.conv));
   flags.device.apply();
-  if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
+  use_threads(flags.threads);
   TrainingSubject training({.model = flags.model,
                             .batch = flags.batch,
                             .side = flags.side,

@@ -9,13 +9,16 @@
 #include <iostream>
 #include <limits>
 #include <new>
+#include <thread>
 #include <type_traits>
 
 #include "apps/common/interrupt.h"
 #include "apps/common/record.h"
 #include "apps/common/resume.h"
+#include "apps/common/suggestion.h"
 #include "core/error.h"
 #include "core/joined.h"
+#include "core/parallel.h"
 
 namespace gradus::apps {
 namespace {
@@ -40,8 +43,17 @@ Check number_check(const std::string& range, const std::function<bool(double)>& 
   }};
 }
 
+std::string did_you_mean(const std::string& known) { return known.empty() ? "" : "; did you mean " + known + "?"; }
+
 CLI::Validator validator(const Check& check) {
-  if (!check.words.empty()) return CLI::IsMember(check.words);
+  if (!check.words.empty()) {
+    const CLI::Validator member = CLI::IsMember(check.words);
+    return {[member, words = check.words](std::string& text) {
+              const std::string reason = member(text);
+              return reason.empty() ? reason : reason + did_you_mean(closest(text, words));
+            },
+            member.get_description()};
+  }
   return {[reason = check.reason](std::string& text) { return reason(text); }, ""};
 }
 
@@ -59,6 +71,37 @@ template <class T>
 struct ItemOf<std::optional<T>> : ItemOf<T> {};
 template <class T>
 struct ItemOf<std::vector<T>> : ItemOf<T> {};
+
+/// What other programs call some flags.
+constexpr std::pair<const char*, const char*> other_names[] = {{"optimizer", "rule"},   {"learning-rate", "lr"},
+                                                               {"batch-size", "batch"}, {"num-workers", "workers"},
+                                                               {"wd", "weight-decay"},  {"output", "out"}};
+
+/// What to say of the first of the words that nobody takes that looks like a flag; "" where none does.
+std::string no_such_flag(const CLI::App& app, const std::vector<std::string>& rest) {
+  const auto flag = std::find_if(rest.begin(), rest.end(),
+                                 [](const std::string& word) { return word.size() > 2 && word.front() == '-'; });
+  if (flag == rest.end()) return "";
+  std::vector<std::string> names;
+  const auto add_flags = [&](const CLI::App* command) {
+    for (const CLI::Option* option : command->get_options())
+      for (const std::string& name : option->get_lnames()) names.push_back(name);
+  };
+  add_flags(&app);
+  for (const CLI::App* command : app.get_subcommands()) add_flags(command);
+  const std::string typed = flag->substr(0, flag->find('='));
+  const std::string word = typed.substr(std::min(typed.find_first_not_of('-'), typed.size()));
+  std::string meant = closest(word, names);
+  if (meant.empty()) {
+    std::vector<std::string> others;
+    for (const auto& [other, name] : other_names)
+      if (std::find(names.begin(), names.end(), name) != names.end()) others.emplace_back(other);
+    const std::string found = closest(word, others);
+    for (const auto& [other, name] : other_names)
+      if (found == other) meant = name;
+  }
+  return "there is no flag " + typed + did_you_mean(meant.empty() ? "" : "--" + meant);
+}
 
 /// CLI11 would round such a number, wrap it around or take the nearest one that there is.
 template <class T>
@@ -98,6 +141,15 @@ Check between(int64_t low, int64_t high) {
 
 Check thread_count() {
   return number_check("of threads, from 0 to 1024", [](double value) { return value >= 0 && value <= 1024; });
+}
+
+void use_threads(int64_t threads) {
+  if (threads <= 0) return;
+  const unsigned cores = std::thread::hardware_concurrency();  // that this process may use; 0: nobody knows
+  if (cores > 0 && threads > static_cast<int64_t>(cores))
+    note(text("--threads ", threads, " is more than the ", cores, cores == 1 ? " core" : " cores",
+              " here, which makes it slower"));
+  set_num_threads(static_cast<int>(threads));
 }
 
 Check side(int64_t low) { return between(low, 16384); }
@@ -230,7 +282,9 @@ int run(CommandLine& line, int argc, char** argv, const std::function<int()>& wo
       const int code = line.app_->exit(error);
       return std::cout.flush() ? code : failed(1, "[standard output] cannot write the help");
     }
-    return failed(2, std::string(error.what()) + " (--help lists the flags)");
+    const bool unknown = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+    const std::string flag = unknown ? no_such_flag(*line.app_, line.app_->remaining(true)) : "";
+    return failed(2, (flag.empty() ? error.what() : flag) + " (--help lists the flags)");
   } catch (const UsageError& error) {
     return failed(2, error.what());
   } catch (const std::bad_alloc&) {

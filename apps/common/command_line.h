@@ -48,6 +48,8 @@ Check within(double low, double high);
 Check between(int64_t low, int64_t high);
 /// 0 to 1024.
 Check thread_count();
+/// Sets the number of threads that --threads names, with a note where there are fewer cores; 0 leaves the default.
+void use_threads(int64_t threads);
 /// Pixels along a side of a picture, from `low` to 16384: what is computed from them fits any integer.
 Check side(int64_t low);
 /// Epochs in ascending order, each at least 1: "80,120"; "none" for an empty list.
@@ -57,7 +59,8 @@ std::vector<int64_t> parse_epoch_list(const std::string& text);
 /// The flags of a program, or of one of its commands: each is read into a variable, whose value when it is added is the
 /// default that --help shows. Of a flag that is given twice the last counts; lists take everything, and words of a
 /// one_of() with commas between them too. Names without dashes are positions. An empty value is bad usage, and so is a
-/// whole number that its variable cannot hold.
+/// whole number that its variable cannot hold; where a flag or one of few words is mistyped, the line says what it may
+/// have been meant for.
 class CommandLine {
  public:
   /// What the program does and examples are for --help; `program` is its name there where it is not the file's.

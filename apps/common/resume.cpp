@@ -50,12 +50,32 @@ bool is_incidental(const std::string& name) {
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
-bool weights_are_complete(const RunDirectory& directory) {
+/// Whether the folder has the weights of the training's end, which is at this checkpoint: those of an earlier end stay
+/// while a longer training is under way.
+bool weights_are_complete(const RunDirectory& directory, const Checkpoint& end) {
   try {
-    return safetensors::load(directory.file("weights.safetensors")).metadata["complete"] == "true";
+    auto metadata = safetensors::load(directory.file("weights.safetensors")).metadata;
+    return metadata["complete"] == "true" && metadata["step"] == end.text("step");
   } catch (const Error&) {
     return false;  // missing or damaged: they are written again
   }
+}
+
+/// Beside --resume, --epochs may name another number than the run was to have, where what is trained is the beginning
+/// of that training too.
+void check_other_length(const std::string& folder, const Json& config, const std::string& epochs,
+                        const std::string& recorded) {
+  const Json* schedule = config.find("schedule");
+  if (!schedule || !depends_on_epochs(text_of(*schedule))) return;
+  throw UsageError("--epochs " + epochs + " contradicts --resume " + folder + ", where --schedule " +
+                   text_of(*schedule) + " has set the learning rates for " + recorded +
+                   " epochs; leave it out, or train anew with another --out, if you like from --weights " + folder +
+                   "/weights.safetensors");
+}
+
+/// The epochs that are begun, which a training that goes on cannot undo.
+int64_t begun_epochs(const Checkpoint& checkpoint) {
+  return checkpoint.integer("epoch") + (checkpoint.integer("batch") > 0 ? 1 : 0);
 }
 
 /// The last epoch's results, as a finished training prints them.
@@ -92,7 +112,11 @@ void take_flags_from(const std::string& folder, CommandLine& line) {
         fail(ErrorKind::io, "resume", config_of(folder), " is damaged (", error.what(),
              "): put it back as it was, or train without --resume");
       }
-    } else if (!is_incidental(name) && !(is_place(name) && !recorded.empty()) && !same(*given, recorded)) {
+    } else if (is_incidental(name) || (is_place(name) && !recorded.empty()) || same(*given, recorded)) {
+      continue;
+    } else if (name == "epochs" && !recorded.empty()) {
+      check_other_length(folder, config, *given, recorded);
+    } else {
       throw UsageError("--" + name + " " + *given + " contradicts --resume " + folder + ", whose run has " +
                        (recorded.empty() ? "none" : recorded) + "; leave it out");
     }
@@ -115,11 +139,19 @@ Start start_run(const TrainingFlags& flags, const Record& request) {
   }
   start.checkpoint = newest_checkpoint(flags.out, note);
   const int64_t epochs = start.checkpoint ? start.checkpoint->integer("epoch") : 0;
+  if (const int64_t begun = start.checkpoint ? begun_epochs(*start.checkpoint) : 0; begun > flags.epochs)
+    throw UsageError(text("--epochs ", flags.epochs, ": the run in ", flags.out, " has begun epoch ", begun,
+                          " already; name at least ", begun, ", or train anew with another --out"));
   const bool to_export = !flags.export_onnx.empty() && !std::filesystem::exists(flags.export_onnx);
-  start.complete = epochs > 0 && epochs >= flags.epochs && !to_export && weights_are_complete(*start.directory);
+  const Json config = read_config(flags.out);
+  const Json* recorded = config.find("epochs");
+  const bool as_recorded = !recorded || *recorded == Json(flags.epochs);
+  start.complete = epochs > 0 && as_recorded && epochs == flags.epochs && !to_export &&
+                   weights_are_complete(*start.directory, *start.checkpoint);
   if (start.complete) {
-    announce(flags, text("the run in ", flags.out, " is complete: ", epochs, " epochs, ",
-                         start.checkpoint->integer("step"), " steps"));
+    announce(flags,
+             text("the run in ", flags.out, " is complete: ", epochs, " epochs, ", start.checkpoint->integer("step"),
+                  " steps", depends_on_epochs(flags.schedule) ? "" : "; to train on, name more with --epochs"));
     if (flags.json) show_results(*start.checkpoint);
     return start;
   }
@@ -147,16 +179,16 @@ void check_program(const RunDirectory& directory, const std::string& program) {
 
 void check_same_run(const RunDirectory& directory, const Record& config) {
   const Json before = read_config(directory.path()), now = Json::parse(config.json());
-  bool moved = false;
+  bool changed = false;
   for (const auto& [key, value] : now.object()) {
     const Json* other = before.find(key);
     if (!other || is_incidental(key) || *other == value) continue;
-    if (!is_place(key))
+    if (!is_place(key) && key != "epochs")  // which the flags allowed
       fail(ErrorKind::value, "resume", "the run in ", directory.path(), " was made with ", key, " ", text_of(*other),
            ", but now it is ", text_of(value));
-    moved = true;
+    changed = true;
   }
-  if (moved) directory.save_config(config);
+  if (changed) directory.save_config(config);
 }
 
 std::string recorded_path(const std::string& path) {

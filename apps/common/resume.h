@@ -15,8 +15,8 @@ class CommandLine;
 
 /// Gives every option of `line` that was not on the command line the value it has in FOLDER/config.json, under its own
 /// name with underscores. Throws UsageError for a run of another program, and for a flag on the command line that says
-/// something else (--json and --workers may, and --data and --weights, as files move); ErrorKind::io where the file is
-/// missing or no configuration.
+/// something else (--json and --workers may, and --data and --weights, as files move, and --epochs, unless the learning
+/// rates depend on it); ErrorKind::io where the file is missing or no configuration.
 void take_flags_from(const std::string& folder, CommandLine& line);
 
 /// Where a training begins: opened before the data, so that a mistyped folder costs no time.
@@ -36,7 +36,7 @@ void tell_replaced(const TrainingFlags& flags, const Start& start);
 void check_program(const RunDirectory& directory, const std::string& program);
 
 /// Throws where the run in the folder was made with another `config` than this one: with other data, for instance.
-/// Where only the place of the data is another, it is recorded.
+/// Where only the place of the data or the number of epochs is another, it is recorded.
 void check_same_run(const RunDirectory& directory, const Record& config);
 
 /// A path as it stands in config.json: absolute, if there is a file of this name, so that a run can be resumed from

@@ -48,6 +48,8 @@ void check_export(const std::string& file) {
 
 }  // namespace
 
+bool depends_on_epochs(const std::string& schedule) { return schedule != "step"; }
+
 void TrainingFlags::add_to(CommandLine& line) {
   add_optimizer(line);
   add_preconditioner(line);
@@ -105,7 +107,10 @@ void TrainingFlags::add_preconditioner(CommandLine& line) {
 
 void TrainingFlags::add_training(CommandLine& line) {
   line.group("Training");
-  line.add("--epochs", epochs, "passes over the training images; 0 only evaluates", at_least(0));
+  line.add("--epochs", epochs,
+           "passes over the training images; 0 only evaluates. With --resume: as if the run had been asked for\n"
+           "so many at first, unless --schedule counts on their number",
+           at_least(0));
   line.add("--batch", batch, "images per step", at_least(1));
   line.add("--accumulate", accumulate,
            "compute a batch in so many parts, one after another: less memory; batch normalization sees the parts",
@@ -138,7 +143,7 @@ void TrainingFlags::add_results(CommandLine& line) {
   line.add("--checkpoint-every", checkpoint_every, "steps from one checkpoint to the next; 0: an epoch", at_least(0));
   line.add("--resume", resume,
            "go on with the run in this folder from its last checkpoint; needs no other flag, but for --data where\n"
-           "that was moved");
+           "that was moved, and --epochs to train on for longer");
   line.add("--tensorboard", tensorboard, "also write an event file for TensorBoard into the folder of --out");
   line.add("--export-onnx", export_onnx, "ONNX file that receives the trained model");
   line.add("--json", json, "print one JSON object per epoch and a last one with \"final\": true");
@@ -163,7 +168,7 @@ void TrainingFlags::resolve() {
   if (on_nonfinite == "rollback" && out.empty())
     throw UsageError("--on-nonfinite rollback needs --out: it goes back to a checkpoint");
 
-  if (threads > 0) set_num_threads(static_cast<int>(threads));
+  use_threads(threads);
   threads = num_threads();
   set_conv_algorithm(parse_conv_algorithm(conv));
   device.apply();
@@ -256,7 +261,7 @@ optim::Schedule TrainingFlags::make_schedule(int64_t steps_per_epoch) const {
   const auto rise = static_cast<int64_t>(std::lround(warmup * static_cast<double>(steps_per_epoch)));
   const int64_t fall = std::max<int64_t>(epochs * steps_per_epoch - rise, 1);
   const double first = 1 / static_cast<double>(rise + 1);  // a rate of 0 would waste the first step
-  if (schedule != "step") {
+  if (depends_on_epochs(schedule)) {
     const optim::Schedule then = schedule == "cosine" ? optim::cosine(fall) : optim::linear(fall, 1, 0);
     return rise > 0 ? optim::warm_up(rise, first, then) : then;
   }

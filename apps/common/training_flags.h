@@ -14,6 +14,10 @@ namespace gradus::apps {
 
 class CommandLine;
 
+/// Whether the learning rates of --schedule depend on the number of epochs, so that a shorter training is not the
+/// beginning of a longer one.
+bool depends_on_epochs(const std::string& schedule);
+
 /// Initial values are the defaults of --help; a program may set others before add_to(). What depends on the rule stays
 /// empty until resolve().
 struct TrainingFlags {

@@ -14,6 +14,7 @@
 #include "apps/common/interrupt.h"
 #include "apps/common/memory.h"
 #include "apps/common/progress.h"
+#include "apps/common/runaway.h"
 #include "apps/common/tensorboard.h"
 #include "autograd/autocast.h"
 #include "core/accelerator.h"
@@ -84,6 +85,7 @@ class Session {
         continue;
       }
       report(*trained, *results, static_cast<double>(trained->images - images_before) / seconds, seconds);
+      warn_of_runaway();
       if (flags_.checkpoint_every == 0 && run_.start.directory) save_checkpoint(*run_.start.directory, state_);
     }
     if (!results && !(results = evaluate_all())) return stop(state_);
@@ -296,6 +298,13 @@ class Session {
     }
   }
 
+  void warn_of_runaway() {
+    if (warned_of_runaway_) return;
+    const std::string line = runaway_note(optimizer_, flags_);
+    warned_of_runaway_ = !line.empty();
+    if (warned_of_runaway_) note(text("after epoch ", state_.epoch, " ", line));
+  }
+
   int stop(const TrainingState& at) {
     progress_.clear();
     const std::string done = format("interrupted after %lld steps, in epoch %lld; ", static_cast<long long>(at.step),
@@ -370,9 +379,10 @@ class Session {
   const int64_t checkpoint_every_;  ///< steps
   std::optional<CapturedStep> captured_;
   TrainingState state_;
-  double lr_ = 0;          ///< of the first step of the epoch under way
-  int64_t rollbacks_ = 0;  ///< since a checkpoint beyond failed_at_ was due
-  int64_t failed_at_ = 0;  ///< the latest step that was not finite
+  double lr_ = 0;                   ///< of the first step of the epoch under way
+  int64_t rollbacks_ = 0;           ///< since a checkpoint beyond failed_at_ was due
+  int64_t failed_at_ = 0;           ///< the latest step that was not finite
+  bool warned_of_runaway_ = false;  ///< by this process: one that goes on says it again
   Metrics metrics_;
   Progress progress_;
 };

@@ -36,6 +36,34 @@ std::string write_black_cifar10(const TemporaryFolder& folder) {
   return folder / "cifar-10-batches-bin";
 }
 
+TEST_CASE("a mistyped flag or word is answered with what it may have been meant for") {
+  expect_failure({"--epoch", "3"}, 2, {"there is no flag --epoch; did you mean --epochs? (--help lists the flags)"});
+  expect_failure({"--lr_dorp=3"}, 2, {"there is no flag --lr_dorp; did you mean --lr-drop?"});
+  expect_failure({"-rule", "sgd"}, 2, {"; did you mean --rule?"});
+  expect_failure({"--optimiser", "adam"}, 2, {"; did you mean --rule?"});
+  expect_failure({"--nothing-like-it"}, 2, {"there is no flag --nothing-like-it (--help lists the flags)"});
+  expect_failure({"stray"}, 2, {"stray (--help lists the flags)"});
+  expect_failure({"--rule", "admw"}, 2, {"--rule: admw not in {", "}; did you mean adamw? (--help lists the flags)"});
+  expect_failure({"--rule", "newton"}, 2, {"} (--help lists the flags)"});
+  const Program::Result command = run_program("apps/bench/bench", {"conv", "--thread", "2"});
+  CHECK(command.exit_code == 2);
+  CHECK(contains(command.err, "; did you mean --threads?"));
+}
+
+TEST_CASE("more threads than there are cores are pointed out") {
+  const TinyImages images;
+  const Program::Result result =
+      run_program("apps/cifar10_train", {"--data", images.data(), "--epochs", "0", "--threads", "1000"});
+  CHECK(result.exit_code == 0);
+  CHECK(contains(lines_of(result.err).at(0), "--threads 1000 is more than the "));
+}
+
+TEST_CASE("a folder in which several data sets lie is refused") {
+  const TinyImages images;
+  images.folder().write("data/mnist/train-labels-idx1-ubyte", "");
+  expect_failure({"--data", images.data()}, 1, {images.data() + " holds several data sets: MNIST (mnist/"});
+}
+
 TEST_CASE("a data folder that is missing is named") {
   const TemporaryFolder folder;
   expect_failure({"--data", folder / "nowhere"}, 1, {folder / "nowhere"});

@@ -253,6 +253,25 @@ TEST_CASE("a flag without effect is pointed out") {
     CHECK(contains(train(images, {"--tf32", "--epochs", "0"}).err, "--tf32 has no effect in a build for the CPU"));
 }
 
+TEST_CASE("a preconditioner that runs away is told once, and one that does not is not") {
+  const TinyImages images;
+  // Without a step to speak of, gradients stay as they are, and P grows as fast as it can.
+  const Words words = {"--model", "mlp", "--lr", "1e-7", "--weight-decay", "0", "--epochs", "8", "--json"};
+  const auto notes = [&](const std::string& hyper_lr) {
+    Words all = words;
+    all.insert(all.end(), {"--hyper-lr", hyper_lr, "--preconditioner", "s-hd"});
+    Words lines = lines_of(train(images, all).err);
+    std::erase_if(lines, [](const std::string& line) { return !contains(line, " runs away"); });
+    return lines;
+  };
+  const Words told = notes("2");
+  REQUIRE(told.size() == 1);
+  CHECK(contains(told[0], "cifar10_train: after epoch "));
+  CHECK(contains(told[0], ".weight runs away: it makes the gradient "));
+  CHECK(contains(told[0], "; try --acts-on direction or a smaller --hyper-lr than 2"));
+  CHECK(notes("1e-4").empty());
+}
+
 TEST_CASE("a training on resident images is that on images which the host makes") {
   const TinyImages images;
   std::vector<std::string> weights;

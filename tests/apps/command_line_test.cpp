@@ -4,6 +4,7 @@
 
 #include <iostream>
 
+#include "apps/common/suggestion.h"
 #include "core/error.h"
 
 namespace gradus::apps {
@@ -121,6 +122,26 @@ TEST_CASE("flags fill their variables: the last of one that is given twice, all 
                  {"a", "b", "--batch", "8", "--json", "--batch", "16", "--lr", "0.5", "--rules", "adam,sgd", "--seeds",
                   "1", "2", "--seeds", "3"},
                  look) == 0);
+}
+
+TEST_CASE("a mistyped word is taken for the one known word that is near enough") {
+  const std::vector<std::string> known = {"momentum", "adam", "adamw", "lr", "lr-drop", "train-samples", "sgd"};
+  const auto meant = [&](const char* word) { return closest(word, known); };
+  for (const char* typed : {"mometnum", "momntm", "Momentum", "momentumms"}) {
+    CAPTURE(typed);
+    CHECK(meant(typed) == "momentum");
+  }
+  CHECK(meant("admw") == "adamw");  // one letter is missing; adam is two away
+  CHECK(meant("Adam") == "adam");
+  CHECK(meant("train_sample") == "train-samples");
+  CHECK(meant("lrr") == "lr");
+  CHECK(meant("sdg") == "sgd");
+  for (const char* stranger : {"", "x", "rl2", "momentummmm", "rmsprop", "fop"}) {
+    CAPTURE(stranger);
+    CHECK(meant(stranger) == "");
+  }
+  CHECK(closest("bat", {"cat", "rat"}) == "");  // nobody can tell
+  CHECK(closest(std::string(1 << 20, 'a'), known) == "");
 }
 
 TEST_CASE("a command has flags of its own, and one can be required") {

@@ -153,7 +153,7 @@ TEST_CASE("flags beside --resume may repeat what the run has, and say nothing el
   train(tiny_run(images, out, {"--epochs", "2", "--lr", "0.05"}));
   train({"--resume", out, "--lr", "5e-2", "--out", out + "/", "--data", images.data() + "/.", "--json", "--workers",
          "3"});
-  const std::vector<Words> table = {{"--lr", "0.1", "0.05"},        {"--epochs", "3", "2"},
+  const std::vector<Words> table = {{"--lr", "0.1", "0.05"},        {"--batch", "12", "10"},
                                     {"--rule", "adam", "momentum"}, {"--out", images / "other", out},
                                     {"--weights", "w", "none"},     {"--quick", "true", "false"}};
   for (const Words& row : table) {
@@ -162,6 +162,91 @@ TEST_CASE("flags beside --resume may repeat what the run has, and say nothing el
     all.insert(all.end(), words.begin(), words.end());
     CHECK(contains(train(all, 2).err,
                    row[0] + " " + row[1] + " contradicts --resume " + out + ", whose run has " + row[2]));
+  }
+}
+
+namespace {
+
+/// All that a run may have whose learning rates do not depend on its length.
+const Words stepwise = {"--augment", "standard", "--lr-drop", "2,4",  "--warmup", "1",       "--ema",       "0.9",
+                        "--rule",    "adam",     "--lr",      "1e-3", "--model",  "all_cnn", "--clip-norm", "1"};
+
+Words with_epochs(Words words, const std::string& epochs) {
+  words.insert(words.end(), {"--epochs", epochs});
+  return words;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a complete run that is resumed with more epochs ends with the bytes of one that was asked for them at first") {
+  const TinyImages images;
+  const std::string out = images / "run", whole = images / "whole";
+  train(tiny_run(images, whole, with_epochs(stepwise, "5")));
+  train(tiny_run(images, out, with_epochs(stepwise, "3")));
+  const std::string earlier = read_file(out + "/weights.safetensors");
+  CHECK(contains(train({"--resume", out}).out, "3 epochs, 9 steps; to train on, name more with --epochs"));
+  const Program::Result result = train({"--resume", out, "--epochs", "5"});
+  CHECK(contains(result.out, "goes on after 9 steps, in epoch 4"));
+  CHECK(contains(result.out, "epoch 4/5"));
+  CHECK(differences(whole, out) == "");
+  CHECK(lines_of(read_file(out + "/timing.jsonl")).size() == 5);
+  CHECK(contains(train({"--resume", out}).out, "is complete: 5 epochs"));
+
+  // Killed before it has its weights, a longer training still has those of the shorter one.
+  images.folder().write("run/weights.safetensors", earlier);
+  train({"--resume", out});
+  CHECK(differences(whole, out) == "");
+}
+
+TEST_CASE("a longer training that is stopped goes on by --resume alone") {
+  const TinyImages images;
+  const std::string out = images / "run", shorter = images / "shorter";
+  train(tiny_run(images, images / "whole", with_epochs(stepwise, "9")));
+  train(tiny_run(images, shorter, with_epochs(stepwise, "2")));
+  for (int signal : {SIGKILL, SIGINT}) {
+    int exit_code = 0;
+    for (int attempt = 0; exit_code == 0 && attempt < 20; ++attempt) {
+      std::filesystem::remove_all(out);
+      std::filesystem::copy(shorter, out);
+      Program running(program, {"--resume", out, "--epochs", "9"});
+      while (!running.next_line().starts_with("epoch ")) {
+      }
+      running.signal(signal);
+      exit_code = running.finish().exit_code;
+    }
+    REQUIRE(exit_code == (signal == SIGKILL ? -1 : 130));
+    train({"--resume", out});
+    CHECK(lines_of(read_file(out + "/metrics.jsonl")).size() == 9);
+    CHECK(read_file(out + "/weights.safetensors") == read_file(images / "whole/weights.safetensors"));
+    CHECK(read_file(out + "/metrics.csv") == read_file(images / "whole/metrics.csv"));
+  }
+}
+
+TEST_CASE("a run may be made shorter as long as what it leaves out has not begun") {
+  const TinyImages images;
+  const std::string out = images / "run";
+  train(tiny_run(images, images / "whole", with_epochs(stepwise, "2")));
+  train(tiny_run(images, out, with_epochs(stepwise, "3")));
+  CHECK(contains(train({"--resume", out, "--epochs", "2"}, 2).err,
+                 "--epochs 2: the run in " + out + " has begun epoch 3 already; name at least 3"));
+  std::filesystem::remove(out + "/checkpoint-9.safetensors");
+  train({"--resume", out, "--epochs", "2"});
+  CHECK(differences(images / "whole", out) == "checkpoint-3.safetensors ");  // which nobody kept
+}
+
+TEST_CASE("where learning rates depend on the number of epochs, another number is refused") {
+  const TinyImages images;
+  for (const std::string schedule : {"cosine", "linear"}) {
+    const std::string out = images / schedule;
+    train(tiny_run(images, out, {"--epochs", "2", "--schedule", schedule}));
+    const auto before = results_of(out);
+    const std::string error = train({"--resume", out, "--epochs", "3"}, 2).err;
+    CHECK(contains(error, "--epochs 3 contradicts --resume " + out + ", where --schedule " + schedule +
+                              " has set the learning rates for 2 epochs"));
+    CHECK(contains(error, "--weights " + out + "/weights.safetensors"));
+    CHECK(contains(train({"--resume", out, "--epochs", "2"}).out, "is complete: 2 epochs, 6 steps\n"));
+    CHECK(results_of(out) == before);
   }
 }
 

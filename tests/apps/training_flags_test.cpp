@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "apps/common/command_line.h"
+#include "apps/common/runaway.h"
 #include "autograd/ops.h"
 #include "core/ops.h"
 #include "optim/registry.h"
@@ -120,6 +121,50 @@ TEST_CASE("layers can be left to S-HD and PP-HD, without a matrix of FOP's") {
     const bool matrix = std::string(preconditioner).starts_with("fop");
     CHECK(optimizer.diagnostics(optim::Diagnose::without_spectra).size() == (matrix ? 1 : 2));
   }
+}
+
+TEST_CASE(
+    "a schedule of the rate depends on the number of epochs where another number gives another rate before its end") {
+  for (const char* schedule : {"step", "cosine", "linear"}) {
+    TrainingFlags longer = flags_of(schedule, 1.5);
+    longer.epochs = 5;
+    const optim::Schedule four = flags_of(schedule, 1.5).make_schedule(10), five = longer.make_schedule(10);
+    bool differs = false;
+    for (int64_t t = 0; t < 40; ++t) differs = differs || four(t) != five(t);
+    CAPTURE(schedule);
+    CHECK(depends_on_epochs(schedule) == differs);
+  }
+}
+
+TEST_CASE("a P that stretches its gradient far more than at the start is told, with the remedies that are left") {
+  const Parameter w(Tensor::zeros({4, 3}),
+                    {.name = "fc.weight", .layer = LayerKind::linear, .role = ParamRole::weight, .out = 4, .in = 3});
+  w.set_grad(Tensor::ones({4, 3}));
+  TrainingFlags flags;
+  flags.preconditioner = "s-hd";
+  flags.hyper_lr = 0.25;
+  const auto told = [&](double scale) {
+    flags.lr.reset();
+    flags.resolve();
+    const optim::Optimizer optimizer = flags.make_optimizer({w}, 1);
+    for (auto& [name, tensor] : optimizer.state())
+      if (name == "fc.weight/" + flags.preconditioner + ".learned") {
+        Tensor learned = tensor;
+        scale_(learned, scale);
+      }
+    return runaway_note(optimizer, flags);
+  };
+  CHECK(told(1) == "");
+  CHECK(told(5.9) == "");
+  CHECK(told(0.01) == "");
+  CHECK(told(7.25) ==
+        "the preconditioner of fc.weight runs away: it makes the gradient 7.25 times as long as at the start, and such "
+        "trainings end worse; try --acts-on direction or a smaller --hyper-lr than 0.25");
+  CHECK(told(std::nan("")) == "");  // that is another error's
+  flags.acts_on = "direction";
+  CHECK(told(12.5).ends_with("; try a smaller --hyper-lr than 0.25"));
+  flags.preconditioner = "none";
+  CHECK(told(12.5) == "");
 }
 
 }  // namespace

@@ -39,6 +39,19 @@ TEST_CASE("a path that is missing or holds no data set is an error that says wha
   CHECK(contains(error, "train/CLASS/FILE"));
 }
 
+TEST_CASE("a folder with data sets of several kinds is an error that names them; 'auto' wants no digits") {
+  const TemporaryFolder folder;
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache"), data("GRADUS_DATA", folder / "all");
+  write_images(folder, "all");
+  folder.write("all/digits/t10k-images-idx3-ubyte.gz", "short");
+  const std::string error = error_of([&] { open_dataset(folder / "all"); });
+  CHECK(contains(error, (folder / "all") + " holds several data sets: MNIST (digits/t10k-images-idx3-ubyte.gz), " +
+                            "pictures (test/a/1.ppm); name the folder or archive of one"));
+  CHECK(open_dataset("auto", offline).train.name() == "all");
+  folder.write("all/batches/test_batch.bin", "short");
+  CHECK(contains(error_of([&] { open_dataset("auto", offline); }), "CIFAR-10 (batches/test_batch.bin), MNIST ("));
+}
+
 TEST_CASE("'synthetic' has as many images as are asked for") {
   const DataSplits splits = open_dataset("synthetic", {.synthetic = {.train = 30, .test = 20}});
   CHECK(splits.train.size() == 30);

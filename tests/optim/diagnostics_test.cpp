@@ -72,10 +72,26 @@ TEST_CASE("angle, gain, norm and eigenvalues are those of P") {
   CHECK(report.preconditioner == "fop");
   CHECK(report.angle_degrees == doctest::Approx(std::atan2(1, 2) * 180 / std::numbers::pi));
   CHECK(report.gain == doctest::Approx(std::sqrt(5)));
+  CHECK(report.first_gain == 1);  // P = I
   CHECK(report.frobenius == doctest::Approx(std::sqrt(10)));
   CHECK(report.eigenvalues.to_vector<double>()[0] == doctest::Approx(1));
   CHECK(report.eigenvalues.to_vector<double>()[1] == doctest::Approx(3));
   CHECK(report.matrix.to_vector<double>() == std::vector<double>{2, 1, 1, 2});
+}
+
+TEST_CASE("the gain of the P that learning starts with is that of a fresh optimizer, for the same gradient") {
+  const ParamInfo info{"w", LayerKind::linear, ParamRole::weight, 4, 6};
+  Parameter w(Tensor::zeros({4, 6}, DType::float64), info);
+  const auto build = [&] { return over({w}).rule(Sgd{}).precondition(Fop{.init_gain = 3}).build(); };  // P = I + M M^T
+  Optimizer fresh = build(), learned = build();
+  Tensor m = learned.state().at("w/fop.learned");
+  scale_(m, 2);
+  w.set_grad(random_normal({4, 6}, 0, 1, {.seed = 3}, DType::float64));
+  const double first = fresh.diagnostics()[0].gain;
+  CHECK(first > 1.5);
+  CHECK(fresh.diagnostics()[0].first_gain == first);
+  CHECK(learned.diagnostics()[0].first_gain == first);
+  CHECK(learned.diagnostics()[0].gain > 1.5 * first);
 }
 
 TEST_CASE("P = s I has no angle in float32, and -I half a turn") {

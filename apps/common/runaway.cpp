@@ -1,0 +1,37 @@
+#include "apps/common/runaway.h"
+
+#include <cstdio>
+
+#include "apps/common/training_flags.h"
+#include "core/error.h"
+#include "optim/diagnostics.h"
+
+namespace gradus::apps {
+namespace {
+
+std::string rounded(double value) {
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%.3g", value);
+  return digits;
+}
+
+}  // namespace
+
+std::string runaway_note(const optim::Optimizer& optimizer, const TrainingFlags& flags) {
+  std::string parameter;
+  double highest = runaway_gain;
+  for (const optim::PreconditionerReport& report : optimizer.diagnostics(optim::Diagnose::without_spectra)) {
+    const double growth = report.gain / report.first_gain;
+    if (!(growth > highest)) continue;
+    parameter = report.parameter;
+    highest = growth;
+  }
+  if (parameter.empty()) return "";
+  // Without momentum the direction is the gradient.
+  const bool by_direction = flags.acts_on == "gradient" && flags.rule != "sgd";
+  return text("the preconditioner of ", parameter, " runs away: it makes the gradient ", rounded(highest),
+              " times as long as at the start, and such trainings end worse; try ",
+              by_direction ? "--acts-on direction or " : "", "a smaller --hyper-lr than ", exact(flags.hyper_lr));
+}
+
+}  // namespace gradus::apps
