@@ -23,12 +23,10 @@ struct OpenOptions {
 /// Opens a data set:
 /// - "synthetic": make_synthetic();
 /// - "auto": CIFAR-10 from $GRADUS_DATA (a data set, or a folder that holds cifar-10-batches-bin,
-/// cifar-10-binary.tar.gz,
-///   or any archive or folder beginning with "cifar10" or "cifar-10"), else in the same way from cache_folder(), else
-///   by download into it;
+///   cifar-10-binary.tar.gz, or any archive or folder beginning with "cifar10" or "cifar-10"), else in the same way
+///   from cache_folder(), else by download into it;
 /// - a path: a folder or archive of CIFAR-10's binary version, of MNIST's IDX files, or of image files, told apart by
-/// the
-///   names of the files in it.
+///   the names of the files in it.
 /// Throws ErrorKind::io naming what was looked for, or the several kinds of data that lie in a folder, and the remedy.
 DataSplits open_dataset(const std::string& spec, const OpenOptions& options = {});
 
