@@ -121,7 +121,7 @@ Var log_softmax(const Var& x, int64_t dim);
 Var dropout(const Var& x, double p, const RandomKey& key);
 struct AttentionOptions {
   bool causal = false;  ///< position i sees keys 0 to i
-  Tensor seen = {};     ///< bool, broadcast to [..., t, s]: where true, a position sees that key; each needs one
+  Tensor mask = {};     ///< bool, broadcast to [..., t, s]: where true, a position sees that key; each needs one
 };
 /// softmax(query key^T / sqrt(d)) value, the softmax over the keys that are seen (Vaswani et al. 2017, equation 1):
 /// query [..., t, d], key [..., s, d], value [..., s, e] -> [..., t, e].

@@ -26,14 +26,14 @@ Var attention(const Var& query, const Var& key, const Var& value, const Attentio
   check_shapes(query, key, value);
   const double scale = 1 / std::sqrt(static_cast<double>(query.size(-1)));
   Var scores = matmul(query * scale, transpose(key, -2, -1));
-  Tensor seen = options.seen;
+  Tensor mask = options.mask;
   if (options.causal) {
     const Tensor row = unsqueeze(Tensor::arange(query.size(-2)), 1), column = Tensor::arange(key.size(-2));
     const Tensor earlier = greater_equal(row, column);
-    seen = seen.defined() ? logical_and(seen, earlier) : earlier;
+    mask = mask.defined() ? logical_and(mask, earlier) : earlier;
   }
-  if (seen.defined())
-    scores = where(seen, scores, Tensor::full({}, -std::numeric_limits<double>::infinity(), scores.dtype()));
+  if (mask.defined())
+    scores = where(mask, scores, Tensor::full({}, -std::numeric_limits<double>::infinity(), scores.dtype()));
   return matmul(softmax(scores, -1), value);
 }
 

@@ -39,7 +39,7 @@ Var SelfAttention::forward(const Var& x) {
   const Var all = reshape(linear(x, in_weight_, in_bias_), {n, t, 3, options_.heads, part});
   const Var by_head = permute(all, {2, 0, 3, 1, 4});  // [3, n, heads, t, part]
   const Var y = attention(select(by_head, 0, 0), select(by_head, 0, 1), select(by_head, 0, 2),
-                          {.causal = options_.causal, .seen = {}});
+                          {.causal = options_.causal, .mask = {}});
   return out_(reshape(transpose(y, 1, 2), {n, t, features_}));
 }
 

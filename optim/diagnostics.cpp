@@ -12,7 +12,7 @@ namespace gradus::optim {
 PreconditionerReport report_on(const Preconditioner& preconditioner, const Tensor& m, const Tensor& x,
                                const StepInfo& at, Diagnose what) {
   PreconditionerReport report;
-  report.angle_degrees = report.gain = report.first_gain = report.frobenius = std::nan("");
+  report.angle_degrees = report.gain = report.initial_gain = report.frobenius = std::nan("");
   if (what == Diagnose::everything) {
     report.matrix = preconditioner.matrix(m, at);
     const int64_t n = report.matrix.defined() ? report.matrix.size(0) : m.rank() > 0 ? m.size(0) : 1;
@@ -27,7 +27,7 @@ PreconditionerReport report_on(const Preconditioner& preconditioner, const Tenso
     const Tensor u = preconditioner.apply(m, x, at);
     const double scale = norm(x), length = norm(u);
     report.gain = length / scale;
-    report.first_gain = norm(preconditioner.apply(preconditioner.initial(), x, at)) / scale;
+    report.initial_gain = norm(preconditioner.apply(preconditioner.initial(), x, at)) / scale;
     // The part of u across x, not the cosine, whose rounding hides angles below 0.02 degrees.
     const double along = dot(x, u) / scale;
     const Tensor across = u - x * (along / scale);

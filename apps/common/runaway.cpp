@@ -21,7 +21,7 @@ std::string runaway_note(const optim::Optimizer& optimizer, const TrainingFlags&
   std::string parameter;
   double highest = runaway_gain;
   for (const optim::PreconditionerReport& report : optimizer.diagnostics(optim::Diagnose::without_spectra)) {
-    const double growth = report.gain / report.first_gain;
+    const double growth = report.gain / report.initial_gain;
     if (!(growth > highest)) continue;
     parameter = report.parameter;
     highest = growth;

@@ -57,10 +57,10 @@ TEST_CASE("attention takes the mean of the values that are seen where all keys a
     return attention(query, same, value, options).value().to_vector<double>();
   };
   CHECK(y({}) == Values{3, 3, 3});
-  CHECK(y({.causal = true, .seen = {}}) == Values{1, 1.5, 3});
+  CHECK(y({.causal = true, .mask = {}}) == Values{1, 1.5, 3});
   const Tensor not_the_first = Tensor::from<bool>({true, false, true, false, true, true, false, true, true}, {3, 3});
-  CHECK(y({.seen = not_the_first}) == Values{3.5, 4, 4});
-  CHECK(y({.causal = true, .seen = Tensor::from<bool>({true, false, true}, {3})}) == Values{1, 1, 3.5});
+  CHECK(y({.mask = not_the_first}) == Values{3.5, 4, 4});
+  CHECK(y({.causal = true, .mask = Tensor::from<bool>({true, false, true}, {3})}) == Values{1, 1, 3.5});
 }
 
 TEST_CASE("attention explains shapes that do not fit") {

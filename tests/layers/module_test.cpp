@@ -69,7 +69,7 @@ TEST_CASE("loading a state makes two models equal") {
   CHECK(output(a) == output(b));
 }
 
-TEST_CASE("a frozen part keeps its weights, and backward ends above it") {
+TEST_CASE("a frozen part gets no gradients, and backward ends above it") {
   manual_seed(2);
   Net net;
   net.eval();
@@ -84,7 +84,6 @@ TEST_CASE("a frozen part keeps its weights, and backward ends above it") {
     CAPTURE(p.name());
     CHECK(p.grad().defined() == p.name().starts_with("head."));
   }
-  CHECK(net.state().contains("conv1.weight"));
 }
 
 TEST_CASE("a state that does not fit is refused with every reason at once, and changes nothing") {

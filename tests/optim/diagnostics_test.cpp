@@ -72,7 +72,7 @@ TEST_CASE("angle, gain, norm and eigenvalues are those of P") {
   CHECK(report.preconditioner == "fop");
   CHECK(report.angle_degrees == doctest::Approx(std::atan2(1, 2) * 180 / std::numbers::pi));
   CHECK(report.gain == doctest::Approx(std::sqrt(5)));
-  CHECK(report.first_gain == 1);  // P = I
+  CHECK(report.initial_gain == 1);  // P = I
   CHECK(report.frobenius == doctest::Approx(std::sqrt(10)));
   CHECK(report.eigenvalues.to_vector<double>()[0] == doctest::Approx(1));
   CHECK(report.eigenvalues.to_vector<double>()[1] == doctest::Approx(3));
@@ -89,8 +89,8 @@ TEST_CASE("the gain of the P that learning starts with is that of a fresh optimi
   w.set_grad(random_normal({4, 6}, 0, 1, {.seed = 3}, DType::float64));
   const double first = fresh.diagnostics()[0].gain;
   CHECK(first > 1.5);
-  CHECK(fresh.diagnostics()[0].first_gain == first);
-  CHECK(learned.diagnostics()[0].first_gain == first);
+  CHECK(fresh.diagnostics()[0].initial_gain == first);
+  CHECK(learned.diagnostics()[0].initial_gain == first);
   CHECK(learned.diagnostics()[0].gain > 1.5 * first);
 }
 
