@@ -30,6 +30,7 @@
 #include "data/photo_set.h"
 #include "data/photo_source.h"
 #include "data/synthetic.h"
+#include "data/tensor_loader.h"
 #include "data/tensorboard.h"
 #include "data/transforms.h"
 #include "data/whitening.h"

@@ -81,6 +81,7 @@ Var sum_to(const Var& x, const Shape& shape);
 
 // ---- Indexing, linear algebra --------------------------------------------------------------------------------------
 Var gather(const Var& x, int64_t dim, const Tensor& index);
+Var index_select(const Var& x, int64_t dim, const Tensor& index);
 Var scatter_add(const Var& x, int64_t dim, const Tensor& index, const Var& source);
 /// Rows of weight [V, D] by number: index [...] int64 in [0, V) -> [..., D].
 Var embedding(const Var& weight, const Tensor& index);

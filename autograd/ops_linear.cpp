@@ -121,6 +121,18 @@ Var gather(const Var& x, int64_t dim, const Tensor& index) {
                 told(dim, index));
 }
 
+Var index_select(const Var& x, int64_t dim, const Tensor& index) {
+  return record("index_select", index_select(x.value(), dim, index), {x},
+                selects([dim, index = Saved(index)](const Var& gy, Inputs in) {
+                  const Tensor& positions = index.get(in).value();
+                  Shape column = Dims::filled(gy.rank(), 1);
+                  column[dim < 0 ? dim + gy.rank() : dim] = positions.numel();
+                  const Tensor none = Tensor::zeros(in.shape(0), gy.dtype());
+                  in[0] = scatter_add(none, dim, expand(reshape(positions, column), gy.shape()), gy);
+                }),
+                told(dim, index));
+}
+
 Var scatter_add(const Var& x, int64_t dim, const Tensor& index, const Var& source) {
   if (mixed(x, source)) return scatter_add(cast(x, DType::float32), dim, index, cast(source, DType::float32));
   return record("scatter_add", scatter_add(x.value(), dim, index, source.value()), {x, source},

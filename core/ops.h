@@ -3,6 +3,7 @@
 // with a text that begins with the operation in brackets. There is no dtype promotion.
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <vector>
@@ -101,6 +102,8 @@ Tensor unsqueeze(const Tensor& x, int64_t dim);
 Tensor expand(const Tensor& x, const Shape& shape);
 Tensor concat(std::span<const Tensor> parts, int64_t dim);
 Tensor stack(std::span<const Tensor> parts, int64_t dim);
+inline Tensor concat(std::initializer_list<Tensor> parts, int64_t dim) { return concat(std::span(parts), dim); }
+inline Tensor stack(std::initializer_list<Tensor> parts, int64_t dim) { return stack(std::span(parts), dim); }
 /// Adds before[i] and after[i] elements of `value` around dimension i; both lists have the rank of x.
 Tensor pad(const Tensor& x, const Dims& before, const Dims& after, double value = 0);
 
@@ -125,6 +128,8 @@ bool all_finite(const Tensor& x);
 // ---- Indexing ------------------------------------------------------------------------------------------------------
 /// out[i][j] = x[index[i][j]][j] for dim 0, and so on: index has the rank of x, and its extents except at dim.
 Tensor gather(const Tensor& x, int64_t dim, const Tensor& index);
+/// Parts of x by their positions along dim, such as rows for dim 0: index is [n], and n takes the place of that extent.
+Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index);
 /// A copy of x with source added at index along dim.
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source);
 

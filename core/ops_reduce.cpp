@@ -155,6 +155,16 @@ Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) {
   return out;
 }
 
+Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
+  check::defined("index_select", x);
+  check::defined("index_select", index, "the index");
+  const int d = normalize_dim("index_select", dim, x.rank());
+  if (index.rank() != 1) fail(ErrorKind::shape, "index_select", "expects an index [n], got ", index.shape());
+  Shape shape = x.shape(), column = Dims::filled(x.rank() - d, 1);
+  shape[d] = column[0] = index.numel();
+  return gather(x, d, expand(reshape(index, column), shape));
+}
+
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source) {
   check::defined("scatter_add", x);
   const int d = normalize_dim("scatter_add", dim, x.rank());

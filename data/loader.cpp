@@ -16,8 +16,8 @@
 namespace gradus {
 namespace {
 
-// Streams of random numbers, apart from those of other users of the same seed; the epoch is added.
-constexpr uint64_t shuffle_stream = uint64_t{0xda7a5f1e} << 32, augment_stream = uint64_t{0xda7aa069} << 32;
+// A stream of random numbers apart from those of other users of the same seed; the epoch is added.
+constexpr uint64_t augment_stream = uint64_t{0xda7aa069} << 32;
 
 /// A batch on the host.
 struct HostBatch {
@@ -91,10 +91,7 @@ struct Loader::Plan {
 
   /// Image numbers of an epoch, in the order of use.
   std::vector<int64_t> order(uint64_t epoch) const {
-    if (options.shuffle) return random_permutation(source->size(), options.seed, shuffle_stream + epoch);
-    std::vector<int64_t> order;
-    for (int64_t i = 0; i < source->size(); ++i) order.push_back(i);
-    return order;
+    return epoch_order(source->size(), options.shuffle, options.seed, epoch);
   }
 
   void fill(HostBatch& batch, std::span<const int64_t> images, uint64_t epoch) const {

@@ -12,9 +12,7 @@ int main() {
   const Tensor of = Tensor::from(classes, {300});
   const Tensor centers = random_normal({3, 20}, 0, 1, {.seed = 2});
   const Tensor scales = exp(random_normal({20}, 0, 2, {.seed = 3}));
-  const Tensor x =
-      (gather(centers, 0, expand(reshape(of, {300, 1}), {300, 20})) + random_normal({300, 20}, 1, 1, {.seed = 4})) *
-      scales;
+  const Tensor x = (index_select(centers, 0, of) + random_normal({300, 20}, 1, 1, {.seed = 4})) * scales;
 
   Sequential net(Linear(20, 32), ReLU(), Linear(32, 3));
   for (const LayerConditioning& layer : conditioning(net, x))

@@ -154,6 +154,10 @@ std::string gather(T& t) {
   return t.graph().node("GatherElements", {t.input(0), index(t)}, {{"axis", t.get<int64_t>("dim")}});
 }
 
+std::string index_select(T& t) {
+  return t.graph().node("Gather", {t.input(0), index(t)}, {{"axis", t.get<int64_t>("dim")}});
+}
+
 std::string scatter_add(T& t) {
   return t.graph().node("ScatterElements", {t.input(0), index(t), t.input(1)},
                         {{"axis", t.get<int64_t>("dim")}, {"reduction", "add"}});
@@ -314,6 +318,7 @@ const std::map<std::string_view, Form> forms = {
     {"min", ReduceMin},
     {"sum_to", sum_to},
     {"gather", gather},
+    {"index_select", index_select},
     {"scatter_add", scatter_add},
     {"embedding", embedding},
     {"matmul", MatMul},

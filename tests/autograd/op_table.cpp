@@ -228,6 +228,16 @@ void add_indexing_and_products(std::vector<OpRow>& table) {
            {{4, 3}},
            {{1, 1}},
            {{4, 0}}},
+          {"index_select",
+           [](Args x) { return index_select(x[0], 0, some_index({4}, x[0].size(0))); },
+           {{3, 2}},
+           {{1, 1}},
+           {{3, 0}}},
+          {"index_select (in the middle)",
+           [](Args x) { return index_select(x[0], -2, some_index({2}, x[0].size(-2))); },
+           {{2, 3, 4}},
+           {{1, 1, 1}},
+           {{0, 2, 2}}},
           {"gather (along the last)",
            [](Args x) {
              return gather(x[0], -1, some_index({x[0].size(0), x[0].size(1), 2}, x[0].size(2)));

@@ -180,6 +180,24 @@ TEST_CASE("gather picks along a dimension and scatter_add puts back") {
   CHECK(dot(gather(x, 0, index), g) == doctest::Approx(dot(x, scatter_add(Tensor::zeros({3, 2}), 0, index, g))));
 }
 
+TEST_CASE("index_select picks whole parts along a dimension") {
+  const Tensor x = counted({2, 3, 2}), index = Tensor::from<int64_t>({2, 0, 2, 1}, {4});
+  const Tensor picked = index_select(x, 1, index);
+  CHECK(picked.shape() == Shape{2, 4, 2});
+  CHECK(elements(picked) == Values{4, 5, 0, 1, 4, 5, 2, 3, 10, 11, 6, 7, 10, 11, 8, 9});
+  CHECK(elements(index_select(x, -1, Tensor::from<int64_t>({1}, {1}))) == Values{1, 3, 5, 7, 9, 11});
+  for (const Memory memory : every_memory) check_equal(index_select(in(memory, x), 1, in(memory, index)), picked);
+  CHECK(index_select(x, 0, Tensor::zeros({0}, DType::int64)).shape() == Shape{0, 3, 2});
+  CHECK(index_select(Tensor::from<int64_t>({5, 6}, {2}), 0, Tensor::from<int64_t>({1}, {1})).item() == 6);
+
+  CHECK_THROWS_WITH_AS(index_select(x, 0, Tensor::from<int64_t>({2}, {1})), "[gather] index 2 lies outside [0, 2)",
+                       Error);
+  CHECK_THROWS_WITH_AS(index_select(x, 0, Tensor::zeros({1, 1}, DType::int64)),
+                       "[index_select] expects an index [n], got [1,1]", Error);
+  CHECK_THROWS_AS(index_select(x, 0, Tensor::zeros({1})), Error);
+  CHECK_THROWS_AS(index_select(x, 3, index), Error);
+}
+
 TEST_CASE("gather and scatter_add name what does not fit") {
   const Tensor x = counted({3, 2});
   CHECK_THROWS_WITH_AS(gather(x, 0, Tensor::from<int64_t>({0, 3}, {1, 2})), "[gather] index 3 lies outside [0, 3)",

@@ -187,6 +187,8 @@ TEST_CASE("concat joins parts of any strides and keeps channels-last") {
   const std::vector<Tensor> parts = {x, y};
   CHECK(elements(concat(parts, 0)) == Values{0, 1, 2, 3, 0, 2, 1, 3});
   CHECK(elements(concat(parts, -1)) == Values{0, 1, 0, 2, 2, 3, 1, 3});
+  CHECK(elements(concat({parts[0], parts[1]}, -1)) == elements(concat(parts, -1)));
+  CHECK(elements(stack({parts[0], parts[1]}, 0)) == elements(stack(parts, 0)));
   const std::vector<Tensor> with_empty = {Tensor::zeros({2, 0}), x};
   CHECK(elements(concat(with_empty, 1)) == elements(x));
   const Tensor last = in(Memory::channels_last, counted({2, 3, 2, 2}));

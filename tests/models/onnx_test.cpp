@@ -261,6 +261,12 @@ TEST_CASE("every operation that has a form agrees with onnxruntime") {
       },
       image);
   models.add(
+      "index_select",
+      [](const Var& x) {
+        return index_select(x, -1, Tensor::from<int64_t>({4, 0, 0, 1}, {4}));
+      },
+      image);
+  models.add(
       "scatter_add",
       [=](const Var& x) {
         const Var rows = mean(x, {0, 3});
