@@ -8,14 +8,18 @@
 namespace gradus {
 
 void Var::backward(const BackwardOptions& options) const {
-  if (value_.numel() != 1)
+  if (defined() && value_.numel() != 1)
     fail(ErrorKind::shape, "backward", "needs a single element (a loss), got ", shape(),
          ". Reduce it with sum() or mean(), or pass a seed of this shape");
   backward(Tensor::full(shape(), 1, dtype()), options);
 }
 
 void Var::backward(const Tensor& seed, const BackwardOptions& options) const {
-  if (!requires_grad()) fail(ErrorKind::value, "backward", "this variable depends on nothing that requires a gradient");
+  if (!defined()) fail(ErrorKind::value, "backward", "this variable is undefined. Was it moved from?");
+  if (!requires_grad())
+    fail(ErrorKind::value, "backward",
+         "this variable depends on nothing that requires a gradient. Was it computed under NoGrad, from frozen "
+         "parameters, or by grad() without .create_graph?");
   Walk walk(std::span(this, 1));
   walk.add(node_, Var(seed));
   walk.run(false, !options.retain_graph);

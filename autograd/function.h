@@ -9,6 +9,8 @@
 //   };
 //   Var y = Swish::apply(x);
 //
+// apply takes Vars; other numbers are template parameters of the struct, or tensors.
+//
 // backward returns a Var for one input, or std::vector<Var> with one entry per input (undefined for "no gradient").
 // Written with operations on variables, it can be differentiated again, as far as it depends on gy and on saved inputs
 // and outputs: what else forward computed counts as a constant. forward runs without recording. For the sweep

@@ -23,7 +23,8 @@ struct GradcheckResult {
 };
 using VarFunction = std::function<Var(std::span<const Var>)>;
 
-/// Checks d f / d input for every element of every input, which must be float64 leaves (Var::leaf).
+/// Checks d f / d input for every element of every input, which must be float64 leaves (Var::leaf). f computes from its
+/// arguments alone. Below 1 the tolerance is absolute: scale small outputs up.
 GradcheckResult gradcheck(const VarFunction& f, const std::vector<Var>& inputs, const GradcheckOptions& options = {});
 /// Checks the gradient of the gradient in the same way.
 GradcheckResult gradgradcheck(const VarFunction& f, const std::vector<Var>& inputs,

@@ -24,6 +24,9 @@ Tensor linear_value(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (x.rank() == 0 || x.size(-1) != weight.size(1))
     fail(ErrorKind::shape, "linear", "weight ", weight.shape(), " expects ", weight.size(1),
          " input features in the last dimension, but input is ", x.shape(), ". Is a flatten() missing?");
+  if (x.dtype() != weight.dtype() && x.dtype() != DType::bfloat16)
+    fail(ErrorKind::dtype, "linear", "the weight is ", weight.dtype(), ", but the input ", x.dtype(),
+         ". Convert it with cast()");
   if (bias.defined() && !(bias.shape() == Shape{weight.size(0)}))
     fail(ErrorKind::shape, "linear", "weight ", weight.shape(), " expects a bias [", weight.size(0), "], got ",
          bias.shape());

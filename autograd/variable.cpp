@@ -4,6 +4,7 @@
 #include "autograd/leaf.h"
 #include "core/check_defined.h"
 #include "core/error.h"
+#include "core/ops.h"
 
 namespace gradus {
 namespace {
@@ -33,6 +34,17 @@ void Var::set_requires_grad(bool on) const {
 }
 bool Var::is_leaf() const { return node_ && node_->is_leaf(); }
 const Tensor& Var::grad() const { return leaf_of(*this, "grad").grad(); }
+void Var::set_value(const Tensor& value) const {
+  check::defined("set_value", value_, "the variable");
+  check::defined("set_value", value);
+  if (!(value.shape() == shape()))
+    fail(ErrorKind::shape, "set_value", "the variable is ", shape(), ", but its value ", value.shape());
+  if (value.dtype() != dtype())
+    fail(ErrorKind::dtype, "set_value", "the variable is ", dtype(), ", but its value ", value.dtype());
+  Tensor to = value_;
+  copy_(to, value);
+}
+
 void Var::set_grad(Tensor grad) const {
   Leaf& leaf = leaf_of(*this, "set_grad");
   if (grad.defined()) check_fits("set_grad", "gradient", leaf, grad);

@@ -25,8 +25,11 @@ class Var {
 
   bool defined() const { return value_.defined(); }
   const Tensor& value() const { return value_; }
-  /// For optimizers and loading: writes go to the shared memory and bump its version.
+  /// For in-place operations, such as add_(p.mutable_value(), d, -lr): writes go to the memory that all copies share,
+  /// and bump its version. To assign another tensor to it changes this copy alone.
   Tensor& mutable_value() { return value_; }
+  /// Writes the values of a tensor of this shape and dtype into the memory that all copies share. Throws for others.
+  void set_value(const Tensor& value) const;
   const Shape& shape() const { return value_.shape(); }
   DType dtype() const { return value_.dtype(); }
   int rank() const { return value_.rank(); }

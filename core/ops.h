@@ -71,8 +71,11 @@ Tensor less_equal(const Tensor& a, const Tensor& b);
 Tensor greater(const Tensor& a, const Tensor& b);
 Tensor greater_equal(const Tensor& a, const Tensor& b);
 Tensor equal(const Tensor& a, double b);
+Tensor not_equal(const Tensor& a, double b);
 Tensor less(const Tensor& a, double b);
+Tensor less_equal(const Tensor& a, double b);
 Tensor greater(const Tensor& a, double b);
+Tensor greater_equal(const Tensor& a, double b);
 Tensor logical_and(const Tensor& a, const Tensor& b);
 Tensor logical_or(const Tensor& a, const Tensor& b);
 /// condition ? a : b, elementwise, all three broadcast.
@@ -130,7 +133,8 @@ bool all_finite(const Tensor& x);
 Tensor gather(const Tensor& x, int64_t dim, const Tensor& index);
 /// Parts of x by their positions along dim, such as rows for dim 0: index is [n], and n takes the place of that extent.
 Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index);
-/// A copy of x with source added at index along dim.
+/// A copy of x with source added at index along dim: the inverse of gather, with an index of source's shape. Whole rows
+/// are added by expand(unsqueeze(index, 1), source.shape()).
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source);
 
 // ---- Images --------------------------------------------------------------------------------------------------------

@@ -103,8 +103,11 @@ Tensor less_equal(const Tensor& a, const Tensor& b) { return binary(BinaryOp::le
 Tensor greater(const Tensor& a, const Tensor& b) { return binary(BinaryOp::gt, a, b); }
 Tensor greater_equal(const Tensor& a, const Tensor& b) { return binary(BinaryOp::ge, a, b); }
 Tensor equal(const Tensor& a, double b) { return binary(BinaryOp::eq, a, b); }
+Tensor not_equal(const Tensor& a, double b) { return binary(BinaryOp::ne, a, b); }
 Tensor less(const Tensor& a, double b) { return binary(BinaryOp::lt, a, b); }
+Tensor less_equal(const Tensor& a, double b) { return binary(BinaryOp::le, a, b); }
 Tensor greater(const Tensor& a, double b) { return binary(BinaryOp::gt, a, b); }
+Tensor greater_equal(const Tensor& a, double b) { return binary(BinaryOp::ge, a, b); }
 Tensor logical_and(const Tensor& a, const Tensor& b) { return binary(BinaryOp::logical_and, a, b); }
 Tensor logical_or(const Tensor& a, const Tensor& b) { return binary(BinaryOp::logical_or, a, b); }
 

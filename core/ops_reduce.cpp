@@ -160,15 +160,22 @@ Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
   check::defined("index_select", index, "the index");
   const int d = normalize_dim("index_select", dim, x.rank());
   if (index.rank() != 1) fail(ErrorKind::shape, "index_select", "expects an index [n], got ", index.shape());
+  check::indices("index_select", index, x.shape()[d]);
   Shape shape = x.shape(), column = Dims::filled(x.rank() - d, 1);
   shape[d] = column[0] = index.numel();
-  return gather(x, d, expand(reshape(index, column), shape));
+  Tensor out = Tensor::empty(shape, x.dtype());
+  kernels::gather(x, d, expand(reshape(index, column), shape), out);
+  return out;
 }
 
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source) {
   check::defined("scatter_add", x);
   const int d = normalize_dim("scatter_add", dim, x.rank());
-  check::shape("scatter_add", "the source", source, index.shape());
+  check::defined("scatter_add", index, "the index");
+  check::defined("scatter_add", source, "the source");
+  if (!(index.shape() == source.shape()))
+    fail(ErrorKind::shape, "scatter_add", "the index needs the shape of the source ", source.shape(), ", got ",
+         index.shape());
   check::same_dtype("scatter_add", x, source);
   indexable("scatter_add", x, d, index);
   Tensor out = clone(x);

@@ -25,7 +25,8 @@ uint64_t Generator::next_u64() {
 double Generator::uniform() { return static_cast<double>(next_u64() >> 11) * 0x1p-53; }
 
 uint64_t Generator::below(uint64_t n) {
-  if (n <= 1) return 0;
+  if (n == 0) fail(ErrorKind::value, "random", "there is no number below 0");
+  if (n == 1) return 0;
   const uint64_t rejected = (0 - n) % n;  // 2^64 mod n: draws below it would favor small results
   uint64_t draw = next_u64();
   while (draw < rejected) draw = next_u64();

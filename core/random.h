@@ -39,7 +39,8 @@ GRADUS_ANYWHERE inline std::array<uint32_t, 4> philox(const RandomKey& key) {
 /// Upper 24 bits as a float in [0, 1).
 GRADUS_ANYWHERE inline float to_unit_float(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
 
-/// A sequential source on the host: draws advance the offset. Copyable; its whole state is a RandomKey.
+/// A sequential source on the host: draws advance the offset. It can be copied, but not saved: a program that resumes
+/// makes one per epoch or step, Generator(seed, step).
 class Generator {
  public:
   explicit Generator(uint64_t seed = 0, uint64_t stream = 0) : key_{seed, stream, 0} {}
@@ -47,7 +48,7 @@ class Generator {
   uint64_t next_u64();
   /// In [0, 1) with 53 random bits.
   double uniform();
-  /// In [0, n), without bias.
+  /// In [0, n), without bias. Throws ErrorKind::value for n = 0.
   uint64_t below(uint64_t n);
   /// Standard normal (Box-Muller).
   double normal();

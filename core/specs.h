@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/anywhere.h"
 #include "core/tensor.h"
 
 namespace gradus {
@@ -24,39 +25,65 @@ enum class BinaryOp : uint8_t {
 
 enum class ReduceOp : uint8_t { sum, max, min };
 
+namespace detail {
+/// N numbers in the order of a geometry's directions.
+template <int N>
+struct Directions {
+  GRADUS_ANYWHERE constexpr int64_t& operator[](int i) { return numbers[i]; }
+  GRADUS_ANYWHERE constexpr int64_t operator[](int i) const { return numbers[i]; }
+  constexpr int64_t* begin() { return numbers; }
+  constexpr int64_t* end() { return numbers + N; }
+  constexpr const int64_t* begin() const { return numbers; }
+  constexpr const int64_t* end() const { return numbers + N; }
+  friend bool operator==(const Directions&, const Directions&) = default;
+  int64_t numbers[N];
+};
+}  // namespace detail
+
+/// Height and width; one number stands for both.
+struct HeightWidth : detail::Directions<2> {
+  constexpr HeightWidth(int64_t both)
+      : HeightWidth(both, both) {}  // NOLINT(google-explicit-constructor): `.stride = 2`
+  constexpr HeightWidth(int64_t height, int64_t width) : Directions{{height, width}} {}
+};
+
+/// Top, left, bottom, right; two numbers stand for height and width, one for all.
+struct Sides : detail::Directions<4> {
+  constexpr Sides(int64_t all) : Sides(all, all) {}  // NOLINT(google-explicit-constructor): `.padding = 1`
+  constexpr Sides(int64_t height, int64_t width) : Sides(height, width, height, width) {}
+  constexpr Sides(int64_t top, int64_t left, int64_t bottom, int64_t right) : Directions{{top, left, bottom, right}} {}
+};
+
 /// Geometry of a 2-D convolution; weight [O, I/groups, kh, kw].
 struct Conv2dSpec {
-  int64_t stride[2] = {1, 1};
-  int64_t padding[4] = {0, 0, 0, 0};  ///< top, left, bottom, right
-  int64_t dilation[2] = {1, 1};
+  HeightWidth stride = 1;
+  Sides padding = 0;
+  HeightWidth dilation = 1;
   int64_t groups = 1;
   friend bool operator==(const Conv2dSpec&, const Conv2dSpec&) = default;
 };
 
 /// Geometry of a transposed 2-D convolution; weight [I, O/groups, kh, kw].
 struct ConvTranspose2dSpec {
-  int64_t stride[2] = {1, 1};
-  int64_t padding[4] = {0, 0, 0, 0};   ///< top, left, bottom, right: taken away from the result
-  int64_t output_padding[2] = {0, 0};  ///< bottom, right: added to the result, less than the stride
-  int64_t dilation[2] = {1, 1};
+  HeightWidth stride = 1;
+  Sides padding = 0;               ///< taken away from the result
+  HeightWidth output_padding = 0;  ///< added to the result at its bottom and right, less than the stride
+  HeightWidth dilation = 1;
   int64_t groups = 1;
   friend bool operator==(const ConvTranspose2dSpec&, const ConvTranspose2dSpec&) = default;
 
   /// That of the convolution from the result back to the input.
   Conv2dSpec convolution() const {
-    return {.stride = {stride[0], stride[1]},
-            .padding = {padding[0], padding[1], padding[2], padding[3]},
-            .dilation = {dilation[0], dilation[1]},
-            .groups = groups};
+    return {.stride = stride, .padding = padding, .dilation = dilation, .groups = groups};
   }
 };
 
 /// Geometry of a 2-D pooling window. Padding never wins a maximum; averages divide by kh * kw, or by the number of
-/// elements inside the input where count_padding is false.
+/// elements inside the input where count_padding is false. The stride does not follow the kernel, as a layer's does.
 struct Pool2dSpec {
-  int64_t kernel[2] = {2, 2};
-  int64_t stride[2] = {2, 2};
-  int64_t padding[4] = {0, 0, 0, 0};  ///< top, left, bottom, right
+  HeightWidth kernel = 2;
+  HeightWidth stride = 2;
+  Sides padding = 0;
   bool count_padding = true;
   friend bool operator==(const Pool2dSpec&, const Pool2dSpec&) = default;
 };

@@ -35,7 +35,8 @@ class Tensor {
   static Tensor eye(int64_t n, DType dtype = DType::float32);
   /// 0, 1, ..., n-1.
   static Tensor arange(int64_t n, DType dtype = DType::int64);
-  /// A copy of row-major host values. Throws ErrorKind::shape where the counts differ.
+  /// A copy of row-major host values. The dtype is that of T: {1, 2} gives int32 and {1., 2.} float64, so write
+  /// from<float> or, for labels, from<int64_t>. Throws ErrorKind::shape where the counts differ.
   template <class T>
   static Tensor from(std::span<const T> values, const Shape& shape);
   template <class T>
@@ -65,7 +66,8 @@ class Tensor {
   /// two tensors with equal dense strides as flat arrays.
   bool is_dense() const;
 
-  /// Pointer to the first element, in device memory. Throws ErrorKind::dtype if T is not the element type.
+  /// Pointer to the first element, in device memory. Throws ErrorKind::dtype if T is not the element type. Whoever
+  /// writes through it tells the tape by bump_version().
   template <class T>
   T* data() const;
   /// The same without a check, for kernels.
@@ -92,7 +94,7 @@ class Tensor {
   DType dtype_ = DType::float32;
 };
 
-/// Prints dtype, shape and, up to a few rows, the values.
+/// Prints dtype and shape, and the values where they are few.
 std::ostream& operator<<(std::ostream& out, const Tensor& tensor);
 
 }  // namespace gradus

@@ -16,8 +16,7 @@ constexpr double norm_eps = 1e-5;
 
 /// The windows of a convolution as rows: [N * H' * W', in * kh * kw].
 Tensor windows(const Tensor& x, const Conv2dOptions& o) {
-  int64_t sides[4];
-  o.padding.resolve({x.size(2), x.size(3)}, o.kernel, o.stride, o.dilation, sides);
+  const Sides sides = o.padding.resolve({x.size(2), x.size(3)}, o.kernel, o.stride, o.dilation);
   const Tensor padded = pad(x, {0, 0, sides[0], sides[1]}, {0, 0, sides[2], sides[3]});
   const auto positions = [](int64_t extent, int64_t kernel, int64_t stride, int64_t dilation) {
     return (extent - (kernel - 1) * dilation - 1) / stride + 1;

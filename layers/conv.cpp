@@ -73,10 +73,10 @@ Conv2d::Conv2d(int64_t in, int64_t out, const Conv2dOptions& options) : in_(in),
 Var Conv2d::forward(const Var& x) {
   check_input("conv2d", "Conv2d", x, in_);
   const Conv2dOptions& o = options_;
-  Conv2dSpec spec{.stride = {o.stride.height, o.stride.width},
-                  .dilation = {o.dilation.height, o.dilation.width},
-                  .groups = o.groups};
-  o.padding.resolve({x.size(2), x.size(3)}, o.kernel, o.stride, o.dilation, spec.padding);
+  const Conv2dSpec spec{.stride = {o.stride.height, o.stride.width},
+                        .padding = o.padding.resolve({x.size(2), x.size(3)}, o.kernel, o.stride, o.dilation),
+                        .dilation = {o.dilation.height, o.dilation.width},
+                        .groups = o.groups};
   if (training()) weight_.show_input(x);
   const bool fused = o.activation == Activation::relu;
   const Var y = conv2d(x, weight_, bias_, spec, fused);
@@ -108,11 +108,11 @@ ConvTranspose2d::ConvTranspose2d(int64_t in, int64_t out, const ConvTranspose2dO
 Var ConvTranspose2d::forward(const Var& x) {
   check_input("conv_transpose2d", "ConvTranspose2d", x, in_);
   const ConvTranspose2dOptions& o = options_;
-  ConvTranspose2dSpec spec{.stride = {o.stride.height, o.stride.width},
-                           .output_padding = {o.output_padding.height, o.output_padding.width},
-                           .dilation = {o.dilation.height, o.dilation.width},
-                           .groups = o.groups};
-  o.padding.resolve({x.size(2), x.size(3)}, o.kernel, o.stride, o.dilation, spec.padding);
+  const ConvTranspose2dSpec spec{.stride = {o.stride.height, o.stride.width},
+                                 .padding = o.padding.resolve({x.size(2), x.size(3)}, o.kernel, o.stride, o.dilation),
+                                 .output_padding = {o.output_padding.height, o.output_padding.width},
+                                 .dilation = {o.dilation.height, o.dilation.width},
+                                 .groups = o.groups};
   if (training()) weight_.show_input(x);
   return activate(o.activation, conv_transpose2d(x, weight_, bias_, spec));
 }

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/specs.h"
+
 namespace gradus {
 
 /// Height and width; one number stands for both.
@@ -23,18 +25,18 @@ class Padding {
   // NOLINTNEXTLINE(google-explicit-constructor): `.padding = 1`
   constexpr Padding(int64_t all) : Padding(all, all, all, all) {}
   constexpr Padding(int64_t height, int64_t width) : Padding(height, width, height, width) {}
-  constexpr Padding(int64_t top, int64_t left, int64_t bottom, int64_t right) : sides_{top, left, bottom, right} {}
+  constexpr Padding(int64_t top, int64_t left, int64_t bottom, int64_t right) : sides_(top, left, bottom, right) {}
   static const Padding same;
 
   bool is_same() const { return same_; }
-  /// Writes top, left, bottom, right for an input of this size.
-  void resolve(Extent2d input, Extent2d kernel, Extent2d stride, Extent2d dilation, int64_t (&sides)[4]) const;
+  /// In numbers, for an input of this size.
+  Sides resolve(Extent2d input, Extent2d kernel, Extent2d stride, Extent2d dilation) const;
   friend bool operator==(const Padding&, const Padding&) = default;
   /// "same", "1", "1x2", or four numbers with commas: top, left, bottom, right.
   friend std::string to_string(const Padding& padding);
 
  private:
-  int64_t sides_[4];
+  Sides sides_;
   bool same_ = false;
 };
 

@@ -13,7 +13,9 @@ namespace gradus {
 
 class Module;
 
-/// Restarts this thread's default generator: models built after equal seeds are equal.
+/// Restarts this thread's default generator: models built after equal seeds are equal. Their values are draws of the
+/// keys {seed, stream 0, ...}, as Generator(seed) gives them, and those of dropout of {seed, stream 1, 2, ...}: give
+/// data of your own another seed, or they are the weights' own numbers.
 void manual_seed(uint64_t seed);
 
 namespace init {

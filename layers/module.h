@@ -33,7 +33,8 @@ class Module {
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
-  /// One input, one output. A module of another signature need not override it.
+  /// One input, one output. A module of another signature has an operator() of its own instead, which CallObserver, and
+  /// with it summary() and export_onnx(), do not see.
   virtual Var forward(const Var& x);
   /// forward(), seen by a CallObserver.
   Var operator()(const Var& x);

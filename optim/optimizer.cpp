@@ -10,7 +10,6 @@
 #include "optim/optimizer_impl.h"
 
 namespace gradus::optim {
-
 Optimizer::Optimizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Optimizer::Optimizer(Optimizer&&) noexcept = default;
 Optimizer& Optimizer::operator=(Optimizer&&) noexcept = default;
@@ -43,6 +42,10 @@ void OptimizerGroup::refresh(int64_t steps) {
 }
 
 namespace {
+
+void check_group(const char* op, size_t group, size_t groups) {
+  if (group >= groups) fail(ErrorKind::value, op, "group ", group, " of ", groups, " does not exist");
+}
 
 /// The gradient as the preconditioner gets it: clipped, with coupled decay. The gradient itself where neither applies.
 Tensor transformed(const Tensor& gradient, double factor, double limit, double decay, const Tensor& value) {
@@ -308,7 +311,7 @@ int64_t Optimizer::steps() const { return impl_->steps; }
 size_t Optimizer::groups() const { return impl_->groups.size(); }
 
 Settings Optimizer::settings(size_t group) const {
-  if (group >= groups()) fail(ErrorKind::value, "settings", "group ", group, " of ", groups(), " does not exist");
+  check_group("settings", group, groups());
   return impl_->groups[group].now(impl_->steps);
 }
 
@@ -324,6 +327,7 @@ void Optimizer::set(std::string_view name, double value) {
 }
 
 std::vector<std::string> Optimizer::members(size_t group) const {
+  check_group("members", group, groups());
   std::vector<std::string> names;
   for (const OptimizerItem& item : impl_->items)
     if (item.group == group) names.push_back(item.parameter.name());

@@ -5,7 +5,7 @@
 //   auto opt = optim::over(model.parameters())
 //                  .precondition(optim::Fop{.hyper = optim::Adam{.lr = 1e-4}})
 //                  .rule(optim::Sgd{.lr = 0.05, .momentum = 0.9})
-//                  .schedule(optim::per_epoch(optim::multi_step({80}), loader.size()))
+//                  .schedule(optim::per_epoch(optim::multi_step({80}), loader.batches()))
 //                  .weight_decay({.rate = 1e-3, .where = optim::is_weight})
 //                  .build();
 #pragma once
@@ -73,7 +73,8 @@ class Optimizer {
   double step_scale() const;
   /// The same with gradients that `backward` leaves in the parameters: it runs the model and calls backward() on its
   /// loss. With a gradient penalty it is called a second time, at another point; so that both see the same dropout, it
-  /// should call the model's set_step(). Parameters and gradients are those of the first point afterwards.
+  /// should call the model's set_step(). Parameters and gradients are those of the first point afterwards. Gradients
+  /// are dropped before each call: zero_grad() is not needed, and what was accumulated before is lost.
   void step(const std::function<void()>& backward);
   /// Drops the gradients. (Their memory may serve a preconditioner as the previous gradient for one more step.)
   void zero_grad();
@@ -88,7 +89,7 @@ class Optimizer {
   /// Replaces a hyperparameter (before its schedule) in every group that has it; throws where none has, and where the
   /// value is out of range.
   void set(std::string_view name, double value);
-  /// Names of the parameters of a group.
+  /// Names of the parameters of a group. Throws where there is no such group.
   std::vector<std::string> members(size_t group) const;
 
   /// Everything that a resumed run needs to be bit-equal to an uninterrupted one: "<parameter>/<slot>" for what stages

@@ -39,6 +39,7 @@ Schedule multi_step(std::vector<int64_t> milestones, double gamma) {
 }
 
 Schedule exponential(double gamma) {
+  if (!(gamma > 0)) fail(ErrorKind::value, "exponential", "expects a factor above 0, got ", gamma);
   return {[=](int64_t t) { return std::pow(gamma, t); }};
 }
 

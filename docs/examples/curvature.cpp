@@ -8,7 +8,7 @@ using namespace gradus;
 int main() {
   manual_seed(1);
   Sequential net(Linear(2, 16), Tanh(), Linear(16, 2));
-  const Tensor x = random_normal({128, 2}, 0, 1, {.seed = 1});
+  const Tensor x = random_normal({128, 2}, 0, 1, {.seed = 2});
   const Tensor label = cast(greater(sum(square(x), {1}), 1.4), DType::int64);
 
   auto optimizer = optim::over(net.parameters())

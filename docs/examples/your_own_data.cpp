@@ -7,11 +7,11 @@ using namespace gradus;
 
 /// Stands for a measurement: 8 columns in units of their own, and what came of them.
 void measure(int64_t rows) {
-  const Tensor x = random_normal({rows, 8}, 0, 1, {.seed = 1});
+  const Tensor x = random_normal({rows, 8}, 0, 1, {.seed = 2});
   const auto column = [&](int64_t i) { return select(x, 1, i); };
-  const Tensor noise = random_normal({rows}, 0, 0.1, {.seed = 2});
+  const Tensor noise = random_normal({rows}, 0, 0.1, {.seed = 3});
   save_npy("y.npy", 300.0 + 40.0 * (sin(column(0) * 2.0) + column(1) * column(2) + noise));
-  save_npy("x.npy", x * exp(random_normal({8}, 0, 3, {.seed = 3})));
+  save_npy("x.npy", x * exp(random_normal({8}, 0, 3, {.seed = 4})));
 }
 
 /// Makes columns of mean 0 and standard deviation 1, as far as the rows of the training tell.

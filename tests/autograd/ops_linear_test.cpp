@@ -35,6 +35,8 @@ TEST_CASE("linear explains features that do not fit") {
   CHECK_THROWS_WITH_AS(linear(counting({2, 784}), w, counting({2})), doctest::Contains("expects a bias [10], got [2]"),
                        Error);
   CHECK_THROWS_WITH_AS(linear(counting({2, 4}), counting({4})), doctest::Contains("weight must be [out, in]"), Error);
+  CHECK_THROWS_WITH_AS(linear(counting({2, 784}), cast(w, DType::float32)),
+                       "[linear] the weight is float32, but the input float64. Convert it with cast()", Error);
   CHECK_THROWS_WITH_AS(linear(Var(), w), doctest::Contains("[linear] the input is an undefined tensor"), Error);
   CHECK_THROWS_WITH_AS(linear(w, Var()), doctest::Contains("[linear] the weight is an undefined tensor"), Error);
 }

@@ -200,8 +200,11 @@ TEST_CASE("a gradient that cannot be taken, of the variable or by it, is refused
                        "[backward] needs a single element (a loss), got [2]. Reduce it with sum() or mean(), "
                        "or pass a seed of this shape",
                        Error);
-  CHECK_THROWS_WITH_AS(sum(constant).backward(), "[backward] this variable depends on nothing that requires a gradient",
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      sum(constant).backward(),
+      "[backward] this variable depends on nothing that requires a gradient. Was it computed under NoGrad, "
+      "from frozen parameters, or by grad() without .create_graph?",
+      Error);
   CHECK_THROWS_WITH_AS(grad(sum(x), Var::leaf(Tensor::ones({2}))),
                        "[grad] input 0 does not influence the outputs. Pass {.allow_unused = true} for an undefined "
                        "gradient",
@@ -258,6 +261,22 @@ TEST_CASE("a walk inside a walk may end by an exception in its middle") {
   });
   loss.backward();
   CHECK(w.grad().item() == 27);
+}
+
+TEST_CASE("a value that is set reaches all copies and the tape") {
+  const Var x = Var::leaf(Tensor::from<double>({1, 2}, {2})), copy = x;
+  const Var y = sum(square(x));
+  x.set_value(Tensor::from<double>({3, 4}, {2}));
+  CHECK(copy.value().to_vector<double>() == std::vector<double>{3, 4});
+  CHECK_THROWS_AS(y.backward(), Error);  // it saved the old one
+  sum(square(copy)).backward();
+  CHECK(x.grad().to_vector<double>() == std::vector<double>{6, 8});
+  CHECK_THROWS_WITH_AS(x.set_value(Tensor::zeros({1}, DType::float64)),
+                       "[set_value] the variable is [2], but its value [1]", Error);
+  CHECK_THROWS_WITH_AS(x.set_value(Tensor::zeros({2})), "[set_value] the variable is float64, but its value float32",
+                       Error);
+  CHECK_THROWS_AS(Var().set_value(Tensor::zeros({2})), Error);
+  CHECK_THROWS_WITH_AS(Var().backward(), "[backward] this variable is undefined. Was it moved from?", Error);
 }
 
 TEST_CASE("gradients that are set or replaced need the variable's shape and dtype") {

@@ -473,6 +473,19 @@ TEST_CASE("pooling names what does not fit") {
                        "[avg_pool2d_backward] the gradient needs shape [1,2,2,2], got [1,2,4,4]", Error);
 }
 
+TEST_CASE("one number of a geometry stands for all sides, and two for height and width") {
+  const Tensor x = random({1, 2, 7, 9}, 1), w = random({3, 2, 3, 3}, 2);
+  check_equal(conv2d(x, w, {}, {.stride = 2, .padding = 1}),
+              conv2d(x, w, {}, {.stride = {2, 2}, .padding = {1, 1, 1, 1}}));
+  check_equal(conv2d(x, w, {}, {.padding = {2, 1}, .dilation = {2}}),
+              conv2d(x, w, {}, {.padding = {2, 1, 2, 1}, .dilation = {2, 2}}));
+  check_equal(conv_transpose2d(x, random({2, 3, 3, 3}, 3), {}, {.padding = {0, 1}}),
+              conv_transpose2d(x, random({2, 3, 3, 3}, 3), {}, {.padding = {0, 1, 0, 1}}));
+  check_equal(avg_pool2d(x, {.kernel = 3, .stride = {1, 2}, .padding = {1, 0}}),
+              avg_pool2d(x, {.kernel = {3, 3}, .stride = {1, 2}, .padding = {1, 0, 1, 0}}));
+  CHECK(conv2d(x, w, {}, {.padding = {0, 1}}).shape() == Shape{1, 3, 5, 9});
+}
+
 TEST_CASE("a geometry that overflows is refused by the number that is too large") {
   constexpr int64_t huge = int64_t{1} << 62;
   const Tensor x = Tensor::zeros({1, 2, 4, 4}), w = Tensor::zeros({3, 2, 3, 3});

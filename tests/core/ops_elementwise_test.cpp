@@ -133,8 +133,11 @@ TEST_CASE("comparisons give bool") {
   CHECK(elements(greater(a, b)) == Values{0, 0, 1});
   CHECK(elements(greater_equal(a, b)) == Values{0, 1, 1});
   CHECK(elements(equal(a, 3)) == Values{0, 0, 1});
+  CHECK(elements(not_equal(a, 3)) == Values{1, 1, 0});
   CHECK(elements(less(a, 3)) == Values{1, 1, 0});
+  CHECK(elements(less_equal(a, 2)) == Values{1, 1, 0});
   CHECK(elements(greater(a, 1)) == Values{0, 1, 1});
+  CHECK(elements(greater_equal(a, 2)) == Values{0, 1, 1});
   const Tensor p = bools({true, true, false, false}, {4}), q = bools({true, false, true, false}, {4});
   CHECK(elements(logical_and(p, q)) == Values{1, 0, 0, 0});
   CHECK(elements(logical_or(p, q)) == Values{1, 1, 1, 0});

@@ -190,8 +190,8 @@ TEST_CASE("index_select picks whole parts along a dimension") {
   CHECK(index_select(x, 0, Tensor::zeros({0}, DType::int64)).shape() == Shape{0, 3, 2});
   CHECK(index_select(Tensor::from<int64_t>({5, 6}, {2}), 0, Tensor::from<int64_t>({1}, {1})).item() == 6);
 
-  CHECK_THROWS_WITH_AS(index_select(x, 0, Tensor::from<int64_t>({2}, {1})), "[gather] index 2 lies outside [0, 2)",
-                       Error);
+  CHECK_THROWS_WITH_AS(index_select(x, 0, Tensor::from<int64_t>({2}, {1})),
+                       "[index_select] index 2 lies outside [0, 2)", Error);
   CHECK_THROWS_WITH_AS(index_select(x, 0, Tensor::zeros({1, 1}, DType::int64)),
                        "[index_select] expects an index [n], got [1,1]", Error);
   CHECK_THROWS_AS(index_select(x, 0, Tensor::zeros({1})), Error);
@@ -210,7 +210,7 @@ TEST_CASE("gather and scatter_add name what does not fit") {
                        "[gather] index [1,3] must have the extents of [3,2] except along dimension 0", Error);
   CHECK_THROWS_AS(gather(x, 0, Tensor::zeros({2}, DType::int64)), Error);
   CHECK_THROWS_WITH_AS(scatter_add(x, 0, Tensor::zeros({1, 2}, DType::int64), Tensor::zeros({2, 2})),
-                       "[scatter_add] the source needs shape [1,2], got [2,2]", Error);
+                       "[scatter_add] the index needs the shape of the source [2,2], got [1,2]", Error);
   CHECK_THROWS_AS(scatter_add(x, 0, Tensor::zeros({1, 2}, DType::int64), Tensor::zeros({1, 2}, DType::float64)), Error);
   CHECK_THROWS_AS(scatter_add(x, 0, Tensor::full({1, 2}, 5, DType::int64), Tensor::zeros({1, 2})), Error);
 }

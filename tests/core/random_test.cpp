@@ -68,6 +68,8 @@ TEST_CASE("a generator's bounded draws are even and its forks do not overlap") {
   Generator g(3);
   int counts[6] = {};
   for (int i = 0; i < 60000; ++i) ++counts[g.below(6)];
+  CHECK(g.below(1) == 0);
+  CHECK_THROWS_WITH_AS(g.below(0), "[random] there is no number below 0", Error);
   for (int c : counts) CHECK(std::abs(c - 10000) < 5 * std::sqrt(60000 * (1 / 6.0) * (5 / 6.0)));
   const RandomKey a = g.fork(), b = g.fork();
   CHECK(b.offset - a.offset >= (uint64_t{1} << 32));

@@ -24,11 +24,8 @@ Shape output_shape(Module&& layer, const Shape& input) { return layer(Tensor::ze
 }  // namespace
 
 TEST_CASE("TensorFlow's padding gives ceil(input / stride) and puts the odd zero after") {
-  int64_t sides[4];
-  const auto sums_to = [&](Extent2d input, Extent2d kernel, Extent2d stride, Extent2d dilation,
-                           std::vector<int64_t> wanted) {
-    Padding::same.resolve(input, kernel, stride, dilation, sides);
-    return std::vector<int64_t>(sides, sides + 4) == wanted;
+  const auto sums_to = [](Extent2d input, Extent2d kernel, Extent2d stride, Extent2d dilation, const Sides& wanted) {
+    return Padding::same.resolve(input, kernel, stride, dilation) == wanted;
   };
   CHECK(sums_to({32, 32}, 3, 1, 1, {1, 1, 1, 1}));
   CHECK(sums_to({32, 31}, 3, 2, 1, {0, 1, 1, 1}));

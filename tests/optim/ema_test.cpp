@@ -31,6 +31,14 @@ TEST_CASE("averages follow d a + (1 - d) x, with (1 + n) / (10 + n) where that i
   CHECK(ema.updates() == 2);
 }
 
+TEST_CASE("without warm-up averages have one decay from the first update on") {
+  StateDict live = model();
+  Ema ema(live, {.decay = 0.75, .warm_up = false});
+  fill_(live.at("weight"), 3);
+  ema.update();
+  CHECK(values(ema.averages()) == std::vector<double>{1.5, 2.25});
+}
+
 TEST_CASE("a scope lends the averages to the model and gives its values back") {
   StateDict live = model();
   Ema ema(live, {.decay = 0.5});

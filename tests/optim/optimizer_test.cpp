@@ -212,6 +212,7 @@ TEST_CASE("groups inherit field by field, and the last match wins a field") {
                             .build();
   REQUIRE(optimizer.groups() == 3);
   CHECK(optimizer.members(0) == std::vector<std::string>{"body.a"});
+  CHECK_THROWS_WITH_AS(optimizer.members(7), doctest::Contains("[members] group 7 of "), Error);
   CHECK(optimizer.settings(0).at("lr") == 0.2);
   CHECK(optimizer.settings(0).at("momentum") == 0.9);
   CHECK(optimizer.settings(0).at("weight_decay") == 0.01);

@@ -50,6 +50,7 @@ TEST_CASE("a lambda is a schedule") {
 TEST_CASE("a schedule without length is refused") {
   CHECK_THROWS_WITH_AS(optim::step(0), "[step] expects a length of at least 1, got 0", Error);
   CHECK_THROWS_AS(cosine(0), Error);
+  CHECK_THROWS_WITH_AS(exponential(-1), "[exponential] expects a factor above 0, got -1", Error);
   CHECK_THROWS_AS(polynomial(0), Error);
   CHECK_THROWS_AS(cosine_restarts(3, 0), Error);
   CHECK_THROWS_AS(triangle(1, 0), Error);
