@@ -322,6 +322,73 @@ void update_case(Draw& d) {
   }
 }
 
+/// Some matrices at once, each with a form and a rule.
+void matrices_case(Draw& d) {
+  struct Matrix {
+    Tensor m, c, p, first, second;
+  };
+  const auto made = [&](int64_t n, double low) {
+    std::vector<float> values(static_cast<size_t>(n * n));
+    for (float& v : values) v = static_cast<float>(d.real(low, 1));
+    return Tensor::from(values, {n, n});
+  };
+  std::vector<Matrix> ours, right;
+  std::vector<MatrixUpdate> updates, wanted;
+  const int64_t count = d.whole(1, 5);
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t n = d.of<int64_t>({1, 2, 3, 8, 9, 9, 16, 25, 33, 70});
+    ours.push_back({made(n, -1), made(n, -1), made(n, -1), made(n, -1), made(n, 0.1)});
+    const Matrix& o = ours.back();
+    right.push_back({wide(o.m), wide(o.c), wide(o.p), wide(o.first), wide(o.second)});
+  }
+  for (size_t i = 0; i < ours.size(); ++i) {
+    const auto form = static_cast<MatrixUpdate::Form>(d.whole(0, 3));
+    const Kind kind = d.of({Kind::plain, Kind::momentum, Kind::nesterov, Kind::adam});
+    const AdamSpec adam{.beta1 = 0.75, .beta2 = 0.9375, .eps = 0.015625, .correction1 = 0.5, .correction2 = 0.25};
+    const double norm = d.of({0.0, 3.0}), factor = d.of({-0.375, 0.25});
+    const bool through = d.one_in(2);
+    d.say("matrix of", ours[i].m.shape(), "form", static_cast<int>(form), "rule", static_cast<int>(kind), "norm", norm,
+          through);
+    for (auto* side : {&ours, &right}) {
+      Matrix& x = (*side)[i];
+      (side == &ours ? updates : wanted)
+          .push_back({.form = form,
+                      .norm = norm,
+                      .differentiate_norm = through,
+                      .matrix = &x.m,
+                      .correlation = &x.c,
+                      .p = &x.p,
+                      .factor = factor,
+                      .rule = {.kind = kind,
+                               .lr = 0.0625,
+                               .decay = 0.25,
+                               .momentum = 0.75,
+                               .adam = adam,
+                               .first = kind == Kind::plain ? nullptr : &x.first,
+                               .second = kind == Kind::adam ? &x.second : nullptr}});
+    }
+  }
+  kernels::update_matrices(updates);
+  ref::update_matrices(wanted);
+  for (size_t i = 0; i < ours.size(); ++i) {
+    // h is a sum of n products below 2, rounded at most n + 3 times each, or, through a norm, of C after it lost a part
+    // along Q that is as large, times k; |Q| >= |M| / n for every form, and M is not small.
+    const double n = static_cast<double>(ours[i].m.size(0)), u = 0x1p-24;
+    double length = 0;
+    for (const double v : elements(right[i].m)) length += v * v;
+    const double k = updates[i].norm > 0 && n > 1 ? 1 + 3 * n / std::sqrt(length) : 1;
+    if (updates[i].norm > 0 && n == 1) continue;  // P is +-norm, and through the norm h is 0 over a root that may be 0
+    const double h = 0.375 * (n + 3) * 8 * n * k * k * u;
+    double largest = 1;
+    for (const double v : elements(right[i].m)) largest = std::max(largest, std::abs(v));
+    const double m = 16 * h + 16 * u;
+    d.check("m", {ours[i].m, ours[i].m}, elements(right[i].m), [&](size_t) { return m * largest; });
+    d.check("first", {ours[i].first, ours[i].first}, elements(right[i].first), [&](size_t) { return m * largest; });
+    const double p = 2 * n * largest * largest * (m + (n + 2) * u);
+    d.check("p", {ours[i].p, ours[i].p}, elements(right[i].p), [&](size_t) { return p * 4 * k; });
+  }
+}
+
 void adam_case(Draw& d) {
   const DType dtype = d.of({DType::float32, DType::float32, DType::float64});
   const Shape shape = d.shape(static_cast<int>(d.whole(0, 4)), d.elements());
@@ -347,14 +414,15 @@ void adam_case(Draw& d) {
 }  // namespace
 
 TEST_CASE("random cases: normalization, softmax and cross-entropy") {
-  campaign("batch norm", 800, batch_norm_case);
-  campaign("layer norm", 600, layer_norm_case);
-  campaign("softmax", 1000, softmax_case);
-  campaign("cross entropy", 500, cross_entropy_case);
+  campaign("batch norm", 2000, batch_norm_case);
+  campaign("layer norm", 1500, layer_norm_case);
+  campaign("softmax", 2500, softmax_case);
+  campaign("cross entropy", 1000, cross_entropy_case);
 }
 
 TEST_CASE("random cases: random numbers and optimizers") {
-  campaign("random", 800, random_case);
-  campaign("update", 1500, update_case);
-  campaign("adam", 500, adam_case);
+  campaign("random", 2000, random_case);
+  campaign("update", 4000, update_case);
+  campaign("matrices", 1000, matrices_case);
+  campaign("adam", 1000, adam_case);
 }
