@@ -41,7 +41,7 @@ void unary_case(Draw& d) {
   const bool any =
       op == UnaryOp::neg || op == UnaryOp::abs || op == UnaryOp::sign || op == UnaryOp::square || op == UnaryOp::relu;
   const DType dtype = op == UnaryOp::logical_not ? DType::boolean : any ? number(d) : d.floating();
-  const Shape shape = d.shape(static_cast<int>(d.whole(0, 5)), d.elements());
+  const Shape shape = d.shape(static_cast<int>(d.one_in(9) ? d.whole(6, 8) : d.whole(0, 5)), d.elements());
   const double range = d.of({1.0, 3.0, 20.0, 120.0});
   const bool inside = d.one_in(4);
   d.say("unary", static_cast<int>(op), inside ? "in place" : "");
@@ -79,7 +79,7 @@ void binary_case(Draw& d) {
   const bool compares = op >= BinaryOp::eq, of_bools = op >= BinaryOp::logical_and;
   const bool floating = op == BinaryOp::div || op == BinaryOp::pow || (op >= BinaryOp::relu_grad && !compares);
   const DType dtype = of_bools ? DType::boolean : floating ? d.floating() : number(d);
-  const Shape shape = d.shape(static_cast<int>(d.whole(0, 5)), d.elements());
+  const Shape shape = d.shape(static_cast<int>(d.one_in(9) ? d.whole(6, 8) : d.whole(0, 5)), d.elements());
   const int64_t form = d.whole(0, 3);  // two tensors, in place, a scalar right or left
   const bool is_gradient = op >= BinaryOp::relu_grad && !compares;
   const double low = op == BinaryOp::pow ? 0 : dtype == DType::uint8 ? 0 : -4;
@@ -124,7 +124,7 @@ void binary_case(Draw& d) {
 
 void where_case(Draw& d) {
   const DType dtype = number(d);
-  const Shape shape = d.shape(static_cast<int>(d.whole(0, 5)), d.elements());
+  const Shape shape = d.shape(static_cast<int>(d.one_in(9) ? d.whole(6, 8) : d.whole(0, 5)), d.elements());
   const Place condition = d.operand(shape, DType::boolean, "condition");
   const Place a = d.operand(shape, dtype, "a", 0, 99, extreme), b = d.operand(shape, dtype, "b", 0, 99, extreme);
   Place out = d.place(shape, dtype, "out");
@@ -136,7 +136,7 @@ void where_case(Draw& d) {
 
 void axpby_case(Draw& d) {
   const DType dtype = d.floating();
-  const Shape shape = d.shape(static_cast<int>(d.whole(0, 5)), d.elements());
+  const Shape shape = d.shape(static_cast<int>(d.one_in(9) ? d.whole(6, 8) : d.whole(0, 5)), d.elements());
   const double alpha = d.factor(), beta = d.one_in(3) ? 0 : d.factor();
   d.say("axpby", alpha, beta);
   const Place x = d.operand(shape, dtype, "x", -4, 4, specials(d, small));
@@ -153,7 +153,7 @@ void copy_case(Draw& d) {
                          DType::int32,   DType::int64,    DType::uint8,   DType::boolean};
   const auto dtype = [&] { return every[d.whole(0, 7)]; };
   const DType from = dtype(), to = d.one_in(2) ? from : dtype();
-  const Shape shape = d.shape(static_cast<int>(d.whole(0, 6)), d.elements());
+  const Shape shape = d.shape(static_cast<int>(d.whole(0, 8)), d.elements());
   const double range = d.of({1.0, 300.0, 5e9});
   const Place x = d.operand(shape, from, "x", is_floating(from) ? -range : 0, range, specials(d, extreme));
   Place out = d.place(shape, to, "out");
@@ -320,7 +320,12 @@ void matmul_case(Draw& d) {
   Shape a_shape, b_shape, shape;
   for (int64_t i = d.whole(0, 2); i > 0; --i)
     for (Shape* s : {&a_shape, &b_shape, &shape}) s->push_back(s == &a_shape ? d.whole(1, 4) : a_shape.back());
-  const int64_t m = d.extent(most), k = d.one_in(40) ? 0 : d.extent(most), n = d.one_in(40) ? 0 : d.extent(most);
+  int64_t m = d.extent(most), k = d.one_in(40) ? 0 : d.extent(most), n = d.one_in(40) ? 0 : d.extent(most);
+  if (d.one_in(8)) {  // of vectors, long ones too
+    const int64_t longest = a_shape.empty() ? 900 : 90;
+    for (int64_t* extent : {&m, &k, &n}) *extent = d.whole(1, longest);
+    *d.of({&m, &k, &n}) = 1;
+  }
   for (const auto& [s, r, c] : {std::tuple(&a_shape, m, k), {&b_shape, k, n}, {&shape, m, n}})
     s->push_back(r), s->push_back(c);
   const double alpha = d.factor(), beta = d.one_in(2) ? 0 : d.factor();

@@ -57,7 +57,7 @@ void norm_case(Draw& d, bool layer) {
   const Shape shape = d.shape(layer ? 2 : d.of({2, 4, 4, 4, 3}), d.elements(), false);
   const int64_t columns = shape[1];
   const Groups groups(shape, layer ? 0 : 1);
-  const double eps = d.of({1e-5, 1e-3, 0.1}), center = d.of({0.0, 0.0, 2.0, -30.0}), unit = arithmetic(dtype);
+  const double eps = d.of({1e-5, 1e-3, 0.1}), center = d.of({0.0, 0.0, 2.0, -30.0, 1000.0}), unit = arithmetic(dtype);
   d.say(layer ? "layer norm" : "batch norm", eps, "around", center);
   const Place x = d.operand(shape, dtype, "x", center - 1, center + 1), gy = d.operand(shape, dtype, "gy");
   const auto optional = [&](const char* name) {
@@ -76,8 +76,11 @@ void norm_case(Draw& d, bool layer) {
   Place y = d.place(shape, dtype, "y"), mean = d.place({groups.count}, parameters, "mean");
   Place rstd = d.place({groups.count}, parameters, "rstd");
   Tensor right = blank(shape), right_mean = blank({groups.count}), right_rstd = blank({groups.count});
-  (layer ? kernels::layer_norm_forward : kernels::batch_norm_train)(x.view, weight, bias, eps, y.view, mean.view,
-                                                                    rstd.view);
+  const auto forward = layer ? kernels::layer_norm_forward : kernels::batch_norm_train;
+  forward(x.view, weight, bias, eps, y.view, mean.view, rstd.view);
+  Place inside = d.copy(x.view, "inside");
+  forward(inside.view, weight, bias, eps, inside.view, mean.view, rstd.view);
+  d.check_exact("in place", inside, y.view);
   (layer ? ref::layer_norm_forward : ref::batch_norm_train)(wide(x.view), wide(weight), wide(bias), eps, right,
                                                             right_mean, right_rstd);
   d.check("mean", mean, elements(right_mean), [&](size_t i) { return moments[i].mean_error; });
@@ -103,8 +106,11 @@ void norm_case(Draw& d, bool layer) {
   Place gx = d.place(shape, dtype, "gx"), gweight = d.place({columns}, parameters, "gweight");
   Place gbias = d.place({columns}, parameters, "gbias");
   Tensor right_gweight = blank({columns}), right_gbias = blank({columns});
-  (layer ? kernels::layer_norm_backward : kernels::batch_norm_backward)(gy.view, x.view, weight, given_mean, given_rstd,
-                                                                        gx.view, gweight.view, gbias.view);
+  const auto backward = layer ? kernels::layer_norm_backward : kernels::batch_norm_backward;
+  Place over_gy = d.copy(gy.view, "inside");
+  backward(over_gy.view, x.view, weight, given_mean, given_rstd, over_gy.view, gweight.view, gbias.view);
+  backward(gy.view, x.view, weight, given_mean, given_rstd, gx.view, gweight.view, gbias.view);
+  d.check_exact("over gy", over_gy, gx.view);
   (layer ? ref::layer_norm_backward : ref::batch_norm_backward)(
       wide(gy.view), wide(x.view), wide(weight), wide(given_mean), wide(given_rstd), right, right_gweight, right_gbias);
   // Per column the sums of |gy| and |gy normalized|, and per group those of the terms that gx takes the mean of.
@@ -152,6 +158,9 @@ void softmax_case(Draw& d) {
   Place y = d.place(shape, dtype, "y");
   Tensor right = blank(shape);
   kernels::softmax(x.view, dim, log, y.view);
+  Place inside = d.copy(x.view, "inside");
+  kernels::softmax(inside.view, dim, log, inside.view);
+  d.check_exact("in place", inside, y.view);
   ref::softmax(wide(x.view), dim, log, right);
   if (numel(shape) == 0) return;
   Shape one = shape;
@@ -184,6 +193,9 @@ void softmax_case(Draw& d) {
   Place gx = d.place(shape, dtype, "gx");
   Tensor right_gx = blank(shape);
   kernels::softmax_backward(gy.view, given.view, dim, log, gx.view);
+  Place over_gy = d.copy(gy.view, "inside");
+  kernels::softmax_backward(over_gy.view, given.view, dim, log, over_gy.view);
+  d.check_exact("over gy", over_gy, gx.view);
   ref::softmax_backward(wide(gy.view), wide(given.view), dim, log, right_gx);
   const Tensor g = magnitude(wide(gy.view));
   const auto total = elements(along(ReduceOp::sum, log ? g : times(BinaryOp::mul, g, magnitude(wide(given.view)))));
@@ -228,6 +240,9 @@ void random_case(Draw& d) {
       d.operand(shape, dtype, "x", -4, 4, d.one_in(4) ? std::vector<double>{NAN, INFINITY} : std::vector<double>());
   Place y = d.place(shape, dtype, "y");
   kernels::dropout(key, p, x.view, y.view);
+  Place inside = d.copy(x.view, "inside");
+  kernels::dropout(key, p, inside.view, inside.view);
+  d.check_exact("in place", inside, y.view);
   Tensor right = blank(shape);
   ref::dropout(key, p, wide(x.view), right);
   // The factor and the product are rounded; what is dropped is zero.

@@ -96,7 +96,7 @@ class Draw {
   Shape shape(int rank, int64_t elements, bool may_be_empty = true) {
     Shape out;
     const int64_t most = one_in(8) ? 2000 : 70;
-    for (int d = 0; d < rank; ++d) out.push_back(extent(most));
+    for (int d = 0; d < rank; ++d) out.push_back(std::min(extent(most), 1 + 20 * elements / numel(out)));
     if (rank > 0 && one_in(10)) out[static_cast<int>(whole(0, rank - 1))] *= whole(1, 1 + elements / numel(out));
     while (numel(out) > elements) *std::max_element(out.begin(), out.end()) /= 2;
     if (may_be_empty && rank > 0 && one_in(40)) out[static_cast<int>(whole(0, rank - 1))] = 0;
@@ -122,6 +122,8 @@ class Draw {
       strides[order[i]] = stride;
       stride *= std::max<int64_t>(1, shape[order[i]]) + (gaps && one_in(2) ? whole(1, 3) : 0);
     }
+    for (int d = 0; d < rank; ++d)  // where there is no second element, its place may be anything
+      if (shape[d] == 1 && one_in(3)) strides[d] = of<int64_t>({0, 1, 3, 5, 1000});
     const int64_t offset = gaps ? whole(0, 5) : 0;
     const Tensor buffer = Tensor::full({stride + offset}, outside, dtype);
     const Place made{buffer, Tensor(buffer.storage(), offset, shape, strides, dtype)};
@@ -129,7 +131,8 @@ class Draw {
     return made;
   }
 
-  /// Values in [low, high), `special` ones among them, in a random memory order; one element for many now and then.
+  /// Values in [low, high), `special` ones among them, in a random memory order; one element for many now and then, or
+  /// places that overlap.
   Place operand(const Shape& shape, DType dtype, const char* name, double low = -1, double high = 1,
                 std::vector<double> special = {}, bool may_repeat = true) {
     Shape stored = shape;
@@ -143,12 +146,27 @@ class Draw {
       if (!special.empty() && one_in(9)) v = special[static_cast<size_t>(whole(0, std::ssize(special) - 1))];
     }
     ref::copy(Tensor::from(values, stored), made.view);
+    if (may_repeat && one_in(25)) return overlapping(made.view, shape);
     if (stored == shape) return made;
     Strides strides = made.view.strides();
     for (int d = 0; d < shape.rank(); ++d)
       if (stored[d] != shape[d]) strides[d] = 0;
     made.view = Tensor(made.view.storage(), made.view.offset(), shape, strides, dtype);
     tell("repeated", made.view);
+    return made;
+  }
+  /// The elements of x again, with small steps along each dimension.
+  Place overlapping(const Tensor& x, const Shape& shape) {
+    if (numel(shape) == 0) return {x, x};
+    Strides strides = Dims::filled(shape.rank(), 0);
+    int64_t last = 0;
+    for (int d = 0; d < shape.rank(); ++d) last += (strides[d] = whole(0, 3)) * (shape[d] - 1);
+    std::vector<double> values = testing::elements(x);
+    for (size_t i = 0; std::ssize(values) <= last; ++i) values.push_back(values[i]);
+    Place made{blank({std::ssize(values)}, x.dtype()), {}};
+    ref::copy(Tensor::from(values, made.buffer.shape()), made.buffer);
+    made.view = Tensor(made.buffer.storage(), 0, shape, strides, x.dtype());
+    tell("overlapping", made.view);
     return made;
   }
   /// The same elements in another place.
