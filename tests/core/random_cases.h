@@ -146,7 +146,7 @@ class Draw {
       if (!special.empty() && one_in(9)) v = special[static_cast<size_t>(whole(0, std::ssize(special) - 1))];
     }
     ref::copy(Tensor::from(values, stored), made.view);
-    if (may_repeat && one_in(25)) return overlapping(made.view, shape);
+    if (may_repeat && numel(shape) > 0 && one_in(25)) return overlapping(made.view, shape);
     if (stored == shape) return made;
     Strides strides = made.view.strides();
     for (int d = 0; d < shape.rank(); ++d)
@@ -157,7 +157,6 @@ class Draw {
   }
   /// The elements of x again, with small steps along each dimension.
   Place overlapping(const Tensor& x, const Shape& shape) {
-    if (numel(shape) == 0) return {x, x};
     Strides strides = Dims::filled(shape.rank(), 0);
     int64_t last = 0;
     for (int d = 0; d < shape.rank(); ++d) last += (strides[d] = whole(0, 3)) * (shape[d] - 1);
