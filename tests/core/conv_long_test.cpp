@@ -168,8 +168,8 @@ void conv_case(Draw& d) {
           [&, e = elements(right)](size_t i) { return bound(i) + parameter_rounding(dtype) * std::abs(e[i]); });
   // All gradients at once are those of one call each, to the bit, and so is what is repeated.
   const Place y = d.operand(g.y, dtype, "of relu");
-  Tensor none, gz = blank(g.y, dtype), gb = blank({g.w[0]}, parameters), gx2 = blank(g.x, dtype),
-               gb2 = blank({g.w[0]}, parameters);
+  Tensor gz = Tensor::empty_like(y.view), gb = blank({g.w[0]}, parameters), gx2 = blank(g.x, dtype),
+         gb2 = blank({g.w[0]}, parameters);
   Tensor gx = blank(g.x, dtype), one = blank(g.w, parameters), all = blank(g.w, parameters);
   kernels::bias_relu_backward(gy.view, y.view, gz, gb);
   kernels::conv2d_grad_input(gz, w.view, g.spec, gx);
