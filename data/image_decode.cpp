@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/printable.h"
 #include "data/image.h"
 #include "data/image_file.h"
 #include "data/jpeg.h"
@@ -27,7 +28,7 @@ Image decode_by_stb(std::span<const uint8_t> bytes, std::string_view name) {
   const auto fail_decoding = [&] {
     const char* reason = stbi_failure_reason();
     fail(ErrorKind::io, "decode_image", name, " cannot be decoded (",
-         reason && *reason ? reason : "its content makes no sense", "): replace or remove it");
+         reason && *reason ? printable(reason) : "its content makes no sense", "): replace or remove it");
   };
   const int size = static_cast<int>(bytes.size());
   int width = 0, height = 0, channels = 0;
@@ -85,9 +86,9 @@ void check_jpeg_markers(std::span<const uint8_t> bytes, std::string_view name) {
     if (marker == start_of_scan && ++scans > most_jpeg_scans)
       fail(ErrorKind::io, "decode_image", name, " has more than ", most_jpeg_scans, " scans: replace or remove it");
     const size_t end = at + 2 + (static_cast<size_t>(bytes[at + 2]) << 8 | bytes[at + 3]);
-    for (size_t table = at + 4; marker == huffman && table < end && table + lengths < bytes.size();) {
+    for (size_t table = at + 4; marker == huffman && table < end;) {
       size_t codes = 0;
-      for (size_t i = 1; i <= lengths; ++i) codes += bytes[table + i];
+      for (size_t i = table + 1; i <= table + lengths && i < bytes.size(); ++i) codes += bytes[i];  // then zeros
       if (codes > most_codes)
         fail(ErrorKind::io, "decode_image", name, " is damaged (a Huffman table of ", codes, " codes, more than ",
              most_codes, "): replace or remove it");
