@@ -6,6 +6,7 @@
 #include "apps/reproduce/choices.h"
 #include "apps/reproduce/data_sets.h"
 #include "apps/reproduce/descent_bound.h"
+#include "apps/reproduce/ledger.h"
 #include "apps/reproduce/outcome.h"
 #include "autograd/autocast.h"
 #include "core/accelerator.h"
@@ -60,6 +61,29 @@ TEST_CASE("held out images are training images that are not trained on, and sett
   CHECK(held.empty());  // none was there already
   run.train_samples = 300;
   CHECK(images_of(data.loader(run, true)) == trained);
+}
+
+TEST_CASE("a training in the ledger that is damaged names its file, whatever the damage is") {
+  const TemporaryFolder folder;
+  const Ledger ledger(folder.path());
+  Outcome outcome{.values = {}, .series = {}, .diverged = "", .seconds = 1, .threads = 2};
+  outcome.add("accuracy", {"step", "loss"}, {1, 0.5});
+  ledger.add("key", {{"lr", 0.1}}, outcome);
+  CHECK(ledger.find("key")->series.at("accuracy").rows[0][1] == 0.5);
+  const std::string valid = read_file(folder / "ledger/key.json");
+  const auto refusal = [&](const std::string& from, const std::string& to) {
+    std::string damaged = valid;
+    damaged.replace(damaged.find(from), from.size(), to);
+    folder.write("ledger/key.json", damaged);
+    const std::string message = error_of([&] { ledger.find("key"); });
+    CHECK(contains(message, (folder / "ledger/key.json") + " is damaged ("));
+    return message;
+  };
+  refusal("{", "");
+  refusal("outcome", "income");
+  CHECK(contains(refusal("seconds", "minutes"), "there is no \"seconds\""));
+  CHECK(contains(refusal("0.5]", "0.5,1]"), "a row has 3 numbers, but there are 2 columns"));
+  CHECK(contains(refusal("1.0,0.5", ""), "a row has 0 numbers"));
 }
 
 TEST_CASE("a best value at the edge of its grid is named, and one inside is not") {
