@@ -157,6 +157,10 @@ TEST_CASE("a checkpoint of another model, and one with a number missing or damag
   other.tensors = checkpoint_of(training).tensors;
   other.metadata["step"] = "4x";
   CHECK(contains(error(), "the/path: 'step' is no number: 4x"));
+  for (const char* step : {"-1", "9223372036854775807"}) {
+    other.metadata["step"] = step;
+    CHECK(contains(error(), std::string("the/path: 'step' is ") + step + ", which is no number of anything"));
+  }
   other.metadata.erase("step");
   CHECK(contains(error(), "the/path: does not say 'step'"));
 }
