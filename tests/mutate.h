@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <iterator>
 #include <sstream>
@@ -52,6 +53,16 @@ inline const std::vector<std::string>& odd_numbers() {
     return std::vector<std::string>(std::istream_iterator<std::string>(list), {});
   }();
   return numbers;
+}
+
+/// Words of JSON.
+inline std::vector<std::string> json_words() {
+  return {"null", "true", "{}", "[]", "{\"a\":1,\"a\":2}", "\"", ",", ":", "}", "]"};
+}
+
+inline std::string on_one_line(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
 }
 
 /// One damaged variant: a function of the valid bytes, the seed and the variant's number.
@@ -162,7 +173,6 @@ class Limits {
     rlimit limit = before_;
     limit.rlim_cur = std::min<rlim_t>(before_.rlim_max, taken() + more);
     setrlimit(RLIMIT_DATA, &limit);
-    std::signal(SIGALRM, [](int) { std::abort(); });  // doctest shows which variant it was
     alarm(60);
   }
   ~Limits() {
@@ -185,12 +195,47 @@ class Limits {
   rlimit before_ = {};
 };
 
+/// While it lives, what ends the process says first which variant it was.
+class LastWords {
+ public:
+  LastWords() {
+    for (size_t i = 0; i < count; ++i) {
+      struct sigaction action = {};
+      action.sa_handler = say;
+      action.sa_flags = SA_ONSTACK;
+      sigaction(signals[i], &action, &before[i]);
+    }
+  }
+  ~LastWords() {
+    for (size_t i = 0; i < count; ++i) sigaction(signals[i], &before[i], nullptr);
+  }
+  LastWords(const LastWords&) = delete;
+  LastWords& operator=(const LastWords&) = delete;
+
+  static inline char words[200] = "";
+
+ private:
+  static constexpr int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM};
+  static constexpr size_t count = std::size(signals);
+  static inline struct sigaction before[count] = {};
+
+  static void say(int signal) {
+    if (write(STDERR_FILENO, words, std::strlen(words)) < 0) _exit(1);
+    for (size_t i = 0; i < count; ++i)
+      if (signals[i] == signal) sigaction(signal, &before[i], nullptr);
+    raise(signal);
+  }
+};
+
+inline bool has_control_character(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; });
+}
+
 /// Why a message is none to show; empty where it is fine.
 inline std::string fault_of(const Reader& reader, std::string_view message) {
   if (message.find(reader.file) == message.npos) return "does not name " + reader.file;
   if (message.size() > reader.file.size() + reader.longest_message) return text("has ", message.size(), " characters");
-  for (unsigned char c : message)
-    if (c < ' ' || c == 0x7f) return text("has the control character ", int{c});
+  if (has_control_character(message)) return "has a control character";
   for (const char* word : {"outofmem", "nsufficient memory", "t allocate"})  // of the libraries for pictures, archives
     if (message.find(word) != message.npos) return "tells of too little memory";
   return "";
@@ -203,12 +248,15 @@ inline void campaign(const Reader& reader) {
   const auto count = static_cast<uint64_t>(static_cast<double>(usual) * reader.share);
   const uint64_t cuts = std::min<uint64_t>(reader.valid.size(), count / 4);  // of a small file all of them
   uint64_t read = 0, rejected = 0, failures = 0;
+  const LastWords last_words;
   REQUIRE_NOTHROW_MESSAGE(reader.read(reader.valid), reader.name);
   for (uint64_t number = only == ~uint64_t{0} ? 0 : only; number < count && failures < 5; ++number) {
     std::string variant = number < cuts ? reader.valid.substr(0, number * reader.valid.size() / cuts)
                                         : Mutator(reader, seed, number).variant();
     if (reader.seal && number % 2 == 0) reader.seal(variant);
-    INFO(reader.name, ", GRADUS_SEED=", seed, " GRADUS_VARIANT=", number);
+    const std::string which = text(reader.name, ", GRADUS_SEED=", seed, " GRADUS_VARIANT=", number, "\n");
+    std::snprintf(LastWords::words, sizeof LastWords::words, "%s", which.c_str());
+    INFO(which);
     std::string fault, message;
     try {
       const Limits limits(reader.memory);

@@ -12,10 +12,9 @@ using mutation::campaign;
 
 namespace {
 
-const std::vector<std::string> json_words = {"null", "true", "{}", "[]", "{\"a\":1,\"a\":2}", "\"", ",", ":", "}", "]"};
-
 std::vector<std::string> with_json(std::vector<std::string> words) {
-  words.insert(words.end(), json_words.begin(), json_words.end());
+  const std::vector<std::string> more = mutation::json_words();
+  words.insert(words.end(), more.begin(), more.end());
   return words;
 }
 
@@ -91,7 +90,7 @@ TEST_CASE("damaged JSON is read or rejected, and what is read can be written and
                   value.at("b").at("c").string();
                   value.at("n").get<uint64_t>();
                 },
-            .words = json_words,
+            .words = mutation::json_words(),
             .share = 4});
 }
 
@@ -108,5 +107,5 @@ TEST_CASE("a damaged file of convolution plans is read or named") {
                   plans.add("new", "engine 3");
                 },
             .file = path,
-            .words = json_words});
+            .words = mutation::json_words()});
 }

@@ -168,7 +168,7 @@ TEST_CASE("a damaged BMP, PPM or PGM is read or named") {
     const int row = (5 * bits + 31) / 32 * 4, colors = bits <= 8 ? 1 << bits : 0, header = 54 + 4 * colors;
     std::string bytes = "BM" + number(static_cast<uint64_t>(header + 3 * row), 4) + number(0, 4) +
                         number(static_cast<uint64_t>(header), 4) + number(40, 4) + number(5, 4) + number(3, 4) +
-                        number(1, 2) + number(static_cast<uint64_t>(bits), 2) + number(0, 24);
+                        number(1, 2) + number(static_cast<uint64_t>(bits), 2) + std::string(24, '\0');
     for (int i = 0; i < 4 * colors + 3 * row; ++i) bytes += static_cast<char>(37 * i);
     picture_campaign({.name = text("bmp of ", bits, " bits"), .valid = bytes, .share = 0.7});
   }
