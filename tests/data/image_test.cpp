@@ -172,6 +172,20 @@ TEST_CASE("a JPEG's Huffman table of more codes than there are bytes is refused"
     CHECK_NOTHROW(check_jpeg_markers(golden::from_base64(photo.at("file")), kind));
 }
 
+TEST_CASE("a JPEG that lacks a table it uses is refused") {
+  for (const auto& [kind, photo] : golden::photos().at("jpeg").items()) {
+    const std::vector<uint8_t> whole = golden::from_base64(photo.at("file"));
+    for (const uint8_t marker : {0xc4, 0xdb})  // Huffman tables, quantization tables
+      for (size_t at = 2; at + 1 < whole.size(); ++at) {
+        if (whole[at] != 0xff || whole[at + 1] != marker) continue;
+        std::vector<uint8_t> bytes = whole;
+        bytes[at + 1] = 0xfe;  // a comment
+        CHECK(contains(decoding_error(bytes), "is damaged (it lacks a table)"));
+        break;
+      }
+  }
+}
+
 TEST_CASE("a JPEG is decoded with its own channels, to the same bytes in every build") {
   // Recorded results name the checksums of data sets of pictures.
   const std::map<std::string, std::string> checksums{
