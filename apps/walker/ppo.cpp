@@ -390,6 +390,21 @@ void save_policy(const std::string& path, const Policy& policy, const Settings& 
   safetensors::save(path, state, metadata);
 }
 
+namespace {
+
+/// Before memory is taken for layers of these widths: the file must have their weights.
+void check_widths(const std::vector<int64_t>& hidden, const StateDict& tensors) {
+  int64_t elements = 0, before = 1;
+  for (const auto& [name, tensor] : tensors) elements += tensor.numel();
+  for (int64_t width : hidden) {
+    if (width * before > elements)
+      fail(ErrorKind::value, "walker", "the settings name a layer of ", width, " units, whose weights are not there");
+    before = width;
+  }
+}
+
+}  // namespace
+
 SavedPolicy load_policy(const std::string& path) {
   const safetensors::Content content = safetensors::load(path);
   const auto settings = content.metadata.find("settings");
@@ -397,6 +412,7 @@ SavedPolicy load_policy(const std::string& path) {
   if (settings == content.metadata.end() || observed == content.tensors.end())
     fail(ErrorKind::value, "walker", path, " holds no policy of walker_train");
   SavedPolicy saved{Settings::parse(settings->second), nullptr, content.metadata};
+  check_widths(saved.settings.policy.hidden, content.tensors);
   saved.policy = std::make_unique<Policy>(saved.settings.policy);
   StateDict state;
   for (const auto& [name, tensor] : content.tensors)

@@ -32,7 +32,8 @@ apps::Record row_from(const Json& json) {
 }
 
 void check_same_plan(const std::string& path, const Plan& plan, const std::string& saved) {
-  const Json there = Json::parse(saved);
+  const Json there = Json::parse_or_null(saved);
+  if (!there.is_object()) fail(ErrorKind::io, "walker", path, ": its settings are damaged");
   Json here = Json::parse(plan.record().json());
   for (const auto& [name, value] : there.object())
     if (!here.find(name)) here.object().emplace_back(name, nullptr);
