@@ -56,8 +56,7 @@ TEST_CASE("a damaged policy of a walker is loaded or refused") {
                                 folder.write("policy.safetensors", bytes);
                                 load_policy(path).policy->act({});
                               },
-                          .file = path,
-                          .words = words,
+                          .words = words,  // walker_watch adds the file's name
                           .longest_message = 2000};
   mutation::campaign(reader);
   reader.name = "policy's settings";
