@@ -189,9 +189,9 @@ TEST_CASE("a packed file that makes no sense is made anew, whatever its checksum
   CHECK(!opened({.label = 1}));
   CHECK(!opened({.side = 2}));
   CHECK(!opened({.side = 0}));
-  const auto flat = open({.side = 1, .width = 0, .error = "1.ppm is damaged"});
+  const auto flat = open({.side = 1, .width = 0, .error = "1.ppm is\ndamaged"});
   REQUIRE(flat.has_value());
-  CHECK(error_of([&] { value_of(PhotoSet(flat->train), 0); }) == "1.ppm is damaged");
+  CHECK(error_of([&] { value_of(PhotoSet(flat->train), 0); }) == "1.ppm is?damaged");
 }
 
 TEST_CASE("a photograph that is gone is an error that names it, also where only its size is asked for") {
