@@ -1,17 +1,21 @@
 // What experiments are made of, without the program: settings, held out images, choices from a grid, a theorem's bound.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <set>
 
+#include "apps/common/checkpoint.h"
 #include "apps/reproduce/choices.h"
 #include "apps/reproduce/data_sets.h"
 #include "apps/reproduce/descent_bound.h"
+#include "apps/reproduce/inspect.h"
 #include "apps/reproduce/ledger.h"
 #include "apps/reproduce/outcome.h"
 #include "autograd/autocast.h"
 #include "core/accelerator.h"
 #include "core/error.h"
 #include "core/ops.h"
+#include "tests/apps/tiny_training.h"
 #include "tests/data/temporary_folder.h"
 
 using namespace gradus;
@@ -84,6 +88,19 @@ TEST_CASE("a training in the ledger that is damaged names its file, whatever the
   CHECK(contains(refusal("seconds", "minutes"), "there is no \"seconds\""));
   CHECK(contains(refusal("0.5]", "0.5,1]"), "a row has 3 numbers, but there are 2 columns"));
   CHECK(contains(refusal("1.0,0.5", ""), "a row has 0 numbers"));
+}
+
+TEST_CASE("a preconditioner that is not finite is an error that names checkpoint and layer") {
+  const TemporaryFolder folder;
+  apps::TinyTraining training;
+  training.epoch();
+  apps::Checkpoint checkpoint = apps::checkpoint_of(training.model, training.optimizer, training.state);
+  for (auto& [name, tensor] : checkpoint.tensors)
+    if (contains(name, "fc1.weight/fop.learned")) tensor = Tensor::full(tensor.shape(), NAN);
+  apps::write_checkpoint(folder / "checkpoint", checkpoint);
+  folder.write("config.json", R"({"preconditioner": "fop", "form": "auto", "rank": 0})");
+  CHECK(contains(error_of([&] { inspect({.path = folder / "checkpoint", .out = {}}); }),
+                 (folder / "checkpoint") + ": fc1.weight: "));
 }
 
 TEST_CASE("a best value at the edge of its grid is named, and one inside is not") {
