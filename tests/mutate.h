@@ -199,6 +199,7 @@ class Limits {
 class LastWords {
  public:
   LastWords() {
+    out = dup(STDERR_FILENO);  // which a reader may turn elsewhere
     for (size_t i = 0; i < count; ++i) {
       struct sigaction action = {};
       action.sa_handler = say;
@@ -207,6 +208,7 @@ class LastWords {
     }
   }
   ~LastWords() {
+    close(out);
     for (size_t i = 0; i < count; ++i) sigaction(signals[i], &before[i], nullptr);
   }
   LastWords(const LastWords&) = delete;
@@ -218,9 +220,10 @@ class LastWords {
   static constexpr int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM};
   static constexpr size_t count = std::size(signals);
   static inline struct sigaction before[count] = {};
+  static inline int out = -1;
 
   static void say(int signal) {
-    if (write(STDERR_FILENO, words, std::strlen(words)) < 0) _exit(1);
+    if (write(out, words, std::strlen(words)) < 0) _exit(1);
     for (size_t i = 0; i < count; ++i)
       if (signals[i] == signal) sigaction(signal, &before[i], nullptr);
     raise(signal);

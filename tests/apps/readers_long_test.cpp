@@ -38,11 +38,12 @@ void with_usage_errors(const std::string& path, const std::function<void()>& wor
   }
 }
 
-/// While it lives, what is printed goes nowhere.
+/// While it lives, what is printed goes nowhere, unless one variant is looked at.
 class Silence {
  public:
   Silence() : out_(dup(1)), err_(dup(2)) {
     std::fflush(nullptr);
+    if (std::getenv("GRADUS_VARIANT") != nullptr) return;
     for (int to : {1, 2}) REQUIRE(std::freopen("/dev/null", "w", to == 1 ? stdout : stderr) != nullptr);
   }
   ~Silence() {
