@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
+#include "core/printable.h"
+
 namespace gradus {
 namespace {
 
@@ -46,7 +48,7 @@ class JsonBuilder {
     return end_array();
   }
   bool parse_error(size_t, const std::string&, const nlohmann::json::exception& error) {
-    throw JsonError(error.what());
+    throw JsonError(printable(error.what(), 300));
   }
 
  private:
@@ -131,13 +133,13 @@ class JsonWriter {
 
 /// What a message calls it.
 std::string shown(const Json& value) {
-  return value.is_array() || value.is_object() ? text("an ", value.type_name()) : value.dump();
+  return value.is_array() || value.is_object() ? text("an ", value.type_name()) : printable(value.dump());
 }
 
 }  // namespace
 
 RepeatedKey::RepeatedKey(const std::string& key)
-    : JsonError(text("[json] an object has the key ", Json(key).dump(), " twice")), key_(Json(key).dump()) {}
+    : JsonError(text("[json] an object has the key ", shown(key), " twice")), key_(shown(key)) {}
 
 Json Json::parse(std::string_view text) {
   JsonBuilder builder;
@@ -209,7 +211,7 @@ const Json* Json::find(std::string_view key) const {
 const Json& Json::at(std::string_view key) const {
   object();
   if (const Json* found = find(key)) return *found;
-  throw JsonError(text("[json] there is no ", Json(key).dump()));
+  throw JsonError(text("[json] there is no ", shown(key)));
 }
 
 bool operator==(const Json& a, const Json& b) {

@@ -1,9 +1,11 @@
 // Decoding of whole pictures through stb_image, whose code is compiled here and nowhere else.
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <utility>
 
 #include "core/error.h"
+#include "core/printable.h"
 #include "data/image.h"
 #include "data/image_file.h"
 #include "data/jpeg.h"
@@ -15,6 +17,10 @@
 #define STBI_ONLY_BMP
 #define STBI_NO_STDIO
 #define STBI_MAX_DIMENSIONS 32768
+// Zeros: what a file leaves out must not be what was in memory.
+#define STBI_MALLOC(size) std::calloc(1, size)
+#define STBI_REALLOC(memory, size) std::realloc(memory, size)
+#define STBI_FREE(memory) std::free(memory)
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // fields of its context that reading from memory never uses
 #endif
@@ -27,7 +33,7 @@ Image decode_by_stb(std::span<const uint8_t> bytes, std::string_view name) {
   const auto fail_decoding = [&] {
     const char* reason = stbi_failure_reason();
     fail(ErrorKind::io, "decode_image", name, " cannot be decoded (",
-         reason && *reason ? reason : "its content makes no sense", "): replace or remove it");
+         reason && *reason ? printable(reason) : "its content makes no sense", "): replace or remove it");
   };
   const int size = static_cast<int>(bytes.size());
   int width = 0, height = 0, channels = 0;
@@ -72,9 +78,17 @@ void require_whole_jpeg(std::span<const uint8_t> bytes, std::string_view name) {
 }
 
 void check_jpeg_markers(std::span<const uint8_t> bytes, std::string_view name) {
-  constexpr uint8_t huffman = 0xc4, restart = 0xd0, end_of_image = 0xd9, start_of_scan = 0xda;
+  constexpr uint8_t frame = 0xc0, progressive_frame = 0xc2, huffman = 0xc4, restart = 0xd0, end_of_image = 0xd9,
+                    start_of_scan = 0xda, quantization = 0xdb;
   constexpr size_t lengths = 16, most_codes = 256;
+  const auto byte = [&](size_t at) -> unsigned { return at < bytes.size() ? bytes[at] : 0; };  // as stb_image reads
   int scans = 0;
+  bool progressive = false;
+  unsigned defined[2] = {}, used[2] = {};  // Huffman tables, a bit each: of DC and of AC coefficients
+  unsigned defined_quantization = 0, used_quantization = 0;
+  const auto require_defined = [&](bool all) {
+    if (!all) fail(ErrorKind::io, "decode_image", name, " is damaged (it lacks a table): replace or remove it");
+  };
   for (size_t at = 2; at + 4 <= bytes.size();) {
     const uint8_t marker = bytes[at + 1];
     // What is no marker, or has no content: entropy-coded data, fill bytes, restarts, ends.
@@ -82,19 +96,38 @@ void check_jpeg_markers(std::span<const uint8_t> bytes, std::string_view name) {
       ++at;
       continue;
     }
-    if (marker == start_of_scan && ++scans > most_jpeg_scans)
-      fail(ErrorKind::io, "decode_image", name, " has more than ", most_jpeg_scans, " scans: replace or remove it");
-    const size_t end = at + 2 + (static_cast<size_t>(bytes[at + 2]) << 8 | bytes[at + 3]);
-    for (size_t table = at + 4; marker == huffman && table < end && table + lengths < bytes.size();) {
+    const size_t content = at + 4, end = at + 2 + (byte(at + 2) << 8 | byte(at + 3));
+    for (size_t table = content; marker == huffman && table < end;) {
       size_t codes = 0;
-      for (size_t i = 1; i <= lengths; ++i) codes += bytes[table + i];
+      for (size_t i = 1; i <= lengths; ++i) codes += byte(table + i);
       if (codes > most_codes)
         fail(ErrorKind::io, "decode_image", name, " is damaged (a Huffman table of ", codes, " codes, more than ",
              most_codes, "): replace or remove it");
+      defined[byte(table) >> 4 & 1] |= 1U << (byte(table) & 15);
       table += 1 + lengths + codes;
+    }
+    for (size_t table = content; marker == quantization && table < end; table += byte(table) >> 4 != 0 ? 129 : 65)
+      defined_quantization |= 1U << (byte(table) & 15);
+    if (marker >= frame && marker <= progressive_frame) {
+      progressive = marker == progressive_frame;
+      for (size_t i = 0; i < byte(content + 5); ++i) used_quantization |= 1U << (byte(content + 8 + 3 * i) & 15);
+    }
+    if (marker == start_of_scan) {
+      if (++scans > most_jpeg_scans)
+        fail(ErrorKind::io, "decode_image", name, " has more than ", most_jpeg_scans, " scans: replace or remove it");
+      const size_t count = byte(content), band = content + 1 + 2 * count;
+      // A progressive scan is of one kind of coefficients; what it adds to those of DC needs no table.
+      const bool dc = byte(band) == 0 && byte(band + 2) >> 4 == 0, ac = !progressive || byte(band) != 0;
+      for (size_t i = 0; i < count; ++i) {
+        const unsigned tables = byte(content + 2 + 2 * i);
+        if (dc) used[0] |= 1U << (tables >> 4);
+        if (ac) used[1] |= 1U << (tables & 15);
+      }
+      require_defined((used[0] & ~defined[0]) == 0 && (used[1] & ~defined[1]) == 0);
     }
     at = end;
   }
+  require_defined((used_quantization & ~defined_quantization) == 0);
 }
 
 Image decode_image(std::span<const uint8_t> bytes, std::string_view name, int64_t channels) {

@@ -13,8 +13,8 @@ inline bool is_jpeg(std::span<const uint8_t> bytes) { return bytes.size() > 2 &&
 /// entropy-coded data no marker can occur, so a file whose last scan (FF DA) is not followed by an end of image (FF D9)
 /// was cut.
 void require_whole_jpeg(std::span<const uint8_t> bytes, std::string_view name);
-/// Throws ErrorKind::io for what stb_image does not notice: a Huffman table of more codes than there are bytes, and
-/// more than most_jpeg_scans scans.
+/// Throws ErrorKind::io for what stb_image does not notice: a Huffman table of more codes than there are bytes, a table
+/// that is used and not defined, and more than most_jpeg_scans scans.
 void check_jpeg_markers(std::span<const uint8_t> bytes, std::string_view name);
 
 /// A progressive file of a few kilobytes can have a million scans, each of which takes a look at every pixel.

@@ -65,6 +65,9 @@ Dataset join(Idx images, const Idx& labels) {
   if (images.extents[0] != labels.extents[0])
     fail(ErrorKind::io, "mnist", images.name, " has ", images.extents[0], " images, but ", labels.name, " has ",
          labels.extents[0], " labels: they do not belong together; download both again");
+  if (images.extents[1] == 0 || images.extents[2] == 0)
+    fail(ErrorKind::io, "mnist", images.name, " has images of ", images.extents[1], "x", images.extents[2],
+         " pixels: the file is damaged; download it again");
   DatasetInfo info{
       .name = "MNIST", .channels = 1, .height = images.extents[1], .width = images.extents[2], .class_names = {}};
   for (char digit = '0'; digit <= '9'; ++digit) info.class_names.emplace_back(1, digit);

@@ -57,7 +57,10 @@ class PathStore : public PhotoStore {
   const std::string& short_name(int64_t index) const override { return paths_[static_cast<size_t>(index)]; }
   std::string file(int64_t index) const override { return short_name(index); }
   int64_t bytes(int64_t index) const override {
-    return static_cast<int64_t>(std::filesystem::file_size(short_name(index)));
+    std::error_code error;
+    const auto size = std::filesystem::file_size(short_name(index), error);
+    if (error) fail(ErrorKind::io, "photos", "cannot read ", short_name(index), ": ", error.message());
+    return static_cast<int64_t>(size);
   }
   PicturePart part(int64_t index, const ChooseCrop& choose, int64_t height, int64_t width) const override {
     return decode_part(bytes_of(read_file(short_name(index))), short_name(index), choose, height, width);

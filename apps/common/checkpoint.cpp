@@ -6,6 +6,7 @@
 
 #include "apps/common/record.h"
 #include "core/error.h"
+#include "core/printable.h"
 #include "core/safetensors.h"
 #include "data/md5.h"
 
@@ -25,7 +26,7 @@ template <class T>
 T parsed(const Checkpoint& checkpoint, const std::string& key) {
   T value = 0;
   if (!parse(checkpoint.text(key), value))
-    fail(ErrorKind::io, "checkpoint", checkpoint.path, ": '", key, "' is no number: ", checkpoint.text(key));
+    fail(ErrorKind::io, "checkpoint", checkpoint.path, ": '", key, "' is no number: ", printable(checkpoint.text(key)));
   return value;
 }
 
@@ -82,7 +83,13 @@ const std::string& Checkpoint::text(const std::string& key) const {
   return found->second;
 }
 
-int64_t Checkpoint::integer(const std::string& key) const { return parsed<int64_t>(*this, key); }
+int64_t Checkpoint::integer(const std::string& key) const {
+  constexpr int64_t most = int64_t{1} << 53;  // what is computed from it fits
+  const int64_t value = parsed<int64_t>(*this, key);
+  if (value < 0 || value > most)
+    fail(ErrorKind::io, "checkpoint", path, ": '", key, "' is ", value, ", which is no number of anything");
+  return value;
+}
 double Checkpoint::number(const std::string& key) const { return parsed<double>(*this, key); }
 
 Checkpoint checkpoint_of(const Module& model, const optim::Optimizer& optimizer, const TrainingState& state) {
@@ -171,7 +178,7 @@ std::optional<Checkpoint> newest_checkpoint(const std::string& folder,
       Checkpoint checkpoint = load_checkpoint(checkpoint_path(folder, step));
       // Those of walker_train have not always said it.
       if (checkpoint.metadata.contains(step_key) && checkpoint.integer(step_key) != step)
-        fail(ErrorKind::io, "checkpoint", checkpoint.path, ": was written after step ", checkpoint.text(step_key),
+        fail(ErrorKind::io, "checkpoint", checkpoint.path, ": was written after step ", checkpoint.integer(step_key),
              " and renamed since");
       return checkpoint;
     } catch (const Error& error) {

@@ -24,7 +24,8 @@ struct Checkpoint {
   void add(const std::string& prefix, const StateDict& state);
   /// Those under "prefix/", without it.
   StateDict under(const std::string& prefix) const;
-  /// Metadata that must be there; throws ErrorKind::io naming the file where it is not, or is no number.
+  /// Metadata that must be there; throws ErrorKind::io naming the file where it is not, or is no number. An integer is
+  /// a count: 0 to 2^53.
   const std::string& text(const std::string& key) const;
   int64_t integer(const std::string& key) const;
   double number(const std::string& key) const;

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "core/printable.h"
 #include "core/safetensors.h"
 
 namespace gradus::apps {
@@ -82,7 +83,12 @@ int64_t begun_epochs(const Checkpoint& checkpoint) {
 void show_results(const Checkpoint& checkpoint) {
   const std::string& rows = checkpoint.text("metrics.jsonl");
   const size_t end = rows.find_last_not_of('\n'), begin = rows.rfind('\n', end) + 1;
-  const Json row = Json::parse(rows.substr(begin));
+  Json row;
+  try {
+    row = Json::parse(rows.substr(begin));
+  } catch (const JsonError& error) {
+    fail(ErrorKind::io, "checkpoint", checkpoint.path, ": its metrics are damaged (", error.what(), ")");
+  }
   Json::Object last = {{"final", true}};
   for (const char* name :
        {"epoch", "test_loss", "test_accuracy", "test_top5_accuracy", "ema_test_loss", "ema_test_accuracy"})
@@ -108,8 +114,10 @@ void take_flags_from(const std::string& folder, CommandLine& line) {
     if (!given) {
       try {
         if (!recorded.empty()) line.give(name, recorded);
-      } catch (const std::exception& error) {  // the command line's own
-        fail(ErrorKind::io, "resume", config_of(folder), " is damaged (", error.what(),
+      } catch (const std::exception& error) {  // the command line's own, which may have two lines
+        std::string reason = error.what();
+        std::replace(reason.begin(), reason.end(), '\n', ' ');
+        fail(ErrorKind::io, "resume", config_of(folder), " is damaged (", printable(reason, 400),
              "): put it back as it was, or train without --resume");
       }
     } else if (is_incidental(name) || (is_place(name) && !recorded.empty()) || same(*given, recorded)) {

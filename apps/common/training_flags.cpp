@@ -18,6 +18,8 @@
 namespace gradus::apps {
 namespace {
 
+constexpr int64_t most_epochs = 1'000'000'000;  ///< their steps are counted in 64 bits
+
 bool has_momentum(const std::string& rule) { return rule == "momentum" || rule == "nesterov"; }
 
 // Rules whose papers decay the weights apart from the step, which has a size of its own.
@@ -72,7 +74,7 @@ void TrainingFlags::add_optimizer(CommandLine& line) {
   line.add("--lr-drop", lr_drop, "epochs after which the learning rate is divided by 10: 80, or 80,120, or none",
            epoch_list());
   line.add("--warmup", warmup, "epochs, also parts of one, in which the learning rate rises from 0 step by step",
-           at_least(0));
+           within(0, most_epochs));
   line.add("--momentum", momentum, "of the rules momentum and nesterov", within(0, 1));
   line.add("--weight-decay", weight_decay,
            "of weights, not of biases and scales [" + exact(usual_decay) + "; adamw 0.01]", at_least(0));
@@ -110,7 +112,7 @@ void TrainingFlags::add_training(CommandLine& line) {
   line.add("--epochs", epochs,
            "passes over the training images; 0 only evaluates. With --resume: as if the run had been asked for\n"
            "so many at first, unless --schedule counts on their number",
-           at_least(0));
+           between(0, most_epochs));
   line.add("--batch", batch, "images per step", at_least(1));
   line.add("--accumulate", accumulate,
            "compute a batch in so many parts, one after another: less memory; batch normalization sees the parts",

@@ -83,8 +83,12 @@ std::vector<optim::PreconditionerReport> reports_of(const apps::Checkpoint& chec
       fail(ErrorKind::value, "inspect", checkpoint.path, ": what ", name, " has learned is of shape ",
            learned->second.shape(), ", which does not fit the preconditioner that config.json names");
     const bool has_gradient = previous != state.end() && previous->second.shape() == value.shape();
-    reports.push_back(
-        optim::report_on(*preconditioner, learned->second, has_gradient ? previous->second : Tensor(), at));
+    try {
+      reports.push_back(
+          optim::report_on(*preconditioner, learned->second, has_gradient ? previous->second : Tensor(), at));
+    } catch (const Error& error) {  // a number that is not finite
+      fail(error.kind(), "inspect", checkpoint.path, ": ", name, ": ", error.what());
+    }
     reports.back().parameter = name;
     reports.back().preconditioner = options.name();
   }

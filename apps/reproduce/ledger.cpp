@@ -14,9 +14,10 @@ Ledger::Ledger(const std::string& out) : folder_(apps::RunDirectory(out + "/ledg
 std::optional<Outcome> Ledger::find(const std::string& key) const {
   const std::string path = file(key, ".json");
   if (!std::filesystem::exists(path)) return std::nullopt;
+  const std::string bytes = read_file(path);
   try {
-    return Outcome::parse(Json::parse(read_file(path)).at("outcome").dump());
-  } catch (const JsonError& error) {
+    return Outcome::parse(Json::parse(bytes).at("outcome").dump());
+  } catch (const Error& error) {
     fail(ErrorKind::io, "ledger", path, " is damaged (", error.what(), "): remove it, and the training is run again");
   }
 }

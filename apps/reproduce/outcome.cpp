@@ -49,6 +49,9 @@ Outcome Outcome::parse(const std::string& text) {
       for (const Json& row : content.at("rows").array()) {
         to.rows.emplace_back();
         for (const Json& value : row.array()) to.rows.back().push_back(number(value));
+        if (to.rows.back().empty() || to.rows.back().size() != to.columns.size())
+          throw JsonError(gradus::text("[json] a row has ", to.rows.back().size(), " numbers, but there are ",
+                                       to.columns.size(), " columns"));
       }
     }
     json.at("diverged").get_to(outcome.diverged);

@@ -314,6 +314,7 @@ struct Ppo::Impl {
   }
 
   void load(const StateDict& state) {
+    constexpr int64_t longest = int64_t{1} << 40;  // steps and iterations: no program gets so far
     const auto at = [&](const std::string& name) -> const Tensor& {
       const auto found = state.find(name);
       if (found == state.end()) fail(ErrorKind::value, "ppo", "the checkpoint lacks ", name);
@@ -329,11 +330,17 @@ struct Ppo::Impl {
     for (size_t i = 0; i < optimizers.size(); ++i) optimizers[i].load(part(prefixes[i]));
     policy.observed.load(at("observed"));
     discounted.load(at("discounted"));
-    iterations = static_cast<int64_t>(at("iterations").item());
+    const std::vector<int64_t> count = at("iterations").to_vector<int64_t>();
+    if (count.size() != 1 || count[0] < 0 || count[0] > longest)
+      fail(ErrorKind::value, "ppo", "the checkpoint's iterations are no count");
+    iterations = count[0];
     const std::vector<double> returns = at("recent").to_vector<double>();
     recent.clear();
-    for (size_t i = 0; i + 1 < returns.size(); i += 2)
+    for (size_t i = 0; i + 1 < returns.size(); i += 2) {
+      if (!(returns[i + 1] >= 0 && returns[i + 1] <= longest))
+        fail(ErrorKind::value, "ppo", "the checkpoint has an episode of ", returns[i + 1], " steps");
       recent.push_back({returns[i], static_cast<int64_t>(returns[i + 1])});
+    }
     const std::vector<int64_t> episodes = at("episodes").to_vector<int64_t>();
     if (episodes.size() != walkers.size())
       fail(ErrorKind::value, "ppo", "the checkpoint has ", episodes.size(), " environments, but the settings ask for ",
@@ -383,6 +390,21 @@ void save_policy(const std::string& path, const Policy& policy, const Settings& 
   safetensors::save(path, state, metadata);
 }
 
+namespace {
+
+/// Before memory is taken for layers of these widths: the file must have their weights.
+void check_widths(const std::vector<int64_t>& hidden, const StateDict& tensors) {
+  int64_t elements = 0, before = 1;
+  for (const auto& [name, tensor] : tensors) elements += tensor.numel();
+  for (int64_t width : hidden) {
+    if (width * before > elements)
+      fail(ErrorKind::value, "walker", "the settings name a layer of ", width, " units, whose weights are not there");
+    before = width;
+  }
+}
+
+}  // namespace
+
 SavedPolicy load_policy(const std::string& path) {
   const safetensors::Content content = safetensors::load(path);
   const auto settings = content.metadata.find("settings");
@@ -390,6 +412,7 @@ SavedPolicy load_policy(const std::string& path) {
   if (settings == content.metadata.end() || observed == content.tensors.end())
     fail(ErrorKind::value, "walker", path, " holds no policy of walker_train");
   SavedPolicy saved{Settings::parse(settings->second), nullptr, content.metadata};
+  check_widths(saved.settings.policy.hidden, content.tensors);
   saved.policy = std::make_unique<Policy>(saved.settings.policy);
   StateDict state;
   for (const auto& [name, tensor] : content.tensors)

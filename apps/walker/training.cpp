@@ -32,7 +32,8 @@ apps::Record row_from(const Json& json) {
 }
 
 void check_same_plan(const std::string& path, const Plan& plan, const std::string& saved) {
-  const Json there = Json::parse(saved);
+  const Json there = Json::parse_or_null(saved);
+  if (!there.is_object()) fail(ErrorKind::io, "walker", path, ": its settings are damaged");
   Json here = Json::parse(plan.record().json());
   for (const auto& [name, value] : there.object())
     if (!here.find(name)) here.object().emplace_back(name, nullptr);
@@ -94,12 +95,18 @@ void Training::load(const apps::Checkpoint& checkpoint) {
     if (!checkpoint.metadata.contains(name))
       fail(ErrorKind::value, "walker", checkpoint.path, " is no checkpoint of walker_train");
   check_same_plan(checkpoint.path, plan_, checkpoint.text("settings"));
-  ppo_.load(checkpoint.tensors);
-  best_policy_.load(checkpoint.under("best"));
-  best_policy_.observed.load(checkpoint.tensors.at("best_observed"));
-  rows_.clear();
-  const Json rows = Json::parse(checkpoint.text("rows"));
-  for (const Json& row : rows.array()) rows_.push_back(row_from(row));
+  try {
+    const auto observed = checkpoint.tensors.find("best_observed");
+    if (observed == checkpoint.tensors.end()) fail(ErrorKind::value, "walker", "there is no best_observed");
+    ppo_.load(checkpoint.tensors);
+    best_policy_.load(checkpoint.under("best"));
+    best_policy_.observed.load(observed->second);
+    rows_.clear();
+    const Json rows = Json::parse(checkpoint.text("rows"));
+    for (const Json& row : rows.array()) rows_.push_back(row_from(row));
+  } catch (const Error& error) {
+    fail(error.kind(), "walker", checkpoint.path, ": ", error.what());
+  }
   best_ = checkpoint.text("best") == "nan" ? std::nan("") : checkpoint.number("best");
   best_iteration_ = checkpoint.integer("best_iteration");
 }

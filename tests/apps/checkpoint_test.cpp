@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "apps/common/resume.h"
 #include "core/safetensors.h"
 #include "tests/apps/tiny_training.h"
 #include "tests/data/temporary_folder.h"
@@ -157,8 +158,31 @@ TEST_CASE("a checkpoint of another model, and one with a number missing or damag
   other.tensors = checkpoint_of(training).tensors;
   other.metadata["step"] = "4x";
   CHECK(contains(error(), "the/path: 'step' is no number: 4x"));
+  for (const char* step : {"-1", "9223372036854775807"}) {
+    other.metadata["step"] = step;
+    CHECK(contains(error(), std::string("the/path: 'step' is ") + step + ", which is no number of anything"));
+  }
   other.metadata.erase("step");
   CHECK(contains(error(), "the/path: does not say 'step'"));
+}
+
+TEST_CASE("a complete run whose metrics are damaged names its checkpoint") {
+  const TemporaryFolder folder;
+  TinyTraining training;
+  training.epoch();
+  Checkpoint checkpoint = checkpoint_of(training);
+  checkpoint.metadata["metrics.jsonl"] = "{\"epoch\": 1";
+  save_checkpoint(folder.path(), training.state.step, checkpoint);
+  RunDirectory(folder.path()).save_config({{"program", "x"}, {"epochs", 1}});
+  safetensors::save(folder / "weights.safetensors", {},
+                    {{"complete", "true"}, {"step", std::to_string(training.state.step)}});
+  TrainingFlags flags;
+  flags.out = flags.resume = folder.path();
+  flags.json = true;
+  CHECK(contains(error_of([&] {
+                   start_run(flags, {{"program", "x"}, {"data", "auto"}});
+                 }),
+                 checkpoint_path(folder.path(), training.state.step) + ": its metrics are damaged ("));
 }
 
 }  // namespace

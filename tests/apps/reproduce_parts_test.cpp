@@ -1,16 +1,21 @@
 // What experiments are made of, without the program: settings, held out images, choices from a grid, a theorem's bound.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <set>
 
+#include "apps/common/checkpoint.h"
 #include "apps/reproduce/choices.h"
 #include "apps/reproduce/data_sets.h"
 #include "apps/reproduce/descent_bound.h"
+#include "apps/reproduce/inspect.h"
+#include "apps/reproduce/ledger.h"
 #include "apps/reproduce/outcome.h"
 #include "autograd/autocast.h"
 #include "core/accelerator.h"
 #include "core/error.h"
 #include "core/ops.h"
+#include "tests/apps/tiny_training.h"
 #include "tests/data/temporary_folder.h"
 
 using namespace gradus;
@@ -60,6 +65,42 @@ TEST_CASE("held out images are training images that are not trained on, and sett
   CHECK(held.empty());  // none was there already
   run.train_samples = 300;
   CHECK(images_of(data.loader(run, true)) == trained);
+}
+
+TEST_CASE("a training in the ledger that is damaged names its file, whatever the damage is") {
+  const TemporaryFolder folder;
+  const Ledger ledger(folder.path());
+  Outcome outcome{.values = {}, .series = {}, .diverged = "", .seconds = 1, .threads = 2};
+  outcome.add("accuracy", {"step", "loss"}, {1, 0.5});
+  ledger.add("key", {{"lr", 0.1}}, outcome);
+  CHECK(ledger.find("key")->series.at("accuracy").rows[0][1] == 0.5);
+  const std::string valid = read_file(folder / "ledger/key.json");
+  const auto refusal = [&](const std::string& from, const std::string& to) {
+    std::string damaged = valid;
+    damaged.replace(damaged.find(from), from.size(), to);
+    folder.write("ledger/key.json", damaged);
+    const std::string message = error_of([&] { ledger.find("key"); });
+    CHECK(contains(message, (folder / "ledger/key.json") + " is damaged ("));
+    return message;
+  };
+  refusal("{", "");
+  refusal("outcome", "income");
+  CHECK(contains(refusal("seconds", "minutes"), "there is no \"seconds\""));
+  CHECK(contains(refusal("0.5]", "0.5,1]"), "a row has 3 numbers, but there are 2 columns"));
+  CHECK(contains(refusal("1.0,0.5", ""), "a row has 0 numbers"));
+}
+
+TEST_CASE("a preconditioner that is not finite is an error that names checkpoint and layer") {
+  const TemporaryFolder folder;
+  apps::TinyTraining training;
+  training.epoch();
+  apps::Checkpoint checkpoint = apps::checkpoint_of(training.model, training.optimizer, training.state);
+  for (auto& [name, tensor] : checkpoint.tensors)
+    if (contains(name, "fc1.weight/fop.learned")) tensor = Tensor::full(tensor.shape(), NAN);
+  apps::write_checkpoint(folder / "checkpoint", checkpoint);
+  folder.write("config.json", R"({"preconditioner": "fop", "form": "auto", "rank": 0})");
+  CHECK(contains(error_of([&] { inspect({.path = folder / "checkpoint", .out = {}}); }),
+                 (folder / "checkpoint") + ": fc1.weight: "));
 }
 
 TEST_CASE("a best value at the edge of its grid is named, and one inside is not") {

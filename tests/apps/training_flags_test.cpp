@@ -24,6 +24,18 @@ TrainingFlags flags_of(const char* schedule, double warmup) {
   return flags;
 }
 
+TEST_CASE("more epochs than can be counted in steps are bad usage") {
+  const auto give = [](const char* name, const char* value) {
+    TrainingFlags flags;
+    CommandLine line("a test", "");
+    flags.add_to(line);
+    line.give(name, value);
+  };
+  CHECK_THROWS(give("epochs", "4611686018427387904"));
+  CHECK_THROWS(give("warmup", "1e300"));
+  CHECK_NOTHROW(give("epochs", "1000000000"));
+}
+
 TEST_CASE("the step schedule drops where it says, with warm-up or without") {
   const optim::Schedule plain = flags_of("step", 0).make_schedule(10), warm = flags_of("step", 1.5).make_schedule(10);
   CHECK(plain(0) == 1);

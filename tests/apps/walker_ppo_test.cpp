@@ -216,6 +216,26 @@ TEST_CASE("a checkpoint of another plan, or another file, is refused; more itera
   other = plan;
   other.settings.iterations = 5;
   CHECK_NOTHROW(Training(other).load(checkpoint));
+  const auto with = [&](const std::string& name, const Tensor& tensor) {
+    apps::Checkpoint damaged = checkpoint;
+    damaged.tensors.at(name) = tensor;
+    const std::string message = error_of([&] { Training(plan).load(damaged); });
+    CHECK(contains(message, "the/path: "));
+    return message;
+  };
+  CHECK(contains(with("iterations", Tensor::from<int64_t>({-1}, {1})), "iterations are no count"));
+  with("iterations", Tensor::from<double>({NAN}, {1}));
+  CHECK(contains(with("recent", Tensor::from<double>({1, NAN}, {1, 2})), "an episode of nan steps"));
+  with("best_observed", Tensor::zeros({1}, DType::float64));
+  apps::Checkpoint lacking = checkpoint;
+  lacking.tensors.erase("best_observed");
+  CHECK(contains(error_of([&] { Training(plan).load(lacking); }), "the/path: [walker] there is no best_observed"));
+  lacking = checkpoint;
+  lacking.metadata["settings"] = "{";
+  CHECK(contains(error_of([&] { Training(plan).load(lacking); }), "the/path: its settings are damaged"));
+  lacking.metadata = checkpoint.metadata;
+  lacking.metadata["rows"] = "[1";
+  CHECK(contains(error_of([&] { Training(plan).load(lacking); }), "the/path: "));
   save_policy(folder / "policy", training.best_policy(), plan.settings);
   checkpoint.metadata = safetensors::load(folder / "policy").metadata;
   CHECK(contains(refusal(plan), "the/path is no checkpoint of walker_train"));
@@ -240,6 +260,13 @@ TEST_CASE("a saved policy acts as the one it was, with the settings it was train
   Observation seen;
   for (size_t i = 0; i < seen.size(); ++i) seen[i] = 0.1f * static_cast<float>(i);
   CHECK(saved.policy->act(seen) == ppo.policy().act(seen));
+
+  safetensors::Content content = safetensors::load(folder / "policy");
+  settings.policy.hidden = {16384, 16384};  // a gigabyte
+  content.metadata["settings"] = settings.record().json();
+  safetensors::save(folder / "policy", content.tensors, content.metadata);
+  CHECK(contains(error_of([&] { load_policy(folder / "policy"); }),
+                 "the settings name a layer of 16384 units, whose weights are not there"));
 }
 
 // A head is the last layer: HesScale must give what differentiating twice gives. Elsewhere it is an estimate.

@@ -169,6 +169,18 @@ TEST_CASE("text that is no JSON is rejected with line, column and what is wrong"
   CHECK(Json::parse_or_null("[1]") == Json::Array{1});
 }
 
+TEST_CASE("a message is one line, however long or odd the text that it shows") {
+  const std::string word(100000, 'x');
+  const auto is_fine = [](const std::string& message) { return message.size() < 400 && !contains(message, "\x7f"); };
+  CHECK(is_fine(parse_error("\"" + word)));
+  CHECK(contains(parse_error("[1, \"" + word), "line 1, column 100006"));
+  CHECK(contains(parse_error("[1, \"" + word), "missing closing quote"));
+  CHECK(is_fine(parse_error("[1 \x7f]")));
+  CHECK(is_fine(parse_error("{\"" + word + "\":1,\"" + word + "\":2}")));
+  CHECK(is_fine(error_of([&] { Json(word).number(); })));
+  CHECK(is_fine(error_of([&] { Json({{"a", 1}}).at(word); })));
+}
+
 TEST_CASE("a key that an object has twice is an error, also deep inside") {
   CHECK_THROWS_WITH_AS(Json::parse(R"({"b\"":1,"a":2,"b\"":3})"), R"([json] an object has the key "b\"" twice)",
                        RepeatedKey);

@@ -152,6 +152,13 @@ TEST_CASE("a name that comes twice is rejected") {
   CHECK(contains(rejection(with_header(R"({"__metadata__":{"a":"1","a":"2"}})")), "the key \"a\" twice"));
 }
 
+TEST_CASE("a name is shortened in a message") {
+  const std::string message = rejection(with_header("{" + entry(std::string(5000, 'n'), "F32", "[1]", "[0,3]") + "}"));
+  CHECK(message.size() < 400);
+  CHECK(contains(message, "tensor \"nnn"));
+  CHECK(contains(message, "...nnn"));
+}
+
 TEST_CASE("tensors that do not cover the buffer exactly once are rejected") {
   const auto file = [](const std::string& a, const std::string& b, size_t size) {
     return with_header("{" + entry("a", "U8", "[2]", a) + "," + entry("b", "U8", "[2]", b) + "}",

@@ -146,6 +146,15 @@ TEST_CASE("the checksum of a PNG's chunks is compared") {
   CHECK(contains(decoding_error(std::span(png).first(png.size() - 12)), "the file was cut"));
 }
 
+TEST_CASE("a chunk whose name no line can hold is refused on one line") {
+  std::vector<uint8_t> bytes = png;
+  bytes[37] = '\n';
+  Crc32 crc;
+  crc.update(std::span(bytes).subspan(37, 26));
+  put(bytes, 63, crc.value(), 4, true);
+  CHECK(contains(decoding_error(bytes), "?DAT PNG chunk not known"));
+}
+
 TEST_CASE("a JPEG's Huffman table of more codes than there are bytes is refused") {
   std::vector<uint8_t> jpeg = {0xff, 0xd8, 0xff, 0xc4, 0x01, 0x13, 0x00};
   const size_t counts = jpeg.size();
@@ -157,8 +166,24 @@ TEST_CASE("a JPEG's Huffman table of more codes than there are bytes is refused"
   CHECK(contains(error_of([&] { check_jpeg_markers(jpeg, "a.jpg"); }),
                  "a.jpg is damaged (a Huffman table of 257 codes, more than 256)"));
   CHECK(contains(error_of([&] { decode_image(jpeg, "a.jpg"); }), "a.jpg"));
+  std::vector<uint8_t> cut = {0xff, 0xd8, 0xff, 0xc4, 0x01, 0x13, 0x00, 200, 200};  // stb_image reads zeros behind it
+  CHECK(contains(error_of([&] { check_jpeg_markers(cut, "a.jpg"); }), "a Huffman table of 400 codes"));
   for (const auto& [kind, photo] : golden::photos().at("jpeg").items())
     CHECK_NOTHROW(check_jpeg_markers(golden::from_base64(photo.at("file")), kind));
+}
+
+TEST_CASE("a JPEG that lacks a table it uses is refused") {
+  for (const auto& [kind, photo] : golden::photos().at("jpeg").items()) {
+    const std::vector<uint8_t> whole = golden::from_base64(photo.at("file"));
+    for (const uint8_t marker : {0xc4, 0xdb})  // Huffman tables, quantization tables
+      for (size_t at = 2; at + 1 < whole.size(); ++at) {
+        if (whole[at] != 0xff || whole[at + 1] != marker) continue;
+        std::vector<uint8_t> bytes = whole;
+        bytes[at + 1] = 0xfe;  // a comment
+        CHECK(contains(decoding_error(bytes), "is damaged (it lacks a table)"));
+        break;
+      }
+  }
 }
 
 TEST_CASE("a JPEG is decoded with its own channels, to the same bytes in every build") {

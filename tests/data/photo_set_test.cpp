@@ -160,16 +160,17 @@ TEST_CASE("a packed file that makes no sense is made anew, whatever its checksum
   const TemporaryFolder folder;
   struct Contents {
     std::string magic = "gradus photos 1\n";
-    int64_t classes = 1, photos = 1, label = 0, side = 1;
+    int64_t classes = 1, photos = 1, label = 0, side = 1, width = 1;
+    std::string error = {};
   };
-  const auto opened = [&](const Contents& contents) {
+  const auto open = [&](const Contents& contents) {
     FieldWriter index;
     for (const char* text : {"key", "name"}) index.add(std::string(text));
     index.add(contents.classes);
     index.add(std::string("class"));
     index.add(contents.photos);
-    for (const char* text : {"1.ppm", "/1.ppm", ""}) index.add(std::string(text));
-    for (int64_t value : {int64_t{3}, contents.label, contents.side, int64_t{1}, int64_t{16}, int64_t{0}})
+    for (const std::string& text : {std::string("1.ppm"), std::string("/1.ppm"), contents.error}) index.add(text);
+    for (int64_t value : {int64_t{3}, contents.label, contents.side, contents.width, int64_t{16}, int64_t{0}})
       index.add(value);
     index.add(int64_t{0});  // photographs to test with
     Checksum checksum;
@@ -178,8 +179,9 @@ TEST_CASE("a packed file that makes no sense is made anew, whatever its checksum
     for (uint64_t value : {uint64_t{19}, uint64_t{index.bytes().size()}, checksum.value() >> 1})
       trailer.add(static_cast<int64_t>(value));
     const std::string path = folder.write("pack", contents.magic + "rgb" + index.bytes() + trailer.bytes());
-    return open_packed_photos(path, "key").has_value();
+    return open_packed_photos(path, "key");
   };
+  const auto opened = [&](const Contents& contents) { return open(contents).has_value(); };
   CHECK(opened({}));
   CHECK(!opened({.magic = "gradus photos 0\n"}));
   CHECK(!opened({.classes = 1 << 20}));
@@ -187,6 +189,16 @@ TEST_CASE("a packed file that makes no sense is made anew, whatever its checksum
   CHECK(!opened({.label = 1}));
   CHECK(!opened({.side = 2}));
   CHECK(!opened({.side = 0}));
+  const auto flat = open({.side = 1, .width = 0, .error = "1.ppm is\ndamaged"});
+  REQUIRE(flat.has_value());
+  CHECK(error_of([&] { value_of(PhotoSet(flat->train), 0); }) == "1.ppm is?damaged");
+}
+
+TEST_CASE("a photograph that is gone is an error that names it, also where only its size is asked for") {
+  const TemporaryFolder folder;
+  const PhotoSet photos = photo_files({folder / "none.ppm"}, {"x"});
+  CHECK(contains(error_of([&] { photos.checksum(); }), folder / "none.ppm"));
+  CHECK(contains(error_of([&] { value_of(photos, 0); }), folder / "none.ppm"));
 }
 
 TEST_CASE("where nothing can be packed a note says so, and the photographs come from their files") {

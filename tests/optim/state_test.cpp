@@ -168,6 +168,21 @@ TEST_CASE("loading names everything that is wrong in one error and changes nothi
   CHECK(norm(optimizer.state().at("conv.weight/sgd.velocity")) == before);
 }
 
+TEST_CASE("names from a file are listed on one line") {
+  const Net net(1);
+  Optimizer optimizer = make(net, Sgd{.lr = 1e-3}, NoPreconditioner{});
+  StateDict state = cloned(optimizer.state());
+  state.emplace("a\nb" + std::string(1000, 'c'), Tensor::zeros({}));
+  std::string message;
+  try {
+    optimizer.load(state);
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  CHECK(message.find("unexpected: a?bccc") != message.npos);
+  CHECK(message.size() < 200);
+}
+
 TEST_CASE("the kept gradient of another shape is refused") {
   const Net net(1);
   Optimizer optimizer = make(net, Sgd{.lr = 1e-3}, Fop{});
