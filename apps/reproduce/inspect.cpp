@@ -86,7 +86,7 @@ std::vector<optim::PreconditionerReport> reports_of(const apps::Checkpoint& chec
     try {
       reports.push_back(
           optim::report_on(*preconditioner, learned->second, has_gradient ? previous->second : Tensor(), at));
-    } catch (const Error& error) {  // a number that is not finite
+    } catch (const Error& error) {  // it overflows
       fail(error.kind(), "inspect", checkpoint.path, ": ", name, ": ", error.what());
     }
     reports.back().parameter = name;

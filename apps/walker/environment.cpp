@@ -228,6 +228,8 @@ Observation Environment::reset(uint64_t terrain_seed, uint64_t start_seed) {
 
 Transition Environment::step(const Action& action) {
   if (!world_) fail(ErrorKind::value, "walker", "step() before reset()");
+  for (float torque : action)  // Box2D would end the program
+    if (!std::isfinite(torque)) fail(ErrorKind::value, "walker", "an action is not finite");
   Transition result = world_->act(action);
   result.out_of_time = ++steps_ >= options_.time_limit && !result.ended;
   return result;

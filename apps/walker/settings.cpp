@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/joined.h"
 #include "core/json.h"
+#include "core/printable.h"
 
 namespace gradus::walker {
 namespace {
@@ -142,6 +143,8 @@ Settings Settings::parse(const std::string& json) {
     return settings;
   } catch (const JsonError& error) {
     fail(ErrorKind::value, "walker", "these are no settings of a training: ", error.what());
+  } catch (const Error& error) {  // which shows a text of the file
+    throw Error(error.kind(), printable(error.what(), 500));
   }
 }
 

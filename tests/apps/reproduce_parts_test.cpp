@@ -1,7 +1,6 @@
 // What experiments are made of, without the program: settings, held out images, choices from a grid, a theorem's bound.
 #include <doctest/doctest.h>
 
-#include <cmath>
 #include <set>
 
 #include "apps/common/checkpoint.h"
@@ -90,13 +89,14 @@ TEST_CASE("a training in the ledger that is damaged names its file, whatever the
   CHECK(contains(refusal("1.0,0.5", ""), "a row has 0 numbers"));
 }
 
-TEST_CASE("a preconditioner that is not finite is an error that names checkpoint and layer") {
+TEST_CASE("a preconditioner that overflows is an error that names checkpoint and layer") {
   const TemporaryFolder folder;
   apps::TinyTraining training;
   training.epoch();
   apps::Checkpoint checkpoint = apps::checkpoint_of(training.model, training.optimizer, training.state);
   for (auto& [name, tensor] : checkpoint.tensors)
-    if (contains(name, "fc1.weight/fop.learned")) tensor = Tensor::full(tensor.shape(), NAN);
+    if (contains(name, "fc1.weight/fop.learned"))
+      tensor = Tensor::full(tensor.shape(), 1e30);  // whose square overflows
   apps::write_checkpoint(folder / "checkpoint", checkpoint);
   folder.write("config.json", R"({"preconditioner": "fop", "form": "auto", "rank": 0})");
   CHECK(contains(error_of([&] { inspect({.path = folder / "checkpoint", .out = {}}); }),

@@ -227,6 +227,7 @@ TEST_CASE("a checkpoint of another plan, or another file, is refused; more itera
   with("iterations", Tensor::from<double>({NAN}, {1}));
   CHECK(contains(with("recent", Tensor::from<double>({1, NAN}, {1, 2})), "an episode of nan steps"));
   with("best_observed", Tensor::zeros({1}, DType::float64));
+  CHECK(contains(with("walker.0/actions", Tensor::full({9, 4}, NAN)), "an action is not finite"));
   apps::Checkpoint lacking = checkpoint;
   lacking.tensors.erase("best_observed");
   CHECK(contains(error_of([&] { Training(plan).load(lacking); }), "the/path: [walker] there is no best_observed"));
@@ -267,6 +268,9 @@ TEST_CASE("a saved policy acts as the one it was, with the settings it was train
   safetensors::save(folder / "policy", content.tensors, content.metadata);
   CHECK(contains(error_of([&] { load_policy(folder / "policy"); }),
                  "the settings name a layer of 16384 units, whose weights are not there"));
+  std::string odd = settings.record().json();
+  odd.replace(odd.find("rough-obstacles"), 5, "ro\\ngh");
+  CHECK(contains(error_of([&] { Settings::parse(odd); }), "'ro?gh-obstacles' is none of"));
 }
 
 // A head is the last layer: HesScale must give what differentiating twice gives. Elsewhere it is an estimate.
