@@ -194,6 +194,17 @@ OptimizerItem make_item(const Parameter& parameter, size_t index, const Resolved
   return item;
 }
 
+/// That a preconditioner which was asked for takes a parameter.
+void check_preconditioned(const std::vector<OptimizerItem>& items) {
+  const auto asked =
+      std::ranges::find_if(items, [](const OptimizerItem& i) { return i.preconditioner_name != "none"; });
+  if (asked == items.end() || std::ranges::any_of(items, [](const OptimizerItem& i) { return i.learner != nullptr; }))
+    return;
+  fail(ErrorKind::value, "optimizer", "the preconditioner '", asked->preconditioner_name, "' takes none of the ",
+       items.size(), " parameters, such as '", asked->parameter.name(), "' ", asked->parameter.shape(),
+       ". Weights of your own say what they are by a ParamInfo: layer, role, out and in");
+}
+
 /// One sweep serves all who ask for curvature.
 void ask(std::optional<CurvatureOptions>& all, const std::optional<CurvatureOptions>& more) {
   if (all && more && all->method != more->method)
@@ -248,6 +259,7 @@ Optimizer Builder::build() const {
     if (item.rule->owns_step()) check_owned_step(item, options.group, scaling_.has_value());
     impl->items.push_back(std::move(item));
   }
+  check_preconditioned(impl->items);
   for (OptimizerItem& item : impl->items)
     item.alone = std::ranges::count_if(impl->items, [&](const OptimizerItem& other) {
                    return other.parameter.value().storage() == item.parameter.value().storage();

@@ -116,6 +116,7 @@ class Builder {
   explicit Builder(std::vector<Parameter> parameters) : parameters_(std::move(parameters)) {}
 
   Builder& rule(AnyRule rule);
+  /// build() throws where it takes none of the parameters.
   Builder& precondition(AnyPreconditioner preconditioner);
   /// Of the learning rate.
   Builder& schedule(Schedule schedule) { return this->schedule("lr", std::move(schedule)); }

@@ -271,3 +271,17 @@ TEST_CASE("a weight that its ParamInfo does not describe gets no matrix, but an 
   CHECK_THROWS_WITH_AS((Fop{}.make({conv, Tensor::ones({2, 3, 3, 3})})),
                        "[fop] 'own.weight' is [2,3,3,3], but its ParamInfo says kernel 5 x 5", Error);
 }
+
+TEST_CASE("a preconditioner that takes no parameter is refused") {
+  const Parameter own(Tensor::ones({3, 5}), {.name = "own"}), weight(Tensor::ones({3, 5}), linear_info);
+  CHECK_THROWS_WITH_AS(
+      over({own}).precondition(Fop{}).rule(Sgd{.lr = 1}).build(),
+      "[optimizer] the preconditioner 'fop' takes none of the 1 parameters, such as 'own' [3,5]. Weights "
+      "of your own say what they are by a ParamInfo: layer, role, out and in",
+      Error);
+  CHECK_NOTHROW(over({own, weight}).precondition(Fop{}).rule(Sgd{.lr = 1}).build());
+  CHECK_NOTHROW(over({own}).rule(Sgd{.lr = 1}).build());
+  const Group plain{.preconditioner = AnyPreconditioner()};
+  CHECK_NOTHROW(
+      over({own}).precondition(Fop{}).rule(Sgd{.lr = 1}).group([](const ParamInfo&) { return true; }, plain).build());
+}
