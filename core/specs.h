@@ -113,7 +113,7 @@ struct RuleUpdate {
   Tensor* first = nullptr;               ///< v, or Adam's first moment
   Tensor* second = nullptr;              ///< Adam's second moment
   const Tensor* curvature = nullptr;     ///< h
-  bool magnitudes = false, root = true;  ///< of curvature: |h|; sqrt(v / correction2) + eps rather than v / correction2 + eps
+  bool magnitudes = false, root = true;  ///< of curvature: |h| for h^2; sqrt(v / correction2) + eps, or no root
 };
 
 /// One parameter's whole step, in this order: x = clamp(factor g, -limit, limit) + decay theta, kept where asked for;
