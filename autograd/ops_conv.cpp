@@ -49,6 +49,8 @@ Var avg_backward(const Var& gy, const Pool2dSpec& spec, const Shape& x_shape) {
                 [spec](const Var& ggx, Inputs in) { in[0] = avg_pool2d(ggx, spec); });
 }
 
+Dims both(const Extent2d& extent) { return {extent.height, extent.width}; }
+
 /// The weight of each element of a window in its average, broadcast against the averages.
 Tensor window_weights(Pool2dSpec spec, const Shape& x, DType dtype) {
   const double whole = 1 / static_cast<double>(spec.kernel[0] * spec.kernel[1]);
@@ -59,8 +61,8 @@ Tensor window_weights(Pool2dSpec spec, const Shape& x, DType dtype) {
 
 auto window(const Pool2dSpec& spec) {
   return [&spec] {
-    return Attributes{{"kernel", Dims(spec.kernel)},
-                      {"stride", Dims(spec.stride)},
+    return Attributes{{"kernel", both(spec.kernel)},
+                      {"stride", both(spec.stride)},
                       {"padding", Dims(spec.padding)},
                       {"count_padding", int64_t{spec.count_padding}}};
   };
@@ -114,9 +116,9 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const Conv2dSpec& s
                         .relu = relu};
   return record("conv2d", y, {x, weight, bias},
                 multilinear([saved](const Var& gy, Inputs in) { saved.gradients(gy, in); }), [&] {
-                  return Attributes{{"stride", Dims(spec.stride)},
+                  return Attributes{{"stride", both(spec.stride)},
                                     {"padding", Dims(spec.padding)},
-                                    {"dilation", Dims(spec.dilation)},
+                                    {"dilation", both(spec.dilation)},
                                     {"groups", spec.groups},
                                     {"relu", int64_t{relu}}};
                 });
@@ -133,10 +135,10 @@ Var conv_transpose2d(const Var& x, const Var& weight, const Var& bias, const Con
   };
   return record("conv_transpose2d", conv_transpose2d(x.value(), weight.value(), bias.value(), spec), {x, weight, bias},
                 multilinear(gradients), [&] {
-                  return Attributes{{"stride", Dims(spec.stride)},
+                  return Attributes{{"stride", both(spec.stride)},
                                     {"padding", Dims(spec.padding)},
-                                    {"output_padding", Dims(spec.output_padding)},
-                                    {"dilation", Dims(spec.dilation)},
+                                    {"output_padding", both(spec.output_padding)},
+                                    {"dilation", both(spec.dilation)},
                                     {"groups", spec.groups}};
                 });
 }

@@ -19,9 +19,8 @@ size_t ConvKeyHash::operator()(const ConvKey& key) const {
   mix(key.variant);
   for (const Shape* shape : {&key.x, &key.w, &key.y})
     for (int64_t extent : *shape) mix(extent);
-  for (int64_t v : key.spec.stride) mix(v);
-  for (int64_t v : key.spec.padding) mix(v);
-  for (int64_t v : key.spec.dilation) mix(v);
+  for (int d = 0; d < 2; ++d) mix(key.spec.stride[d]), mix(key.spec.dilation[d]);
+  for (int64_t side : key.spec.padding) mix(side);
   mix(key.spec.groups);
   return hash ^ (hash >> 32);
 }

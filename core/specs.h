@@ -25,50 +25,49 @@ enum class BinaryOp : uint8_t {
 
 enum class ReduceOp : uint8_t { sum, max, min };
 
-namespace detail {
-/// N numbers in the order of a geometry's directions.
-template <int N>
-struct Directions {
-  GRADUS_ANYWHERE constexpr int64_t& operator[](int i) { return numbers[i]; }
-  GRADUS_ANYWHERE constexpr int64_t operator[](int i) const { return numbers[i]; }
-  constexpr int64_t* begin() { return numbers; }
-  constexpr int64_t* end() { return numbers + N; }
-  constexpr const int64_t* begin() const { return numbers; }
-  constexpr const int64_t* end() const { return numbers + N; }
-  friend bool operator==(const Directions&, const Directions&) = default;
-  int64_t numbers[N];
-};
-}  // namespace detail
-
 /// Height and width; one number stands for both.
-struct HeightWidth : detail::Directions<2> {
-  constexpr HeightWidth(int64_t both)
-      : HeightWidth(both, both) {}  // NOLINT(google-explicit-constructor): `.stride = 2`
-  constexpr HeightWidth(int64_t height, int64_t width) : Directions{{height, width}} {}
+struct Extent2d {
+  int64_t height, width;
+  constexpr Extent2d(int64_t both) : height(both), width(both) {}  // NOLINT(google-explicit-constructor): `.kernel = 3`
+  constexpr Extent2d(int64_t height, int64_t width) : height(height), width(width) {}
+  GRADUS_ANYWHERE constexpr int64_t& operator[](int i) { return i == 0 ? height : width; }
+  GRADUS_ANYWHERE constexpr int64_t operator[](int i) const { return i == 0 ? height : width; }
+  friend bool operator==(const Extent2d&, const Extent2d&) = default;
 };
 
 /// Top, left, bottom, right; two numbers stand for height and width, one for all.
-struct Sides : detail::Directions<4> {
+class Sides {
+ public:
   constexpr Sides(int64_t all) : Sides(all, all) {}  // NOLINT(google-explicit-constructor): `.padding = 1`
   constexpr Sides(int64_t height, int64_t width) : Sides(height, width, height, width) {}
-  constexpr Sides(int64_t top, int64_t left, int64_t bottom, int64_t right) : Directions{{top, left, bottom, right}} {}
+  constexpr Sides(int64_t top, int64_t left, int64_t bottom, int64_t right) : sides_{top, left, bottom, right} {}
+  GRADUS_ANYWHERE constexpr int64_t& operator[](int i) { return sides_[i]; }
+  GRADUS_ANYWHERE constexpr int64_t operator[](int i) const { return sides_[i]; }
+  constexpr int64_t* begin() { return sides_; }
+  constexpr int64_t* end() { return sides_ + 4; }
+  constexpr const int64_t* begin() const { return sides_; }
+  constexpr const int64_t* end() const { return sides_ + 4; }
+  friend bool operator==(const Sides&, const Sides&) = default;
+
+ private:
+  int64_t sides_[4];
 };
 
 /// Geometry of a 2-D convolution; weight [O, I/groups, kh, kw].
 struct Conv2dSpec {
-  HeightWidth stride = 1;
+  Extent2d stride = 1;
   Sides padding = 0;
-  HeightWidth dilation = 1;
+  Extent2d dilation = 1;
   int64_t groups = 1;
   friend bool operator==(const Conv2dSpec&, const Conv2dSpec&) = default;
 };
 
 /// Geometry of a transposed 2-D convolution; weight [I, O/groups, kh, kw].
 struct ConvTranspose2dSpec {
-  HeightWidth stride = 1;
-  Sides padding = 0;               ///< taken away from the result
-  HeightWidth output_padding = 0;  ///< added to the result at its bottom and right, less than the stride
-  HeightWidth dilation = 1;
+  Extent2d stride = 1;
+  Sides padding = 0;            ///< taken away from the result
+  Extent2d output_padding = 0;  ///< added to the result at its bottom and right, less than the stride
+  Extent2d dilation = 1;
   int64_t groups = 1;
   friend bool operator==(const ConvTranspose2dSpec&, const ConvTranspose2dSpec&) = default;
 
@@ -81,8 +80,8 @@ struct ConvTranspose2dSpec {
 /// Geometry of a 2-D pooling window. Padding never wins a maximum; averages divide by kh * kw, or by the number of
 /// elements inside the input where count_padding is false. The stride does not follow the kernel, as a layer's does.
 struct Pool2dSpec {
-  HeightWidth kernel = 2;
-  HeightWidth stride = 2;
+  Extent2d kernel = 2;
+  Extent2d stride = 2;
   Sides padding = 0;
   bool count_padding = true;
   friend bool operator==(const Pool2dSpec&, const Pool2dSpec&) = default;

@@ -73,9 +73,9 @@ Conv2d::Conv2d(int64_t in, int64_t out, const Conv2dOptions& options) : in_(in),
 Var Conv2d::forward(const Var& x) {
   check_input("conv2d", "Conv2d", x, in_);
   const Conv2dOptions& o = options_;
-  const Conv2dSpec spec{.stride = {o.stride.height, o.stride.width},
+  const Conv2dSpec spec{.stride = o.stride,
                         .padding = o.padding.resolve({x.size(2), x.size(3)}, o.kernel, o.stride, o.dilation),
-                        .dilation = {o.dilation.height, o.dilation.width},
+                        .dilation = o.dilation,
                         .groups = o.groups};
   if (training()) weight_.show_input(x);
   const bool fused = o.activation == Activation::relu;
@@ -108,10 +108,10 @@ ConvTranspose2d::ConvTranspose2d(int64_t in, int64_t out, const ConvTranspose2dO
 Var ConvTranspose2d::forward(const Var& x) {
   check_input("conv_transpose2d", "ConvTranspose2d", x, in_);
   const ConvTranspose2dOptions& o = options_;
-  const ConvTranspose2dSpec spec{.stride = {o.stride.height, o.stride.width},
+  const ConvTranspose2dSpec spec{.stride = o.stride,
                                  .padding = o.padding.resolve({x.size(2), x.size(3)}, o.kernel, o.stride, o.dilation),
-                                 .output_padding = {o.output_padding.height, o.output_padding.width},
-                                 .dilation = {o.dilation.height, o.dilation.width},
+                                 .output_padding = o.output_padding,
+                                 .dilation = o.dilation,
                                  .groups = o.groups};
   if (training()) weight_.show_input(x);
   return activate(o.activation, conv_transpose2d(x, weight_, bias_, spec));

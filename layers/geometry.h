@@ -1,5 +1,4 @@
-// How users write the windows of convolution and pooling: one number or one per direction, and padding that may depend
-// on the input.
+// The padding of a layer's windows, which may depend on the input, and how windows are printed.
 #pragma once
 
 #include <cstdint>
@@ -8,14 +7,6 @@
 #include "core/specs.h"
 
 namespace gradus {
-
-/// Height and width; one number stands for both.
-struct Extent2d {
-  int64_t height, width;
-  constexpr Extent2d(int64_t both) : height(both), width(both) {}  // NOLINT(google-explicit-constructor): `.kernel = 3`
-  constexpr Extent2d(int64_t height, int64_t width) : height(height), width(width) {}
-  friend bool operator==(const Extent2d&, const Extent2d&) = default;
-};
 
 /// Zeros around an image: a number of them, or `same`, TensorFlow's rule that makes the output ceil(input / stride)
 /// long. That rule puts an odd zero at the bottom and right: a 3x3 window of stride 2 on an even input pads 0 before

@@ -19,8 +19,8 @@ Pool2dSpec spec_for(const char* name, const Options& options, const Tensor& x) {
   check::defined(name, x);
   if (x.rank() != 4) fail(ErrorKind::shape, name, "the layer takes [N,C,H,W], got ", x.shape());
   const Extent2d kernel = options.kernel, stride = options.stride.value_or(kernel);
-  return {.kernel = {kernel.height, kernel.width},
-          .stride = {stride.height, stride.width},
+  return {.kernel = kernel,
+          .stride = stride,
           .padding = options.padding.resolve({x.size(2), x.size(3)}, kernel, stride, 1)};
 }
 

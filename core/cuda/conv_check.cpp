@@ -24,9 +24,9 @@ ConvKey make_key(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& 
 }
 
 std::string describe(const ConvKey& key) {
-  const auto list = [](std::span<const int64_t> values) { return text(Dims(values)); };
-  return text(name(key.pass), " ", key.dtype, " x ", key.x, " w ", key.w, " stride ", list(key.spec.stride),
-              " padding ", list(key.spec.padding), " dilation ", list(key.spec.dilation), " groups ", key.spec.groups,
+  const auto both = [](const Extent2d& extent) { return Dims{extent.height, extent.width}; };
+  return text(name(key.pass), " ", key.dtype, " x ", key.x, " w ", key.w, " stride ", both(key.spec.stride),
+              " padding ", Dims(key.spec.padding), " dilation ", both(key.spec.dilation), " groups ", key.spec.groups,
               key.bias ? " bias" : "", key.relu ? " relu" : "", key.variant & 1 ? " tf32" : "",
               key.variant & 2 ? " fast" : "");
 }

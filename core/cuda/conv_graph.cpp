@@ -82,15 +82,17 @@ void ConvGraph::pointwise(cudnnPointwiseMode_t mode, const Descriptor& x, const 
 ConvGraph::ConvGraph(const ConvKey& key) {
   Descriptor& convolution = *parts_.emplace_back(std::make_unique<Descriptor>(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR));
   const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
-  const auto& p = key.spec.padding;
+  const Conv2dSpec& spec = key.spec;
+  const Sides& p = spec.padding;
   const int64_t before[2] = {p[0], p[1]}, after[2] = {p[2], p[3]};
+  const int64_t stride[2] = {spec.stride[0], spec.stride[1]}, dilation[2] = {spec.dilation[0], spec.dilation[1]};
   convolution.set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &arithmetic);
   convolution.set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode);
   convolution.set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, int64_t{2});
   convolution.set(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, before);
   convolution.set(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, after);
-  convolution.set(CUDNN_ATTR_CONVOLUTION_DILATIONS, key.spec.dilation);
-  convolution.set(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, key.spec.stride);
+  convolution.set(CUDNN_ATTR_CONVOLUTION_DILATIONS, dilation);
+  convolution.set(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, stride);
   convolution.finalize();
 
   struct Names {
