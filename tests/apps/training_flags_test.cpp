@@ -70,8 +70,9 @@ TEST_CASE("every rule that --rule takes trains a layer with a bias") {
     TrainingFlags flags;
     flags.rule = rule;
     flags.resolve();
-    const Parameter w(random_normal({3, 4}, 0, 1, {.seed = 2}), {.name = "w", .role = ParamRole::weight}),
-        b(Tensor::zeros({3}), {.name = "b", .role = ParamRole::bias});
+    const LayerKind dense = LayerKind::linear;
+    const Parameter w(random_normal({3, 4}, 0, 1, {.seed = 2}), {"w", dense, ParamRole::weight, 3, 4}),
+        b(Tensor::zeros({3}), {"b", dense, ParamRole::bias, 3, 4});
     optim::Optimizer optimizer = flags.make_optimizer({w, b}, 1);
     const Tensor x = random_normal({5, 4}, 0, 1, {.seed = 3});
     for (int i = 0; i < 3; ++i) {
