@@ -1,8 +1,23 @@
 #include "core/error.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <utility>
 
-namespace gradus::detail {
+namespace gradus {
+namespace {
+
+std::string on_one_line(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
+  return text;
+}
+
+}  // namespace
+
+Error::Error(ErrorKind kind, std::string text) : std::runtime_error(on_one_line(std::move(text))), kind_(kind) {}
+
+namespace detail {
 
 void append_number(std::string& out, int64_t number) { out += std::to_string(number); }
 
@@ -13,4 +28,5 @@ void append_number(std::string& out, double number) {
   out.append(digits, static_cast<size_t>(std::snprintf(digits, sizeof digits, "%g", number)));
 }
 
-}  // namespace gradus::detail
+}  // namespace detail
+}  // namespace gradus

@@ -13,10 +13,11 @@ namespace gradus {
 
 enum class ErrorKind { shape, dtype, device, value, io, backend };
 
-/// What every failed call of the library throws. A failed call leaves its outputs as they were.
+/// What every failed call of the library throws. A failed call leaves its outputs as they were. The text is one line:
+/// of control characters, which a damaged file may bring into it, it shows '?'.
 class Error : public std::runtime_error {
  public:
-  Error(ErrorKind kind, const std::string& text) : std::runtime_error(text), kind_(kind) {}
+  Error(ErrorKind kind, std::string text);
   ErrorKind kind() const noexcept { return kind_; }
 
  private:

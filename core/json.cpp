@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
-#include "core/printable.h"
+#include "core/shortened.h"
 
 namespace gradus {
 namespace {
@@ -48,7 +48,7 @@ class JsonBuilder {
     return end_array();
   }
   bool parse_error(size_t, const std::string&, const nlohmann::json::exception& error) {
-    throw JsonError(printable(error.what(), 300));
+    throw JsonError(shortened(error.what(), 300));
   }
 
  private:
@@ -133,7 +133,7 @@ class JsonWriter {
 
 /// What a message calls it.
 std::string shown(const Json& value) {
-  return value.is_array() || value.is_object() ? text("an ", value.type_name()) : printable(value.dump());
+  return value.is_array() || value.is_object() ? text("an ", value.type_name()) : shortened(value.dump());
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/ops.h"
+#include "core/shortened.h"
 
 namespace gradus {
 namespace {
@@ -125,7 +126,7 @@ class Reader {
       const std::string_view key = quoted();
       expect(":");
       const int index = key == "descr" ? 0 : key == "fortran_order" ? 1 : key == "shape" ? 2 : -1;
-      if (index < 0 || seen[index]) reject("the header has a key too many: '", printable(key), "'");
+      if (index < 0 || seen[index]) reject("the header has a key too many: '", shortened(key), "'");
       seen[index] = true;
       if (index == 0) parse_descr();
       if (index == 1) {
@@ -152,7 +153,7 @@ class Reader {
         dtype_ = known.dtype;
         return;
       }
-    reject("its dtype '", printable(text), "' is none of gradus': save array.astype('<f4'), or <f8, <i4, <i8, u1, ?");
+    reject("its dtype '", shortened(text), "' is none of gradus': save array.astype('<f4'), or <f8, <i4, <i8, u1, ?");
   }
 
   void parse_shape() {
@@ -173,13 +174,6 @@ class Reader {
         break;
       }
     }
-  }
-
-  static std::string printable(std::string_view text) {
-    std::string out(text.substr(0, 40));
-    std::replace_if(
-        out.begin(), out.end(), [](unsigned char c) { return c < ' ' || c > '~'; }, '?');
-    return out;
   }
 
   FileReader file_;

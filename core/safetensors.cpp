@@ -12,7 +12,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
-#include "core/printable.h"
+#include "core/shortened.h"
 
 namespace gradus::safetensors {
 namespace {
@@ -39,7 +39,7 @@ const char* format_name(DType dtype) {
 }
 
 /// In quotes and with escapes, so that a message stays one line.
-std::string quoted(const std::string& name) { return printable(Json(name).dump()); }
+std::string quoted(const std::string& name) { return shortened(Json(name).dump()); }
 
 // ---- Reading -------------------------------------------------------------------------------------------------------
 

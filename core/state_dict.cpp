@@ -5,7 +5,7 @@
 
 #include "core/error.h"
 #include "core/joined.h"
-#include "core/printable.h"
+#include "core/shortened.h"
 
 namespace gradus {
 namespace {
@@ -22,18 +22,18 @@ void check_same_state(const char* owner, const StateDict& own, const StateDict& 
   for (const auto& [name, tensor] : own) {
     const auto found = given.find(name);
     if (found == given.end()) {
-      missing.push_back(printable(name));
+      missing.push_back(shortened(name));
       continue;
     }
     const Tensor& came = found->second;
     if (came.defined() && came.shape() == tensor.shape() && came.dtype() == tensor.dtype()) continue;
-    different.push_back(text(printable(name), " is ",
+    different.push_back(text(shortened(name), " is ",
                              came.defined() ? text(came.dtype(), " ", came.shape()) : "an undefined tensor",
                              ", expected ", tensor.dtype(), " ", tensor.shape()));
     if (came.defined() && came.dtype() != tensor.dtype()) hint = ". Convert dtypes with cast()";
   }
   for (const auto& [name, tensor] : given)
-    if (!own.contains(name)) unexpected.push_back(printable(name));
+    if (!own.contains(name)) unexpected.push_back(shortened(name));
   if (!missing.empty() || !unexpected.empty() || !different.empty())
     fail(ErrorKind::value, "load", "the state does not fit ", owner, listed("missing", missing),
          listed("unexpected", unexpected), listed("different", different), hint);

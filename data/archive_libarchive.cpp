@@ -12,7 +12,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "core/printable.h"
+#include "core/shortened.h"
 #include "data/archive.h"
 #include "data/crc32.h"
 
@@ -52,7 +52,7 @@ class Reader {
   [[noreturn]] void fail_reading() const {
     const char* reason = archive_error_string(get());
     fail(ErrorKind::io, "archive", path_, " cannot be read (",
-         reason && *reason ? printable(reason, 200) : "it is damaged or ends too early", "): ", hint_);
+         reason && *reason ? shortened(reason, 200) : "it is damaged or ends too early", "): ", hint_);
   }
 
  private:
@@ -139,7 +139,7 @@ std::string read_entry(Reader& reader, archive_entry* entry, const std::string& 
   constexpr uint64_t limit = uint64_t{1} << 30;
   const auto check = [&](uint64_t size) {
     if (size > limit)
-      fail(ErrorKind::io, "archive", reader.path(), ": ", printable(name, 400), " holds more than ", limit,
+      fail(ErrorKind::io, "archive", reader.path(), ": ", shortened(name, 400), " holds more than ", limit,
            " bytes, which no file of a data set has: unpack the archive and name the folder");
   };
   if (archive_entry_size_is_set(entry)) check(static_cast<uint64_t>(archive_entry_size(entry)));
@@ -162,7 +162,7 @@ bool visit_entries(Reader& reader, const FileVisitor& visit) {
     const std::string name = name_of(entry);
     const auto read = [&] {
       if (hard_link)
-        fail(ErrorKind::io, "archive", reader.path(), ": ", printable(name, 400),
+        fail(ErrorKind::io, "archive", reader.path(), ": ", shortened(name, 400),
              " is a hard link, whose bytes lie elsewhere in the archive: "
              "unpack it and name the folder");
       was_read = true;

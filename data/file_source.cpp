@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "core/printable.h"
+#include "core/shortened.h"
 #include "data/md5.h"
 
 namespace gradus {
@@ -67,7 +67,7 @@ FileSource::FileSource(std::string path) : path_(std::move(path)) {
 }
 
 std::string FileSource::full_name(const std::string& name) const {
-  return is_archive_ ? path_ + ":" + printable(name, 400) : (fs::path(path_) / name).string();
+  return is_archive_ ? path_ + ":" + shortened(name, 400) : (fs::path(path_) / name).string();
 }
 
 void FileSource::visit(const FileVisitor& visit) const {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/printable.h"
+#include "core/shortened.h"
 #include "data/image.h"
 #include "data/image_file.h"
 #include "data/jpeg.h"
@@ -33,7 +33,7 @@ Image decode_by_stb(std::span<const uint8_t> bytes, std::string_view name) {
   const auto fail_decoding = [&] {
     const char* reason = stbi_failure_reason();
     fail(ErrorKind::io, "decode_image", name, " cannot be decoded (",
-         reason && *reason ? printable(reason) : "its content makes no sense", "): replace or remove it");
+         reason && *reason ? shortened(reason) : "its content makes no sense", "): replace or remove it");
   };
   const int size = static_cast<int>(bytes.size());
   int width = 0, height = 0, channels = 0;

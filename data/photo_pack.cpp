@@ -13,7 +13,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/parallel.h"
-#include "core/printable.h"
+#include "core/shortened.h"
 #include "data/packing.h"
 #include "data/photo_store.h"
 
@@ -84,7 +84,7 @@ class PackedStore : public PhotoStore {
   int64_t bytes(int64_t index) const override { return at(index).bytes; }
   PicturePart part(int64_t index, const ChooseCrop& choose, int64_t, int64_t) const override {
     const Entry& entry = at(index);
-    if (!entry.error.empty()) throw Error(ErrorKind::io, printable(entry.error, 1000));
+    if (!entry.error.empty()) throw Error(ErrorKind::io, shortened(entry.error, 1000));
     Image image{.height = entry.height, .width = entry.width, .channels = 3, .pixels = {}};
     image.pixels.resize(static_cast<size_t>(entry.height * entry.width * 3));
     reader_->read(static_cast<uint64_t>(entry.offset), image.pixels.data(), image.pixels.size());

@@ -6,8 +6,8 @@
 
 #include "apps/common/record.h"
 #include "core/error.h"
-#include "core/printable.h"
 #include "core/safetensors.h"
+#include "core/shortened.h"
 #include "data/md5.h"
 
 namespace gradus::apps {
@@ -26,7 +26,7 @@ template <class T>
 T parsed(const Checkpoint& checkpoint, const std::string& key) {
   T value = 0;
   if (!parse(checkpoint.text(key), value))
-    fail(ErrorKind::io, "checkpoint", checkpoint.path, ": '", key, "' is no number: ", printable(checkpoint.text(key)));
+    fail(ErrorKind::io, "checkpoint", checkpoint.path, ": '", key, "' is no number: ", shortened(checkpoint.text(key)));
   return value;
 }
 

@@ -9,8 +9,8 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
-#include "core/printable.h"
 #include "core/safetensors.h"
+#include "core/shortened.h"
 
 namespace gradus::apps {
 namespace {
@@ -117,7 +117,7 @@ void take_flags_from(const std::string& folder, CommandLine& line) {
       } catch (const std::exception& error) {  // the command line's own, which may have two lines
         std::string reason = error.what();
         std::replace(reason.begin(), reason.end(), '\n', ' ');
-        fail(ErrorKind::io, "resume", config_of(folder), " is damaged (", printable(reason, 400),
+        fail(ErrorKind::io, "resume", config_of(folder), " is damaged (", shortened(reason, 400),
              "): put it back as it was, or train without --resume");
       }
     } else if (is_incidental(name) || (is_place(name) && !recorded.empty()) || same(*given, recorded)) {

@@ -8,7 +8,7 @@
 #include "core/error.h"
 #include "core/joined.h"
 #include "core/json.h"
-#include "core/printable.h"
+#include "core/shortened.h"
 
 namespace gradus::walker {
 namespace {
@@ -144,7 +144,7 @@ Settings Settings::parse(const std::string& json) {
   } catch (const JsonError& error) {
     fail(ErrorKind::value, "walker", "these are no settings of a training: ", error.what());
   } catch (const Error& error) {  // which shows a text of the file
-    throw Error(error.kind(), printable(error.what(), 500));
+    throw Error(error.kind(), shortened(error.what(), 500));
   }
 }
 

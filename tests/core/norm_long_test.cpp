@@ -36,9 +36,11 @@ struct Groups {
   int64_t count, inner, size;
 };
 
-/// How far float32's mean and reciprocal deviation of a group may be off where a sum takes `terms` roundings.
+/// How far float32's mean and reciprocal deviation of a group may be off where a sum takes `terms` roundings. The
+/// squares between the means of a group's `pieces` take on the means' errors as factors of how far these are apart,
+/// which is at most the deviation in the root of the mean square.
 struct Moments {
-  Moments(const std::vector<double>& x, double eps, double terms, double unit) {
+  Moments(const std::vector<double>& x, double eps, double terms, double unit, bool pieces) {
     const double n = static_cast<double>(x.size());
     double magnitude = 0, squares = 0;
     for (const double v : x) mean += v / n, magnitude += std::abs(v) / n;
@@ -46,7 +48,9 @@ struct Moments {
     mean_error = terms * unit * magnitude;
     rstd = 1 / std::sqrt(squares + eps);
     // d rstd / rstd = -d variance / (2 (variance + eps)); a center that is off adds its square.
-    rstd_error = rstd * (((terms + 6) * unit * squares + 4 * mean_error * mean_error) * rstd * rstd + 2 * unit);
+    const double between = pieces ? std::sqrt(squares) * mean_error : 0;
+    rstd_error =
+        rstd * (((terms + 6) * unit * squares + between + 4 * mean_error * mean_error) * rstd * rstd + 2 * unit);
   }
   double mean = 0, rstd, mean_error, rstd_error;
 };
@@ -70,7 +74,7 @@ void norm_case(Draw& d, bool layer) {
   // Rows are summed in float32 in any order, columns in float32 over at most 32.
   const double terms = layer ? static_cast<double>(columns) + 4 : dtype == DType::float64 ? groups.size + 4 : 36;
   std::vector<Moments> moments;
-  for (const auto& group : groups.split(xs)) moments.emplace_back(group, eps, terms, unit);
+  for (const auto& group : groups.split(xs)) moments.emplace_back(group, eps, terms, unit, !layer);
   const auto of = [&](size_t i) -> const Moments& { return moments[static_cast<size_t>(groups.of(i))]; };
 
   Place y = d.place(shape, dtype, "y"), mean = d.place({groups.count}, parameters, "mean");
