@@ -177,7 +177,7 @@ TEST_CASE("what an archive says of itself stays on one line of a message") {
              "tar cf t.tar -C tree train && python3 -c \"import zipfile; "
              "zipfile.ZipFile('t.zip', 'w').writestr('one', 'content')\""))
     return;
-  CHECK(FileSource(folder / "t.tar").full_name("a\nb") == (folder / "t.tar") + ":a?b");
+  CHECK(FileSource(folder / "t.tar").full_name(std::string(500, 'x')).size() == (folder / "t.tar").size() + 401);
   CHECK(contains(error_of([&] { read_image_folder(folder / "t.tar", {.cache = false}); }), "train/a/x?y.png is not a"));
   std::string bytes = read_file(folder / "t.zip");
   for (const size_t at : {bytes.find("PK\3\4") + 22, bytes.find("PK\1\2") + 24})
