@@ -112,7 +112,7 @@ TEST_CASE("every rule and preconditioner trains a ResNet") {
 TEST_CASE("equal seeds give equal bytes for any number of workers, packed or augmented") {
   const TinyImages images;
   for (const char* workers : {"0", "1", "3"})
-    train(images, {"--out", images / workers, "--workers", workers, "--color-jitter", "0.2"});
+    train(images, {"--epochs", "1", "--out", images / workers, "--workers", workers, "--color-jitter", "0.2"});
   for (const char* file : {"metrics.jsonl", "metrics.csv", "weights.safetensors"}) {
     CAPTURE(file);
     const std::string name = std::string("/") + file, alone = read_file(images / ("0" + name));
@@ -120,14 +120,15 @@ TEST_CASE("equal seeds give equal bytes for any number of workers, packed or aug
     CHECK(read_file(images / ("3" + name)) == alone);
   }
   // Pictures of 16x16 pixels stay as they are when they are packed.
-  train(images, {"--out", images / "packed", "--pack", "16", "--workers", "0", "--color-jitter", "0.2"});
+  train(images,
+        {"--epochs", "1", "--out", images / "packed", "--pack", "16", "--workers", "0", "--color-jitter", "0.2"});
   CHECK(read_file(images / "packed/metrics.csv") == read_file(images / "0/metrics.csv"));
 }
 
 TEST_CASE("a training on photographs that is stopped and resumed ends with the bytes of one that was not") {
   const TinyImages images;
-  train(images, {"--epochs", "3", "--out", images / "whole", "--checkpoint-every", "1"});
-  train_with_stops(program, tiny_run(images, {"--epochs", "3", "--out", images / "stopped", "--checkpoint-every", "1"}),
+  train(images, {"--out", images / "whole", "--checkpoint-every", "1"});
+  train_with_stops(program, tiny_run(images, {"--out", images / "stopped", "--checkpoint-every", "1"}),
                    images / "stopped", SIGKILL, 2, 5);
   CHECK(differences(images / "whole", images / "stopped").empty());
   const Program::Result again = run_program(program, {"--resume", images / "whole"});
