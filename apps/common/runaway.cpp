@@ -1,6 +1,8 @@
 #include "apps/common/runaway.h"
 
+#include <cmath>
 #include <cstdio>
+#include <limits>
 
 #include "apps/common/training_flags.h"
 #include "core/error.h"
@@ -21,7 +23,8 @@ std::string runaway_note(const optim::Optimizer& optimizer, const TrainingFlags&
   std::string parameter;
   double highest = runaway_gain;
   for (const optim::PreconditionerReport& report : optimizer.diagnostics(optim::Diagnose::without_spectra)) {
-    const double growth = report.gain / report.initial_gain;
+    const bool overflowed = !std::isfinite(report.gain) && std::isfinite(report.initial_gain);
+    const double growth = overflowed ? std::numeric_limits<double>::infinity() : report.gain / report.initial_gain;
     if (!(growth > highest)) continue;
     parameter = report.parameter;
     highest = growth;
@@ -29,9 +32,11 @@ std::string runaway_note(const optim::Optimizer& optimizer, const TrainingFlags&
   if (parameter.empty()) return "";
   // Without momentum the direction is the gradient.
   const bool by_direction = flags.acts_on == "gradient" && flags.rule != "sgd";
-  return text("the preconditioner of ", parameter, " runs away: it makes the gradient ", rounded(highest),
-              " times as long as at the start, and such trainings end worse; try ",
-              by_direction ? "--acts-on direction or " : "", "a smaller --hyper-lr than ", exact(flags.hyper_lr));
+  return text(
+      "the preconditioner of ", parameter, " runs away: it makes the gradient ",
+      std::isfinite(highest) ? rounded(highest) + " times as long as at the start" : "longer than float32 holds",
+      ", and such trainings end worse; try ", by_direction ? "--acts-on direction or " : "",
+      "a smaller --hyper-lr than ", exact(flags.hyper_lr));
 }
 
 }  // namespace gradus::apps

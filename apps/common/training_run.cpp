@@ -62,26 +62,24 @@ class Session {
       const int64_t images_before = state_.score.images;
       const Stopwatch watch;
       std::optional<Score> trained;
+      double seconds = 0;
       try {
         trained = train_epoch(
             run_.model, optimizer_, run_.train, state_,
             [&](const Score& score) { return after_batch(score, images_before, watch); }, epoch_options());
+        if (!trained) return stop(state_);
+        seconds = watch.seconds();
+        results = evaluate_all();
+        if (!results) {  // the epoch is trained, but has no results yet
+          return stop({.epoch = state_.epoch - 1, .batch = run_.train.batches(), .step = state_.step, .score = *trained});
+        }
+        if (!results->finite() && flags_.on_nonfinite != "skip") throw not_finite_results();
       } catch (const NotFinite& problem) {
+        results.reset();
+        optimizer_.zero_grad();  // by gradients that are not finite nothing is to be seen of a preconditioner
+        warn_of_runaway();
         if (flags_.on_nonfinite != "rollback") throw;
         roll_back(problem);
-        continue;
-      }
-      if (!trained) return stop(state_);
-      const double seconds = watch.seconds();
-      results = evaluate_all();
-      if (!results) {  // the epoch is trained, but has no results yet
-        return stop({.epoch = state_.epoch - 1, .batch = run_.train.batches(), .step = state_.step, .score = *trained});
-      }
-      if (!results->finite() && flags_.on_nonfinite != "skip") {
-        const NotFinite problem = not_finite_results();
-        if (flags_.on_nonfinite != "rollback") throw problem;
-        roll_back(problem);
-        results.reset();
         continue;
       }
       report(*trained, *results, static_cast<double>(trained->images - images_before) / seconds, seconds);
@@ -302,7 +300,9 @@ class Session {
     if (warned_of_runaway_) return;
     const std::string line = runaway_note(optimizer_, flags_);
     warned_of_runaway_ = !line.empty();
-    if (warned_of_runaway_) note(text("after epoch ", state_.epoch, " ", line));
+    if (!warned_of_runaway_) return;
+    progress_.clear();
+    note(text(state_.batch > 0 ? "in" : "after", " epoch ", state_.epoch + (state_.batch > 0 ? 1 : 0), " ", line));
   }
 
   int stop(const TrainingState& at) {

@@ -272,6 +272,24 @@ TEST_CASE("a preconditioner that runs away is told once, and one that does not i
   CHECK(notes("1e-4").empty());
 }
 
+TEST_CASE("a preconditioner that ends a training before an epoch is over is named") {
+  const TinyImages images;
+  for (const auto& [hyper_lr, growth] :
+       {std::pair<std::string, std::string>{"1e10", "e+10 times as long as at the start"},
+        {"1e30", "longer than float32 holds"}}) {
+    const Program::Result result = run_program(
+        "apps/cifar10_train",
+        tiny_run(images, {"--batch", "5", "--preconditioner", "s-hd", "--hyper-rule", "adam", "--hyper-lr", hyper_lr}));
+    CHECK(result.exit_code == 1);
+    const Words lines = lines_of(result.err);
+    REQUIRE(lines.size() >= 2);
+    CHECK(contains(lines[lines.size() - 2], "cifar10_train: in epoch 1 the preconditioner of "));
+    CHECK(contains(lines[lines.size() - 2], ".weight runs away: it makes the gradient "));
+    CHECK(contains(lines[lines.size() - 2], growth));
+    CHECK(contains(lines.back(), " is not finite in epoch 1"));
+  }
+}
+
 TEST_CASE("a training on resident images is that on images which the host makes") {
   const TinyImages images;
   std::vector<std::string> weights;
