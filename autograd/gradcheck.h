@@ -13,7 +13,8 @@ namespace gradus {
 struct GradcheckOptions {
   double step = 1e-4;      ///< of a fourth-order central difference
   double relative = 1e-6;  ///< allowed |analytic - numeric| / max(1, |numeric|)
-  uint64_t seed = 0;       ///< of the random weights that reduce the output to one number
+  uint64_t seed = 0;       ///< of the random weights that reduce the output to one number, and of chosen elements
+  int64_t most = 0;        ///< elements of an input that are checked, chosen at random; 0: all
 };
 struct GradcheckResult {
   bool ok = true;
@@ -28,6 +29,17 @@ using VarFunction = std::function<Var(std::span<const Var>)>;
 GradcheckResult gradcheck(const VarFunction& f, const std::vector<Var>& inputs, const GradcheckOptions& options = {});
 /// Checks the gradient of the gradient in the same way.
 GradcheckResult gradgradcheck(const VarFunction& f, const std::vector<Var>& inputs,
+                              const GradcheckOptions& options = {});
+
+/// The same of a function that uses its inputs by itself, as a loss uses the parameters of a model that was built under
+/// DefaultDType(DType::float64):
+///
+///   gradcheck([&] { return cross_entropy(net(x), labels); }, net.parameters(), {.most = 20})
+///
+/// Elements are moved in place, and moved back. Every call must compute the same: with dropout it begins with
+/// net.set_step(0).
+GradcheckResult gradcheck(const std::function<Var()>& f, const VarList& inputs, const GradcheckOptions& options = {});
+GradcheckResult gradgradcheck(const std::function<Var()>& f, const VarList& inputs,
                               const GradcheckOptions& options = {});
 
 }  // namespace gradus

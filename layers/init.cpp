@@ -20,9 +20,10 @@ struct Default {
 };
 thread_local Default current;
 
+/// As float32, whatever x is: equal seeds give equal numbers.
 void assign(const Tensor& x, const Tensor& values) {
   Tensor to = x;
-  copy_(to, values);
+  copy_(to, cast(cast(values, DType::float32), x.dtype()));
 }
 
 }  // namespace
@@ -52,11 +53,11 @@ void ones(const Tensor& x) {
 }
 
 void uniform(const Tensor& x, double low, double high, Generator& generator) {
-  assign(x, random_uniform(x.shape(), low, high, generator.fork(), x.dtype()));
+  assign(x, random_uniform(x.shape(), low, high, generator.fork()));
 }
 
 void normal(const Tensor& x, double mean, double std, Generator& generator) {
-  assign(x, random_normal(x.shape(), mean, std, generator.fork(), x.dtype()));
+  assign(x, random_normal(x.shape(), mean, std, generator.fork()));
 }
 
 void truncated_normal(const Tensor& x, double mean, double std, double cut, Generator& generator) {
@@ -68,7 +69,7 @@ void truncated_normal(const Tensor& x, double mean, double std, double cut, Gene
     while (std::abs(z) > cut) z = generator.normal();
     value = mean + std * z;
   }
-  assign(x, cast(Tensor::from(values, x.shape()), x.dtype()));
+  assign(x, Tensor::from(values, x.shape()));
 }
 
 void xavier_uniform(const Tensor& weight, double gain, Generator& generator) {
@@ -106,7 +107,7 @@ void orthogonal(const Tensor& weight, double gain, Generator& generator) {
   const int64_t rows = weight.size(0);
   const Shape matrix = {rows, rows == 0 ? 0 : weight.numel() / rows};
   const Tensor q = orthonormal(random_normal(matrix, 0, 1, generator.fork(), DType::float64)) * gain;
-  assign(weight, cast(reshape(q, weight.shape()), weight.dtype()));
+  assign(weight, reshape(q, weight.shape()));
 }
 
 void initialize(Module& model, Scheme scheme, Generator& generator) {

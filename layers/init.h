@@ -1,7 +1,7 @@
 // Initial values of parameters. Layers initialize themselves as PyTorch's do, from a default generator that
-// manual_seed() restarts; the functions here fill a tensor anew, in place. Fans are counted as PyTorch and TensorFlow
-// do: a weight [out, in, kh, kw] has fan_in = in * kh * kw and fan_out = out * kh * kw, and that of a transposed
-// convolution, [in, out, kh, kw], the two exchanged.
+// manual_seed() restarts; the functions here fill a tensor anew, in place, with float32's values also where it is
+// float64. Fans are counted as PyTorch and TensorFlow do: a weight [out, in, kh, kw] has fan_in = in * kh * kw and
+// fan_out = out * kh * kw, and that of a transposed convolution, [in, out, kh, kw], the two exchanged.
 #pragma once
 
 #include <cstdint>

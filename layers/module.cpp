@@ -9,6 +9,9 @@ namespace gradus {
 namespace {
 
 thread_local CallObserver* innermost_observer = nullptr;
+thread_local DType default_dtype = DType::float32;
+
+Tensor in_default_dtype(const Tensor& x) { return x.dtype() == DType::float32 ? cast(x, default_dtype) : x; }
 
 std::string join(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : prefix + "." + name;
@@ -58,15 +61,15 @@ Parameter Module::parameter(std::string name, const Tensor& value, ParamInfo inf
   check_name(name);
   if (!value.defined()) check::fail_undefined("module", text("the parameter \"", name, "\"").c_str());
   info.name = name;
-  parameters_.emplace_back(std::move(name), Parameter(value, std::move(info)));
+  parameters_.emplace_back(std::move(name), Parameter(in_default_dtype(value), std::move(info)));
   return parameters_.back().second;
 }
 
 Tensor Module::buffer(std::string name, const Tensor& value) {
   check_name(name);
   if (!value.defined()) check::fail_undefined("module", text("the buffer \"", name, "\"").c_str());
-  buffers_.emplace_back(std::move(name), value);
-  return value;
+  buffers_.emplace_back(std::move(name), in_default_dtype(value));
+  return buffers_.back().second;
 }
 
 void Module::collect(const std::string& prefix, std::vector<Parameter>& parameters) const {
@@ -146,6 +149,15 @@ void Module::set_step(uint64_t step) {
 RandomKey Module::next_draw() {
   return {random_.seed, random_.stream + (random_.calls++ << 32), random_.step << 32, true};
 }
+
+DefaultDType::DefaultDType(DType dtype) : before_(default_dtype) {
+  if (dtype != DType::float32 && dtype != DType::float64)
+    fail(ErrorKind::value, "module",
+         "parameters are float32 or float64 (Autocast computes in bfloat16 from float32 parameters), got ", dtype);
+  default_dtype = dtype;
+}
+
+DefaultDType::~DefaultDType() { default_dtype = before_; }
 
 EvalScope::EvalScope(Module& model) {
   model.visit([this](const std::string&, Module& module) {

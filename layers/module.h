@@ -87,9 +87,9 @@ class Module {
     return reference;
   }
   void add_child(std::string name, std::unique_ptr<Module> module);
-  /// Registers a trainable tensor, which is floating; info.name is set to `name`.
+  /// Registers a trainable tensor, which is floating; info.name is set to `name`. Under a DefaultDType it is a copy.
   Parameter parameter(std::string name, const Tensor& value, ParamInfo info = {});
-  /// Registers a tensor that is saved but not trained; write it in place.
+  /// Registers a tensor that is saved but not trained; write what this returns in place.
   Tensor buffer(std::string name, const Tensor& value);
   /// The key of this module's next draw, for a tensor of up to 2^34 elements.
   RandomKey next_draw();
@@ -108,6 +108,21 @@ class Module {
   struct {
     uint64_t seed = 0, stream = 0, step = 0, calls = 0;
   } random_;
+};
+
+/// While one lives, modules that are built on this thread have parameters and buffers of this dtype where they would
+/// have float32: float64 for a model that computes as exactly as the reference, on inputs that are float64 too. Initial
+/// values are drawn in float32, so that after equal seeds such a model begins with the numbers of the float32 one.
+class DefaultDType {
+ public:
+  /// Throws ErrorKind::value for a dtype other than float32 and float64.
+  explicit DefaultDType(DType dtype);
+  ~DefaultDType();
+  DefaultDType(const DefaultDType&) = delete;
+  DefaultDType& operator=(const DefaultDType&) = delete;
+
+ private:
+  DType before_;
 };
 
 /// While one lives, every module of the tree is in evaluation mode; then each returns to the mode it had.

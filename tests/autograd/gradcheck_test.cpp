@@ -78,3 +78,43 @@ TEST_CASE("gradcheck wants float64 leaves") {
   CHECK_THROWS_WITH_AS(gradgradcheck(f, {leaf({1}) * 2.0}),
                        doctest::Contains("[gradgradcheck] input 0 must be a float64 leaf"), Error);
 }
+
+TEST_CASE("gradcheck moves what a function uses by itself, and moves it back") {
+  const Var a = leaf({0.1, 0.2}), b = leaf({3, 4}, {2, 1});
+  const auto f = [&] { return sin(a) * reshape(b, {2}); };
+  for (const GradcheckResult& result : {gradcheck(f, {a, b}), gradgradcheck(f, {a, b})}) {
+    CHECK(result.ok);
+    CHECK(result.worst < 1e-9);
+  }
+  CHECK(a.value().to_vector<double>() == Values{0.1, 0.2});
+  CHECK(b.value().to_vector<double>() == Values{3, 4});
+  CHECK_FALSE(gradcheck([&] { return WrongSlope::apply(a) * 100.0; }, {a}).ok);
+  CHECK_FALSE(gradgradcheck([&] { return WrongCurvature::apply(a) * 100.0; }, {a}).ok);
+  int calls = 0;
+  CHECK_THROWS_WITH_AS(gradcheck([&] { return ++calls == 3 ? sum(a, {5}) : f(); }, {a}), doctest::Contains("[sum]"),
+                       Error);
+  CHECK(a.value().to_vector<double>() == Values{0.1, 0.2});
+}
+
+TEST_CASE("gradcheck of some elements takes as many as it was told, other ones by another seed") {
+  const Var x = Var::leaf(Tensor::zeros({50}, DType::float64));
+  const auto moved = [&](int64_t most, uint64_t seed) {
+    std::vector<int64_t> which;
+    gradcheck(
+        [&](std::span<const Var> at) {
+          const Values values = at[0].value().to_vector<double>();
+          for (size_t i = 0; i < values.size(); ++i)
+            if (values[i] > 0 && (which.empty() || which.back() != static_cast<int64_t>(i)))
+              which.push_back(static_cast<int64_t>(i));
+          return sin(at[0]);
+        },
+        {x}, {.seed = seed, .most = most});
+    return which;
+  };
+  CHECK(moved(0, 0).size() == 50);
+  CHECK(moved(70, 0).size() == 50);
+  CHECK(moved(7, 0).size() == 7);
+  CHECK(moved(7, 0) == moved(7, 0));
+  CHECK(moved(7, 0) != moved(7, 1));
+  CHECK_THROWS_WITH_AS(moved(-1, 0), doctest::Contains("most must be at least 1, or 0 for all, got -1"), Error);
+}
