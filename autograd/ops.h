@@ -2,6 +2,7 @@
 // otherwise. Errors are those of the core operations. Shapes broadcast as there.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "autograd/variable.h"
@@ -133,8 +134,11 @@ enum class Reduction { mean, sum, none };
 struct CrossEntropyOptions {
   double label_smoothing = 0;
   Reduction reduction = Reduction::mean;
+  /// The label of what is not to count, such as -100: its loss is 0, and the mean is over the others (0 without any).
+  std::optional<int64_t> ignore = std::nullopt;
 };
-/// logits [N, K], labels [N] int64 in [0, K) -> scalar (or [N] for Reduction::none).
+/// logits [N, K], labels [N] int64 in [0, K) -> scalar (or [N] for Reduction::none). Also of every pixel or position:
+/// logits [N, K, d...] and labels [N, d...].
 Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options = {});
 Var mse_loss(const Var& x, const Var& target, Reduction reduction = Reduction::mean);
 /// |x - target|

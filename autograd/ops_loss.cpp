@@ -1,4 +1,6 @@
 // Softmax, dropout and the losses.
+#include <utility>
+
 #include "autograd/autocast.h"
 #include "autograd/gradients.h"
 #include "core/check_defined.h"
@@ -95,8 +97,47 @@ Var dropout(const Var& x, double p, const RandomKey& key) {
                 scales([p, key](const Var& gy, Inputs in) { in[0] = dropout(gy, p, key); }));
 }
 
+namespace {
+
+/// That these are logits [N, K, d...] and labels [N, d...].
+void check_shapes(const Tensor& logits, const Tensor& labels) {
+  Dims wanted = logits.shape();
+  wanted.erase(1);
+  if (!(labels.shape() == Shape(wanted)))
+    fail(ErrorKind::shape, "cross_entropy", "expects logits [N, K, d...] and labels [N, d...], got ", logits.shape(),
+         " and ", labels.shape());
+}
+
+/// Logits [N, K, d...] as rows of classes; of channels-last pictures without a copy.
+Var rows_of_classes(const Var& logits, const Tensor& labels) {
+  Dims order = {0};
+  for (int d = 2; d < logits.rank(); ++d) order.push_back(d);
+  order.push_back(1);
+  return reshape(permute(logits, order), {labels.numel(), logits.size(1)});
+}
+
+/// The loss over the rows whose label is not `ignored`; 0 where there is none.
+Var cross_entropy_of_the_rest(const Var& logits, const Tensor& labels, int64_t ignored, CrossEntropyOptions options) {
+  const Tensor counts = not_equal(labels, static_cast<double>(ignored));
+  const Reduction reduction = std::exchange(options.reduction, Reduction::none);
+  options.ignore.reset();
+  const Var all = cross_entropy(logits, where(counts, labels, Tensor::zeros({}, DType::int64)), options);
+  const Var losses = where(counts, all, Tensor::zeros({}, all.dtype()));
+  if (reduction == Reduction::none) return losses;
+  if (reduction == Reduction::sum) return sum(losses);
+  return sum(losses) / maximum(sum(cast(counts, all.dtype())), Tensor::ones({}, all.dtype()));
+}
+
+}  // namespace
+
 Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options) {
   if (widens(logits)) return cross_entropy(cast(logits, DType::float32), labels, options);
+  if (logits.defined() && logits.rank() > 2 && labels.defined()) {
+    check_shapes(logits.value(), labels);
+    const Var loss = cross_entropy(rows_of_classes(logits, labels), reshape(labels, {labels.numel()}), options);
+    return options.reduction == Reduction::none ? reshape(loss, labels.shape()) : loss;
+  }
+  if (options.ignore) return cross_entropy_of_the_rest(logits, labels, *options.ignore, options);
   check_labels("cross_entropy", logits, labels);
   const double smoothing = options.label_smoothing;
   if (!(smoothing >= 0 && smoothing <= 1))

@@ -479,6 +479,24 @@ void add_losses(std::vector<OpRow>& table) {
           {"cross_entropy", entropy({}), {{4, 3}}, {{1, 1}}, {}, {-2, 2}},
           {"cross_entropy (smoothed)", entropy({.label_smoothing = 0.1}), {{4, 3}}, {{1, 1}}, {}, {-2, 2}},
           {"cross_entropy (sum)", entropy({.reduction = Reduction::sum}), {{4, 3}}, {{1, 1}}, {{0, 3}}, {-2, 2}},
+          {"cross_entropy (of pixels)",
+           [](Args x) {
+             return cross_entropy(x[0], some_index({x[0].size(0), x[0].size(2), x[0].size(3)}, x[0].size(1)),
+                                  {.label_smoothing = 0.1, .ignore = 1});
+           },
+           {{2, 3, 2, 2}},
+           {{1, 1, 1, 1}},
+           {},
+           {-2, 2}},
+          {"cross_entropy (none, of positions)",
+           [](Args x) {
+             return cross_entropy(x[0], some_index({x[0].size(0), x[0].size(2)}, x[0].size(1)),
+                                  {.reduction = Reduction::none});
+           },
+           {{2, 3, 4}},
+           {{1, 1, 1}},
+           {{0, 3, 4}},
+           {-2, 2}},
           {"cross_entropy (none, smoothed)",
            entropy({.label_smoothing = 0.2, .reduction = Reduction::none}),
            {{4, 3}},

@@ -41,6 +41,33 @@ TEST_CASE("cross_entropy is the formula, with and without smoothing, reduced in 
   }
 }
 
+TEST_CASE("cross_entropy of every pixel is that of the rows, and passes over labels that are to be ignored") {
+  const Var x = Var::leaf(random_normal({2, 3, 2, 2}, 0, 1, {7}, DType::float64));
+  const Tensor y = Tensor::from<int64_t>({0, 2, 1, 9, 9, 2, 2, 0}, {2, 2, 2});
+  const Tensor each = cross_entropy(x, y, {.label_smoothing = 0.1, .reduction = Reduction::none, .ignore = 9}).value();
+  REQUIRE(each.shape() == y.shape());
+  const Tensor rows = reshape(permute(x.value(), {0, 2, 3, 1}), {8, 3});
+  double total = 0;
+  for (int64_t i = 0; i < 8; ++i) {
+    const Tensor label = slice(reshape(y, {8}), 0, i, i + 1);
+    const double wanted = label.item() == 9 ? 0 : cross_entropy(Var(slice(rows, 0, i, i + 1)), label, {0.1}).item();
+    CHECK(each.to_vector<double>()[static_cast<size_t>(i)] == doctest::Approx(wanted).epsilon(1e-14));
+    total += wanted;
+  }
+  const auto reduced = [&](Reduction reduction) { return cross_entropy(x, y, {0.1, reduction, 9}); };
+  CHECK(reduced(Reduction::sum).item() == doctest::Approx(total).epsilon(1e-14));
+  CHECK(reduced(Reduction::mean).item() == doctest::Approx(total / 6).epsilon(1e-14));
+  // Where nothing counts, neither loss nor gradient is anything but 0.
+  const Var nothing = cross_entropy(x, Tensor::full({2, 2, 2}, -100, DType::int64), {.ignore = -100});
+  CHECK(nothing.item() == 0);
+  CHECK(slopes(nothing, x) == Values(24, 0.0));
+  CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor::zeros({2, 1, 2, 2}, DType::int64)),
+                       "[cross_entropy] expects logits [N, K, d...] and labels [N, d...], got [2,3,2,2] and [2,1,2,2]",
+                       Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(x, y),
+                       "[cross_entropy] label 9 at position 3 is not in [0, 3): the logits are [8,3]", Error);
+}
+
 TEST_CASE("the gradient of cross_entropy is the softmax minus the target, over N for the mean") {
   const Var x = leaf(scores, {2, 3});
   const double s = 0.3;
