@@ -49,10 +49,14 @@ Var pow(const Var& a, const Var& b);
 /// The gradient goes to the larger (smaller) operand, and to the first where they are equal.
 Var maximum(const Var& a, const Var& b);
 Var minimum(const Var& a, const Var& b);
+Var maximum(const Var& a, double b);
+Var minimum(const Var& a, double b);
 /// The gradient passes where low <= x <= high.
 Var clamp(const Var& x, double low, double high);
 /// condition ? a : b
 Var where(const Tensor& condition, const Var& a, const Var& b);
+Var where(const Tensor& condition, const Var& a, double b);
+Var where(const Tensor& condition, double a, const Var& b);
 
 // ---- Views and copies ----------------------------------------------------------------------------------------------
 Var reshape(const Var& x, const Shape& shape);

@@ -2,6 +2,7 @@
 #include "autograd/autocast.h"
 #include "autograd/gradients.h"
 #include "autograd/record.h"
+#include "core/check_defined.h"
 
 namespace gradus {
 namespace {
@@ -23,6 +24,12 @@ Var extremum(const char* name, Tensor y, const Var& a, const Var& b, FirstWins f
                   if (in.needs(0)) in[0] = choose(first, gy, in, 0, true);
                   if (in.needs(1)) in[1] = choose(first, gy, in, 1, false);
                 }));
+}
+
+/// A number as an operand beside x.
+Tensor constant(const char* op, double value, const Var& x) {
+  check::defined(op, x.value());
+  return Tensor::full({}, value, x.dtype());
 }
 
 /// The operand that is a number and not a variable.
@@ -168,6 +175,9 @@ Var minimum(const Var& a, const Var& b) {
                   [](const Tensor& x, const Tensor& y) { return logical_or(less_equal(x, y), not_equal(x, x)); });
 }
 
+Var maximum(const Var& a, double b) { return maximum(a, constant("maximum", b, a)); }
+Var minimum(const Var& a, double b) { return minimum(a, constant("minimum", b, a)); }
+
 Var clamp(const Var& x, double low, double high) {
   return record("clamp", clamp(x.value(), low, high), {x}, selects([x = Saved(x), low, high](const Var& gy, Inputs in) {
                   const Tensor& value = x.get(in).value();
@@ -191,5 +201,8 @@ Var where(const Tensor& condition, const Var& a, const Var& b) {
                   return Attributes{{"condition", condition}};
                 });
 }
+
+Var where(const Tensor& condition, const Var& a, double b) { return where(condition, a, constant("where", b, a)); }
+Var where(const Tensor& condition, double a, const Var& b) { return where(condition, constant("where", a, b), b); }
 
 }  // namespace gradus

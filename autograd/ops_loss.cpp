@@ -121,11 +121,11 @@ Var cross_entropy_of_the_rest(const Var& logits, const Tensor& labels, int64_t i
   const Tensor counts = not_equal(labels, static_cast<double>(ignored));
   const Reduction reduction = std::exchange(options.reduction, Reduction::none);
   options.ignore.reset();
-  const Var all = cross_entropy(logits, where(counts, labels, Tensor::zeros({}, DType::int64)), options);
-  const Var losses = where(counts, all, Tensor::zeros({}, all.dtype()));
+  const Var all = cross_entropy(logits, where(counts, labels, 0), options);
+  const Var losses = where(counts, all, 0);
   if (reduction == Reduction::none) return losses;
   if (reduction == Reduction::sum) return sum(losses);
-  return sum(losses) / maximum(sum(cast(counts, all.dtype())), Tensor::ones({}, all.dtype()));
+  return sum(losses) / maximum(sum(cast(counts, all.dtype())), 1);
 }
 
 }  // namespace

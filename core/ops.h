@@ -60,6 +60,8 @@ Tensor pow(const Tensor& a, const Tensor& b);
 Tensor pow(const Tensor& a, double b);
 Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
+Tensor maximum(const Tensor& a, double b);
+Tensor minimum(const Tensor& a, double b);
 /// x limited to [low, high].
 Tensor clamp(const Tensor& x, double low, double high);
 
@@ -80,6 +82,8 @@ Tensor logical_and(const Tensor& a, const Tensor& b);
 Tensor logical_or(const Tensor& a, const Tensor& b);
 /// condition ? a : b, elementwise, all three broadcast.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+Tensor where(const Tensor& condition, const Tensor& a, double b);
+Tensor where(const Tensor& condition, double a, const Tensor& b);
 
 // ---- Copies and views ----------------------------------------------------------------------------------------------
 /// A copy with fresh dense memory in the same memory order.

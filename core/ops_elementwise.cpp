@@ -87,6 +87,8 @@ Tensor pow(const Tensor& a, const Tensor& b) { return binary(BinaryOp::pow, a, b
 Tensor pow(const Tensor& a, double b) { return binary(BinaryOp::pow, a, b); }
 Tensor maximum(const Tensor& a, const Tensor& b) { return binary(BinaryOp::maximum, a, b); }
 Tensor minimum(const Tensor& a, const Tensor& b) { return binary(BinaryOp::minimum, a, b); }
+Tensor maximum(const Tensor& a, double b) { return binary(BinaryOp::maximum, a, b); }
+Tensor minimum(const Tensor& a, double b) { return binary(BinaryOp::minimum, a, b); }
 
 Tensor clamp(const Tensor& x, double low, double high) {
   if (!(low <= high)) fail(ErrorKind::value, "clamp", "needs low <= high, got [", low, ", ", high, "]");
@@ -127,5 +129,19 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   kernels::where(expand(condition, shape), expand(a, shape), expand(b, shape), out);
   return out;
 }
+
+namespace {
+
+/// A number beside the other choice.
+Tensor choice(double value, const Tensor& other) {
+  check::defined("where", other, "the other choice");
+  check::scalar("where", other.dtype(), value);
+  return Tensor::full({}, value, other.dtype());
+}
+
+}  // namespace
+
+Tensor where(const Tensor& condition, const Tensor& a, double b) { return where(condition, a, choice(b, a)); }
+Tensor where(const Tensor& condition, double a, const Tensor& b) { return where(condition, choice(a, b), b); }
 
 }  // namespace gradus

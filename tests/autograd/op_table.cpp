@@ -85,8 +85,13 @@ void add_elementwise(std::vector<OpRow>& table) {
           binary("maximum", [](Args x) { return maximum(x[0], x[1]); }),
           broadcast("maximum (broadcast)", [](Args x) { return maximum(x[0], x[1]); }),
           binary("minimum", [](Args x) { return minimum(x[0], x[1]); }),
+          unary("maximum (number)", [](Args x) { return maximum(x[0], 0.3); }, {-1, 1, {0.3}}),
+          unary("minimum (number)", [](Args x) { return minimum(x[0], -0.3); }, {-1, 1, {-0.3}}),
           unary("clamp", [](Args x) { return clamp(x[0], -0.4, 0.6); }, {-1, 1, {-0.4, 0.6}}),
           binary("where", [](Args x) { return where(greater(x[0].value(), 0.2), x[0], x[1]); }, {-1, 1, {0.2}}),
+          unary("where (number)", [](Args x) { return where(greater(x[0].value(), 0.2), x[0], 0.2); }, {-1, 1, {0.2}}),
+          unary("where (number first)", [](Args x) { return where(less(x[0].value(), 0.2), 0.2, x[0]); },
+                {-1, 1, {0.2}}),
           broadcast("where (broadcast)",
                     [](Args x) { return where(Tensor::from<bool>({true}, {1}), x[0], x[1]) * x[0]; }),
       });

@@ -120,7 +120,11 @@ TEST_CASE("operators mean what they spell") {
   CHECK(elements(pow(b, 3)) == Values{8, 64});
   CHECK(elements(maximum(a, b * 2.0)) == Values{6, 8});
   CHECK(elements(minimum(a, b * 2.0)) == Values{4, 8});
+  CHECK(elements(maximum(a, 7)) == Values{7, 8});
+  CHECK(elements(minimum(a, 7)) == Values{6, 7});
   CHECK(elements(clamp(a, 6.5, 7)) == Values{6.5, 7});
+  CHECK(elements(where(greater(a, 7), a, 0)) == Values{0, 8});
+  CHECK(elements(where(greater(a, 7), 0, a)) == Values{6, 0});
 }
 
 TEST_CASE("comparisons give bool") {
@@ -239,4 +243,6 @@ TEST_CASE("elementwise operations name what does not fit") {
       where(f, f, f),
       "[where] the condition needs bool, got float32 [2,3]; make it with a comparison such as greater(x, 0)", Error);
   CHECK_THROWS_AS(where(flag, f, d), Error);
+  CHECK_THROWS_WITH_AS(where(flag, i, 0.5),
+                       "[where] int64 elements cannot hold the scalar 0.5; cast the tensor to a type that can", Error);
 }
