@@ -6,6 +6,7 @@
 #include <ostream>
 #include <set>
 
+#include "core/check_defined.h"
 #include "core/error.h"
 
 namespace gradus {
@@ -27,12 +28,15 @@ int64_t own_parameters(const Module& module) {
 
 }  // namespace
 
-Summary summary(Module& model, const Shape& input) {
+Summary summary(Module& model, const Shape& input) { return summary(model, Tensor::zeros(input)); }
+
+Summary summary(Module& model, const Tensor& input) {
+  check::defined("summary", input);
   std::map<const Module*, std::string> names;
   model.visit([&](const std::string& name, Module& module) { names[&module] = name; });
 
   Summary result;
-  result.input = input;
+  result.input = input.shape();
   result.parameters = model.parameter_count();
   std::set<const Module*> seen;
   const CallObserver observer([&](const Module& module, const Var& x, const Var& y) {
@@ -45,7 +49,7 @@ Summary summary(Module& model, const Shape& input) {
   });
   const EvalScope evaluation(model);
   const NoGrad constants;
-  model(Tensor::zeros(input));
+  model(input);
   return result;
 }
 

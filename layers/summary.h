@@ -24,8 +24,10 @@ struct Summary {
   int64_t macs = 0;
 };
 
-/// Runs the model once in evaluation mode on zeros of this shape ([1, 3, 32, 32]: per image). MACs are exact for linear
-/// and convolution layers; operations that are no layers are not counted.
+/// Runs the model once in evaluation mode on this input ([1, 3, 32, 32]: per image). MACs are exact for linear and
+/// convolution layers; operations that are no layers are not counted.
+Summary summary(Module& model, const Tensor& input);
+/// On float32 zeros of this shape. A model of tokens takes Tensor::zeros({1, 16}, DType::int64) instead.
 Summary summary(Module& model, const Shape& input);
 
 /// A table, one line per layer, and the totals.

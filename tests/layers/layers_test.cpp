@@ -332,3 +332,16 @@ TEST_CASE("a summary counts parameters once and multiplications in every call, a
   CHECK(contains(table, "Conv2d(2, 2, kernel 3, padding 1)"));
   CHECK(contains(table, "1,440"));
 }
+
+TEST_CASE("a summary takes an input of any dtype, as models of tokens and of float64 want it") {
+  Sequential tokens(Embedding(50, 4), SelfAttention(4), Linear(4, 50));
+  const Summary s = summary(tokens, Tensor::zeros({1, 6}, DType::int64));
+  CHECK(s.input == Shape{1, 6});
+  CHECK(s.parameters == 200 + 64 + 16 + 250);
+  CHECK(s.layers.back().output == Shape{1, 6, 50});
+  const DefaultDType scope(DType::float64);
+  Linear exact(4, 3);
+  CHECK(summary(exact, Tensor::zeros({2, 4}, DType::float64)).macs == 24);
+  CHECK_THROWS_WITH_AS(summary(exact, Tensor()), doctest::Contains("[summary] the input is an undefined tensor"),
+                       Error);
+}
