@@ -18,12 +18,16 @@ enum Stream : uint64_t { output_weights, gradient_seed, gradient_weights, chosen
 
 void check_request(const char* op, const std::vector<Var>& inputs, const GradcheckOptions& options) {
   if (options.most < 0) fail(ErrorKind::value, op, "most must be at least 1, or 0 for all, got ", options.most);
-  for (size_t i = 0; i < inputs.size(); ++i)
+  if (!recording()) fail(ErrorKind::value, op, "nothing is recorded here: end the NoGrad scope first");
+  for (size_t i = 0; i < inputs.size(); ++i) {
     if (!inputs[i].is_leaf() || inputs[i].dtype() != DType::float64)
       fail(
           ErrorKind::value, op, "input ", i,
           " must be a float64 leaf: make it with Var::leaf(random_uniform(shape, -1, 1, key, DType::float64)), a model "
           "under DefaultDType(DType::float64)");
+    if (!inputs[i].requires_grad())
+      fail(ErrorKind::value, op, "input ", i, " is frozen and has no gradient: thaw it, or leave it out");
+  }
 }
 
 Dims position(const Shape& shape, int64_t element) {

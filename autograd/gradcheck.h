@@ -24,8 +24,8 @@ struct GradcheckResult {
 };
 using VarFunction = std::function<Var(std::span<const Var>)>;
 
-/// Checks d f / d input for every element of every input, which must be float64 leaves (Var::leaf). f computes from its
-/// arguments alone. Below 1 the tolerance is absolute: scale small outputs up.
+/// Checks d f / d input for every element of every input, which must be float64 leaves (Var::leaf) and not frozen. f
+/// computes from its arguments alone. Below 1 the tolerance is absolute: scale small outputs up.
 GradcheckResult gradcheck(const VarFunction& f, const std::vector<Var>& inputs, const GradcheckOptions& options = {});
 /// Checks the gradient of the gradient in the same way.
 GradcheckResult gradgradcheck(const VarFunction& f, const std::vector<Var>& inputs,
@@ -34,10 +34,11 @@ GradcheckResult gradgradcheck(const VarFunction& f, const std::vector<Var>& inpu
 /// The same of a function that uses its inputs by itself, as a loss uses the parameters of a model that was built under
 /// DefaultDType(DType::float64):
 ///
-///   gradcheck([&] { return cross_entropy(net(x), labels); }, net.parameters(), {.most = 20})
+///   gradcheck([&] { return cross_entropy(net(x), labels); }, net.parameters(), {.step = 1e-6, .most = 20})
 ///
 /// Elements are moved in place, and moved back. Every call must compute the same: with dropout it begins with
-/// net.set_step(0).
+/// net.set_step(0). What else the calls change, such as running averages, stays changed. A step across the kink of a
+/// ReLU finds no gradient: small ones meet fewer.
 GradcheckResult gradcheck(const std::function<Var()>& f, const VarList& inputs, const GradcheckOptions& options = {});
 GradcheckResult gradgradcheck(const std::function<Var()>& f, const VarList& inputs,
                               const GradcheckOptions& options = {});

@@ -21,13 +21,21 @@ double share(const Tensor& losses, Reduction reduction) {
 
 }  // namespace
 
-void check_labels(const char* op, const Var& logits, const Tensor& labels) {
-  check::defined(op, logits.value());
+namespace {
+
+void check_integers(const char* op, const Tensor& labels) {
   check::defined(op, labels, "the vector of labels");
-  if (logits.rank() != 2 || !(labels.shape() == Shape{logits.shape()[0]}))
-    fail(ErrorKind::shape, op, "expects logits [N, K] and labels [N], got ", logits.shape(), " and ", labels.shape());
   if (labels.dtype() != DType::int64)
     fail(ErrorKind::dtype, op, "labels must be int64, got ", labels.dtype(), ". Convert them with cast()");
+}
+
+}  // namespace
+
+void check_labels(const char* op, const Var& logits, const Tensor& labels) {
+  check::defined(op, logits.value());
+  check_integers(op, labels);
+  if (logits.rank() != 2 || !(labels.shape() == Shape{logits.shape()[0]}))
+    fail(ErrorKind::shape, op, "expects logits [N, K] and labels [N], got ", logits.shape(), " and ", labels.shape());
   if (capturing()) return;  // there are no values to look at
   const int64_t classes = logits.shape()[1];
   const std::vector<int64_t> host = labels.to_vector<int64_t>();
@@ -118,10 +126,14 @@ Var rows_of_classes(const Var& logits, const Tensor& labels) {
 
 /// The loss over the rows whose label is not `ignored`; 0 where there is none.
 Var cross_entropy_of_the_rest(const Var& logits, const Tensor& labels, int64_t ignored, CrossEntropyOptions options) {
+  check_integers("cross_entropy", labels);
   const Tensor counts = not_equal(labels, static_cast<double>(ignored));
   const Reduction reduction = std::exchange(options.reduction, Reduction::none);
   options.ignore.reset();
-  const Var all = cross_entropy(logits, where(counts, labels, 0), options);
+  // What is ignored may be anything, also no number, and gets no gradient.
+  const bool fit = logits.rank() == 2 && counts.rank() == 1 && logits.size(0) == counts.size(0);
+  const Var counted = fit ? where(unsqueeze(counts, 1), logits, 0) : logits;
+  const Var all = cross_entropy(counted, where(counts, labels, 0), options);
   const Var losses = where(counts, all, 0);
   if (reduction == Reduction::none) return losses;
   if (reduction == Reduction::sum) return sum(losses);

@@ -22,6 +22,8 @@ thread_local Default current;
 
 /// As float32, whatever x is: equal seeds give equal numbers.
 void assign(const Tensor& x, const Tensor& values) {
+  if (!is_floating(x.dtype()))
+    fail(ErrorKind::dtype, "init", "fills floating tensors, got ", x.dtype(), " ", x.shape());
   Tensor to = x;
   copy_(to, cast(cast(values, DType::float32), x.dtype()));
 }

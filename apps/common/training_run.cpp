@@ -71,19 +71,20 @@ class Session {
         seconds = watch.seconds();
         results = evaluate_all();
         if (!results) {  // the epoch is trained, but has no results yet
-          return stop({.epoch = state_.epoch - 1, .batch = run_.train.batches(), .step = state_.step, .score = *trained});
+          return stop(
+              {.epoch = state_.epoch - 1, .batch = run_.train.batches(), .step = state_.step, .score = *trained});
         }
         if (!results->finite() && flags_.on_nonfinite != "skip") throw not_finite_results();
       } catch (const NotFinite& problem) {
         results.reset();
         optimizer_.zero_grad();  // by gradients that are not finite nothing is to be seen of a preconditioner
-        warn_of_runaway();
+        warn_of_runaway(true);
         if (flags_.on_nonfinite != "rollback") throw;
         roll_back(problem);
         continue;
       }
       report(*trained, *results, static_cast<double>(trained->images - images_before) / seconds, seconds);
-      warn_of_runaway();
+      warn_of_runaway(false);
       if (flags_.checkpoint_every == 0 && run_.start.directory) save_checkpoint(*run_.start.directory, state_);
     }
     if (!results && !(results = evaluate_all())) return stop(state_);
@@ -296,9 +297,9 @@ class Session {
     }
   }
 
-  void warn_of_runaway() {
+  void warn_of_runaway(bool lost) {
     if (warned_of_runaway_) return;
-    const std::string line = runaway_note(optimizer_, flags_);
+    const std::string line = runaway_note(optimizer_, flags_, lost);
     warned_of_runaway_ = !line.empty();
     if (!warned_of_runaway_) return;
     progress_.clear();

@@ -23,6 +23,13 @@ void check_names(const OnnxOptions& options, const StateDict& state) {
            "\": give the input or output of this name another one");
 }
 
+void check_float32(const Module& model) {
+  for (const Parameter& parameter : model.parameters())
+    if (parameter.dtype() != DType::float32)
+      fail(ErrorKind::dtype, "export_onnx", "the parameter ", parameter.name(), " is ", parameter.dtype(),
+           ": load the state, with cast(), into a float32 model, and export that");
+}
+
 /// That a tensor which no operation of the model made is a constant or one of the model's own.
 void check_known(const char* operation, const Var& x, const StateDict& state) {
   const auto is_x = [&](const auto& entry) { return entry.second.raw() == x.value().raw(); };
@@ -37,6 +44,7 @@ void check_known(const char* operation, const Var& x, const StateDict& state) {
 void export_onnx(const std::string& path, Module& model, const Shape& input, const OnnxOptions& options) {
   const StateDict tensors = model.state();
   check_names(options, tensors);
+  check_float32(model);
   const onnx::Trace trace = onnx::trace_model(model, input, options.tokens);
   onnx::Graph graph;
   std::map<const void*, std::string> state;

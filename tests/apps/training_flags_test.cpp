@@ -156,7 +156,7 @@ TEST_CASE("a P that stretches its gradient far more than at the start is told, w
   TrainingFlags flags;
   flags.preconditioner = "s-hd";
   flags.hyper_lr = 0.25;
-  const auto told = [&](double scale) {
+  const auto told = [&](double scale, bool lost = false) {
     flags.lr.reset();
     flags.resolve();
     const optim::Optimizer optimizer = flags.make_optimizer({w}, 1);
@@ -165,7 +165,7 @@ TEST_CASE("a P that stretches its gradient far more than at the start is told, w
         Tensor learned = tensor;
         scale_(learned, scale);
       }
-    return runaway_note(optimizer, flags);
+    return runaway_note(optimizer, flags, lost);
   };
   CHECK(told(1) == "");
   CHECK(told(5.9) == "");
@@ -174,6 +174,11 @@ TEST_CASE("a P that stretches its gradient far more than at the start is told, w
         "the preconditioner of fc.weight runs away: it makes the gradient 7.25 times as long as at the start, and such "
         "trainings end worse; try --acts-on direction or a smaller --hyper-lr than 0.25");
   CHECK(told(std::nan("")) == "");  // that is another error's
+  CHECK(told(5.9, true) == "");
+  CHECK(told(7.25, true) ==
+        "the preconditioner of fc.weight makes the gradient 7.25 times as long as at the start; if that came first, "
+        "--acts-on direction or a smaller --hyper-lr than 0.25 may help");
+  CHECK(told(std::nan(""), true).starts_with("the preconditioner of fc.weight makes the gradient longer than float32"));
   flags.acts_on = "direction";
   CHECK(told(12.5).ends_with("; try a smaller --hyper-lr than 0.25"));
   flags.preconditioner = "none";

@@ -118,3 +118,14 @@ TEST_CASE("gradcheck of some elements takes as many as it was told, other ones b
   CHECK(moved(7, 0) != moved(7, 1));
   CHECK_THROWS_WITH_AS(moved(-1, 0), doctest::Contains("most must be at least 1, or 0 for all, got -1"), Error);
 }
+
+TEST_CASE("gradcheck of what is frozen or not recorded is refused") {
+  const Var x = leaf({1, 2}), frozen = leaf({1, 2});
+  frozen.set_requires_grad(false);
+  const auto f = [&] { return x * frozen; };
+  CHECK_THROWS_WITH_AS(gradcheck(f, {x, frozen}),
+                       "[gradcheck] input 1 is frozen and has no gradient: thaw it, or leave it out", Error);
+  CHECK(gradcheck(f, {x}).ok);
+  const NoGrad nothing;
+  CHECK_THROWS_WITH_AS(gradgradcheck(f, {x}), doctest::Contains("[gradgradcheck] nothing is recorded here"), Error);
+}

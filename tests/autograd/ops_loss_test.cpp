@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "core/error.h"
 #include "tests/autograd/slopes.h"
@@ -61,6 +62,22 @@ TEST_CASE("cross_entropy of every pixel is that of the rows, and passes over lab
   const Var nothing = cross_entropy(x, Tensor::full({2, 2, 2}, -100, DType::int64), {.ignore = -100});
   CHECK(nothing.item() == 0);
   CHECK(slopes(nothing, x) == Values(24, 0.0));
+  // And what is ignored need not be a number.
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Var wild = leaf({infinity, 0, 1, 2}, {2, 2});
+  const Var one = cross_entropy(wild, Tensor::from<int64_t>({-1, 0}, {2}), {.ignore = -1});
+  CHECK(one.item() == doctest::Approx(std::log1p(std::exp(1))));
+  const Values g = slopes(one, wild);
+  CHECK(g[0] == 0);
+  CHECK(g[1] == 0);
+  CHECK(g[2] == doctest::Approx(-g[3]));
+  CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor(), {.ignore = 1}),
+                       doctest::Contains("[cross_entropy] the vector of labels"), Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(wild, Tensor::zeros({2}, DType::int32), {.ignore = 1}),
+                       doctest::Contains("[cross_entropy] labels must be int64, got int32"), Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(wild, Tensor::zeros({3}, DType::int64), {.ignore = 1}),
+                       doctest::Contains("[cross_entropy] expects logits [N, K] and labels [N], got [2,2] and [3]"),
+                       Error);
   CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor::zeros({2, 1, 2, 2}, DType::int64)),
                        "[cross_entropy] expects logits [N, K, d...] and labels [N, d...], got [2,3,2,2] and [2,1,2,2]",
                        Error);

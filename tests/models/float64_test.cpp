@@ -15,6 +15,7 @@
 #include "layers/init.h"
 #include "layers/norm.h"
 #include "layers/pool.h"
+#include "models/onnx/export.h"
 #include "models/registry.h"
 #include "optim/optimizer.h"
 #include "tests/data/temporary_folder.h"
@@ -156,8 +157,13 @@ TEST_CASE("every preconditioner trains in float64, and float32's losses are near
       loss.backward();
       optimizer.step();
     }
+    int64_t learned = 0;
     for (const auto& [name, tensor] : optimizer.state())
-      if (name.ends_with("/learned")) CHECK(tensor.dtype() == dtype);
+      if (name.ends_with(".learned")) {
+        ++learned;
+        CHECK(tensor.dtype() == dtype);
+      }
+    CHECK((learned > 0) == (preconditioner.name() != "none"));
     return all;
   };
   using optim::Adam, optim::Fop;
@@ -181,6 +187,16 @@ TEST_CASE("every preconditioner trains in float64, and float32's losses are near
 TEST_CASE("other dtypes are refused, and the scope ends") {
   for (const DType dtype : {DType::bfloat16, DType::int64})
     CHECK(contains(error_of([&] { const DefaultDType scope(dtype); }), "parameters are float32 or float64"));
-  { const DefaultDType scope(DType::float64); }
+  {
+    const DefaultDType scope(DType::float64);
+    Linear exact(2, 2);
+    const TemporaryFolder folder;
+    CHECK(contains(error_of([&] {
+                     export_onnx(folder / "net.onnx", exact, {1, 2});
+                   }),
+                   "[export_onnx] the parameter weight is float64: load the state, with cast(), into a float32 model"));
+  }
   CHECK(Linear(2, 2).weight().dtype() == DType::float32);
+  CHECK(contains(error_of([] { init::normal(Tensor::zeros({3}, DType::int64), 0, 1); }),
+                 "[init] fills floating tensors, got int64 [3]"));
 }
