@@ -1,5 +1,7 @@
-// A whole training step on one fixed random batch: forward, cross-entropy, backward, optimizer.
+// A whole training step on one fixed random batch: forward, cross-entropy, backward, optimizer; and, in turn with it,
+// the same step with another preconditioner.
 #include <memory>
+#include <optional>
 
 #include "apps/bench/benchmarks.h"
 #include "apps/bench/measure.h"
@@ -15,7 +17,7 @@ namespace gradus::apps::bench {
 namespace {
 
 struct TrainStepFlags : MeasureFlags {
-  std::string model = "all_cnn", conv = "auto", amp = "none";
+  std::string model = "all_cnn", conv = "auto", amp = "none", beside;
   OptimizerChoice optimizer;
   int64_t batch = 128, steps = 3, side = 0, classes = 0;
   DeviceFlags device;
@@ -25,25 +27,39 @@ void bench_train_step(const TrainStepFlags& flags) {
   set_conv_algorithm(parse_conv_algorithm(flags.conv));
   flags.device.apply();
   use_threads(flags.threads);
-  TrainingSubject training({.model = flags.model,
-                            .batch = flags.batch,
-                            .side = flags.side,
-                            .classes = flags.classes,
-                            .optimizer = flags.optimizer,
-                            .dtype = parse_amp(flags.amp)});
-  for (int i = 0; i < 4; ++i) training.step();  // makes plans, touches memory, and captures the step on a GPU
-  finish_device();
+  SubjectOptions options{.model = flags.model,
+                         .batch = flags.batch,
+                         .side = flags.side,
+                         .classes = flags.classes,
+                         .optimizer = flags.optimizer,
+                         .dtype = parse_amp(flags.amp)};
+  TrainingSubject training(options);
+  std::optional<TrainingSubject> beside;
+  if (!flags.beside.empty()) {
+    options.optimizer.preconditioner = flags.beside;
+    beside.emplace(options);
+  }
+  const auto seconds = [](TrainingSubject& subject, int64_t steps) {
+    return seconds_of([&] {
+      for (int64_t i = 0; i < steps; ++i) subject.step();
+      finish_device();
+    });
+  };
+  // Makes plans, touches memory, and captures the step on a GPU.
+  seconds(training, 4);
+  if (beside) seconds(*beside, 4);
   const double images = static_cast<double>(flags.steps * flags.batch);
+  std::vector<double> extra;
   Record record = measure({.rate_name = "images_per_s",
                            .per_step = static_cast<double>(flags.batch),
                            .round =
                                [&] {
-                                 return images / seconds_of([&] {
-                                          for (int64_t i = 0; i < flags.steps; ++i) training.step();
-                                          finish_device();
-                                        });
+                                 const double time = seconds(training, flags.steps);
+                                 if (beside) extra.push_back(time / seconds(*beside, flags.steps) - 1);
+                                 return images / time;
                                }},
                           flags);
+  if (beside) record.add({{"beside", flags.beside}, {"extra_time", median(extra)}});
   record.add({{"model", flags.model},
               {"batch", flags.batch},
               {"side", training.options().side},
@@ -69,6 +85,8 @@ std::function<void()> add_train_step(CommandLine& line) {
   line.add("--classes", flags->classes, "0: 1000 for ResNets, 10 for others", at_least(0));
   line.add("--steps", flags->steps, "training steps per round", at_least(1));
   flags->optimizer.add_to(line);
+  line.add("--beside", flags->beside, "another preconditioner, measured in turn: extra_time is the time beyond its own",
+           one_of({"none", "s-hd", "pp-hd", "fop", "fop-norm"}));
   line.add("--conv", flags->conv, "convolution algorithm", one_of({"direct", "winograd", "auto", "measure"}));
   line.add("--amp", flags->amp, "mixed precision: bf16 computes in bfloat16 with float32 parameters",
            one_of({"none", "bf16"}));
