@@ -7,6 +7,7 @@
 
 #include "core/accelerator.h"
 #include "core/error.h"
+#include "core/ops.h"
 
 namespace gradus::cuda {
 
@@ -56,6 +57,16 @@ bool passes_check(const ConvKey& key, const ConvOperands& operands, const std::s
   const double error = relative_error(key.pass, operands, key.spec), most = tolerated_error(key.dtype, key.variant & 1);
   if (error <= most) return true;
   return refuse(text("its result is off by ", error, " of its size, at most ", most, " is rounding"));
+}
+
+bool keeps_nan(const ConvKey& key, const ConvOperands& operands, const std::function<void(const ConvOperands&)>& run) {
+  if (!key.relu) return true;
+  ConvOperands with_nan = operands;
+  with_nan.x = Tensor::empty_like(operands.x);
+  kernels::fill(std::nan(""), with_nan.x);
+  kernels::fill(std::nan(""), with_nan.y);
+  run(with_nan);
+  return !all_finite(with_nan.y);
 }
 
 bool passes_once(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec, const std::string& algorithm,

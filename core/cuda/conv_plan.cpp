@@ -116,10 +116,11 @@ std::unique_ptr<Plan> choose(cudnnHandle_t handle, const ConvKey& key) {
   Proposals all(target, *graph);
   const ConvOperands operands = random_operands(key);
   const auto passes = [&](const Plan& plan) {
-    return passes_check(key, operands, "cuDNN's " + plan.name(), [&]() -> std::string {
+    const bool is_right = passes_check(key, operands, "cuDNN's " + plan.name(), [&]() -> std::string {
       const cudnnStatus_t status = plan.run(handle, operands);
       return status == CUDNN_STATUS_SUCCESS ? "" : cudnnGetErrorString(status);
     });
+    return is_right && keeps_nan(key, operands, [&](const ConvOperands& o) { plan.run(handle, o); });
   };
   const std::string& source = accelerator().plans;
   if (source.empty()) {

@@ -177,6 +177,22 @@ TEST_CASE("an operation takes it by the rule, after one check") {
   CHECK(launches() == 3);  // the filters' points, the inputs' points, the outputs
 }
 
+TEST_CASE("whether the ReLU within an algorithm keeps NaN is seen") {
+  const Conv2dSpec spec{.padding = {1, 1, 1, 1}};
+  for (const bool relu : {false, true}) {
+    const ConvKey key = {
+        .pass = ConvPass::forward, .relu = relu, .x = {1, 4, 5, 5}, .w = {4, 4, 3, 3}, .y = {1, 4, 5, 5}, .spec = spec};
+    const ConvOperands operands = random_operands(key);
+    CHECK(keeps_nan(key, operands, [&](const ConvOperands& o) { plain_conv(key.pass, o, spec); }));
+    CHECK(all_finite(operands.x));
+    const auto drops = [](const ConvOperands& o) {
+      Tensor y = o.y;
+      kernels::fill(0, y);
+    };
+    CHECK(keeps_nan(key, operands, drops) == !relu);
+  }
+}
+
 TEST_CASE("an algorithm that is wrong, leaves something unwritten or fails is refused and named") {
   std::vector<std::string> warnings;
   set_warning_handler([&](const std::string& line) { warnings.push_back(line); });
