@@ -23,6 +23,7 @@ const Recipe recipes[] = {{"that of table_cifar10", 1e-3, false, false, true},
                           {"crops and flips", 1e-3, false, true, true},
                           {"crops and flips with half the decay", 5e-4, false, true, true},
                           {"crops and flips without dropout", 1e-3, false, true, false},
+                          {"crops and flips with half the decay, without dropout", 5e-4, false, true, false},
                           {"whitened with crops and flips", 1e-3, true, true, true}};
 
 CifarSize size(const Context& context) {
