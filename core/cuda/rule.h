@@ -27,7 +27,8 @@ struct RuleState {
   T curvature = {};
 };
 
-/// A rule's coefficients and state. A kernel fetches an element, advances it, and puts it back.
+/// A rule's coefficients and state. A kernel fetches an element, advances it, and puts it back; one whose rules never
+/// divide says so, and needs fewer registers.
 struct RuleStep {
   explicit RuleStep(const RuleUpdate& r)
       : kind(r.kind),
@@ -51,21 +52,21 @@ struct RuleStep {
     return fetch_rest(value[i], kind == RuleUpdate::Kind::plain ? T{} : static_cast<const T*>(first)[i], i);
   }
   /// The same where the value and the first state are known.
-  template <class T>
+  template <bool may_divide = true, class T>
   GRADUS_ANYWHERE RuleState<T> fetch_rest(T value, T first_state, int64_t i) const {
     RuleState<T> s;
     s.value = value;
     s.first = first_state;
-    if (divides()) s.second = static_cast<const T*>(second)[i];
-    if (kind == RuleUpdate::Kind::curvature) s.curvature = static_cast<const T*>(curvature)[i];
+    if (may_divide && divides()) s.second = static_cast<const T*>(second)[i];
+    if (may_divide && kind == RuleUpdate::Kind::curvature) s.curvature = static_cast<const T*>(curvature)[i];
     return s;
   }
 
   /// The step along u. What is stored is rounded before it is used.
-  template <class T>
+  template <bool may_divide = true, class T>
   GRADUS_ANYWHERE void advance(double u, RuleState<T>& s) const {
     double d = u;
-    if (divides()) {
+    if (may_divide && divides()) {
       s.first = ref::narrow<T>(adam.beta1 * wide(s.first) + (1 - adam.beta1) * u);
       double more = u * u;
       if (kind == RuleUpdate::Kind::curvature) {
@@ -83,11 +84,11 @@ struct RuleStep {
     s.value = ref::narrow<T>((1 - lr * decay) * wide(s.value) - lr * d);
   }
 
-  template <class T>
+  template <bool may_divide = true, class T>
   GRADUS_ANYWHERE void put(const RuleState<T>& s, T* value, int64_t i) const {
     value[i] = s.value;
     if (kind != RuleUpdate::Kind::plain) static_cast<T*>(first)[i] = s.first;
-    if (divides()) static_cast<T*>(second)[i] = s.second;
+    if (may_divide && divides()) static_cast<T*>(second)[i] = s.second;
   }
 
   /// All of it; returns the new value.

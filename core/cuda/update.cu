@@ -17,7 +17,7 @@ using namespace cuda;
 
 /// Elements of one block, which lie in its shared memory, of at most 48 KiB.
 template <class T>
-inline constexpr int tile_elements = sizeof(T) == 8 ? 1024 : 1536;
+inline constexpr int tile_elements = sizeof(T) == 8 ? 1024 : 1280;
 /// Elements that a block's threads step at a time, each one: whole rows of n.
 GRADUS_ANYWHERE constexpr int elements_at_a_time(int n) { return threads_per_block / n * n; }
 constexpr int64_t longest_row = 256;  // longer ones go through matmul
@@ -52,20 +52,21 @@ struct Table {
 };
 static_assert(sizeof(Table) < 32000);
 
-/// Of parameters of one element type.
-template <class T>
+/// Of parameters of one element type. Diagonals and rules that divide are the rich ones: without them there are
+/// registers for all else.
+template <class T, bool rich>
 struct Update {
   static constexpr int resident = 5;  // blocks of a multiprocessor, whose shared memory they fill
   struct Shared {
-    T x[tile_elements<T>], previous[tile_elements<T>];
-    T value[tile_elements<T>], first[tile_elements<T>];  // as they were; the rule's first state too, or `against`
+    double x[tile_elements<T>], previous[tile_elements<T>];  // each is read many times, and converting takes longer
+    T value[tile_elements<T>], first[tile_elements<T>];  // as they were; the rule's first state too, or `correlated`
     double p[small_matrix];
     double sums[room_for_sums];
     int entry;
   };
   Table table;
 
-  GRADUS_ANYWHERE int phases() const { return 4; }
+  GRADUS_ANYWHERE int phases() const { return 3; }
   GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
     const int at = phase == 0 ? table.of_block(block) : shared.entry;
     const Entry& e = table.entry[at];
@@ -75,17 +76,16 @@ struct Update {
       case 0:
         if (thread == 0) shared.entry = at;
         return transform(e, begin, count, thread, shared);
-      case 1: return step(e, begin, count, thread, shared);
-      case 2:
+      case 1:
+        step(e, begin, count, thread, shared);
         return e.n % 3 == 0 ? share<3>(e, count / e.n, in_entry, thread, shared)
                             : share<1>(e, count / e.n, in_entry, thread, shared);
       default: return add_shares(e, in_entry, thread, shared);
     }
   }
 
-  /// The elements of a thread that it loads before it computes: while one is on its way, so are the others. And those
-  /// that it steps at a time.
-  static constexpr int at_once = tile_elements<T> / threads_per_block, in_step = at_once / 2;
+  /// The elements of a thread, which it loads before it computes: while one is on its way, so are the others.
+  static constexpr int at_once = tile_elements<T> / threads_per_block;
 
   /// All that the step reads, but for what few rules have, and x.
   GRADUS_ANYWHERE void transform(const Entry& e, int64_t begin, int count, int thread, Shared& shared) const {
@@ -113,10 +113,10 @@ struct Update {
         if (e.limit > 0 && (g > e.limit || g < -e.limit)) g = g > 0 ? e.limit : -e.limit;  // no number stays none
         const T x = ref::narrow<T>(e.decay == 0 ? g : g + e.decay * wide(values[k]));
         if (e.kept) static_cast<T*>(e.kept)[begin + i] = x;
-        shared.x[i] = x;
+        shared.x[i] = wide(x);
         shared.value[i] = values[k];
         shared.first[i] = states[k];
-        if (e.correlation) shared.previous[i] = before[k];
+        if (e.correlation) shared.previous[i] = wide(before[k]);
       }
     }
     if (!e.p || e.n * e.n > small_matrix) return;
@@ -127,24 +127,23 @@ struct Update {
     const int stride = elements_at_a_time(e.n);
     if (e.transforms_only || thread >= stride) return;
     T* value = static_cast<T*>(e.value);
-    T* diagonal = static_cast<T*>(e.diagonal);
-    const T* meets = meets_previous(e, shared);
-    for (int first = thread; first < count; first += in_step * stride) {
-      double along[in_step];
+    T* diagonal = rich ? static_cast<T*>(e.diagonal) : nullptr;
+    for (int first = thread; first < count; first += at_once * stride) {
+      double along[at_once];
       direction(e, first, stride, count, shared, along);
       GRADUS_UNROLL
-      for (int k = 0; k < in_step; ++k) {
+      for (int k = 0; k < at_once; ++k) {
         const int i = first + k * stride;
         if (i >= count) break;
         double u = along[k];
         if (diagonal) u *= wide(diagonal[begin + i]);
-        RuleState<T> state = e.rule.fetch_rest(shared.value[i], shared.first[i], begin + i);
+        RuleState<T> state = e.rule.template fetch_rest<rich>(shared.value[i], shared.first[i], begin + i);
         if (e.late_decay != 0) u += e.late_decay * wide(state.value);
-        e.rule.advance(u, state);
-        e.rule.put(state, value, begin + i);
-        if (diagonal && e.previous)
-          e.hyper.step(e.hyper_factor * wide(meets[i]) * wide(static_cast<const T*>(e.previous)[begin + i]), diagonal,
-                       begin + i);
+        e.rule.template advance<rich>(u, state);
+        e.rule.template put<rich>(state, value, begin + i);
+        if (!diagonal || !e.previous) continue;
+        const double meets = e.correlated ? wide(shared.first[i]) : shared.x[i];
+        e.hyper.step(e.hyper_factor * meets * wide(static_cast<const T*>(e.previous)[begin + i]), diagonal, begin + i);
       }
     }
   }
@@ -152,19 +151,17 @@ struct Update {
   /// x, or P x row by row, for the elements first, first + stride, ...: they are of one column, so that a load of P
   /// serves all. A product of float32 numbers is exact in double: with and without fma alike.
   GRADUS_ANYWHERE static void direction(const Entry& e, int first, int stride, int count, const Shared& shared,
-                                        double (&along)[in_step]) {
+                                        double (&along)[at_once]) {
     const int column = first % e.n, terms = e.p ? e.n : 0;
     const bool is_small = e.n * e.n <= small_matrix;
     GRADUS_UNROLL
-    for (int k = 0; k < in_step; ++k)
-      along[k] = e.p || first + k * stride >= count ? 0 : wide(shared.x[first + k * stride]);
+    for (int k = 0; k < at_once; ++k) along[k] = e.p || first + k * stride >= count ? 0 : shared.x[first + k * stride];
     for (int j = 0; j < terms; ++j) {
       const int place = column * e.n + j;
       const double p = is_small ? shared.p[place] : wide(static_cast<const T*>(e.p)[place]);
       GRADUS_UNROLL
-      for (int k = 0; k < in_step; ++k)
-        if (first + k * stride < count)
-          along[k] = std::fma(p, wide(shared.x[first + k * stride - column + j]), along[k]);
+      for (int k = 0; k < at_once; ++k)
+        if (first + k * stride < count) along[k] = std::fma(p, shared.x[first + k * stride - column + j], along[k]);
     }
   }
 
@@ -175,17 +172,19 @@ struct Update {
     return room < 1 ? 1 : room < threads ? room : threads;
   }
 
-  /// x, or what is in its place.
-  GRADUS_ANYWHERE static const T* meets_previous(const Entry& e, const Shared& shared) {
-    return e.correlated ? shared.first : shared.x;
-  }
-
   /// Sums of x_i previous_j over the block's rows. A thread takes a square of pairs, so that a load serves several.
   template <int side>
   GRADUS_ANYWHERE void share(const Entry& e, int rows, int64_t block, int thread, Shared& shared) const {
     if (!e.correlation) return;
+    if (e.correlated)
+      share<side>(e, shared.first, rows, block, thread, shared);
+    else
+      share<side>(e, shared.x, rows, block, thread, shared);
+  }
+  template <int side, class Number>
+  GRADUS_ANYWHERE void share(const Entry& e, const Number* meets, int rows, int64_t block, int thread,
+                             Shared& shared) const {
     const int across = e.n / side, squares = across * across, lanes = Update::lanes(e.n, side);
-    const T* meets = meets_previous(e, shared);
     for (int square = thread % squares, lane = thread / squares; square < squares && lane < lanes;
          square += threads_per_block) {
       const int i = square / across * side, j = square % across * side;
@@ -195,7 +194,7 @@ struct Update {
         GRADUS_UNROLL
         for (int k = 0; k < side; ++k) {
           x[k] = wide(meets[row * e.n + i + k]);
-          previous[k] = wide(shared.previous[row * e.n + j + k]);
+          previous[k] = shared.previous[row * e.n + j + k];
         }
         GRADUS_UNROLL
         for (int a = 0; a < side; ++a) {
@@ -317,14 +316,22 @@ class Launches {
                                       .rule = RuleStep(p.rule),
                                       .hyper = RuleStep(p.hyper)};
     blocks_ += blocks;
+    is_rich_ = is_rich_ || p.diagonal || RuleStep(p.rule).divides();
   }
 
   void launch() {
-    if (table_.entries > 0) visit_parameter(dtype_, [&]<class T>(T) { for_each_block(blocks_, Update<T>{table_}); });
+    const auto start = [&]<class T>(T) {
+      if (is_rich_)
+        for_each_block(blocks_, Update<T, true>{table_});
+      else
+        for_each_block(blocks_, Update<T, false>{table_});
+    };
+    if (table_.entries > 0) visit_parameter(dtype_, start);
     if (correlations_.entries > 0) for_each_block(gather_blocks_, GatherCorrelations{correlations_});
     table_ = {};
     correlations_ = {};
     blocks_ = gather_blocks_ = 0;
+    is_rich_ = false;
   }
 
   void launch_all() {
@@ -356,6 +363,7 @@ class Launches {
   Table table_;
   CorrelationTable correlations_;
   int64_t blocks_ = 0, gather_blocks_ = 0;
+  bool is_rich_ = false;
   std::vector<Storage> scratch_;
 };
 
