@@ -10,8 +10,9 @@ namespace gradus::optim {
 class Preconditioner;
 struct StepInfo;
 
-/// What diagnostics() works out. Matrices and spectra of P cost far more than a step where P is large.
-enum class Diagnose { everything, without_spectra };
+/// What diagnostics() works out. Matrices and spectra of P cost far more than a step where P is large. `on_ones`:
+/// without spectra, and g is a tensor of ones, for where a gradient tells nothing since it is zero or not finite.
+enum class Diagnose { everything, without_spectra, on_ones };
 
 /// One preconditioned parameter.
 struct PreconditionerReport {

@@ -77,11 +77,12 @@ void CapturedStep::forward_and_backward() {
   add_(hits, reshape(sum(cast(right, DType::float64)), {1}));
 }
 
-void CapturedStep::collect(Score& score) {
-  if (std::exchange(collected_, true)) return;
+bool CapturedStep::collect(Score& score) {
+  if (std::exchange(collected_, true)) return false;
   const std::vector<double> sums = sums_.to_vector<double>();
   score.loss_sum = sums[0];
   score.correct = static_cast<int64_t>(sums[1]);
+  return true;
 }
 
 }  // namespace gradus::apps

@@ -33,8 +33,8 @@ class CapturedStep {
   /// plain step must do it: the first two batches of a size, batches of another size than was captured, and always
   /// where there is an obstacle, such as a model that reads a value in its forward pass, which is found by trying.
   bool take(const Batch& batch, int64_t step, Score& score);
-  /// Completes the score; waits for the device.
-  void collect(Score& score);
+  /// Completes the score, and waits for the device; false where it was complete.
+  bool collect(Score& score);
 
   bool due(int64_t step) const { return options_.due(step); }
   /// How many were taken.

@@ -145,7 +145,7 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, con
     if (was_captured) {
       step(optimizer, options);
     } else {
-      if (captured) captured->collect(state.score);
+      if (captured && captured->collect(state.score)) check_captured(state, parameters, optimizer.lr());
       model.set_step(static_cast<uint64_t>(state.step));
       optimizer.zero_grad();
       if (options.skip) buffers.keep();

@@ -362,9 +362,10 @@ TEST_CASE("--on-nonfinite skip says what it leaves out, and counts it") {
                                                                {"--model", "mlp", "--preconditioner", "none", "--lr",
                                                                 "1e30", "--on-nonfinite", "skip", "--epochs", "2"}));
   CHECK(result.exit_code == 1);
-  CHECK(contains(lines_of(result.err).at(0), "batch 2: the output of fc"));
-  CHECK(contains(lines_of(result.err).at(0), "; the batch is left out"));
-  CHECK(contains(lines_of(result.err).back(), "no batch of epoch 2 could be learned from"));
+  const Words lines = lines_of_training(result.err);
+  CHECK(contains(lines.at(0), "batch 2: the output of fc"));
+  CHECK(contains(lines.at(0), "; the batch is left out"));
+  CHECK(contains(lines.back(), "no batch of epoch 2 could be learned from"));
   CHECK(Json::parse(read_file(images / "run/metrics.jsonl")).at("skipped") == 2);
 }
 

@@ -179,6 +179,21 @@ TEST_CASE("a P that stretches its gradient far more than at the start is told, w
         "the preconditioner of fc.weight makes the gradient 7.25 times as long as at the start; if that came first, "
         "--acts-on direction or a smaller --hyper-lr than 0.25 may help");
   CHECK(told(std::nan(""), true).starts_with("the preconditioner of fc.weight makes the gradient longer than float32"));
+  // Captured steps go on for a while with gradients that tell nothing.
+  for (const double nothing : {0.0, std::nan("")}) {
+    w.set_grad(Tensor::full({4, 3}, nothing));
+    CHECK(told(7.25) == "");
+    CHECK(told(std::nan("")) == "");
+    CHECK(told(5.9, true) == "");
+    CHECK(told(7.25, true) ==
+          "the preconditioner of fc.weight makes a gradient of ones 7.25 times as long as at the start; if that came "
+          "first, --acts-on direction or a smaller --hyper-lr than 0.25 may help");
+    CHECK(told(std::nan(""), true) ==
+          "what the preconditioner of fc.weight makes of ones is no longer finite; if one ran away first, --acts-on "
+          "direction or a smaller "
+          "--hyper-lr than 0.25 may help");
+  }
+  w.set_grad(Tensor::ones({4, 3}));
   flags.acts_on = "direction";
   CHECK(told(12.5).ends_with("; try a smaller --hyper-lr than 0.25"));
   flags.preconditioner = "none";

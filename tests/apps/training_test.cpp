@@ -317,6 +317,23 @@ TEST_CASE("captured steps find a loss that is not finite when they are due") {
   CHECK(contains(what, "is not finite in epoch"));
 }
 
+TEST_CASE("a plain step after captured ones is not taken for the one whose loss is not finite") {
+  Training training;
+  CapturedStep step(training.model, training.optimizer, {.due = [](int64_t) { return false; }});
+  const auto spoil = [&](const Score&) {
+    Tensor weight = training.model.state().at("fc2.weight");
+    if (training.state.step == 2) fill_(weight, std::nan(""));
+    return true;
+  };
+  // Of four batches the third is captured, and the last a smaller one.
+  const std::string what = error_of([&] {
+    train_epoch(training.model, training.optimizer, training.loader, training.state, spoil, {.captured = &step});
+  });
+  CHECK(contains(what, StepGraph::possible() ? "[training] the loss or a weight is not finite in epoch 1, batch 3, or "
+                                             : "[training] the loss is not finite in epoch 1, batch 3: "));
+  CHECK(step.taken() == (StepGraph::possible() ? 1 : 0));
+}
+
 TEST_CASE("every model of ours can be captured") {
   if (!StepGraph::possible()) return;
   for (const std::string name : {"all_cnn", "mlp", "resnet18"}) {

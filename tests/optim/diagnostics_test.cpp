@@ -108,6 +108,21 @@ TEST_CASE("P = s I has no angle in float32, and -I half a turn") {
   }
 }
 
+TEST_CASE("where a gradient tells nothing, what P makes of ones does") {
+  Parameter w(Tensor::zeros({2, 3}), {"w", LayerKind::linear, ParamRole::weight, 2, 3});
+  Optimizer optimizer = over({w}).rule(Sgd{}).precondition(SHd{}).build();
+  Tensor m = optimizer.state().at("w/s-hd.learned");
+  scale_(m, 5.0);
+  for (const double nothing : {0.0, std::nan("")}) {
+    w.set_grad(Tensor::full({2, 3}, nothing));
+    CHECK(std::isnan(optimizer.diagnostics(Diagnose::without_spectra)[0].initial_gain));
+    const PreconditionerReport report = optimizer.diagnostics(Diagnose::on_ones)[0];
+    CHECK(report.gain == doctest::Approx(5 * report.initial_gain).epsilon(1e-6));
+    CHECK(report.angle_degrees == doctest::Approx(0));
+    CHECK_FALSE(report.matrix.defined());
+  }
+}
+
 TEST_CASE("state bytes count the learned tensor, the kept gradient and the inner rule") {
   const ParamInfo info{"w", LayerKind::conv, ParamRole::weight, 4, 2, {3, 3}};
   Parameter w(Tensor::zeros({4, 2, 3, 3}), info);
