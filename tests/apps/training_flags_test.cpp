@@ -190,8 +190,7 @@ TEST_CASE("a P that stretches its gradient far more than at the start is told, w
           "first, --acts-on direction or a smaller --hyper-lr than 0.25 may help");
     CHECK(told(std::nan(""), true) ==
           "what the preconditioner of fc.weight makes of ones is no longer finite; if one ran away first, --acts-on "
-          "direction or a smaller "
-          "--hyper-lr than 0.25 may help");
+          "direction or a smaller --hyper-lr than 0.25 may help");
   }
   w.set_grad(Tensor::ones({4, 3}));
   flags.acts_on = "direction";
