@@ -12,6 +12,8 @@ constexpr const char* examples = R"(Examples:
       images per second of a whole training step: forward, backward, momentum
   bench train-step --json --against "python3 apps/bench/torch_baseline.py train-step"
       the same in turn with another program that prints a JSON object with images_per_s; reports the ratio
+  bench train-step --preconditioner fop --beside none
+      what FOP adds to a step, in turn with the same step without it
   bench conv
       every convolution of All-CNN-C: forward and both gradients, by each algorithm
   bench optimizer

@@ -8,6 +8,10 @@
 
 namespace gradus::reproduce {
 
+void order_by_seed(std::vector<Run>& runs) {
+  std::stable_sort(runs.begin(), runs.end(), [](const Run& a, const Run& b) { return a.flags.seed < b.flags.seed; });
+}
+
 void report_comparison(const Context& context, const Comparison& comparison, Report& report) {
   Table table{{"method", "paper %", "final %", "difference", "best %", "n", "minus momentum, 95 % interval",
                "parameters: paper", "counted so", "stored", "time: paper", "measured", "verdict"},

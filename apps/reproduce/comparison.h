@@ -28,6 +28,9 @@ struct Comparison {
   std::vector<Run> on_momentum = {};  ///< a row of ours, FOP with P on the momentum; empty: there is none
 };
 
+/// All methods' runs of one seed after another, so that a budget leaves whole rounds of them.
+void order_by_seed(std::vector<Run>& runs);
+
 void report_comparison(const Context& context, const Comparison& comparison, Report& report);
 
 }  // namespace gradus::reproduce

@@ -62,6 +62,7 @@ std::vector<Run> runs(const Context& context) {
   for (const Method& method : methods)
     for (const Run& run : runs_of(context, method)) runs.push_back(run);
   for (const Run& run : runs_on_momentum(context)) runs.push_back(run);
+  order_by_seed(runs);
   for (const Run& run : control_runs(context)) runs.push_back(run);
   return runs;
 }

@@ -37,6 +37,7 @@ std::vector<Run> runs(const Context& context) {
   std::vector<Run> runs;
   for (const Method& method : methods)
     for (const Run& run : runs_of(context, method)) runs.push_back(run);
+  order_by_seed(runs);
   return runs;
 }
 

@@ -34,5 +34,21 @@ TEST_CASE("bench loader takes a step for the images that there are, not for thos
   CHECK(row.at("step_ms").get<double>() == doctest::Approx(1e3 * 10 / rate));
 }
 
+TEST_CASE("bench train-step tells the time beyond another preconditioner's, where one is named") {
+  const auto step = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"train-step", "--model", "mlp", "--side", "4", "--batch", "2", "--rounds", "3",
+                               "--steps", "1", "--json", "--preconditioner", "fop-norm"});
+    const Program::Result result = run_program("apps/bench/bench", more);
+    REQUIRE(result.exit_code == 0);
+    return nlohmann::json::parse(result.out);
+  };
+  CHECK_FALSE(step({}).contains("extra_time"));
+  const auto row = step({"--beside", "none"});
+  CHECK(row.at("preconditioner") == "fop-norm");
+  CHECK(row.at("beside") == "none");
+  CHECK(row.at("extra_time").get<double>() > -1);
+  CHECK(run_program("apps/bench/bench", {"train-step", "--beside", "nothing"}).exit_code == 2);
+}
+
 }  // namespace
 }  // namespace gradus
