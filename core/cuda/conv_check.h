@@ -29,9 +29,10 @@ ConvOperands random_operands(const ConvKey& key);
 bool passes_check(const ConvKey& key, const ConvOperands& operands, const std::string& algorithm,
                   const std::function<std::string()>& run);
 
-/// Whether ReLU within an algorithm keeps NaN, as ours does: run(operands) on NaN for x leaves some in y. True where
-/// there is no ReLU, and where it fails to run. For the host, as above.
-bool keeps_nan(const ConvKey& key, const ConvOperands& operands, const std::function<void(const ConvOperands&)>& run);
+/// Whether ReLU within an algorithm keeps NaN, as ours does: run(operands) on NaN for x leaves it in every y that any
+/// x reaches. True where there is no ReLU. An algorithm that does not is named in a warning. For the host, as above.
+bool keeps_nan(const ConvKey& key, const ConvOperands& operands, const std::string& algorithm,
+               const std::function<void(const ConvOperands&)>& run);
 
 /// Whether an algorithm of ours passes its check for a problem like this one. The first time it runs on random
 /// operands; from then on the answer is remembered.

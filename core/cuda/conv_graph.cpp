@@ -17,6 +17,11 @@ void Descriptor::set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType
   check(cudnnBackendSetAttribute(raw_, name, type, count, values), "convolution");
 }
 
+bool Descriptor::try_set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
+                         const void* values) {
+  return cudnnBackendSetAttribute(raw_, name, type, count, values) == CUDNN_STATUS_SUCCESS;
+}
+
 int64_t Descriptor::get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t room,
                         void* values) const {
   int64_t count = 0;
@@ -70,10 +75,12 @@ void ConvGraph::pointwise(cudnnPointwiseMode_t mode, const Descriptor& x, const 
   Descriptor& function = *parts_.emplace_back(std::make_unique<Descriptor>(CUDNN_BACKEND_POINTWISE_DESCRIPTOR));
   function.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode);
   function.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &arithmetic);
-  // The header calls the attribute deprecated; without it, ReLU makes 0 of NaN (cuDNN 9.19).
+  // CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, whose name the header calls deprecated. Without it, ReLU makes 0 of NaN
+  // (cuDNN 9.19); a cuDNN that has it no more is judged by what its engines do, keeps_nan() in conv_check.h.
   constexpr auto nan_propagation = static_cast<cudnnBackendAttributeName_t>(2);
   const cudnnNanPropagation_t keep = CUDNN_PROPAGATE_NAN;
-  if (mode == CUDNN_POINTWISE_RELU_FWD) function.set(nan_propagation, CUDNN_TYPE_NAN_PROPOGATION, 1, &keep);
+  if (mode == CUDNN_POINTWISE_RELU_FWD)
+    static_cast<void>(function.try_set(nan_propagation, CUDNN_TYPE_NAN_PROPOGATION, 1, &keep));
   function.finalize();
   Descriptor& operation = operations_.emplace_back(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
   operation.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, function);

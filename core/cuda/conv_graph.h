@@ -30,6 +30,9 @@ class Descriptor {
   void set(cudnnBackendAttributeName_t name, const Descriptor& value) {
     set(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &value.raw());
   }
+  /// False where this cuDNN has no such attribute.
+  [[nodiscard]] bool try_set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
+                             const void* values);
   /// Reads up to `room` values and returns how many there are.
   int64_t get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t room, void* values) const;
 

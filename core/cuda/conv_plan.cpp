@@ -116,11 +116,12 @@ std::unique_ptr<Plan> choose(cudnnHandle_t handle, const ConvKey& key) {
   Proposals all(target, *graph);
   const ConvOperands operands = random_operands(key);
   const auto passes = [&](const Plan& plan) {
-    const bool is_right = passes_check(key, operands, "cuDNN's " + plan.name(), [&]() -> std::string {
+    const std::string name = "cuDNN's " + plan.name();
+    const bool is_right = passes_check(key, operands, name, [&]() -> std::string {
       const cudnnStatus_t status = plan.run(handle, operands);
       return status == CUDNN_STATUS_SUCCESS ? "" : cudnnGetErrorString(status);
     });
-    return is_right && keeps_nan(key, operands, [&](const ConvOperands& o) { plan.run(handle, o); });
+    return is_right && keeps_nan(key, operands, name, [&](const ConvOperands& o) { plan.run(handle, o); });
   };
   const std::string& source = accelerator().plans;
   if (source.empty()) {

@@ -30,6 +30,7 @@ template <size_t entries>
 struct UpdateMatrices {
   struct Shared {
     double room[4 * small_matrix];
+    double first[small_matrix], second[small_matrix];  // the rule's state, of a small one
     double part_sums[threads_per_block];
     double squares[threads_per_block], products[threads_per_block];  // shares of <Q, Q> and <Q, C>
     double scale, part;                                              // norm / |Q|, <Q, C> / |Q|^2
@@ -54,13 +55,15 @@ struct UpdateMatrices {
     const Room room(e, shared);
     const int elements = e.n * e.n;
     switch (phase) {
-      case 0:
-        for (int at = thread; at < elements; at += threads_per_block) room.m[at] = load<double>(e.matrix, e.type, at);
-        return add_parts(e, thread, shared);
+      case 0: return read(e, room, thread, shared);
       case 1:
         for (int at = thread; at < elements; at += threads_per_block) {
-          if (e.parts.parts) store<double>(e.correlation, e.type, at, sum_of_lanes(elements, at, shared));
-          room.c[at] = load<double>(e.correlation, e.type, at);
+          if (!e.parts.parts) {
+            room.c[at] = load<double>(e.correlation, e.type, at);
+            continue;
+          }
+          room.c[at] = as_stored(e.type, sum_of_lanes(elements, at, shared));
+          store<double>(e.correlation, e.type, at, room.c[at]);
         }
         return;
       case 2:
@@ -74,7 +77,7 @@ struct UpdateMatrices {
           room.h[at] = gradient(e, room, shared, at / e.n, at % e.n);
         return;
       case 5:
-        for (int at = thread; at < elements; at += threads_per_block) room.m[at] = step(e, room, at);
+        for (int at = thread; at < elements; at += threads_per_block) room.m[at] = step(e, room, shared, at);
         return;
       case 6:
         if (e.p) form_q(e, room, thread, shared);
@@ -89,13 +92,42 @@ struct UpdateMatrices {
     }
   }
 
+  /// All that comes from memory. Of a small matrix every load is under way before the first is waited for.
+  GRADUS_ANYWHERE static void read(const Entry& e, const Room& room, int thread, Shared& shared) {
+    const int elements = e.n * e.n;
+    if (elements > small_matrix) {
+      for (int at = thread; at < elements; at += threads_per_block) room.m[at] = load<double>(e.matrix, e.type, at);
+      return;
+    }
+    double m = 0, first = 0, second = 0;
+    if (thread < elements) {
+      m = load<double>(e.matrix, e.type, thread);
+      if (e.rule.first) first = load<double>(e.rule.first, e.type, thread);
+      if (e.rule.second) second = load<double>(e.rule.second, e.type, thread);
+    }
+    add_parts(e, thread, shared);
+    if (thread >= elements) return;
+    room.m[thread] = m;
+    shared.first[thread] = first;
+    shared.second[thread] = second;
+  }
+
+  /// x rounded to a type.
+  GRADUS_ANYWHERE static double as_stored(DType type, double x) {
+    switch (type) {
+      case DType::float64: return x;
+      case DType::bfloat16: return wide(ref::narrow<bfloat16>(x));
+      default: return ref::narrow<float>(x);
+    }
+  }
+
   /// How many threads share an element of the correlation, which is a small one where it comes in parts.
   GRADUS_ANYWHERE static int lanes(int elements) { return threads_per_block / elements; }
 
   GRADUS_ANYWHERE static void add_parts(const Entry& e, int thread, Shared& shared) {
     const int elements = e.n * e.n, lanes = UpdateMatrices::lanes(elements), lane = thread / elements;
     if (!e.parts.parts || lane >= lanes) return;
-    constexpr int at_once = 40;  // loads under way
+    constexpr int at_once = 48;  // loads under way: half of 288 parts of 9 x 9
     double sum = 0;
     for (int64_t first = lane; first < e.parts.count; first += at_once * lanes) {
       double parts[at_once] = {};
@@ -116,13 +148,24 @@ struct UpdateMatrices {
   }
 
   /// Steps element `at` of M, and returns it.
-  GRADUS_ANYWHERE static double step(const Entry& e, const Room& room, int at) {
-    const double along = e.factor * room.h[at];
+  GRADUS_ANYWHERE static double step(const Entry& e, const Room& room, const Shared& shared, int at) {
     switch (e.type) {
-      case DType::float64: return e.rule.step(along, static_cast<double*>(e.matrix), at);
-      case DType::bfloat16: return e.rule.step(along, static_cast<bfloat16*>(e.matrix), at);
-      default: return e.rule.step(along, static_cast<float*>(e.matrix), at);
+      case DType::float64: return step(e, static_cast<double*>(e.matrix), room, shared, at);
+      case DType::bfloat16: return step(e, static_cast<bfloat16*>(e.matrix), room, shared, at);
+      default: return step(e, static_cast<float*>(e.matrix), room, shared, at);
     }
+  }
+  template <class T>
+  GRADUS_ANYWHERE static double step(const Entry& e, T* matrix, const Room& room, const Shared& shared, int at) {
+    const double along = e.factor * room.h[at];
+    if (e.n * e.n > small_matrix) return e.rule.step(along, matrix, at);
+    RuleState<T> state;
+    state.value = ref::narrow<T>(room.m[at]);
+    state.first = ref::narrow<T>(shared.first[at]);
+    state.second = ref::narrow<T>(shared.second[at]);
+    e.rule.advance(along, state);
+    e.rule.put(state, matrix, at);
+    return wide(state.value);
   }
 
   GRADUS_ANYWHERE static bool is_product(const Entry& e) {

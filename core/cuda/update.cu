@@ -56,7 +56,7 @@ static_assert(sizeof(Table) < 32000);
 /// registers for all else.
 template <class T, bool rich>
 struct Update {
-  static constexpr int resident = 5;  // blocks of a multiprocessor, whose shared memory they fill
+  static constexpr int resident = rich ? 4 : 5;  // blocks of a multiprocessor: as many as registers allow
   struct Shared {
     double x[tile_elements<T>], previous[tile_elements<T>];  // each is read many times, and converting takes longer
     T value[tile_elements<T>], first[tile_elements<T>];  // as they were; the rule's first state too, or `correlated`
@@ -84,8 +84,9 @@ struct Update {
     }
   }
 
-  /// The elements of a thread, which it loads before it computes: while one is on its way, so are the others.
-  static constexpr int at_once = tile_elements<T> / threads_per_block;
+  /// The elements of a thread, which it loads before it computes: while one is on its way, so are the others. And those
+  /// that it steps at a time, as registers allow.
+  static constexpr int at_once = tile_elements<T> / threads_per_block, in_step = rich ? at_once / 2 : at_once;
 
   /// All that the step reads, but for what few rules have, and x.
   GRADUS_ANYWHERE void transform(const Entry& e, int64_t begin, int count, int thread, Shared& shared) const {
@@ -128,11 +129,11 @@ struct Update {
     if (e.transforms_only || thread >= stride) return;
     T* value = static_cast<T*>(e.value);
     T* diagonal = rich ? static_cast<T*>(e.diagonal) : nullptr;
-    for (int first = thread; first < count; first += at_once * stride) {
-      double along[at_once];
+    for (int first = thread; first < count; first += in_step * stride) {
+      double along[in_step];
       direction(e, first, stride, count, shared, along);
       GRADUS_UNROLL
-      for (int k = 0; k < at_once; ++k) {
+      for (int k = 0; k < in_step; ++k) {
         const int i = first + k * stride;
         if (i >= count) break;
         double u = along[k];
@@ -151,16 +152,16 @@ struct Update {
   /// x, or P x row by row, for the elements first, first + stride, ...: they are of one column, so that a load of P
   /// serves all. A product of float32 numbers is exact in double: with and without fma alike.
   GRADUS_ANYWHERE static void direction(const Entry& e, int first, int stride, int count, const Shared& shared,
-                                        double (&along)[at_once]) {
+                                        double (&along)[in_step]) {
     const int column = first % e.n, terms = e.p ? e.n : 0;
     const bool is_small = e.n * e.n <= small_matrix;
     GRADUS_UNROLL
-    for (int k = 0; k < at_once; ++k) along[k] = e.p || first + k * stride >= count ? 0 : shared.x[first + k * stride];
+    for (int k = 0; k < in_step; ++k) along[k] = e.p || first + k * stride >= count ? 0 : shared.x[first + k * stride];
     for (int j = 0; j < terms; ++j) {
       const int place = column * e.n + j;
       const double p = is_small ? shared.p[place] : wide(static_cast<const T*>(e.p)[place]);
       GRADUS_UNROLL
-      for (int k = 0; k < at_once; ++k)
+      for (int k = 0; k < in_step; ++k)
         if (first + k * stride < count) along[k] = std::fma(p, shared.x[first + k * stride - column + j], along[k]);
     }
   }

@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cmath>
+#include <functional>
 
 #include "autograd/ops.h"
 #include "autograd/parameter.h"
@@ -64,18 +65,27 @@ std::vector<Tensor> results_of_every_kernel() {
   return all;
 }
 
-}  // namespace
-
-TEST_CASE("no kernel's result depends on the order of threads and blocks: there are no races") {
-  const std::vector<Tensor> forward = results_of_every_kernel();
-  gradus_cuda_on_host_reverse(true);
-  const std::vector<Tensor> backward = results_of_every_kernel();
-  gradus_cuda_on_host_reverse(false);
+/// Equal values from threads and blocks in the usual order and in the reverse.
+void check_independent_of_order(const std::function<std::vector<Tensor>()>& results) {
+  const auto values = [&](bool reversed) {
+    gradus_cuda_on_host_reverse(reversed);
+    std::vector<std::vector<double>> all;
+    for (const Tensor& x : results()) all.push_back(cast(contiguous(x), DType::float64).to_vector<double>());
+    gradus_cuda_on_host_reverse(false);
+    return all;
+  };
+  const auto forward = values(false), backward = values(true);
   REQUIRE(forward.size() == backward.size());
   for (size_t i = 0; i < forward.size(); ++i) {
     CAPTURE(i);
-    CHECK(contiguous(forward[i]).to_vector<float>() == contiguous(backward[i]).to_vector<float>());
+    CHECK(forward[i] == backward[i]);
   }
+}
+
+}  // namespace
+
+TEST_CASE("no kernel's result depends on the order of threads and blocks: there are no races") {
+  check_independent_of_order(results_of_every_kernel);
 }
 
 TEST_CASE("a GPU keeps a data set and makes a batch of it by one kernel") {
@@ -112,7 +122,83 @@ int64_t launches_of_step(const std::vector<Parameter>& parameters, optim::Optimi
   return gradus_cuda_on_host_launches() - before;
 }
 
+/// All that an update writes, for every kind of rule and P, of several tiles.
+std::vector<Tensor> results_of_every_update(DType dtype) {
+  using Kind = RuleUpdate::Kind;
+  enum class P { none, rows, diagonal };
+  std::vector<Tensor> all;
+  const auto run = [&](int64_t n, P p, Kind kind, bool apart) {
+    uint64_t seed = 0;
+    const auto fresh = [&](const Shape& shape) { return all.emplace_back(cast(random(shape, ++seed), dtype)); };
+    const Shape shape{int64_t{4000} / n + 1, n};
+    Tensor value = fresh(shape), gradient = fresh(shape), first = fresh(shape), second = abs(fresh(shape)),
+           kept = fresh(shape), previous = fresh(shape), matrix = fresh({n, n}), correlation = fresh({n, n}),
+           diagonal = fresh(shape), hyper = fresh(shape), h = fresh(shape), correlated = fresh(shape);
+    all.push_back(second);
+    ParameterUpdate update{.value = &value,
+                           .gradient = &gradient,
+                           .factor = 0.5,
+                           .limit = 0.375,
+                           .decay = 0.25,
+                           .late_decay = 0.125,
+                           .kept = &kept,
+                           .previous = &previous};
+    update.rule = {.kind = kind, .lr = 0.5, .decay = 0.25, .momentum = 0.75};
+    if (kind != Kind::plain) update.rule.first = &first;
+    if (kind == Kind::adam || kind == Kind::curvature) update.rule.second = &second;
+    if (kind == Kind::curvature) update.rule.curvature = &h;
+    if (apart) update.correlated = &correlated;
+    if (p == P::rows) {
+      update.p = &matrix;
+      update.correlation = &correlation;
+    } else if (p == P::diagonal) {
+      update.diagonal = &diagonal;
+      update.hyper_factor = -0.5;
+      update.hyper = {.kind = Kind::momentum, .lr = 0.5, .momentum = 0.5, .first = &hyper};
+    }
+    kernels::update({&update, 1}, {});
+  };
+  for (const Kind kind : {Kind::plain, Kind::momentum, Kind::nesterov, Kind::adam, Kind::curvature}) {
+    run(9, P::none, kind, false);
+    for (const bool apart : {false, true}) {
+      if (apart && kind != Kind::plain) continue;
+      run(9, P::diagonal, kind, apart);
+      for (const int64_t n : {1, 9, 16, 64, 129, 256}) run(n, P::rows, kind, apart);
+    }
+  }
+  return all;
+}
+
+/// Weights and what FOP has learned after three steps, of parameters of several tiles.
+std::vector<Tensor> results_of_learning() {
+  std::vector<Tensor> all;
+  for (const auto norm : {optim::Fop::Norm::off, optim::Fop::Norm::through}) {
+    ParamInfo info{.name = "conv", .layer = LayerKind::conv, .role = ParamRole::weight};
+    info.out = 96, info.in = 40, info.kernel[0] = info.kernel[1] = 3;
+    const Parameter weight(random({96, 40, 3, 3}, 1), info);
+    optim::Optimizer optimizer = optim::over({weight})
+                                     .precondition(optim::Fop{.norm = norm})
+                                     .rule(optim::Sgd{.lr = 0.1, .momentum = 0.9})
+                                     .build();
+    for (uint64_t step = 0; step < 3; ++step) {
+      weight.set_grad(random(weight.shape(), 2 + step));
+      optimizer.step();
+    }
+    all.push_back(weight.value());
+    for (const auto& [name, tensor] : optimizer.state()) all.push_back(cast(tensor, DType::float64));
+  }
+  return all;
+}
+
 }  // namespace
+
+TEST_CASE("no update's result depends on the order of threads and blocks, nor what preconditioners learn") {
+  for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16}) {
+    CAPTURE(dtype);
+    check_independent_of_order([&] { return results_of_every_update(dtype); });
+  }
+  check_independent_of_order(results_of_learning);
+}
 
 TEST_CASE("a step of FOP or FOP-norm is two kernels, however many layers learn") {
   using Norm = optim::Fop::Norm;

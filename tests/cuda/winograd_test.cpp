@@ -177,20 +177,30 @@ TEST_CASE("an operation takes it by the rule, after one check") {
   CHECK(launches() == 3);  // the filters' points, the inputs' points, the outputs
 }
 
-TEST_CASE("whether the ReLU within an algorithm keeps NaN is seen") {
-  const Conv2dSpec spec{.padding = {1, 1, 1, 1}};
+TEST_CASE("an algorithm whose ReLU makes 0 of NaN, everywhere or here and there, is refused and named") {
+  std::vector<std::string> warnings;
+  set_warning_handler([&](const std::string& line) { warnings.push_back(line); });
+  const Conv2dSpec spec{.padding = {4, 1, 1, 1}};  // the first row of windows lies in the padding alone
   for (const bool relu : {false, true}) {
     const ConvKey key = {
-        .pass = ConvPass::forward, .relu = relu, .x = {1, 4, 5, 5}, .w = {4, 4, 3, 3}, .y = {1, 4, 5, 5}, .spec = spec};
+        .pass = ConvPass::forward, .relu = relu, .x = {2, 4, 5, 5}, .w = {4, 4, 3, 3}, .y = {2, 4, 8, 5}, .spec = spec};
     const ConvOperands operands = random_operands(key);
-    CHECK(keeps_nan(key, operands, [&](const ConvOperands& o) { plain_conv(key.pass, o, spec); }));
+    const auto right = [&](const ConvOperands& o) { plain_conv(key.pass, o, spec); };
+    CHECK(keeps_nan(key, operands, "this one", right));
     CHECK(all_finite(operands.x));
-    const auto drops = [](const ConvOperands& o) {
-      Tensor y = o.y;
-      kernels::fill(0, y);
-    };
-    CHECK(keeps_nan(key, operands, drops) == !relu);
+    for (const int64_t dropped : {8, 1}) {
+      const auto drops = [&](const ConvOperands& o) {
+        right(o);
+        Tensor rows = slice(o.y, 2, 8 - dropped, 8);
+        kernels::fill(0, rows);
+      };
+      CHECK(keeps_nan(key, operands, "this one", drops) == !relu);
+    }
   }
+  set_warning_handler(nullptr);
+  REQUIRE(warnings.size() == 2);
+  CHECK(warnings[0].starts_with("[conv2d] this one is not used for conv2d float32 x [2,4,5,5] "));
+  CHECK(warnings[0].ends_with(" relu: its ReLU makes 0 of NaN"));
 }
 
 TEST_CASE("an algorithm that is wrong, leaves something unwritten or fails is refused and named") {
