@@ -10,9 +10,11 @@ namespace gradus::optim {
 class Preconditioner;
 struct StepInfo;
 
-/// What diagnostics() works out. Matrices and spectra of P cost far more than a step where P is large. `on_ones`:
-/// without spectra, and g is a tensor of ones, for where a gradient tells nothing since it is zero or not finite.
-enum class Diagnose { everything, without_spectra, on_ones };
+/// What diagnostics() works out. Matrices and spectra of P cost far more than a step where P is large.
+enum class Diagnose { everything, without_spectra };
+/// What stands for g in an angle and a gain: a tensor of ones, where gradients tell nothing as they are zero or not
+/// finite.
+enum class DiagnoseOn { gradient, ones };
 
 /// One preconditioned parameter.
 struct PreconditionerReport {

@@ -159,8 +159,6 @@ void Learner::slots(Slots& slots) {
 }
 
 PreconditionerReport Learner::report(const Tensor& g, const StepInfo& at, Diagnose what) const {
-  if (what == Diagnose::on_ones)
-    return report_on(*preconditioner_, learned_, Tensor::ones(like_.shape(), like_.dtype()), at, what);
   return report_on(*preconditioner_, learned_, g.defined() ? g : previous_, at, what);
 }
 

@@ -334,13 +334,14 @@ std::vector<std::string> Optimizer::members(size_t group) const {
   return names;
 }
 
-std::vector<PreconditionerReport> Optimizer::diagnostics(Diagnose what) const {
+std::vector<PreconditionerReport> Optimizer::diagnostics(Diagnose what, DiagnoseOn on) const {
   std::vector<PreconditionerReport> reports;
   for (OptimizerItem& item : impl_->items) {
     if (!item.learner) continue;
     const OptimizerGroup& group = impl_->groups[item.group];
-    PreconditionerReport report =
-        item.learner->report(item.parameter.grad(), {impl_->steps + 1, group.now(impl_->steps).at("lr")}, what);
+    const Tensor g = on == DiagnoseOn::gradient ? item.parameter.grad()
+                                                : Tensor::ones(item.parameter.shape(), item.parameter.value().dtype());
+    PreconditionerReport report = item.learner->report(g, {impl_->steps + 1, group.now(impl_->steps).at("lr")}, what);
     report.parameter = item.parameter.name();
     report.preconditioner = item.preconditioner_name;
     Slots slots;

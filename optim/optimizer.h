@@ -102,7 +102,8 @@ class Optimizer {
   int64_t state_bytes() const;
 
   /// One report per preconditioned parameter, in order of parameters.
-  std::vector<PreconditionerReport> diagnostics(Diagnose what = Diagnose::everything) const;
+  std::vector<PreconditionerReport> diagnostics(Diagnose what = Diagnose::everything,
+                                                DiagnoseOn on = DiagnoseOn::gradient) const;
 
  private:
   friend class Builder;

@@ -17,8 +17,8 @@ inline constexpr double runaway_gain = 6;
 
 /// What to tell of the parameter whose P has grown most, with the remedies that `flags` leave; "" while none has grown
 /// so far. Where the training is `lost`, its loss no longer finite, P may have grown by gradients that grew before,
-/// which the note leaves open; and where those of the last step are zero or not finite, what P makes of ones is
-/// told. Looks at the gradients of the last step, at the price of a few products with P, and changes nothing.
+/// which the note leaves open; where those of the last step are zero or not finite, P is judged by what it makes of
+/// ones. Looks at the gradients of the last step, at the price of a few products with P, and changes nothing.
 std::string runaway_note(const optim::Optimizer& optimizer, const TrainingFlags& flags, bool lost);
 
 }  // namespace gradus::apps

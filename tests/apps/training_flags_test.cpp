@@ -189,9 +189,19 @@ TEST_CASE("a P that stretches its gradient far more than at the start is told, w
           "the preconditioner of fc.weight makes a gradient of ones 7.25 times as long as at the start; if that came "
           "first, --acts-on direction or a smaller --hyper-lr than 0.25 may help");
     CHECK(told(std::nan(""), true) ==
-          "what the preconditioner of fc.weight makes of ones is no longer finite; if one ran away first, --acts-on "
-          "direction or a smaller --hyper-lr than 0.25 may help");
+          "the preconditioner of fc.weight is no longer finite, as a cause or as a consequence; if that came first, "
+          "--acts-on direction or a smaller --hyper-lr than 0.25 may help");
   }
+  const Parameter v(Tensor::zeros({4, 3}),
+                    {.name = "fc2.weight", .layer = LayerKind::linear, .role = ParamRole::weight, .out = 4, .in = 3});
+  const optim::Optimizer both = flags.make_optimizer({w, v}, 1);
+  for (auto& [name, tensor] : both.state())
+    if (name.ends_with(".learned")) {
+      Tensor learned = tensor;
+      fill_(learned, std::nan(""));
+    }
+  CHECK(
+      runaway_note(both, flags, true).starts_with("the preconditioner of fc.weight (and 1 more) is no longer finite"));
   w.set_grad(Tensor::ones({4, 3}));
   flags.acts_on = "direction";
   CHECK(told(12.5).ends_with("; try a smaller --hyper-lr than 0.25"));

@@ -116,7 +116,7 @@ TEST_CASE("where a gradient tells nothing, what P makes of ones does") {
   for (const double nothing : {0.0, std::nan("")}) {
     w.set_grad(Tensor::full({2, 3}, nothing));
     CHECK(std::isnan(optimizer.diagnostics(Diagnose::without_spectra)[0].initial_gain));
-    const PreconditionerReport report = optimizer.diagnostics(Diagnose::on_ones)[0];
+    const PreconditionerReport report = optimizer.diagnostics(Diagnose::without_spectra, DiagnoseOn::ones)[0];
     CHECK(report.gain == doctest::Approx(5 * report.initial_gain).epsilon(1e-6));
     CHECK(report.angle_degrees == doctest::Approx(0));
     CHECK_FALSE(report.matrix.defined());
