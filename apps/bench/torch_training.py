@@ -73,6 +73,8 @@ class Training:
         biases = [parameter for parameter in self.net.parameters() if parameter.dim() == 1]
         self.optimizer = torch.optim.SGD([{"params": weights, "weight_decay": flags.weight_decay}, {"params": biases}],
                                          lr=0.05, momentum=0.9)
+        for parameter in self.net.parameters():
+            self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self.chosen = torch.zeros(BATCH, dtype=torch.long, device=device)
         self.loss, self.hits = (torch.zeros((), device=device) for _ in range(2))
         self.graph = None
@@ -80,33 +82,44 @@ class Training:
     def autocast(self):
         return torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda", cache_enabled=False)
 
-    def step(self):
+    def step(self, chosen):
         self.optimizer.zero_grad(set_to_none=True)
-        x = self.x[self.chosen].contiguous(memory_format=torch.channels_last)
+        x, y = self.x[chosen].contiguous(memory_format=torch.channels_last), self.y[chosen]
         with self.autocast():
             logits = self.net(x)
-        loss = F.cross_entropy(logits, self.y[self.chosen])
+        loss = F.cross_entropy(logits, y)
         loss.backward()
         self.optimizer.step()
         with torch.no_grad():
-            self.loss.add_(loss.detach())
-            self.hits.add_((logits.argmax(1) == self.y[self.chosen]).sum())
+            self.loss.add_(loss.detach() * len(chosen))
+            self.hits.add_((logits.argmax(1) == y).sum())
 
-    def replay(self):
-        if self.device != "cuda":
-            return self.step()
+    def tensors(self):
+        buffers = [state["momentum_buffer"] for state in self.optimizer.state.values()]
+        return [*self.net.parameters(), *buffers, self.loss, self.hits]
+
+    def capture(self):
+        """A graph of a step of a whole batch. The steps that capturing takes before it are taken back."""
+        before = [tensor.detach().clone() for tensor in self.tensors()]
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self.step(self.chosen)
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.step(self.chosen)
+        with torch.no_grad():
+            for tensor, value in zip(self.tensors(), before):
+                tensor.copy_(value)
+
+    def take(self, chosen):
+        if self.device != "cuda" or len(chosen) != BATCH:
+            return self.step(chosen)
+        self.chosen.copy_(chosen)
         if self.graph is None:
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(3):
-                    self.step()
-            torch.cuda.current_stream().wait_stream(side)
-            self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
-                self.step()
-            self.loss.zero_()
-            self.hits.zero_()
+            self.capture()
         return self.graph.replay()
 
     def epoch(self):
@@ -114,11 +127,9 @@ class Training:
         self.loss.zero_()
         self.hits.zero_()
         order = torch.randperm(len(self.y), device=self.device)
-        batches = len(order) // BATCH
-        for at in range(batches):
-            self.chosen.copy_(order[at * BATCH:(at + 1) * BATCH])
-            self.replay()
-        return {"train_loss": self.loss.item() / batches, "train_accuracy": self.hits.item() / batches / BATCH}
+        for chosen in order.split(BATCH):
+            self.take(chosen)
+        return {"train_loss": self.loss.item() / len(order), "train_accuracy": self.hits.item() / len(order)}
 
     def test(self):
         self.net.eval()

@@ -1,5 +1,6 @@
 // A whole training step on one fixed random batch: forward, cross-entropy, backward, optimizer; and, in turn with it,
 // the same step with another preconditioner.
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -50,16 +51,21 @@ void bench_train_step(const TrainStepFlags& flags) {
   if (beside) seconds(*beside, 4);
   const double images = static_cast<double>(flags.steps * flags.batch);
   std::vector<double> extra;
-  Record record = measure({.rate_name = "images_per_s",
-                           .per_step = static_cast<double>(flags.batch),
-                           .round =
-                               [&] {
-                                 const double time = seconds(training, flags.steps);
-                                 if (beside) extra.push_back(time / seconds(*beside, flags.steps) - 1);
-                                 return images / time;
-                               }},
-                          flags);
-  if (beside) record.add({{"beside", flags.beside}, {"extra_time", median(extra)}});
+  const auto round = [&] {
+    const bool beside_first = beside && extra.size() % 2 == 1;  // each comes first in turn
+    double other = beside_first ? seconds(*beside, flags.steps) : 0;
+    const double time = seconds(training, flags.steps);
+    if (beside && !beside_first) other = seconds(*beside, flags.steps);
+    if (beside) extra.push_back(time / other - 1);
+    return images / time;
+  };
+  Record record =
+      measure({.rate_name = "images_per_s", .per_step = static_cast<double>(flags.batch), .round = round}, flags);
+  if (beside)
+    record.add({{"beside", flags.beside},
+                {"extra_time", median(extra)},
+                {"extra_time_min", *std::min_element(extra.begin(), extra.end())},
+                {"extra_time_max", *std::max_element(extra.begin(), extra.end())}});
   record.add({{"model", flags.model},
               {"batch", flags.batch},
               {"side", training.options().side},
@@ -85,7 +91,9 @@ std::function<void()> add_train_step(CommandLine& line) {
   line.add("--classes", flags->classes, "0: 1000 for ResNets, 10 for others", at_least(0));
   line.add("--steps", flags->steps, "training steps per round", at_least(1));
   flags->optimizer.add_to(line);
-  line.add("--beside", flags->beside, "another preconditioner, measured in turn: extra_time is the time beyond its own",
+  line.add("--beside", flags->beside,
+           "another preconditioner, measured in turn; extra_time: how much longer --preconditioner's step takes, as a\n"
+           "fraction of this one's",
            one_of({"none", "s-hd", "pp-hd", "fop", "fop-norm"}));
   line.add("--conv", flags->conv, "convolution algorithm", one_of({"direct", "winograd", "auto", "measure"}));
   line.add("--amp", flags->amp, "mixed precision: bf16 computes in bfloat16 with float32 parameters",
