@@ -52,8 +52,8 @@ struct Table {
 };
 static_assert(sizeof(Table) < 32000);
 
-/// Of parameters of one element type. Diagonals and rules that divide are the rich ones: without them there are
-/// registers for all else.
+/// Of parameters of one element type. `rich`: diagonals and rules that divide may be among them. Without those no
+/// register spills at five blocks.
 template <class T, bool rich>
 struct Update {
   static constexpr int resident = rich ? 4 : 5;  // blocks of a multiprocessor: as many as registers allow
