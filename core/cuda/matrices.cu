@@ -55,7 +55,12 @@ struct UpdateMatrices {
     const Room room(e, shared);
     const int elements = e.n * e.n;
     switch (phase) {
-      case 0: return read(e, room, thread, shared);
+      case 0:
+        switch (e.type) {
+          case DType::float64: return read<double>(e, room, thread, shared);
+          case DType::bfloat16: return read<bfloat16>(e, room, thread, shared);
+          default: return read<float>(e, room, thread, shared);
+        }
       case 1:
         for (int at = thread; at < elements; at += threads_per_block) {
           if (!e.parts.parts) {
@@ -92,24 +97,27 @@ struct UpdateMatrices {
     }
   }
 
-  /// All that comes from memory. Of a small matrix every load is under way before the first is waited for.
+  /// All that comes from memory. Of a small matrix every load is under way before the first is waited for, as it would
+  /// be to convert it.
+  template <class T>
   GRADUS_ANYWHERE static void read(const Entry& e, const Room& room, int thread, Shared& shared) {
     const int elements = e.n * e.n;
+    const T* matrix = static_cast<const T*>(e.matrix);
     if (elements > small_matrix) {
-      for (int at = thread; at < elements; at += threads_per_block) room.m[at] = load<double>(e.matrix, e.type, at);
+      for (int at = thread; at < elements; at += threads_per_block) room.m[at] = wide(matrix[at]);
       return;
     }
-    double m = 0, first = 0, second = 0;
+    T m = {}, first = {}, second = {};
     if (thread < elements) {
-      m = load<double>(e.matrix, e.type, thread);
-      if (e.rule.first) first = load<double>(e.rule.first, e.type, thread);
-      if (e.rule.second) second = load<double>(e.rule.second, e.type, thread);
+      m = matrix[thread];
+      if (e.rule.first) first = static_cast<const T*>(e.rule.first)[thread];
+      if (e.rule.second) second = static_cast<const T*>(e.rule.second)[thread];
     }
     add_parts(e, thread, shared);
     if (thread >= elements) return;
-    room.m[thread] = m;
-    shared.first[thread] = first;
-    shared.second[thread] = second;
+    room.m[thread] = wide(m);
+    shared.first[thread] = wide(first);
+    shared.second[thread] = wide(second);
   }
 
   /// x rounded to a type.
