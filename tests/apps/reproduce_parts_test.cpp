@@ -5,6 +5,7 @@
 
 #include "apps/common/checkpoint.h"
 #include "apps/reproduce/choices.h"
+#include "apps/reproduce/comparison.h"
 #include "apps/reproduce/data_sets.h"
 #include "apps/reproduce/descent_bound.h"
 #include "apps/reproduce/inspect.h"
@@ -19,6 +20,19 @@
 
 using namespace gradus;
 using namespace gradus::reproduce;
+
+TEST_CASE("a table's runs go seed by seed, methods in their order") {
+  std::vector<Run> runs;
+  for (const char* name : {"momentum", "fop"})
+    for (const uint64_t seed : {0, 1}) {
+      runs.push_back({.name = name});
+      runs.back().flags.seed = seed;
+    }
+  order_by_seed(runs);
+  std::vector<std::string> order;
+  for (const Run& run : runs) order.push_back(run.name + " " + std::to_string(run.flags.seed));
+  CHECK(order == std::vector<std::string>{"momentum 0", "fop 0", "momentum 1", "fop 1"});
+}
 
 TEST_CASE("the settings of a routine say in which precision it ran, and nothing where that is the default") {
   Run run;
