@@ -230,9 +230,6 @@ void scale_(Tensor& y, double factor);
 /// y = y op x for any elementwise kernel.
 void binary_(BinaryOp op, Tensor& y, const Tensor& x);
 void unary_(UnaryOp op, Tensor& x);
-/// Updates Adam's moments with the gradient g and returns the direction
-/// (m / correction1) / (sqrt(v / correction2) + eps).
-Tensor adam_(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v);
 /// The steps of many preconditioners' matrices at once.
 void update_matrices_(std::span<const MatrixUpdate> matrices);
 /// The steps of many parameters at once, and then of the matrices that learn from their correlations. Each parameter's

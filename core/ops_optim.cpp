@@ -5,20 +5,6 @@
 
 namespace gradus {
 
-Tensor adam_(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v) {
-  check::floating("adam_", g);
-  for (Tensor* moment : {&m, &v}) {
-    check::shape("adam_", "a moment", *moment, g.shape());
-    check::same_dtype("adam_", g, *moment);
-    check::writable("adam_", *moment);
-  }
-  Tensor direction = Tensor::empty_like(m);
-  kernels::adam(g, spec, m, v, direction);
-  m.bump_version();
-  v.bump_version();
-  return direction;
-}
-
 namespace {
 
 /// What an update writes, and that all of it fits the value.
@@ -48,9 +34,11 @@ class UpdateCheck {
     like("the rule's state", rule.first);
     like("the rule's state", rule.second);
     like("the curvature", rule.curvature);
-    const bool curvature = rule.kind == RuleUpdate::Kind::curvature, adam = rule.kind == RuleUpdate::Kind::adam;
-    if ((rule.kind != RuleUpdate::Kind::plain && !rule.first) || ((adam || curvature) && !rule.second) ||
-        (curvature && !rule.curvature))
+    using Kind = RuleUpdate::Kind;
+    const Kind kind = rule.kind;
+    const bool needs_first = kind != Kind::plain && kind != Kind::squares;
+    const bool needs_second = kind == Kind::adam || kind == Kind::curvature || kind == Kind::squares;
+    if ((needs_first && !rule.first) || (needs_second && !rule.second) || (kind == Kind::curvature && !rule.curvature))
       fail(ErrorKind::value, "update_", "a rule lacks the state that it needs");
   }
 

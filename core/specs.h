@@ -96,21 +96,31 @@ struct AdamSpec {
   double correction2 = 1;  ///< 1 - beta2^t
 };
 
+/// Coefficients of one step of the rules that divide by the root of squared gradients, RMSProp and AdaGrad:
+/// s = keep s + add u^2, w = factor u / (sqrt(s) + eps).
+struct SquaresSpec {
+  double keep = 1, add = 1;
+  double eps = 1e-8;
+  double factor = 1;
+};
+
 /// A rule's share of a ParameterUpdate: from u to a direction d, then theta <- (1 - lr decay) theta - lr d.
 struct RuleUpdate {
   enum class Kind : uint8_t {
-    plain,     ///< d = u
-    momentum,  ///< v = momentum v + u, d = v
-    nesterov,  ///< the same v, d = u + momentum v
-    adam,      ///< see AdamSpec; d as in kernels::adam
-    curvature  ///< the same with h^2, or |h|, instead of the squared gradient, and with or without the root
+    plain,      ///< d = u
+    momentum,   ///< v = momentum v + u, d = v
+    nesterov,   ///< the same v, d = u + momentum v
+    adam,       ///< m and v as in AdamSpec, d = (m / correction1) / (sqrt(v / correction2) + eps)
+    curvature,  ///< the same with h^2, or |h|, instead of the squared gradient, and with or without the root
+    squares     ///< s and w as in SquaresSpec, d = w; where there is a v, v = momentum v + w, d = v
   };
   Kind kind = Kind::plain;
   double lr = 0, decay = 0;
   double momentum = 0;
   AdamSpec adam = {};
+  SquaresSpec squares = {};
   Tensor* first = nullptr;               ///< v, or Adam's first moment
-  Tensor* second = nullptr;              ///< Adam's second moment
+  Tensor* second = nullptr;              ///< Adam's second moment, or s
   const Tensor* curvature = nullptr;     ///< h
   bool magnitudes = false, root = true;  ///< of curvature: |h| for h^2; sqrt(v / correction2) + eps, or no root
 };

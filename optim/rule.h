@@ -44,6 +44,15 @@ class Rule {
   virtual RuleUpdate fused(const Settings&) { return {}; }
 };
 
+/// A rule that update_() knows: fused() is all that it needs, and its second state is always there.
+class FusedRule : public Rule {
+ public:
+  /// By the same kernel, so that a step in two parts has the bits of one that is fused.
+  Tensor direction(const Tensor& gradient, const Settings& settings) override;
+  bool fuses() const override { return true; }
+  RuleUpdate fused(const Settings& settings) override = 0;
+};
+
 /// Options of a rule: `static constexpr const char* name`, hyperparameters with their starting values ("lr" among them;
 /// a "weight_decay" among them means decoupled decay), and the maker of the rule for one parameter. A member
 /// `curvature` of type CurvatureOptions asks for curvature beside the gradient.

@@ -25,18 +25,11 @@ cpu::vector::AdamFactors factors_of(const AdamSpec& spec) {
           .eps = narrow(spec.eps)};
 }
 
-}  // namespace
-
-void adam(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v, Tensor& direction) {
-  const auto alike = [&](const Tensor& x) { return x.strides() == g.strides(); };
-  if (g.dtype() != DType::float32 || !g.is_dense() || !alike(m) || !alike(v) || !alike(direction))
-    return ref::adam(g, spec, m, v, direction);
-  const auto factors = factors_of(spec);
-  const auto at = [](const Tensor& x) { return static_cast<float*>(x.raw()); };
-  parallel_for(g.numel(), cpu::elementwise_grain, [&, f = cpu::vector::kernels().adam](int64_t begin, int64_t end) {
-    f(factors, at(g) + begin, at(m) + begin, at(v) + begin, at(direction) + begin, end - begin);
-  });
+cpu::vector::SquaresFactors factors_of(const SquaresSpec& spec) {
+  return {.keep = narrow(spec.keep), .add = narrow(spec.add), .eps = narrow(spec.eps), .factor = narrow(spec.factor)};
 }
+
+}  // namespace
 
 // update(): parameters are cut into stretches, which the threads share, and stretches into tiles that stay in the L1
 // cache while the vector loops of each stage pass over them: memory is read and written once. The loops are those of
@@ -95,13 +88,20 @@ class RuleLoop {
         direction = room;
         break;
       case RuleUpdate::Kind::adam:
-        cpu::vector::kernels().adam(adam_, u, first_ + at, second_ + at, room, n);
+        table.adam(adam_, u, first_ + at, second_ + at, room, n);
         direction = room;
         break;
       case RuleUpdate::Kind::curvature:
-        cpu::vector::kernels().adam_of_curvature[rule_.magnitudes][rule_.root](adam_, u, curvature_ + at, first_ + at,
-                                                                               second_ + at, room, n);
+        table.adam_of_curvature[rule_.magnitudes][rule_.root](adam_, u, curvature_ + at, first_ + at, second_ + at,
+                                                              room, n);
         direction = room;
+        break;
+      case RuleUpdate::Kind::squares:
+        table.divide_by_root(factors_of(rule_.squares), u, second_ + at, room, n);
+        direction = room;
+        if (!first_) break;
+        axpby(1, room, rule_.momentum, first_ + at, n);
+        direction = first_ + at;
         break;
     }
     axpby(-rule_.lr, direction, 1 - rule_.lr * rule_.decay, value_ + at, n);

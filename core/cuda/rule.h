@@ -36,7 +36,8 @@ struct RuleStep {
         decay(r.decay),
         momentum(r.momentum),
         adam(r.adam),
-        first(r.first ? r.first->raw() : nullptr),
+        squares(r.squares),
+        first(r.first && r.kind != RuleUpdate::Kind::plain ? r.first->raw() : nullptr),
         second(r.second ? r.second->raw() : nullptr),
         curvature(r.curvature ? r.curvature->raw() : nullptr),
         magnitudes(r.magnitudes),
@@ -44,12 +45,14 @@ struct RuleStep {
   RuleStep() = default;
 
   /// Kinds that divide by the root of a second moment.
-  GRADUS_ANYWHERE bool divides() const { return kind == RuleUpdate::Kind::adam || kind == RuleUpdate::Kind::curvature; }
+  GRADUS_ANYWHERE bool divides() const {
+    return kind == RuleUpdate::Kind::adam || kind == RuleUpdate::Kind::curvature || kind == RuleUpdate::Kind::squares;
+  }
 
   /// Element i of `value` and of the state.
   template <class T>
   GRADUS_ANYWHERE RuleState<T> fetch(const T* value, int64_t i) const {
-    return fetch_rest(value[i], kind == RuleUpdate::Kind::plain ? T{} : static_cast<const T*>(first)[i], i);
+    return fetch_rest(value[i], first ? static_cast<const T*>(first)[i] : T{}, i);
   }
   /// The same where the value and the first state are known.
   template <bool may_divide = true, class T>
@@ -66,7 +69,14 @@ struct RuleStep {
   template <bool may_divide = true, class T>
   GRADUS_ANYWHERE void advance(double u, RuleState<T>& s) const {
     double d = u;
-    if (may_divide && divides()) {
+    if (may_divide && kind == RuleUpdate::Kind::squares) {
+      s.second = ref::narrow<T>(squares.keep * wide(s.second) + squares.add * u * u);
+      d = squares.factor * u / (std::sqrt(wide(s.second)) + squares.eps);
+      if (first) {
+        s.first = ref::narrow<T>(momentum * wide(s.first) + d);
+        d = wide(s.first);
+      }
+    } else if (may_divide && divides()) {
       s.first = ref::narrow<T>(adam.beta1 * wide(s.first) + (1 - adam.beta1) * u);
       double more = u * u;
       if (kind == RuleUpdate::Kind::curvature) {
@@ -87,7 +97,7 @@ struct RuleStep {
   template <bool may_divide = true, class T>
   GRADUS_ANYWHERE void put(const RuleState<T>& s, T* value, int64_t i) const {
     value[i] = s.value;
-    if (kind != RuleUpdate::Kind::plain) static_cast<T*>(first)[i] = s.first;
+    if (first) static_cast<T*>(first)[i] = s.first;
     if (may_divide && divides()) static_cast<T*>(second)[i] = s.second;
   }
 
@@ -103,6 +113,7 @@ struct RuleStep {
   RuleUpdate::Kind kind = RuleUpdate::Kind::plain;
   double lr = 0, decay = 0, momentum = 0;
   AdamSpec adam = {};
+  SquaresSpec squares = {};
   void *first = nullptr, *second = nullptr;
   const void* curvature = nullptr;
   bool magnitudes = false, root = true;

@@ -94,7 +94,7 @@ struct Update {
     const T* value = static_cast<const T*>(e.value) + begin;
     const T* previous = static_cast<const T*>(e.previous) + begin;
     const T* state = static_cast<const T*>(e.correlated ? e.correlated : e.rule.first) + begin;
-    const bool has_state = e.correlated || (e.rule.kind != RuleUpdate::Kind::plain && !e.transforms_only);
+    const bool has_state = e.correlated || (e.rule.first && !e.transforms_only);
     for (int first = thread; first < count; first += at_once * threads_per_block) {
       T gradients[at_once] = {}, values[at_once] = {}, before[at_once] = {}, states[at_once] = {};
       GRADUS_UNROLL

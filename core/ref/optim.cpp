@@ -6,20 +6,6 @@
 
 namespace gradus::ref {
 
-void adam(const Tensor& g, const AdamSpec& spec, Tensor& m, Tensor& v, Tensor& out) {
-  visit_floating("adam", g.dtype(), [&]<class T>(T) {
-    const T* gradient = pointer<T>(g);
-    T *first = pointer<T>(m), *second = pointer<T>(v), *to = pointer<T>(out);
-    for_each_element<4>(g.shape(), {g.strides(), m.strides(), v.strides(), out.strides()}, [&](const Offsets<4>& at) {
-      const double x = gradient[at[0]];
-      first[at[1]] = static_cast<T>(spec.beta1 * first[at[1]] + (1 - spec.beta1) * x);
-      second[at[2]] = static_cast<T>(spec.beta2 * second[at[2]] + (1 - spec.beta2) * x * x);
-      to[at[3]] =
-          static_cast<T>((first[at[1]] / spec.correction1) / (std::sqrt(second[at[2]] / spec.correction2) + spec.eps));
-    });
-  });
-}
-
 namespace {
 
 /// What the second moment averages in place of a squared gradient.
@@ -32,19 +18,28 @@ double averaged_curvature(const RuleUpdate& rule, int64_t i) {
 /// The rule's step of element i of `value` along u.
 template <class T>
 void rule_step(const RuleUpdate& rule, double u, T* value, int64_t i) {
+  using Kind = RuleUpdate::Kind;
   double d = u;
-  if (rule.kind == RuleUpdate::Kind::adam || rule.kind == RuleUpdate::Kind::curvature) {
+  if (rule.kind == Kind::adam || rule.kind == Kind::curvature) {
     T &first = pointer<T>(*rule.first)[i], &second = pointer<T>(*rule.second)[i];
     const AdamSpec& adam = rule.adam;
     first = static_cast<T>(adam.beta1 * first + (1 - adam.beta1) * u);
-    const double more = rule.kind == RuleUpdate::Kind::adam ? u * u : averaged_curvature<T>(rule, i);
+    const double more = rule.kind == Kind::adam ? u * u : averaged_curvature<T>(rule, i);
     second = static_cast<T>(adam.beta2 * second + (1 - adam.beta2) * more);
     const double corrected = second / adam.correction2;
     d = (first / adam.correction1) / ((rule.root ? std::sqrt(corrected) : corrected) + adam.eps);
-  } else if (rule.kind != RuleUpdate::Kind::plain) {
+  } else if (rule.kind == Kind::squares) {
+    T& sum = pointer<T>(*rule.second)[i];
+    sum = static_cast<T>(rule.squares.keep * sum + rule.squares.add * u * u);
+    d = rule.squares.factor * u / (std::sqrt(double{sum}) + rule.squares.eps);
+    if (rule.first) {
+      T& velocity = pointer<T>(*rule.first)[i];
+      d = velocity = static_cast<T>(rule.momentum * velocity + d);
+    }
+  } else if (rule.kind != Kind::plain) {
     T& velocity = pointer<T>(*rule.first)[i];
     velocity = static_cast<T>(rule.momentum * velocity + u);
-    d = rule.kind == RuleUpdate::Kind::momentum ? velocity : u + rule.momentum * velocity;
+    d = rule.kind == Kind::momentum ? velocity : u + rule.momentum * velocity;
   }
   value[i] = static_cast<T>((1 - rule.lr * rule.decay) * value[i] - rule.lr * d);
 }

@@ -8,18 +8,17 @@
 namespace gradus::optim {
 namespace {
 
-class AdaGradRule final : public Rule {
+class AdaGradRule final : public FusedRule {
  public:
   AdaGradRule(const Tensor& parameter, double initial) : sum_(zeros_like(parameter)) {
     if (initial != 0) fill_(sum_, initial);
   }
 
-  Tensor direction(const Tensor& gradient, const Settings& settings) override {
-    add_(sum_, square(gradient));
-    Tensor scaled = gradient / (sqrt(sum_) + settings.at("eps"));
+  RuleUpdate fused(const Settings& settings) override {
     ++steps_;
-    if (slowdown(settings) != 1) scale_(scaled, 1 / slowdown(settings));
-    return scaled;
+    return {.kind = RuleUpdate::Kind::squares,
+            .squares = {.eps = settings.at("eps"), .factor = 1 / slowdown(settings)},
+            .second = &sum_};
   }
   std::optional<Tensor> diagonal(const Settings& settings) const override {
     return steps_ > 0 ? reciprocal((sqrt(sum_) + settings.at("eps")) * slowdown(settings)) : Tensor();

@@ -6,20 +6,16 @@
 namespace gradus::optim {
 namespace {
 
-class AdamRule final : public Rule {
+class AdamRule final : public FusedRule {
  public:
   explicit AdamRule(const Tensor& parameter)
       : first_moment_(zeros_like(parameter)), second_moment_(zeros_like(parameter)) {}
 
-  Tensor direction(const Tensor& gradient, const Settings& settings) override {
-    return adam_(gradient, adam_spec(settings, ++steps_), first_moment_, second_moment_);
-  }
   std::optional<Tensor> diagonal(const Settings& settings) const override {
     if (steps_ == 0) return Tensor();
     const double correction = 1 - std::pow(settings.at("beta2"), steps_);
     return reciprocal(sqrt(second_moment_ * (1 / correction)) + settings.at("eps"));
   }
-  bool fuses() const override { return true; }
   RuleUpdate fused(const Settings& settings) override {
     return {.kind = RuleUpdate::Kind::adam,
             .adam = adam_spec(settings, ++steps_),

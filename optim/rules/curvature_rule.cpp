@@ -11,14 +11,6 @@ CurvatureRule::CurvatureRule(const Tensor& parameter, bool magnitudes, bool root
       magnitudes_(magnitudes),
       root_(root) {}
 
-Tensor CurvatureRule::direction(const Tensor& gradient, const Settings& settings) {
-  const AdamSpec spec = adam_spec(settings, ++steps_);
-  axpby_(1 - spec.beta1, gradient, spec.beta1, first_moment_);
-  axpby_(1 - spec.beta2, magnitudes_ ? abs(curvature_) : square(curvature_), spec.beta2, second_moment_);
-  const Tensor corrected = second_moment_ / spec.correction2;
-  return first_moment_ / spec.correction1 / ((root_ ? sqrt(corrected) : corrected) + spec.eps);
-}
-
 RuleUpdate CurvatureRule::fused(const Settings& settings) {
   return {.kind = RuleUpdate::Kind::curvature,
           .adam = adam_spec(settings, ++steps_),

@@ -5,13 +5,12 @@
 
 namespace gradus::optim {
 
-class CurvatureRule : public Rule {
+class CurvatureRule : public FusedRule {
  public:
   /// magnitudes: v averages |h|, not h^2; root: d divides by the root of v, not by v.
   CurvatureRule(const Tensor& parameter, bool magnitudes, bool root);
 
   void set_curvature(const Tensor& h) override { curvature_ = h; }
-  Tensor direction(const Tensor& gradient, const Settings& settings) override;
   bool fuses() const override { return curvature_.strides() == first_moment_.strides(); }
   RuleUpdate fused(const Settings& settings) override;
   void slots(Slots& slots) override;

@@ -271,13 +271,16 @@ void random_case(Draw& d) {
 
 using Kind = RuleUpdate::Kind;
 
+/// Those that divide by the root of a second moment, or of squares, or by it.
+bool divides(Kind kind) { return kind == Kind::adam || kind == Kind::curvature || kind == Kind::squares; }
+
 /// One tensor of a step, for the device and, in float64, for the reference.
 struct Pair {
   Tensor ours, right;
 };
 
 void update_case(Draw& d) {
-  const Kind kind = d.of({Kind::plain, Kind::momentum, Kind::nesterov, Kind::adam, Kind::curvature});
+  const Kind kind = d.of({Kind::plain, Kind::momentum, Kind::nesterov, Kind::adam, Kind::curvature, Kind::squares});
   const int64_t form = d.whole(0, 2);  // no P, rows, a diagonal
   const bool transformed = d.one_in(2), learns = d.one_in(2), apart = learns && kind == Kind::plain && d.one_in(2);
   const int64_t n = form == 1 ? d.of<int64_t>({1, 2, 3, 9, 9, 16, 25, 33, 64, 65}) : 1;
@@ -299,18 +302,19 @@ void update_case(Draw& d) {
   Pair h1 = made("hyper first", shape, -1), h2 = made("hyper second", shape, 0.1), h = made("curvature", shape, -1);
   Pair correlated = made("correlated", shape, -1);
   const AdamSpec adam{.beta1 = 0.75, .beta2 = 0.9375, .eps = 0.015625, .correction1 = 0.5, .correction2 = 0.25};
-  const bool magnitudes = d.one_in(2), root = d.one_in(2);
+  const SquaresSpec squares{.keep = 0.9375, .add = 0.0625, .eps = 0.015625, .factor = 0.5};
+  const bool magnitudes = d.one_in(2), root = d.one_in(2), remembers = kind != Kind::squares || d.one_in(2);
   const double lr = 0.5, decay = d.of({0.0, 0.25, 2.0}), momentum = d.of({0.0, 0.75});
   const auto update = [&](Tensor Pair::*side) {
     const auto rule = [&](Kind k, Pair& m, Pair& v) {
-      const bool moments = k == Kind::adam || k == Kind::curvature;
       return RuleUpdate{.kind = k,
                         .lr = lr,
                         .decay = decay,
                         .momentum = momentum,
                         .adam = adam,
-                        .first = k == Kind::plain ? nullptr : &(m.*side),
-                        .second = moments ? &(v.*side) : nullptr,
+                        .squares = squares,
+                        .first = k == Kind::plain || !remembers ? nullptr : &(m.*side),
+                        .second = divides(k) ? &(v.*side) : nullptr,
                         .curvature = k == Kind::curvature ? &(h.*side) : nullptr,
                         .magnitudes = magnitudes,
                         .root = k != Kind::curvature || root};
@@ -336,11 +340,10 @@ void update_case(Draw& d) {
   // What is rounded elsewhere are a dozen values of at most 8. A correlation adds the rows of a tile, at most 1024 / n,
   // in float32, then in float64.
   const double size = static_cast<double>(n) + 1, u = 0x1p-24;
-  const bool moments = kind == Kind::adam || kind == Kind::curvature;
   for (const auto& [name, pair] : all) {
     const bool sums = pair.ours.shape() == Shape{n, n} && std::string_view(name) == "correlation";
     const double bound = sums ? (1024.0 / static_cast<double>(n) + 4) * static_cast<double>(count)
-                              : (static_cast<double>(n) + 4) * size * (moments ? 8 : 2) + 12 * 8;
+                              : (static_cast<double>(n) + 4) * size * (divides(kind) ? 8 : 2) + 12 * 8;
     d.check(name, {pair.ours, pair.ours}, elements(pair.right), [&](size_t) { return bound * u; });
   }
 }
@@ -366,8 +369,9 @@ void matrices_case(Draw& d) {
   }
   for (size_t i = 0; i < ours.size(); ++i) {
     const auto form = static_cast<MatrixUpdate::Form>(d.whole(0, 3));
-    const Kind kind = d.of({Kind::plain, Kind::momentum, Kind::nesterov, Kind::adam});
+    const Kind kind = d.of({Kind::plain, Kind::momentum, Kind::nesterov, Kind::adam, Kind::squares});
     const AdamSpec adam{.beta1 = 0.75, .beta2 = 0.9375, .eps = 0.015625, .correction1 = 0.5, .correction2 = 0.25};
+    const SquaresSpec squares{.keep = 0.9375, .add = 0.0625, .eps = 0.015625, .factor = 0.5};
     const double norm = d.of({0.0, 3.0}), factor = d.of({-0.375, 0.25});
     const bool through = d.one_in(2);
     d.say("matrix of", ours[i].m.shape(), "form", static_cast<int>(form), "rule", static_cast<int>(kind), "norm", norm,
@@ -387,8 +391,9 @@ void matrices_case(Draw& d) {
                                .decay = 0.25,
                                .momentum = 0.75,
                                .adam = adam,
+                               .squares = squares,
                                .first = kind == Kind::plain ? nullptr : &x.first,
-                               .second = kind == Kind::adam ? &x.second : nullptr}});
+                               .second = divides(kind) ? &x.second : nullptr}});
     }
   }
   kernels::update_matrices(updates);
@@ -412,28 +417,6 @@ void matrices_case(Draw& d) {
   }
 }
 
-void adam_case(Draw& d) {
-  const DType dtype = d.of({DType::float32, DType::float32, DType::float64});
-  const Shape shape = d.shape(static_cast<int>(d.whole(0, 4)), d.elements());
-  const AdamSpec spec{.beta1 = d.of({0.0, 0.5, 0.9}),
-                      .beta2 = d.of({0.75, 0.999}),
-                      .eps = 1e-8,
-                      .correction1 = 0.5,
-                      .correction2 = 0.25};
-  d.say("adam", spec.beta1, spec.beta2);
-  const Place g = d.operand(shape, dtype, "g");
-  Place m = d.operand(shape, dtype, "m", -1, 1, {}, false), v = d.operand(shape, dtype, "v", 0.1, 1, {}, false);
-  Place out = d.place(shape, dtype, "out");
-  Tensor right_m = wide(m.view), right_v = wide(v.view), right = blank(shape);
-  kernels::adam(g.view, spec, m.view, v.view, out.view);
-  ref::adam(wide(g.view), spec, right_m, right_v, right);
-  const double u = arithmetic(dtype);
-  // Each of |m|, |v| <= 1 has three roundings and those of its two coefficients; v >= 0.07 keeps the quotient below 4.
-  d.check("m", m, elements(right_m), [&](size_t) { return 5 * u; });
-  d.check("v", v, elements(right_v), [&](size_t) { return 5 * u; });
-  d.check("out", out, elements(right), [&](size_t) { return 4 * (5 + 5 / 0.07 + 6) * u; });
-}
-
 }  // namespace
 
 TEST_CASE("random cases: normalization, softmax and cross-entropy") {
@@ -447,5 +430,4 @@ TEST_CASE("random cases: random numbers and optimizers") {
   campaign("random", 2000, random_case);
   campaign("update", 4000, update_case);
   campaign("matrices", 1000, matrices_case);
-  campaign("adam", 1000, adam_case);
 }

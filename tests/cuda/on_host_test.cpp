@@ -145,7 +145,7 @@ std::vector<Tensor> results_of_every_update(DType dtype) {
                            .previous = &previous};
     update.rule = {.kind = kind, .lr = 0.5, .decay = 0.25, .momentum = 0.75};
     if (kind != Kind::plain) update.rule.first = &first;
-    if (kind == Kind::adam || kind == Kind::curvature) update.rule.second = &second;
+    if (kind == Kind::adam || kind == Kind::curvature || kind == Kind::squares) update.rule.second = &second;
     if (kind == Kind::curvature) update.rule.curvature = &h;
     if (apart) update.correlated = &correlated;
     if (p == P::rows) {
@@ -158,7 +158,7 @@ std::vector<Tensor> results_of_every_update(DType dtype) {
     }
     kernels::update({&update, 1}, {});
   };
-  for (const Kind kind : {Kind::plain, Kind::momentum, Kind::nesterov, Kind::adam, Kind::curvature}) {
+  for (const Kind kind : {Kind::plain, Kind::momentum, Kind::nesterov, Kind::adam, Kind::curvature, Kind::squares}) {
     run(9, P::none, kind, false);
     for (const bool apart : {false, true}) {
       if (apart && kind != Kind::plain) continue;

@@ -61,9 +61,14 @@ struct UnfusedPreconditioner {
   }
 };
 
-const AnyRule rules[] = {Sgd{.lr = 0.01},     Sgd{.lr = 0.01, .momentum = 0.9},
-                         AdaGrad{.lr = 0.01}, Sgd{.lr = 0.01, .momentum = 0.9, .nesterov = true},
-                         Adam{.lr = 0.01},    AdamW{.lr = 0.01}};
+const AnyRule rules[] = {Sgd{.lr = 0.01},
+                         Sgd{.lr = 0.01, .momentum = 0.9},
+                         AdaGrad{.lr = 0.01, .lr_decay = 0.5},
+                         Sgd{.lr = 0.01, .momentum = 0.9, .nesterov = true},
+                         Adam{.lr = 0.01},
+                         AdamW{.lr = 0.01},
+                         RmsProp{.lr = 0.01, .momentum = 0.5},
+                         RmsProp{.lr = 0.01, .centered = true}};
 
 struct Case {
   AnyPreconditioner preconditioner;
@@ -74,6 +79,7 @@ const Case cases[] = {{NoPreconditioner{}, true},
                       {PpHd{.hyper = Adam{.lr = 0.02}}, true},
                       {PpHd{.hyper = Sgd{.lr = 50, .momentum = 0.5}}, true},
                       {PpHd{.hyper = RmsProp{.lr = 0.02}}, true},
+                      {PpHd{.hyper = RmsProp{.lr = 0.02, .centered = true}}, true},
                       {PpHd{.hyper = AdamW{.lr = 0.02}, .learning = {.include_lr = false}}, true},
                       {PpHd{.hyper = Adam{.lr = 0.02}, .positive = true}, true},
                       {SHd{.hyper = Sgd{.lr = 0.5}}, false},

@@ -95,10 +95,18 @@ TEST_CASE("schedules give PyTorch's factors") {
   }
 }
 
-TEST_CASE("moments of another shape or dtype are refused") {
-  const Tensor g = Tensor::ones({3});
-  Tensor good = Tensor::zeros({3}), short_one = Tensor::zeros({2}), wide = Tensor::zeros({3}, DType::float64);
-  CHECK_THROWS_AS(adam_(g, {}, short_one, good), Error);
-  CHECK_THROWS_AS(adam_(g, {}, good, wide), Error);
-  CHECK_THROWS_AS(adam_(Tensor::ones({3}, DType::int32), {}, good, good), Error);
+TEST_CASE("a rule refuses a gradient of another shape or dtype, and takes one in another order of memory") {
+  const Tensor parameter = Tensor::zeros({2, 3});
+  for (const AnyRule& options : {AnyRule(Adam{}), AnyRule(RmsProp{.momentum = 0.5}), AnyRule(AdaGrad{})}) {
+    CAPTURE(options.name());
+    const auto rule = options.make(parameter), other = options.make(parameter);
+    const Settings& settings = options.settings();
+    CHECK_THROWS_AS(rule->direction(Tensor::ones({2}), settings), Error);
+    CHECK_THROWS_AS(rule->direction(Tensor::ones({2, 3}, DType::float64), settings), Error);
+    const auto direction_on = [&](const Tensor& gradient) {
+      return options.make(parameter)->direction(gradient, settings).to_vector<float>();
+    };
+    const Tensor across = random_normal({3, 2}, 0, 1, {.seed = 1});
+    CHECK(direction_on(transpose(across, 0, 1)) == direction_on(contiguous(transpose(across, 0, 1))));
+  }
 }

@@ -45,6 +45,11 @@ struct AdamFactors {
   float beta1, rest1, beta2, rest2, scale1, scale2, eps;
 };
 
+/// Those of RMSProp and AdaGrad, see SquaresSpec.
+struct SquaresFactors {
+  float keep, add, eps, factor;
+};
+
 /// w = along direction + keep w; keep is not 0.
 struct StepFactors {
   float along, keep;
@@ -112,6 +117,9 @@ struct Kernels {
   /// The same and the step along it.
   void (*curvature_step[2][2])(const AdamFactors& factors, const StepFactors& step, const float* g, const float* h,
                                float* m, float* v, float* w, int64_t n);
+
+  /// s = keep s + add g^2, direction = factor g / (sqrt(s) + eps).
+  void (*divide_by_root)(const SquaresFactors& factors, const float* g, float* s, float* direction, int64_t n);
 
   /// For rows of nine: u = P x, from P's transpose, and, where previous is not null, totals[9 i + j] += x_i previous_j.
   /// u has nines_room elements more and is no input. Asks for as many elements of `ahead` as it reads of x.

@@ -77,6 +77,16 @@ void momentum_step(float momentum, const StepFactors& step, const float* g, floa
   }
 }
 
+void divide_by_root(const SquaresFactors& f, const float* g, float* s, float* direction, int64_t n) {
+  const float keep = f.keep, add = f.add, eps = f.eps, factor = f.factor;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const float sum = multiply_add(add, g[i] * g[i], keep * s[i]);
+    s[i] = sum;
+    direction[i] = factor * (g[i] / (__builtin_sqrtf(sum) + eps));
+  }
+}
+
 template <bool magnitudes, bool root>
 void adam_of_curvature(const AdamFactors& f, const float* g, const float* h, float* m, float* v, float* direction,
                        int64_t n) {
@@ -192,6 +202,7 @@ void add_optim(Kernels& table) {
   table.adam_step = adam_step;
   table.adam_step_of_product = adam_step_of_product;
   table.momentum_step = momentum_step;
+  table.divide_by_root = divide_by_root;
   table.mix_ones = mix_ones;
   add_curvature<false, false>(table);
   add_curvature<false, true>(table);
