@@ -97,7 +97,7 @@ struct Flags : TrainingFlags {
   Record request() const {
     Record record = {{"program", program},
                      {"quick", quick},
-                     {"data", recorded_path(data)},
+                     {"data", recorded_data(data)},
                      {"train_samples", train_samples},
                      {"test_samples", test_samples},
                      {"augment", augment},

@@ -1,4 +1,5 @@
 // Teaches the bipedal walker to walk, with PPO and FOP or another optimizer: the FOP paper's Figure 4.
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 
@@ -140,9 +141,11 @@ struct Flags {
   }
 
   static uint64_t parse_seed(const std::string& text) {
-    if (text.empty() || text.find_first_not_of("0123456789") != std::string::npos || text.size() > 18)
-      throw apps::UsageError("--landscape takes a whole number or 'each', not '" + text + "'");
-    return std::stoull(text);
+    uint64_t seed = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+    if (error != std::errc() || end != text.data() + text.size())
+      throw apps::UsageError("--landscape takes a whole number below 2^64 or 'each', not '" + text + "'");
+    return seed;
   }
 };
 

@@ -29,8 +29,11 @@ std::vector<Var> grad(std::span<const Var> outputs, const VarList& inputs, const
   if (!options.seeds.empty() && options.seeds.size() != outputs.size())
     fail(ErrorKind::value, "grad", "one seed per output is needed: ", outputs.size(), " outputs, but ",
          options.seeds.size(), " seeds");
-  for (const Var& input : inputs)
-    if (!input.requires_grad()) fail(ErrorKind::value, "grad", "an input does not require a gradient");
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (!inputs[i].requires_grad())
+      fail(ErrorKind::value, "grad", "input ", i, " of ", inputs.size(), ", ",
+           inputs[i].defined() ? text("of shape ", inputs[i].shape(), ",") : "which is undefined,",
+           " does not require a gradient: if it is frozen, leave it out");
   Walk walk(outputs);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Var& output = outputs[i];

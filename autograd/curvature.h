@@ -34,6 +34,7 @@ struct CurvatureOptions {
   RandomKey key = {};         ///< of the random signs
   int64_t samples = 1;        ///< of hutchinson: averaged
   bool retain_graph = false;  ///< as in Var::BackwardOptions
+  friend bool operator==(const CurvatureOptions&, const CurvatureOptions&) = default;
 };
 
 /// backward() that also adds the estimated d^2(loss)/d(leaf)^2 to every reachable leaf's curvature(). The loss needs a

@@ -140,9 +140,12 @@ struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;
   /// The label of what is not to count, such as -100: its loss is 0, and the mean is over the others (0 without any).
   std::optional<int64_t> ignore = std::nullopt;
+  /// [K]: what an element counts by its label; the mean is divided by the sum of these. Not with smoothing.
+  Tensor class_weights = {};
 };
 /// logits [N, K], labels [N] int64 in [0, K) -> scalar (or [N] for Reduction::none). Also of every pixel or position:
-/// logits [N, K, d...] and labels [N, d...].
+/// logits [N, K, d...] and labels [N, d...]. Floating labels, shaped like the logits, are probabilities of the classes:
+/// another network's, or a mixture of two labels. With those go neither `ignore` nor `class_weights`.
 Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options = {});
 Var mse_loss(const Var& x, const Var& target, Reduction reduction = Reduction::mean);
 /// |x - target|

@@ -29,6 +29,26 @@ void check_integers(const char* op, const Tensor& labels) {
     fail(ErrorKind::dtype, op, "labels must be int64, got ", labels.dtype(), ". Convert them with cast()");
 }
 
+/// Where element i of this shape lies: "5", or "[0,1,1]".
+std::string place_of(int64_t i, const Shape& shape) {
+  if (shape.size() == 1) return text(i);
+  Dims place = shape;
+  for (size_t d = place.size(); d-- > 0; i /= shape[d]) place[d] = i % shape[d];
+  return text(place);
+}
+
+/// That labels, but for `ignored`, are classes of logits [N, K, d...].
+void check_classes(const char* op, const Shape& logits, const Tensor& labels, std::optional<int64_t> ignored = {}) {
+  if (capturing()) return;  // there are no values to look at
+  const int64_t classes = logits[1];
+  const std::vector<int64_t> host = labels.to_vector<int64_t>();
+  for (size_t i = 0; i < host.size(); ++i)
+    if ((host[i] < 0 || host[i] >= classes) && host[i] != ignored)
+      fail(ErrorKind::value, op, "label ", host[i], " at position ", place_of(static_cast<int64_t>(i), labels.shape()),
+           " is not in [0, ", classes, "): the logits are ", logits,
+           host[i] == -100 || host[i] == 255 ? text("; if it does not count, say .ignore = ", host[i]) : "");
+}
+
 }  // namespace
 
 void check_labels(const char* op, const Var& logits, const Tensor& labels) {
@@ -36,13 +56,7 @@ void check_labels(const char* op, const Var& logits, const Tensor& labels) {
   check_integers(op, labels);
   if (logits.rank() != 2 || !(labels.shape() == Shape{logits.shape()[0]}))
     fail(ErrorKind::shape, op, "expects logits [N, K] and labels [N], got ", logits.shape(), " and ", labels.shape());
-  if (capturing()) return;  // there are no values to look at
-  const int64_t classes = logits.shape()[1];
-  const std::vector<int64_t> host = labels.to_vector<int64_t>();
-  for (size_t i = 0; i < host.size(); ++i)
-    if (host[i] < 0 || host[i] >= classes)
-      fail(ErrorKind::value, op, "label ", host[i], " at position ", i, " is not in [0, ", classes,
-           "): the logits are ", logits.shape());
+  check_classes(op, logits.shape(), labels);
 }
 
 namespace {
@@ -117,39 +131,89 @@ void check_shapes(const Tensor& logits, const Tensor& labels) {
 }
 
 /// Logits [N, K, d...] as rows of classes; of channels-last pictures without a copy.
-Var rows_of_classes(const Var& logits, const Tensor& labels) {
+Var rows_of_classes(const Var& logits) {
   Dims order = {0};
   for (int d = 2; d < logits.rank(); ++d) order.push_back(d);
   order.push_back(1);
-  return reshape(permute(logits, order), {labels.numel(), logits.size(1)});
+  return reshape(permute(logits, order),
+                 {logits.value().numel() / std::max<int64_t>(logits.size(1), 1), logits.size(1)});
 }
 
-/// The loss over the rows whose label is not `ignored`; 0 where there is none.
-Var cross_entropy_of_the_rest(const Var& logits, const Tensor& labels, int64_t ignored, CrossEntropyOptions options) {
+/// The loss over the rows whose label is not ignored, each by its class's weight; 0 where there is none.
+Var weighted_cross_entropy(const Var& logits, const Tensor& labels, CrossEntropyOptions options) {
   check_integers("cross_entropy", labels);
-  const Tensor counts = not_equal(labels, static_cast<double>(ignored));
+  const std::optional<int64_t> ignored = std::exchange(options.ignore, std::nullopt);
+  const Tensor class_weights = std::exchange(options.class_weights, {});
   const Reduction reduction = std::exchange(options.reduction, Reduction::none);
-  options.ignore.reset();
+  const Tensor counts =
+      ignored ? not_equal(labels, static_cast<double>(*ignored)) : Tensor::ones(labels.shape(), DType::boolean);
   // What is ignored may be anything, also no number, and gets no gradient.
   const bool fit = logits.rank() == 2 && counts.rank() == 1 && logits.size(0) == counts.size(0);
-  const Var counted = fit ? where(unsqueeze(counts, 1), logits, 0) : logits;
-  const Var all = cross_entropy(counted, where(counts, labels, 0), options);
-  const Var losses = where(counts, all, 0);
+  const Var counted = fit && ignored ? where(unsqueeze(counts, 1), logits, 0) : logits;
+  const Tensor classes = where(counts, labels, 0);
+  const Var all = cross_entropy(counted, classes, options);
+  Tensor weights = cast(counts, all.dtype());
+  if (class_weights.defined()) {
+    if (!(class_weights.shape() == Shape{logits.size(1)}))
+      fail(ErrorKind::shape, "cross_entropy", "expects one class weight for each of the ", logits.size(1),
+           " classes of the logits ", logits.shape(), ", got ", class_weights.shape());
+    if (options.label_smoothing != 0)
+      fail(ErrorKind::value, "cross_entropy", "class_weights do not go with label_smoothing, here ",
+           options.label_smoothing);
+    weights = where(counts, index_select(cast(class_weights, all.dtype()), 0, classes), 0);
+  }
+  const Var losses = where(counts, all, 0) * weights;
   if (reduction == Reduction::none) return losses;
   if (reduction == Reduction::sum) return sum(losses);
-  return sum(losses) / maximum(sum(cast(counts, all.dtype())), 1);
+  const Tensor whole = sum(weights);
+  return sum(losses) / where(equal(whole, 0), Tensor::ones({}, whole.dtype()), whole);
+}
+
+/// The loss for rows of probabilities [N, K]. With m the likeliest class it is (log sum exp x - x_m) + x_m - t x: the
+/// first is a node of its own, which knows its curvature, and the rest is linear.
+Var soft_cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOptions& options) {
+  const double smoothing = options.label_smoothing;
+  const Tensor t = smoothing == 0 ? target : target * (1 - smoothing) + smoothing / static_cast<double>(logits.size(1));
+  const Tensor likeliest = argmax(logits.value(), 1), column = unsqueeze(likeliest, 1);
+  const Var x = logits - gather(logits.value(), 1, column);  // so that nothing large is taken from what is large
+  const Var hard = cross_entropy(x, likeliest, {.reduction = Reduction::none});
+  const Var losses = (hard + squeeze(gather(x, 1, column), 1)) * sum(t, {1}) - sum(x * t, {1});
+  if (options.reduction == Reduction::none) return losses;
+  return options.reduction == Reduction::sum ? sum(losses) : mean(losses);
+}
+
+void check_soft(const Var& logits, const Tensor& target, const CrossEntropyOptions& options) {
+  if (!(logits.shape() == target.shape()) || logits.rank() < 2)
+    fail(ErrorKind::shape, "cross_entropy", "expects probabilities shaped like the logits [N, K, d...], got ",
+         target.shape(), " and ", logits.shape());
+  if (options.ignore || options.class_weights.defined())
+    fail(ErrorKind::value, "cross_entropy", "probabilities go with neither ignore nor class_weights");
+  const double smoothing = options.label_smoothing;
+  if (!(smoothing >= 0 && smoothing <= 1))
+    fail(ErrorKind::value, "cross_entropy", "label_smoothing must be in [0, 1], got ", smoothing);
 }
 
 }  // namespace
 
 Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options) {
   if (widens(logits)) return cross_entropy(cast(logits, DType::float32), labels, options);
+  if (logits.defined() && labels.defined() && is_floating(labels.dtype())) {
+    check_soft(logits, labels, options);
+    const Tensor target = cast(labels, logits.dtype());
+    if (logits.rank() == 2) return soft_cross_entropy(logits, target, options);
+    const Var loss = soft_cross_entropy(rows_of_classes(logits), rows_of_classes(target).value(), options);
+    Dims positions = logits.shape();
+    positions.erase(1);
+    return options.reduction == Reduction::none ? reshape(loss, Shape(positions)) : loss;
+  }
   if (logits.defined() && logits.rank() > 2 && labels.defined()) {
     check_shapes(logits.value(), labels);
-    const Var loss = cross_entropy(rows_of_classes(logits, labels), reshape(labels, {labels.numel()}), options);
+    check_integers("cross_entropy", labels);
+    check_classes("cross_entropy", logits.shape(), labels, options.ignore);
+    const Var loss = cross_entropy(rows_of_classes(logits), reshape(labels, {labels.numel()}), options);
     return options.reduction == Reduction::none ? reshape(loss, labels.shape()) : loss;
   }
-  if (options.ignore) return cross_entropy_of_the_rest(logits, labels, *options.ignore, options);
+  if (options.ignore || options.class_weights.defined()) return weighted_cross_entropy(logits, labels, options);
   check_labels("cross_entropy", logits, labels);
   const double smoothing = options.label_smoothing;
   if (!(smoothing >= 0 && smoothing <= 1))

@@ -1,6 +1,8 @@
 // What a variable knows of itself: whether it is a leaf, and what arrived there.
 #include "autograd/variable.h"
 
+#include <ostream>
+
 #include "autograd/leaf.h"
 #include "core/check_defined.h"
 #include "core/error.h"
@@ -67,5 +69,7 @@ void Var::on_grad(std::function<Var(const Var&)> hook) const {
   if (!hook) fail(ErrorKind::value, "on_grad", "expects a function, got an empty one");
   node_->hooks().push_back(std::move(hook));
 }
+
+std::ostream& operator<<(std::ostream& out, const Var& var) { return out << var.value(); }
 
 }  // namespace gradus

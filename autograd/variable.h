@@ -5,6 +5,7 @@
 
 #include <concepts>
 #include <functional>
+#include <iosfwd>
 #include <optional>
 #include <span>
 #include <vector>
@@ -96,6 +97,9 @@ struct GradOptions {
 std::vector<Var> grad(std::span<const Var> outputs, const VarList& inputs, const GradOptions& options = {});
 std::vector<Var> grad(const Var& output, const VarList& inputs, const GradOptions& options = {});
 Var grad(const Var& output, const Var& input, const GradOptions& options = {});
+
+/// The value, as a Tensor shows it.
+std::ostream& operator<<(std::ostream& out, const Var& var);
 
 /// Whether operations on this thread record nodes.
 bool recording();

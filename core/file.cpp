@@ -46,14 +46,20 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-/// Opens `path` for writing and takes its lock. A writer that held the lock before may have renamed the file meanwhile:
-/// then the lock is on another file than `path` names, and the next attempt opens the right one.
+/// Whether flock() failed for want of a file system that knows locks: Lustre has none unless it is mounted with them.
+bool knows_no_locks(int error) { return error == ENOSYS || error == EOPNOTSUPP || error == ENOLCK; }
+
+/// Opens `path` for writing and takes its lock, where there are any. A writer that held the lock before may have
+/// renamed the file meanwhile: then the lock is on another file than `path` names, and the next attempt opens the right
+/// one.
 void open_locked(const std::string& path, Descriptor& file) {
   for (;;) {
     file.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
     if (file.get() < 0) fail_system("create", path);
-    while (::flock(file.get(), LOCK_EX) != 0)
+    while (::flock(file.get(), LOCK_EX) != 0) {
+      if (knows_no_locks(errno)) return;
       if (errno != EINTR) fail_system("lock", path);
+    }
     struct stat held = {}, named = {};
     if (::fstat(file.get(), &held) != 0) fail_system("inspect", path);
     if (::stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino && held.st_dev == named.st_dev) return;

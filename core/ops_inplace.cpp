@@ -60,7 +60,10 @@ void axpby_(double alpha, const Tensor& x, double beta, Tensor& y) {
   y.bump_version();
 }
 
-void add_(Tensor& y, const Tensor& x, double alpha) { axpby_(alpha, x, 1, y); }
+void add_(Tensor& y, const Tensor& x, double alpha) {
+  if (alpha == 1 && y.defined() && !is_floating(y.dtype())) return binary_(BinaryOp::add, y, x);  // counters
+  axpby_(alpha, x, 1, y);
+}
 
 void scale_(Tensor& y, double factor) {
   check::writable("scale_", y);

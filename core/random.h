@@ -16,6 +16,7 @@ struct RandomKey {
   uint64_t stream = 0;
   uint64_t offset = 0;
   bool advances = false;  ///< offset counts training steps in its upper half: work that is replayed goes on counting
+  friend bool operator==(const RandomKey&, const RandomKey&) = default;
 };
 
 /// One Philox block: counter {offset, stream}, key {seed}.

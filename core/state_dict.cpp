@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/joined.h"
+#include "core/ops.h"
 #include "core/shortened.h"
 
 namespace gradus {
@@ -15,6 +16,12 @@ std::string listed(const char* what, const std::vector<std::string>& names) {
 }
 
 }  // namespace
+
+StateDict clone(const StateDict& state) {
+  StateDict copy;
+  for (const auto& [name, tensor] : state) copy.emplace(name, tensor.defined() ? clone(tensor) : Tensor());
+  return copy;
+}
 
 void check_same_state(const char* owner, const StateDict& own, const StateDict& given) {
   std::vector<std::string> missing, unexpected, different;

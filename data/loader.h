@@ -46,7 +46,7 @@ struct LoaderOptions {
   Augment augment = Augment::none;      ///< of a Dataset's images; a source of its own does what it does
   int workers = 0;                      ///< threads that make batches; 0: the caller makes each when it asks for it
   bool drop_last = false;               ///< leave out a last batch that is not full
-  Normalization normalization = {};     ///< likewise
+  Normalization normalization = {};     ///< of a Dataset's images, too
   UserTransform transform = {};         ///< of each image, after all others
   BatchTransform batch_transform = {};  ///< of each batch, after those: a Whitening, or a user's own
   /// Keep a Dataset's images on the device as bytes and make each batch there, by one kernel; the bits are the same.
@@ -64,6 +64,10 @@ class Loader {
   /// set, a normalization that does not fit, or images that cannot be resident.
   Loader(const Dataset& dataset, const LoaderOptions& options);
   Loader(std::shared_ptr<const ImageSource> source, const LoaderOptions& options);
+
+  // Copies share what is loaded; without moves there is no loader that was moved from.
+  Loader(const Loader&) = default;
+  Loader& operator=(const Loader&) = default;
 
   /// Number of batches in an epoch.
   int64_t batches() const;

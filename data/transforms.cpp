@@ -50,12 +50,13 @@ ImageTransform::ImageTransform(const DatasetInfo& info, const Normalization& nor
       channels_(info.channels),
       padding_(augment == Augment::standard ? standard_padding : 0) {
   const auto channels = static_cast<size_t>(channels_);
-  const bool plain = normalization.mean.empty() && normalization.std.empty();
-  if (!plain && (normalization.mean.size() != channels || normalization.std.size() != channels))
-    fail(ErrorKind::value, "loader", info.name, " has ", channels, " channels, but the normalization is for ",
-         normalization.mean.size(), ": take channel_statistics() of this data set's train split");
+  for (const std::vector<double>* values : {&normalization.mean, &normalization.std})
+    if (!values->empty() && values->size() != channels)
+      fail(ErrorKind::value, "loader", info.name, " has ", channels, " channels, but the normalization is for ",
+           values->size(), ": take channel_statistics() of this data set's train split");
   for (size_t c = 0; c < channels; ++c) {
-    const double mean = plain ? 0 : normalization.mean[c], std = plain ? 1 : normalization.std[c];
+    const double mean = normalization.mean.empty() ? 0 : normalization.mean[c];
+    const double std = normalization.std.empty() ? 1 : normalization.std[c];
     if (!(std > 0))
       fail(ErrorKind::value, "loader", "standard deviation ", std, " of channel ", c, ": it must be positive");
     for (int byte = 0; byte < 256; ++byte) table_.push_back(static_cast<float>((byte / 255.0 - mean) / std));

@@ -17,7 +17,7 @@ enum class Augment {
 
 /// Per channel, of pixels scaled to [0, 1]. Empty vectors stand for 0 and 1: no more than the scaling.
 struct Normalization {
-  std::vector<double> mean, std;
+  std::vector<double> mean = {}, std = {};
 };
 
 /// Mean and (population) standard deviation of every channel over all pixels, from exact integer sums. A constant

@@ -1,6 +1,9 @@
 // The tree of modules: registration, names, state, modes and random streams.
 #include "layers/module.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "core/check_defined.h"
 #include "core/error.h"
 #include "layers/init.h"
@@ -26,13 +29,22 @@ Module::Module() {
 }
 
 Module::~Module() = default;
-Module::Module(Module&&) noexcept = default;
+Module::Module(Module&& other) noexcept
+    : parameters_(std::move(other.parameters_)),
+      buffers_(std::move(other.buffers_)),
+      children_(std::move(other.children_)),
+      training_(other.training_),
+      moved_from_(std::exchange(other.moved_from_, true)),
+      random_(other.random_) {}
 
 Var Module::forward(const Var&) {
   fail(ErrorKind::value, "module", describe(), " does not define forward(const Var&)");
 }
 
 Var Module::operator()(const Var& x) {
+  if (moved_from_)
+    fail(ErrorKind::value, "module",
+         "this module was moved from: call the one that it was moved into, as child() returns");
   Var y = forward(x);
   if (innermost_observer != nullptr) innermost_observer->see_(*this, x, y);
   return y;
@@ -112,6 +124,14 @@ StateDict Module::state() const {
 void Module::load(const StateDict& given) {
   const StateDict own = state();
   check_same_state("the model", own, given);
+  const auto is_own = [&](const auto& entry) {
+    const Tensor& came = given.at(entry.first);
+    return came.numel() > 0 && came.storage() == entry.second.storage() && came.offset() == entry.second.offset();
+  };
+  if (std::any_of(own.begin(), own.end(), is_own) && std::all_of(own.begin(), own.end(), is_own))
+    fail(ErrorKind::value, "load",
+         "all these tensors are the model's own, as state() gives them: there is nothing to "
+         "load. To keep a state, clone it: StateDict best = clone(model.state())");
   for (const auto& [name, tensor] : own) {
     Tensor to = tensor;
     copy_(to, given.at(name));

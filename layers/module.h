@@ -24,7 +24,8 @@ namespace gradus {
 ///     Linear& head_;
 ///   };
 ///
-/// Children live on the heap and keep their addresses when a module is moved. Modules cannot be copied.
+/// Children live on the heap and keep their addresses when a module is moved. Modules cannot be copied, and what was
+/// moved from refuses calls.
 class Module {
  public:
   Module();
@@ -58,7 +59,7 @@ class Module {
   /// Parameters and buffers by full name; the tensors share memory with the module.
   StateDict state() const;
   /// Copies values in. Throws one error that lists every missing, unexpected and mis-shaped name; nothing is changed
-  /// then.
+  /// then. Throws also where all tensors are the model's own, which clone(model.state()) would have kept.
   void load(const StateDict& state);
 
   void train(bool on = true);
@@ -104,7 +105,7 @@ class Module {
   std::vector<std::pair<std::string, Parameter>> parameters_;
   std::vector<std::pair<std::string, Tensor>> buffers_;
   std::vector<std::pair<std::string, std::unique_ptr<Module>>> children_;
-  bool training_ = true;
+  bool training_ = true, moved_from_ = false;
   struct {
     uint64_t seed = 0, stream = 0, step = 0, calls = 0;
   } random_;

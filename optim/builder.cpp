@@ -90,10 +90,11 @@ struct Resolved {
 };
 
 // A group's own rate reaches also what the predicate leaves out.
-bool has_rule_with_decay(const Group* by) { return by->rule && by->rule->settings().contains("weight_decay"); }
-bool has_decay(const Group* by) {
-  return by->weight_decay || by->settings.contains("weight_decay") || has_rule_with_decay(by);
+bool has_rule_with_decay(const Overrides& overrides) {
+  const auto last = std::find_if(overrides.rbegin(), overrides.rend(), [](const Group* by) { return by->rule; });
+  return last != overrides.rend() && (*last)->rule->settings().contains("weight_decay");
 }
+bool has_decay(const Group* by) { return by->weight_decay || by->settings.contains("weight_decay"); }
 bool has_l1(const Group* by) { return by->settings.contains("l1"); }
 
 void override_settings(Settings& settings, const Group& by) {
@@ -161,7 +162,7 @@ Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, con
   group.decay_mode = has_own ? DecayMode::decoupled : DecayMode::coupled;
   if (decay && decay->mode) group.decay_mode = *decay->mode;
   if (l1) group.base.set("l1", l1->rate);
-  const bool keeps_own = has_own && std::ranges::any_of(overrides, has_rule_with_decay);
+  const bool keeps_own = has_own && has_rule_with_decay(overrides);
   if (!has_own || (decay && !keeps_own)) group.base.set("weight_decay", decay ? decay->rate : 0);
   if (resolved.preconditioner.name() != "none")
     for (const auto& [name, value] : resolved.preconditioner.hyper().settings()) group.base.set("hyper." + name, value);
@@ -174,6 +175,9 @@ Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, con
 /// The rule and the preconditioner of parameter number `index`.
 OptimizerItem make_item(const Parameter& parameter, size_t index, const Resolved& options) {
   const Tensor& value = parameter.value();
+  if (!value.defined())
+    fail(ErrorKind::value, "optimizer", "parameter number ", index + 1, ", '", parameter.name(),
+         "', is undefined: it has no tensor");
   if (value.dtype() != DType::float32 && value.dtype() != DType::float64)
     fail(ErrorKind::dtype, "optimizer", "parameter '", parameter.name(), "' is ", value.dtype(),
          ": train float32 or float64; Autocast computes in bfloat16 from float32 parameters");
@@ -210,6 +214,9 @@ void ask(std::optional<CurvatureOptions>& all, const std::optional<CurvatureOpti
   if (all && more && all->method != more->method)
     fail(ErrorKind::value, "optimizer", "curvature is estimated once per step, but one part asks for ",
          name(all->method), " and another for ", name(more->method));
+  if (all && more && !(*all == *more))
+    fail(ErrorKind::value, "optimizer", "curvature is estimated once per step, but two parts ask for ",
+         name(all->method), " with different samples, key or other options: give all the same CurvatureOptions");
   if (more) all = more;
 }
 
@@ -249,7 +256,8 @@ Optimizer Builder::build() const {
     const Resolved& options = resolved[index];
     OptimizerItem item = make_item(parameter, impl->items.size(), options);
     item.group = index;
-    item.decays = !decay_ || decay_->where(info) || std::ranges::any_of(overrides, has_decay);
+    item.decays =
+        !decay_ || decay_->where(info) || std::ranges::any_of(overrides, has_decay) || has_rule_with_decay(overrides);
     ask(impl->curvature, options.rule.curvature());
     if (scaling_) item.curvature_average = zeros_like(parameter.value());
     if (l1_ && (l1_->where(info) || std::ranges::any_of(overrides, has_l1))) {

@@ -53,11 +53,16 @@ EmaScope::EmaScope(Ema& ema) : ema_(ema) {
 
 void Ema::swap() {
   lent_ = !lent_;
-  for (auto& [name, average] : averages_) {
+  const auto exchange = [&](const std::string& name, Tensor& average) {
     Tensor& value = live_.at(name);
     const Tensor kept = clone(value);
     copy_(value, average);
     copy_(average, kept);
+  };
+  if (lent_) {
+    for (auto& [name, average] : averages_) exchange(name, average);
+  } else {  // in the other order: two may share memory, of which the first knows how it was
+    for (auto entry = averages_.rbegin(); entry != averages_.rend(); ++entry) exchange(entry->first, entry->second);
   }
 }
 

@@ -10,7 +10,7 @@ namespace gradus::optim {
 namespace {
 
 /// While one lives, parameters lie uphill and running statistics of Bnp stand still; then everything is as it was,
-/// gradients included.
+/// gradients and curvature included.
 class UphillPoint {
  public:
   /// Each parameter moves by r times its direction, where it has one.
@@ -18,17 +18,19 @@ class UphillPoint {
     observe(false);
     for (size_t i = 0; i < items_.size(); ++i) {
       Parameter& parameter = items_[i].parameter;
-      before_.push_back({parameter.grad(), uphill[i].defined() ? clone(parameter.value()) : Tensor()});
+      before_.push_back({parameter.grad(), parameter.curvature(),
+                         uphill[i].defined() ? clone(parameter.value()) : Tensor()});
       if (uphill[i].defined()) add_(parameter.mutable_value(), uphill[i], r);
     }
   }
   ~UphillPoint() {
     observe(true);
-    for (size_t i = 0; i < items_.size(); ++i) {
+    for (size_t i = items_.size(); i-- > 0;) {  // two may share memory, of which the first knows how it was
       Parameter& parameter = items_[i].parameter;
       if (before_[i].value.defined()) copy_(parameter.mutable_value(), before_[i].value);
       parameter.clear_grad();
       if (before_[i].gradient.defined()) parameter.set_grad(before_[i].gradient);
+      if (before_[i].curvature.defined()) parameter.set_curvature(before_[i].curvature);
     }
   }
   UphillPoint(const UphillPoint&) = delete;
@@ -36,7 +38,7 @@ class UphillPoint {
 
  private:
   struct Before {
-    Tensor gradient, value;
+    Tensor gradient, curvature, value;
   };
 
   void observe(bool observes) {

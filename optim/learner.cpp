@@ -1,9 +1,6 @@
 // One step of hypergradient descent.
 #include "optim/learner.h"
 
-#include <algorithm>
-#include <cmath>
-#include <numbers>
 #include <utility>
 
 #include "core/error.h"

@@ -90,12 +90,14 @@ void check_curvature(const Parameter& parameter) {
          "' has a gradient but no curvature: call optimizer.backward(loss) in place of loss.backward()");
 }
 
-/// One that is not finite would stay in the average, and the scale of every later step would be wrong in silence.
-void check_finite(const Parameter& parameter, const StepScaling& scaling) {
+/// One that is not finite would stay in an average: the scale of every later step would be wrong in silence, or a
+/// weight would never move again.
+void check_finite(const Parameter& parameter, bool squared) {
   const Tensor& h = parameter.curvature();
-  if (!all_finite(scaling.magnitudes ? h : square(h)))
-    fail(ErrorKind::value, "scale_steps", "expects finite curvature, but parameter '", parameter.name(),
-         "' has some that is inf or nan", scaling.magnitudes ? "" : ", or whose square is");
+  if (!all_finite(squared ? square(h) : h))
+    fail(ErrorKind::value, "optimizer", "expects finite curvature, but parameter '", parameter.name(),
+         "' has some that is inf or nan", squared ? ", or whose square is" : "",
+         ": leave the batch out, or use a smaller learning rate");
 }
 
 }  // namespace
@@ -233,31 +235,40 @@ std::vector<Tensor> Optimizer::Impl::gradients() const {
     check_gradient(item.parameter, gradients.back());
     if (item.learner) item.learner->check_previous();
     if (item.curved || scaling) check_curvature(item.parameter);
-    if (scaling) check_finite(item.parameter, *scaling);
-    if (item.curved) item.rule->set_curvature(item.parameter.curvature());
+    if (item.curved || scaling) check_finite(item.parameter, item.curved || !scaling->magnitudes);
   }
   return gradients;
 }
 
+Optimizer::Impl& Optimizer::impl() const {
+  if (!impl_) fail(ErrorKind::value, "optimizer", "this optimizer was moved from");
+  return *impl_;
+}
+
 void Optimizer::step() {
-  if (impl_->gradient_penalty)
+  if (impl().gradient_penalty)
     fail(ErrorKind::value, "optimizer",
          "with a gradient penalty a step needs the loss at two points: call step(backward)");
-  impl_->step(impl_->gradients());
+  impl().step(impl().gradients());
 }
 
 void Optimizer::step(const std::function<void()>& backward) {
   if (!backward) fail(ErrorKind::value, "optimizer", "step(backward) expects a function, got an empty one");
   zero_grad();
   backward();
-  std::vector<Tensor> gradients = impl_->gradients();
-  if (impl_->gradient_penalty) impl_->penalize(gradients, backward);
-  impl_->step(std::move(gradients));
+  std::vector<Tensor> gradients = impl().gradients();
+  if (std::ranges::none_of(gradients, &Tensor::defined))
+    fail(ErrorKind::value, "optimizer",
+         "step(backward) left no parameter a gradient: the function has to call "
+         "backward() on a loss that depends on them");
+  if (impl().gradient_penalty) impl().penalize(gradients, backward);
+  impl().step(std::move(gradients));
 }
 
 void Optimizer::Impl::step(std::vector<Tensor> gradients) {
   for (size_t i = 0; i < gradients.size(); ++i) {
     const OptimizerItem& item = items[i];
+    if (item.curved && gradients[i].defined()) item.rule->set_curvature(item.parameter.curvature());
     if (item.bnp && gradients[i].defined() && gradients[item.bias].defined())
       item.bnp->condition(gradients[i], gradients[item.bias]);
   }
@@ -294,54 +305,63 @@ void Optimizer::Impl::step(std::vector<Tensor> gradients) {
 }
 
 void Optimizer::backward(const Var& loss) const {
-  if (!impl_->curvature) return loss.backward();
-  CurvatureOptions options = *impl_->curvature;
-  options.key.offset += static_cast<uint64_t>(impl_->steps) << 32;  // up to 2^34 random signs per step
+  if (!impl().curvature) return loss.backward();
+  CurvatureOptions options = *impl().curvature;
+  options.key.offset += static_cast<uint64_t>(impl().steps) << 32;  // up to 2^34 random signs per step
   backward_with_curvature(loss, options);
 }
 
-const std::optional<CurvatureOptions>& Optimizer::curvature() const { return impl_->curvature; }
-double Optimizer::step_scale() const { return impl_->step_scale; }
+const std::optional<CurvatureOptions>& Optimizer::curvature() const { return impl().curvature; }
+double Optimizer::step_scale() const { return impl().step_scale; }
 
 void Optimizer::zero_grad() {
-  for (OptimizerItem& item : impl_->items) item.parameter.clear_grad();
+  for (OptimizerItem& item : impl().items) item.parameter.clear_grad();
 }
 
-int64_t Optimizer::steps() const { return impl_->steps; }
-size_t Optimizer::groups() const { return impl_->groups.size(); }
+void Optimizer::skip() { ++impl().steps; }
+int64_t Optimizer::steps() const { return impl().steps; }
+size_t Optimizer::groups() const { return impl().groups.size(); }
 
 Settings Optimizer::settings(size_t group) const {
   check_group("settings", group, groups());
-  return impl_->groups[group].now(impl_->steps);
+  return impl().groups[group].now(impl().steps);
+}
+
+void Optimizer::set(std::string_view name, double value, size_t group) {
+  check_group("set", group, groups());
+  Settings& settings = impl().groups[group].base;
+  settings.at(name);  // throws, naming what there is
+  check_setting(name, value);
+  settings.set(name, value);
 }
 
 void Optimizer::set(std::string_view name, double value) {
   bool found = false;
-  for (OptimizerGroup& group : impl_->groups)
+  for (OptimizerGroup& group : impl().groups)
     if (group.base.contains(name)) {
       check_setting(name, value);
       group.base.set(name, value);
       found = true;
     }
-  if (!found) impl_->groups.front().base.at(name);  // throws, naming what there is
+  if (!found) impl().groups.front().base.at(name);  // throws, naming what there is
 }
 
 std::vector<std::string> Optimizer::members(size_t group) const {
   check_group("members", group, groups());
   std::vector<std::string> names;
-  for (const OptimizerItem& item : impl_->items)
+  for (const OptimizerItem& item : impl().items)
     if (item.group == group) names.push_back(item.parameter.name());
   return names;
 }
 
 std::vector<PreconditionerReport> Optimizer::diagnostics(Diagnose what, DiagnoseOn on) const {
   std::vector<PreconditionerReport> reports;
-  for (OptimizerItem& item : impl_->items) {
+  for (OptimizerItem& item : impl().items) {
     if (!item.learner) continue;
-    const OptimizerGroup& group = impl_->groups[item.group];
+    const OptimizerGroup& group = impl().groups[item.group];
     const Tensor g = on == DiagnoseOn::gradient ? item.parameter.grad()
                                                 : Tensor::ones(item.parameter.shape(), item.parameter.value().dtype());
-    PreconditionerReport report = item.learner->report(g, {impl_->steps + 1, group.now(impl_->steps).at("lr")}, what);
+    PreconditionerReport report = item.learner->report(g, {impl().steps + 1, group.now(impl().steps).at("lr")}, what);
     report.parameter = item.parameter.name();
     report.preconditioner = item.preconditioner_name;
     Slots slots;

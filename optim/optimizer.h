@@ -13,7 +13,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -74,11 +73,15 @@ class Optimizer {
   /// The same with gradients that `backward` leaves in the parameters: it runs the model and calls backward() on its
   /// loss. With a gradient penalty it is called a second time, at another point; so that both see the same dropout, it
   /// should call the model's set_step(). Parameters and gradients are those of the first point afterwards. Gradients
-  /// are dropped before each call: zero_grad() is not needed, and what was accumulated before is lost.
+  /// are dropped before each call: zero_grad() is not needed, and what was accumulated before is lost. Throws where no
+  /// gradient came.
   void step(const std::function<void()>& backward);
+  /// Counts a step that is left out, as of a batch whose gradients are not finite: schedules go on, and nothing else
+  /// changes.
+  void skip();
   /// Drops the gradients. (Their memory may serve a preconditioner as the previous gradient for one more step.)
   void zero_grad();
-  /// Completed steps.
+  /// Completed steps, and those that were left out.
   int64_t steps() const;
 
   size_t groups() const;
@@ -89,6 +92,8 @@ class Optimizer {
   /// Replaces a hyperparameter (before its schedule) in every group that has it; throws where none has, and where the
   /// value is out of range.
   void set(std::string_view name, double value);
+  /// The same in one group. Throws where there is no such group, or where it does not have the hyperparameter.
+  void set(std::string_view name, double value, size_t group);
   /// Names of the parameters of a group. Throws where there is no such group.
   std::vector<std::string> members(size_t group) const;
 
@@ -109,6 +114,7 @@ class Optimizer {
   friend class Builder;
   struct Impl;
   explicit Optimizer(std::unique_ptr<Impl> impl);
+  Impl& impl() const;  ///< throws where it was moved from
   std::unique_ptr<Impl> impl_;
 };
 
@@ -132,8 +138,8 @@ class Builder {
   /// Then steps are step(backward).
   Builder& gradient_penalty(GradientPenalty penalty);
   Builder& bnp(Bnp bnp);
-  /// Where several groups match a parameter, each field comes from the last that has it. One may match none:
-  /// Optimizer::members() tells.
+  /// Where several groups match a parameter, each field comes from the last that has it. One may match none, and is
+  /// then no group of the optimizer, whose groups are numbered by their first parameters: Optimizer::members() tells.
   Builder& group(Predicate where, Group overrides);
   /// Throws for no rule, no parameters, two parameters of one name, overrides of hyperparameters that do not exist, and
   /// hyperparameters that are out of range.

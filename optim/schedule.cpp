@@ -89,6 +89,10 @@ Schedule one_cycle(int64_t length, double rise, double first, double last) {
 }
 
 Schedule warm_up(int64_t length, double first, Schedule then) {
+  if (length < 0 || !(first >= 0))
+    fail(ErrorKind::value, "warm_up", "expects a length and a first factor of at least 0, got ", length, " and ",
+         first);
+  if (length == 0) return then;
   return chain({{length, linear(length, first, 1)}, {0, std::move(then)}});
 }
 

@@ -55,6 +55,18 @@ void check_numbers(const std::vector<OptimizerGroup>& groups, const StateDict& s
     for (const auto& [name, value] : groups[i].base) check_setting(name, state.at(name_of(i, name)).item());
 }
 
+/// A state that was not cloned has the numbers of an earlier step beside the tensors of this one.
+void check_kept(const std::vector<Slot>& slots, int64_t steps, const StateDict& state) {
+  if (state.at(step_name).to_vector<int64_t>().front() == steps) return;
+  for (const Slot& slot : slots) {
+    auto* const* live = std::get_if<Tensor*>(&slot.value);
+    if (live && (*live)->defined() && (*live)->numel() > 0 && (*live)->storage() == state.at(slot.name).storage())
+      fail(ErrorKind::value, "load", "'", slot.name,
+           "' shares its memory with the optimizer, which has taken steps "
+           "since: keep a state by clone(optimizer.state())");
+  }
+}
+
 }  // namespace
 
 int64_t bytes_of(const Slots& slots) {
@@ -84,7 +96,7 @@ std::vector<Slot> Optimizer::Impl::slots() {
 
 int64_t Optimizer::state_bytes() const {
   int64_t bytes = 0;
-  for (OptimizerItem& item : impl_->items) {
+  for (OptimizerItem& item : impl().items) {
     Slots slots;
     item.slots(slots);
     bytes += bytes_of(slots);
@@ -94,19 +106,20 @@ int64_t Optimizer::state_bytes() const {
 
 StateDict Optimizer::state() const {
   StateDict state;
-  for (const Slot& slot : impl_->slots()) state.emplace(slot.name, saved(slot));
+  for (const Slot& slot : impl().slots()) state.emplace(slot.name, saved(slot));
   return state;
 }
 
 void Optimizer::load(const StateDict& state) {
-  const std::vector<Slot> slots = impl_->slots();
+  const std::vector<Slot> slots = impl().slots();
   StateDict own;
   for (const Slot& slot : slots) own.emplace(slot.name, expected(slot, state));
   check_same_state("the optimizer", own, state);
-  check_numbers(impl_->groups, state);
+  check_kept(slots, impl().steps, state);
+  check_numbers(impl().groups, state);
   for (const Slot& slot : slots) restore(slot, state.at(slot.name));
-  for (OptimizerItem& item : impl_->items)
-    if (item.learner) item.learner->loaded(impl_->step_scale);
+  for (OptimizerItem& item : impl().items)
+    if (item.learner) item.learner->loaded(impl().step_scale);
 }
 
 }  // namespace gradus::optim

@@ -16,7 +16,7 @@ namespace gradus::apps {
 
 /// One safetensors file.
 struct Checkpoint {
-  StateDict tensors;                            ///< "model/conv1.weight", "optimizer/conv1.weight/sgd.momentum"
+  StateDict tensors;                            ///< "model/conv1.weight", "optimizer/conv1.weight/sgd.velocity"
   std::map<std::string, std::string> metadata;  ///< everything else, as text
   std::string path = {};                        ///< where it was read
 

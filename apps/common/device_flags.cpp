@@ -1,5 +1,7 @@
 #include "apps/common/device_flags.h"
 
+#include <filesystem>
+
 #include "apps/common/command_line.h"
 #include "core/accelerator.h"
 #include "core/step_graph.h"
@@ -33,6 +35,10 @@ std::vector<std::string> DeviceFlags::without_effect(const CommandLine& line) co
   return notes;
 }
 
-Record DeviceFlags::record() const { return {{"tf32", tf32}, {"fast", fast}, {"plans", plans}, {"graph", graph}}; }
+Record DeviceFlags::record() const {
+  const bool is_file = !plans.empty() && plans != "measure";
+  const std::string place = is_file ? std::filesystem::absolute(plans).lexically_normal().string() : plans;
+  return {{"tf32", tf32}, {"fast", fast}, {"plans", place}, {"graph", graph}};
+}
 
 }  // namespace gradus::apps

@@ -1,7 +1,5 @@
 #include "apps/common/photo_training.h"
 
-#include <algorithm>
-
 #include "apps/common/command_line.h"
 #include "apps/common/progress.h"
 #include "core/error.h"

@@ -37,6 +37,7 @@ struct CsvValue : JsonValue {
 }  // namespace
 
 std::string exact(double value) {
+  if (std::isnan(value)) return "nan";  // to_chars writes its sign
   char digits[32];
   return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
 }

@@ -193,10 +193,14 @@ void check_same_run(const RunDirectory& directory, const Record& config) {
     if (!other || is_incidental(key) || *other == value) continue;
     if (!is_place(key) && key != "epochs")  // which the flags allowed
       fail(ErrorKind::value, "resume", "the run in ", directory.path(), " was made with ", key, " ", text_of(*other),
-           ", but now it is ", text_of(value));
+           ", but now it is ", text_of(value), ": put it back, or train anew with another --out");
     changed = true;
   }
   if (changed) directory.save_config(config);
+}
+
+std::string recorded_data(const std::string& data) {
+  return data == "auto" || data == "synthetic" ? data : recorded_path(data);
 }
 
 std::string recorded_path(const std::string& path) {

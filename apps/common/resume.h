@@ -42,5 +42,7 @@ void check_same_run(const RunDirectory& directory, const Record& config);
 /// A path as it stands in config.json: absolute, if there is a file of this name, so that a run can be resumed from
 /// anywhere.
 std::string recorded_path(const std::string& path);
+/// The same for what open_dataset() takes: "auto" and "synthetic" are no paths, whatever the folder holds.
+std::string recorded_data(const std::string& data);
 
 }  // namespace gradus::apps

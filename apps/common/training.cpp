@@ -68,10 +68,19 @@ bool all_are_finite(const std::vector<Tensor>& tensors) {
   return extremes.empty() || all_finite(concat(extremes, 0));
 }
 
-/// The name of the first parameter whose gradient is not finite.
+/// What an optimizer averages of a curvature, where there is one.
+Tensor averaged_curvature(const Parameter& parameter) {
+  return parameter.curvature().defined() ? square(parameter.curvature()) : Tensor();
+}
+
+/// The first gradient or curvature that is not finite.
 std::string first_not_finite(const std::vector<Parameter>& parameters) {
-  for (const Parameter& parameter : parameters)
-    if (parameter.grad().defined() && !all_finite(parameter.grad())) return parameter.name();
+  for (const Parameter& parameter : parameters) {
+    if (parameter.grad().defined() && !all_finite(parameter.grad())) return "the gradient of " + parameter.name();
+    const Tensor curvature = averaged_curvature(parameter);
+    if (curvature.defined() && !all_finite(curvature))
+      return "the curvature of " + parameter.name() + ", or its square,";
+  }
   return "";
 }
 
@@ -120,10 +129,11 @@ std::string add_gradients(Module& model, optim::Optimizer& optimizer, const std:
     optimizer.backward(parts == 1 ? loss : loss * (static_cast<double>(count) / static_cast<double>(all)));
     add(state.score, mean_loss, logits.value(), some_labels);
   }
-  std::vector<Tensor> gradients;
+  std::vector<Tensor> all_of_them;
   for (const Parameter& parameter : parameters)
-    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
-  return all_are_finite(gradients) ? "" : "the gradient of " + first_not_finite(parameters) + where(state);
+    for (const Tensor& x : {parameter.grad(), averaged_curvature(parameter)})
+      if (x.defined()) all_of_them.push_back(x);
+  return all_are_finite(all_of_them) ? "" : first_not_finite(parameters) + where(state);
 }
 
 void step(optim::Optimizer& optimizer, const EpochOptions& options) {
@@ -158,6 +168,7 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, con
         if (!options.skip)
           throw NotFinite(text("[training] ", problem, "; a smaller learning rate than ", optimizer.lr(), " may help"));
         buffers.restore();
+        optimizer.skip();
         ++state.score.skipped;
         options.skip(problem);
       }
@@ -173,7 +184,8 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, con
   }
   const Score complete = state.score;
   if (complete.images == 0)
-    throw NotFinite(text("[training] no batch of epoch ", state.epoch + 1, " could be learned from: ", problem));
+    throw NotFinite(text("[training] no batch of epoch ", state.epoch + 1, " could be learned from: ", problem,
+                         "; a smaller learning rate than ", optimizer.lr(), " may help"));
   state = {.epoch = state.epoch + 1, .step = state.step};
   return complete;
 }

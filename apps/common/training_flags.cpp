@@ -13,6 +13,7 @@
 #include "autograd/autocast.h"
 #include "core/convolution.h"
 #include "core/parallel.h"
+#include "data/md5.h"
 #include "optim/registry.h"
 
 namespace gradus::apps {
@@ -231,6 +232,7 @@ Record TrainingFlags::record() const {
       {"step_delta", step_delta.value_or(0)},
       {"tensorboard", tensorboard},
       {"export_onnx", export_onnx.empty() ? "" : std::filesystem::absolute(export_onnx).lexically_normal().string()}};
+  if (std::filesystem::is_regular_file(weights)) record.add("weights_md5", md5_of_file(weights));
   record.add(device.record());
   return record;
 }

@@ -33,7 +33,10 @@ std::string format(const char* pattern, Args... args) {
   return text;
 }
 
-std::string line_of(const Score& test) { return format("test %.4f %6.2f %%", test.loss(), 100 * test.accuracy()); }
+std::string line_of(const Score& test) {
+  const double loss = test.loss();  // printf writes the sign of nan
+  return format("test %.4f %6.2f %%", std::isnan(loss) ? std::abs(loss) : loss, 100 * test.accuracy());
+}
 
 /// So often the learning rate is halved on account of one place before --on-nonfinite rollback gives up.
 constexpr int64_t most_rollbacks = 10;
@@ -85,16 +88,14 @@ class Session {
       }
       report(*trained, *results, static_cast<double>(trained->images - images_before) / seconds, seconds);
       warn_of_runaway(false);
-      if (flags_.checkpoint_every == 0 && run_.start.directory) save_checkpoint(*run_.start.directory, state_);
+      if (flags_.checkpoint_every == 0 && run_.start.directory) save_meanwhile();
     }
     if (!results && !(results = evaluate_all())) return stop(state_);
     if (!results->finite()) throw not_finite_results();
-    if (run_.start.directory) {
-      save_checkpoint(*run_.start.directory, state_);
-      save_weights(*run_.start.directory, state_, true);
-    }
+    const std::string lost = run_.start.directory ? save_all(*run_.start.directory, state_, true) : "";
     export_model();
-    finish(*results);
+    finish(*results, lost.empty());
+    if (!lost.empty()) fail(ErrorKind::io, "training", "not all could be saved: ", lost);
     return 0;
   }
 
@@ -204,8 +205,7 @@ class Session {
     const int64_t images = score.images - images_before;
     show_progress("train loss", score, static_cast<double>(images) / watch.seconds(), score.images, 0);
     if (interrupted()) return false;
-    if (flags_.checkpoint_every > 0 && state_.step % checkpoint_every_ == 0 && run_.start.directory)
-      save_checkpoint(*run_.start.directory, state_);
+    if (flags_.checkpoint_every > 0 && state_.step % checkpoint_every_ == 0 && run_.start.directory) save_meanwhile();
     return true;
   }
 
@@ -282,7 +282,7 @@ class Session {
     return run_.top5 ? format(" (top-5 %.2f %%)", 100 * test.top5_accuracy()) : "";
   }
 
-  void finish(const Results& results) {
+  void finish(const Results& results, bool all_saved) {
     progress_.clear();
     if (flags_.json) {
       Record last = {{"final", true}, {"epoch", state_.epoch}};
@@ -293,7 +293,7 @@ class Session {
       print_line(format("test accuracy %.2f %%", 100 * results.test.accuracy()) + top5_of(results.test) +
                  (results.ema_test ? format(", of the average %.2f %%", 100 * results.ema_test->accuracy()) : ""));
       print_line(format("peak memory %.0f MB", peak_rss_mb()));
-      if (run_.start.directory) print_line("saved in " + run_.start.directory->path());
+      if (run_.start.directory && all_saved) print_line("saved in " + run_.start.directory->path());
     }
   }
 
@@ -311,9 +311,9 @@ class Session {
     const std::string done = format("interrupted after %lld steps, in epoch %lld; ", static_cast<long long>(at.step),
                                     static_cast<long long>(at.epoch + 1));
     if (run_.start.directory) {
-      save_checkpoint(*run_.start.directory, at);
-      save_weights(*run_.start.directory, at, false);
-      note(done + "to go on: --resume " + run_.start.directory->path());
+      const std::string &folder = run_.start.directory->path(), lost = save_all(*run_.start.directory, at, false);
+      if (!lost.empty()) note("not all could be saved: " + lost);
+      note(done + "to go on: --resume " + folder);
     } else {
       note(done + save_in_cache(at));
     }
@@ -331,6 +331,31 @@ class Session {
       return "to go on: --resume " + directory.path();
     } catch (const Error& error) {
       return std::string("and nothing could be saved: ") + error.what();
+    }
+  }
+
+  /// The checkpoint and the weights, each also where the other does not fit on the disk. Returns what went wrong.
+  std::string save_all(const RunDirectory& directory, const TrainingState& at, bool complete) {
+    std::string lost;
+    const auto attempt = [&](const auto& save) {
+      try {
+        save();
+      } catch (const Error& error) {
+        lost += (lost.empty() ? "" : "; ") + std::string(error.what());
+      }
+    };
+    attempt([&] { save_checkpoint(directory, at); });
+    attempt([&] { save_weights(directory, at, complete); });
+    return lost;
+  }
+
+  /// A checkpoint on the way, without which the training goes on.
+  void save_meanwhile() {
+    try {
+      save_checkpoint(*run_.start.directory, state_);
+    } catch (const Error& error) {
+      progress_.clear();
+      note(text("no checkpoint after step ", state_.step, ", the training goes on: ", error.what()));
     }
   }
 

@@ -51,7 +51,7 @@ class Policy : public Module {
   Parameter log_std_;
 };
 
-/// Mean and spread of the returns of episodes without exploration, one per pair of seeds. Runs on all threads; the
+/// The returns of episodes without exploration, one per pair of seeds. Runs on all threads; the
 /// result does not depend on their number.
 std::vector<double> play(Policy& policy, const EnvironmentOptions& environment,
                          const std::vector<std::pair<uint64_t, uint64_t>>& seeds);

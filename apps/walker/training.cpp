@@ -2,17 +2,12 @@
 
 #include <cmath>
 
+#include "apps/common/statistics.h"
 #include "core/error.h"
 #include "core/json.h"
 
 namespace gradus::walker {
 namespace {
-
-double mean(const std::vector<double>& values) {
-  double sum = 0;
-  for (double value : values) sum += value;
-  return sum / static_cast<double>(values.size());
-}
 
 void copy_policy(const Policy& from, Policy& to) {
   to.load(from.state());
@@ -63,7 +58,7 @@ const apps::Record& Training::iterate() {
   apps::Record row = ppo_.iterate().record();
   double evaluation = std::nan("");
   if (ppo_.iterations() % plan_.evaluate_every == 0 || finished()) {
-    evaluation = mean(ppo_.evaluate(plan_.episodes, 0));
+    evaluation = apps::mean(ppo_.evaluate(plan_.episodes, 0));
     if (std::isnan(best_) || evaluation > best_) {
       best_ = evaluation;
       best_iteration_ = ppo_.iterations();

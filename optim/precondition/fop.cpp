@@ -15,6 +15,9 @@ std::unique_ptr<Preconditioner> Fop::make(const Site& site) const {
   if (rank < 0 || max_dim < 0 || large_rank < 1)
     fail(ErrorKind::value, "fop", "expects rank >= 0, max_dim >= 0 and large_rank >= 1, got ", rank, ", ", max_dim,
          " and ", large_rank);
+  if (rank > 0 && form != Form::identity_plus && form != Form::automatic)
+    fail(ErrorKind::value, "fop", "a rank, here ", rank,
+         ", is that of P = I + M M^T: Form::identity_plus, or automatic");
   if (rescale && !(is_positive(rescale->limit) && rescale->power >= 0))
     fail(ErrorKind::value, "fop", "expects a finite limit above 0 and a power of at least 0 to rescale by, got ",
          rescale->limit, " and ", rescale->power);

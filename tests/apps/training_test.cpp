@@ -140,11 +140,27 @@ TEST_CASE("batches that are not finite can be left out: nothing changes but thei
   CHECK(score->skipped == 1);
   CHECK(score->images == 14);
   CHECK(training.state.step == 4);
-  CHECK(training.optimizer.steps() == 3);
+  CHECK(training.optimizer.steps() == 4);  // schedules count it
   REQUIRE(reasons.size() == 1);
   CHECK(reasons[0] == "the gradient of fc1.bias is not finite in epoch 1, batch 2");
   CHECK(after_step[0] == after_step[1]);
   CHECK(after_step[1] != after_step[2]);
+}
+
+TEST_CASE("a batch whose curvature is not finite is one that can be left out") {
+  manual_seed(1);
+  Mlp model(4, 2, {.hidden = {5}});
+  optim::Optimizer optimizer = optim::over(model.parameters()).rule(optim::AdaHesScale{}).build();
+  const Loader loader(tiny_dataset(), {.batch = 20});
+  Tensor weight = model.state().at("fc2.weight");
+  fill_(weight, 1e12);  // curvatures of fc1 are of its square, and are squared
+  std::string reason;
+  TrainingState state;
+  const auto skip = [&](const std::string& text) { reason = text; };
+  const std::string what = error_of([&] { train_epoch(model, optimizer, loader, state, go_on, {.skip = skip}); });
+  CHECK(contains(reason, "the curvature of fc1."));
+  CHECK(contains(reason, ", or its square, is not finite in epoch 1, batch 1"));
+  CHECK(contains(what, reason));
 }
 
 TEST_CASE("a batch that is left out leaves no trace in running statistics") {
@@ -160,7 +176,8 @@ TEST_CASE("a batch that is left out leaves no trace in running statistics") {
   const auto skip = [&](const std::string& text) { reason = text; };
   const std::string what = error_of([&] { train_epoch(model, optimizer, loader, state, go_on, {.skip = skip}); });
   CHECK(reason == "the loss is not finite in epoch 1, batch 1: the parameter 1.weight is not");
-  CHECK(what == "[training] no batch of epoch 1 could be learned from: " + reason);
+  CHECK(what == "[training] no batch of epoch 1 could be learned from: " + reason +
+                    "; a smaller learning rate than 0.1 may help");
   CHECK(model.state().at("2.running_mean").to_vector<float>() == before);
 }
 

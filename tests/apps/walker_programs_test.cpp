@@ -232,7 +232,7 @@ TEST_CASE("input that makes no sense ends in one line and an exit code") {
   const TemporaryFolder folder;
   refused(train, {"--terrain", "moon"}, 2, "'moon' is none of stock, hardcore, rough");
   refused(train, {"--optimizer", "magic"}, 2, "magic");
-  refused(train, {"--landscape", "here"}, 2, "--landscape takes a whole number or 'each', not 'here'");
+  refused(train, {"--landscape", "here"}, 2, "--landscape takes a whole number below 2^64 or 'each', not 'here'");
   refused(train, {"--hidden", "a"}, 2, "'a' is not a list of layer widths");
   refused(train, {"--minibatch", "7"}, 2, "must divide the steps of an iteration");
   refused(train, {"--gamma", "2"}, 2, "gamma must lie in [0, 1]");

@@ -493,6 +493,33 @@ void add_losses(std::vector<OpRow>& table) {
            {{1, 1, 1, 1}},
            {},
            {-2, 2}},
+          {"cross_entropy (by class)",
+           [](Args x) {
+             const Tensor weights = cast(Tensor::from<double>({0.5, 2, 1}, {3}), x[0].dtype());
+             return cross_entropy(x[0], some_index({x[0].size(0)}, 3), {.class_weights = weights});
+           },
+           {{4, 3}},
+           {{1, 1}},
+           {},
+           {-2, 2}},
+          {"cross_entropy (of probabilities)",
+           [](Args x) {
+             const Tensor target = softmax(random_normal(x[0].shape(), 0, 1, {.seed = 3}, x[0].dtype()), 1);
+             return cross_entropy(x[0], target, {.label_smoothing = 0.1});
+           },
+           {{4, 3}},
+           {{1, 1}},
+           {},
+           {-2, 2}},
+          {"cross_entropy (none, of probabilities of pixels)",
+           [](Args x) {
+             const Tensor target = softmax(random_normal(x[0].shape(), 0, 1, {.seed = 3}, x[0].dtype()), 1);
+             return cross_entropy(x[0], target, {.reduction = Reduction::none});
+           },
+           {{2, 3, 2, 2}},
+           {{1, 1, 1, 1}},
+           {{0, 3, 2, 2}},
+           {-2, 2}},
           {"cross_entropy (none, of positions)",
            [](Args x) {
              return cross_entropy(x[0], some_index({x[0].size(0), x[0].size(2)}, x[0].size(1)),

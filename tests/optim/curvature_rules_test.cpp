@@ -212,7 +212,7 @@ TEST_CASE("step scaling refuses curvature that is not finite before anything cha
         continue;
       }
       CHECK_THROWS_WITH_AS(optimizer.step(),
-                           doctest::Contains("[scale_steps] expects finite curvature, but parameter 'y' has"), Error);
+                           doctest::Contains("[optimizer] expects finite curvature, but parameter 'y' has"), Error);
       CHECK(optimizer.steps() == 0);
       CHECK(norm(x.value() - Tensor::ones({2})) == 0);
       const StateDict state = optimizer.state();
@@ -222,6 +222,18 @@ TEST_CASE("step scaling refuses curvature that is not finite before anything cha
       optimizer.step();
       CHECK(optimizer.step_scale() < 1);
     }
+}
+
+TEST_CASE("a rule refuses curvature whose square is not finite, which would hold a weight still for ever") {
+  Parameter x(Tensor::ones({2}), {.name = "x"});
+  Optimizer optimizer = over({x}).rule(AdaHesScale{}).build();
+  x.set_grad(Tensor::ones({2}));
+  x.set_curvature(Tensor::from<float>({1, 3e19F}, {2}));
+  CHECK_THROWS_WITH_AS(optimizer.step(),
+                       "[optimizer] expects finite curvature, but parameter 'x' has some that is inf or nan, or whose "
+                       "square is: leave the batch out, or use a smaller learning rate",
+                       Error);
+  CHECK(norm(optimizer.state().at("x/adahesscale.second_moment")) == 0);
 }
 
 TEST_CASE("curvature that is missing, contradictory or out of place is explained") {
@@ -235,6 +247,9 @@ TEST_CASE("curvature that is missing, contradictory or out of place is explained
       Error);
   CHECK_THROWS_WITH_AS(over({x}).rule(AdaHessian{}).scale_steps({}).build(),
                        doctest::Contains("one part asks for hesscale and another for hutchinson"), Error);
+  CHECK_THROWS_WITH_AS(over({x}).rule(AdaHesScale{}).scale_steps({.curvature = {.estimate_missing = true}}).build(),
+                       doctest::Contains("two parts ask for hesscale with different samples, key or other options"),
+                       Error);
   CHECK_THROWS_WITH_AS(over({x}).rule(Sgd{}).precondition(PpHd{.hyper = AdaHesScale{}}).build(),
                        doctest::Contains("come without curvature, which the inner rule 'adahesscale' needs"), Error);
   CHECK_THROWS_WITH_AS(over({x}).scale_steps({.delta = 0}),

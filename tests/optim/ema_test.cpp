@@ -53,6 +53,17 @@ TEST_CASE("a scope lends the averages to the model and gives its values back") {
   CHECK(values(ema.averages()) == averages);
 }
 
+TEST_CASE("a scope gives back the values of tensors that share memory") {
+  const Tensor shared = Tensor::full({2}, 1);
+  Ema ema({{"a", shared}, {"b", shared}}, {.decay = 0.5, .warm_up = false});
+  Tensor value = shared;
+  fill_(value, 3);
+  ema.update();
+  { const EmaScope averaged(ema); }
+  CHECK(value.to_vector<float>() == std::vector<float>{3, 3});
+  for (const auto& [name, average] : ema.averages()) CHECK(average.to_vector<float>() == std::vector<float>{2, 2});
+}
+
 TEST_CASE("a loaded average goes on as the saved one would have") {
   StateDict live = model(), other_live = model();
   Ema ema(live, {.decay = 0.9}), other(other_live, {.decay = 0.9});

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "optim/contrib/lion.h"
 #include "optim/optimizer.h"
+#include "tests/optim/parameters.h"
 
 using namespace gradus;
 using namespace gradus::optim;
@@ -20,7 +21,6 @@ Parameter weight(std::initializer_list<double> values, const char* name = "w") {
   return {Tensor::from<double>(values, {1, n}),
           {.name = name, .layer = LayerKind::linear, .role = ParamRole::weight, .out = 1, .in = n}};
 }
-std::vector<double> values(const Parameter& p) { return p.value().to_vector<double>(); }
 Tensor row(std::initializer_list<double> v) { return Tensor::from<double>(v, {1, static_cast<int64_t>(v.size())}); }
 
 Var loss(const Var& w) { return sum(square(sin(w)) * row({1, 2, 3}) + w * row({0.3, -0.2, 0.1})); }
@@ -193,6 +193,33 @@ TEST_CASE(
   }));
   CHECK(calls == 2);
   CHECK(values(p) == before);
+}
+
+TEST_CASE("after a step with a penalty parameters of one memory are as they were, too") {
+  const Tensor shared = row({1, 2});
+  Parameter a(shared, {.name = "a"}), b(shared, {.name = "b"});
+  Optimizer optimizer = over({a, b}).rule(Sgd{.lr = 0}).gradient_penalty(sam(0.25)).build();
+  optimizer.step([&] { sum(square(a) + b).backward(); });
+  CHECK(values(a) == std::vector<double>{1, 2});
+}
+
+TEST_CASE("with a penalty the curvature is that of the first point") {
+  const auto step_of = [](bool scaled, bool penalized) {
+    Parameter p = weight({1, -2, 0.5});
+    Builder builder = over({p});
+    builder.rule(scaled ? AnyRule(Sgd{.lr = 0.1}) : AnyRule(AdaHesScale{.lr = 0.1}));
+    if (scaled) builder.scale_steps({.delta = 1e-4});
+    if (penalized) builder.gradient_penalty({.radius = 0.5, .mix = 1e-12});
+    Optimizer optimizer = builder.build();
+    const auto backward = [&] { optimizer.backward(sum(square(square(p)))); };
+    for (int step = 0; step < 3; ++step) optimizer.step(backward);
+    return values(p);
+  };
+  for (const bool scaled : {false, true}) {
+    CAPTURE(scaled);
+    const std::vector<double> plain = step_of(scaled, false), penalized = step_of(scaled, true);
+    for (size_t i = 0; i < plain.size(); ++i) CHECK(penalized[i] == doctest::Approx(plain[i]).epsilon(1e-9));
+  }
 }
 
 TEST_CASE("the intrinsic point uphill is that of the step, whichever of preconditioner and rule comes first") {
