@@ -111,11 +111,23 @@ StateDict Module::state() const {
 
 void Module::load(const StateDict& given) {
   const StateDict own = state();
-  check_same_state("the model", own, given);
+  check_same_state("the model", own, given, ". load_fitting() loads what fits and returns the rest");
   for (const auto& [name, tensor] : own) {
     Tensor to = tensor;
     copy_(to, given.at(name));
   }
+}
+
+StateDifference Module::load_fitting(const StateDict& given) {
+  StateDict fitting = state();
+  StateDifference rest = state_difference(fitting, given);
+  for (const std::string& name : rest.missing) fitting.erase(name);
+  for (const auto& tensors : rest.different) fitting.erase(tensors.name);
+  if (fitting.empty() && !rest.empty())
+    fail(ErrorKind::value, "load", "nothing of the state fits the model; ", to_string(rest),
+         ". Rename or cast() its tensors first");
+  for (auto& [name, to] : fitting) copy_(to, given.at(name));
+  return rest;
 }
 
 void Module::visit(const std::string& prefix, const std::function<void(const std::string&, Module&)>& see) {
