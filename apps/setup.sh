@@ -20,6 +20,7 @@ libcli11-dev           CLI/CLI.hpp
 nlohmann-json3-dev     nlohmann/json.hpp
 libstb-dev             stb/stb_image.h
 libarchive-dev         archive.h
+zlib1g-dev             zlib.h
 libcurl4-openssl-dev   curl/curl.h
 libjpeg62-turbo-dev    jpeglib.h
 libbox2d-dev           box2d/box2d.h

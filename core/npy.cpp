@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/half.h"
 #include "core/ops.h"
 #include "core/shortened.h"
 
@@ -28,6 +29,7 @@ struct Descr {
 };
 constexpr Descr descrs[] = {{DType::float32, "<f4"}, {DType::float64, "<f8"}, {DType::int32, "<i4"},
                             {DType::int64, "<i8"},   {DType::uint8, "|u1"},   {DType::boolean, "|b1"}};
+constexpr std::string_view half_descr = "<f2";  ///< read as float32
 
 /// A file being read: every error begins with its name.
 class Reader {
@@ -37,19 +39,19 @@ class Reader {
   Tensor read() {
     read_header();
     parse_dictionary();
-    int64_t bytes = static_cast<int64_t>(size_of(dtype_));
+    int64_t bytes = is_half_ ? 2 : static_cast<int64_t>(size_of(dtype_));
     for (int64_t extent : shape_)
       if (__builtin_mul_overflow(bytes, extent, &bytes)) reject("the size of its shape ", shape_, " overflows");
     const uint64_t present = file_.size() - header_end_;
     if (present != static_cast<uint64_t>(bytes))
-      reject(dtype_, " ", shape_, " takes ", bytes, " bytes, but ", present, " follow the header",
-             present < static_cast<uint64_t>(bytes) ? ": the file was cut short" : "");
+      reject(is_half_ ? "float16" : name(dtype_), " ", shape_, " takes ", bytes, " bytes, but ", present,
+             " follow the header", present < static_cast<uint64_t>(bytes) ? ": the file was cut short" : "");
     std::vector<char> data(static_cast<size_t>(bytes));
     file_.read(data.data(), data.size());
     if (dtype_ == DType::boolean && std::any_of(data.begin(), data.end(), [](char b) { return b != 0 && b != 1; }))
       reject("it holds bool, but has a byte that is neither 0 nor 1");
     try {
-      return tensor_of(data);
+      return tensor_of(is_half_ ? widened_halves(data) : data);
     } catch (const Error& error) {
       reject(error.what());
     }
@@ -148,6 +150,8 @@ class Reader {
     skip_space();
     if (left_.starts_with('[')) reject("it holds records, which are no tensor: save one field of them");
     const std::string_view text = quoted();
+    is_half_ = text == half_descr;
+    if (is_half_) return;
     for (const Descr& known : descrs)
       if (text == known.text) {
         dtype_ = known.dtype;
@@ -181,6 +185,7 @@ class Reader {
   std::string_view left_;
   uint64_t header_end_ = 0;
   DType dtype_ = DType::float32;
+  bool is_half_ = false;  ///< in the file
   bool fortran_order_ = false;
   Shape shape_;
 };

@@ -11,8 +11,8 @@ namespace gradus {
 /// NumPy lacks, ErrorKind::io where writing fails.
 void save_npy(const std::string& path, const Tensor& tensor);
 
-/// Reads format versions 1.0 and 2.0, in C or Fortran order, little-endian. Throws ErrorKind::io with one line that
-/// names the file and what is wrong with it.
+/// Reads format versions 1.0 and 2.0, in C or Fortran order, little-endian; float16 becomes float32 of equal value.
+/// Throws ErrorKind::io with one line that names the file and what is wrong with it.
 Tensor load_npy(const std::string& path);
 
 }  // namespace gradus

@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/half.h"
 #include "core/json.h"
 #include "core/shortened.h"
 
@@ -29,8 +30,10 @@ struct FormatName {
 constexpr FormatName format_names[] = {{DType::float32, "F32"},  {DType::float64, "F64"}, {DType::int32, "I32"},
                                        {DType::int64, "I64"},    {DType::uint8, "U8"},    {DType::boolean, "BOOL"},
                                        {DType::bfloat16, "BF16"}};
+/// Read as float32.
+constexpr const char* half_name = "F16";
 /// Names of the format that have no counterpart here.
-constexpr const char* foreign_names[] = {"I8", "F8_E5M2", "F8_E4M3", "I16", "U16", "F16", "U32", "U64"};
+constexpr const char* foreign_names[] = {"I8", "F8_E5M2", "F8_E4M3", "I16", "U16", "U32", "U64"};
 
 const char* format_name(DType dtype) {
   for (const FormatName& f : format_names)
@@ -47,6 +50,7 @@ std::string quoted(const std::string& name) { return shortened(Json(name).dump()
 struct Entry {
   std::string name;
   DType dtype = DType::float32;
+  bool is_half = false;  ///< in the file
   Shape shape;
   uint64_t begin = 0, end = 0;
 };
@@ -126,12 +130,18 @@ class Parser {
     return numbers;
   }
 
-  DType parse_dtype(const std::string& name, const Json& value) const {
+  void parse_dtype(const Json& value, Entry& entry) const {
+    const std::string& name = entry.name;
     const Json* found = value.find("dtype");
     if (!found || !found->is_string()) reject("tensor ", quoted(name), " has no \"dtype\"");
     const std::string& text = found->string();
+    entry.is_half = text == half_name;
+    if (entry.is_half) return;
     for (const FormatName& f : format_names)
-      if (text == f.name) return f.dtype;
+      if (text == f.name) {
+        entry.dtype = f.dtype;
+        return;
+      }
     for (const char* foreign : foreign_names)
       if (text == foreign)
         reject("tensor ", quoted(name), " has dtype ", text, ", which gradus lacks: convert it to F32 or I64");
@@ -142,11 +152,11 @@ class Parser {
     if (!value.is_object()) reject("tensor ", quoted(name), " is not described by an object");
     Entry entry;
     entry.name = name;
-    entry.dtype = parse_dtype(name, value);
+    parse_dtype(value, entry);
     const std::vector<uint64_t> shape = integers(name, value, "shape"), offsets = integers(name, value, "data_offsets");
     if (shape.size() > max_rank)
       reject("tensor ", quoted(name), " has rank ", shape.size(), "; at most ", max_rank, " is possible");
-    int64_t bytes = static_cast<int64_t>(size_of(entry.dtype));
+    int64_t bytes = entry.is_half ? 2 : static_cast<int64_t>(size_of(entry.dtype));
     for (uint64_t extent : shape) {
       if (extent > INT64_MAX || __builtin_mul_overflow(bytes, extent, &bytes))
         reject("tensor ", quoted(name), " has a shape whose size overflows");
@@ -158,8 +168,9 @@ class Parser {
     if (entry.end < entry.begin)
       reject("tensor ", quoted(name), " ends at ", entry.end, ", before it begins at ", entry.begin);
     if (entry.end - entry.begin != static_cast<uint64_t>(bytes))
-      reject("tensor ", quoted(name), " of dtype ", entry.dtype, " and shape ", entry.shape, " needs ", bytes,
-             " bytes, but its data_offsets span ", entry.end - entry.begin);
+      reject("tensor ", quoted(name), " of dtype ", entry.is_half ? "float16" : gradus::name(entry.dtype),
+             " and shape ", entry.shape, " needs ", bytes, " bytes, but its data_offsets span ",
+             entry.end - entry.begin);
     return entry;
   }
 
@@ -184,6 +195,7 @@ class Parser {
         std::any_of(bytes.begin(), bytes.end(), [](char b) { return b != 0 && b != 1; }))
       reject("tensor ", quoted(entry.name), " of dtype BOOL has a byte that is neither 0 nor 1");
     try {
+      if (entry.is_half) bytes = widened_halves(bytes);
       return Tensor::from_bytes(bytes.data(), entry.shape, entry.dtype);
     } catch (const Error& error) {
       reject("tensor ", quoted(entry.name), ": ", error.what());

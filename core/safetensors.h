@@ -19,8 +19,8 @@ struct Content {
 void save(const std::string& path, const std::map<std::string, Tensor>& tensors,
           const std::map<std::string, std::string>& metadata = {});
 
-/// Reads a whole file, after checking that its header describes every byte of it exactly once. Throws ErrorKind::io
-/// with one line that names the file, what is wrong, and where.
+/// Reads a whole file, after checking that its header describes every byte of it exactly once. F16 becomes float32 of
+/// equal value. Throws ErrorKind::io with one line that names the file, what is wrong, and where.
 Content load(const std::string& path);
 
 }  // namespace gradus::safetensors

@@ -1,7 +1,7 @@
-// The difference of two sets of named tensors, in one message.
+// The difference of two sets of named tensors, as lists and in one message.
 #include "core/state_dict.h"
 
-#include <vector>
+#include <algorithm>
 
 #include "core/error.h"
 #include "core/joined.h"
@@ -11,8 +11,8 @@
 namespace gradus {
 namespace {
 
-std::string listed(const char* what, const std::vector<std::string>& names) {
-  return names.empty() ? "" : text("; ", what, ": ", joined(names));
+std::string description_of(const Tensor& tensor) {
+  return tensor.defined() ? text(tensor.dtype(), " ", tensor.shape()) : "an undefined tensor";
 }
 
 }  // namespace
@@ -23,27 +23,46 @@ StateDict clone(const StateDict& state) {
   return copy;
 }
 
-void check_same_state(const char* owner, const StateDict& own, const StateDict& given) {
-  std::vector<std::string> missing, unexpected, different;
-  const char* hint = "";
+StateDifference state_difference(const StateDict& own, const StateDict& given) {
+  StateDifference all;
   for (const auto& [name, tensor] : own) {
     const auto found = given.find(name);
     if (found == given.end()) {
-      missing.push_back(shortened(name));
+      all.missing.push_back(name);
       continue;
     }
     const Tensor& came = found->second;
-    if (came.defined() && came.shape() == tensor.shape() && came.dtype() == tensor.dtype()) continue;
-    different.push_back(text(shortened(name), " is ",
-                             came.defined() ? text(came.dtype(), " ", came.shape()) : "an undefined tensor",
-                             ", expected ", tensor.dtype(), " ", tensor.shape()));
-    if (came.defined() && came.dtype() != tensor.dtype()) hint = ". Convert dtypes with cast()";
+    if (!came.defined() || came.shape() != tensor.shape() || came.dtype() != tensor.dtype())
+      all.different.push_back({name, description_of(came), description_of(tensor)});
   }
   for (const auto& [name, tensor] : given)
-    if (!own.contains(name)) unexpected.push_back(shortened(name));
-  if (!missing.empty() || !unexpected.empty() || !different.empty())
-    fail(ErrorKind::value, "load", "the state does not fit ", owner, listed("missing", missing),
-         listed("unexpected", unexpected), listed("different", different), hint);
+    if (!own.contains(name)) all.unexpected.push_back(name);
+  return all;
+}
+
+std::string to_string(const StateDifference& difference) {
+  std::string line;
+  const auto list = [&line](const char* what, const auto& items, const auto& of) {
+    if (!items.empty()) line += text(line.empty() ? "" : "; ", what, ": ", joined(items, of));
+  };
+  const auto name = [](const std::string& full) { return shortened(full); };
+  list("missing", difference.missing, name);
+  list("unexpected", difference.unexpected, name);
+  list("different", difference.different, [](const StateDifference::Tensors& tensors) {
+    return text(shortened(tensors.name), " is ", tensors.given, ", expected ", tensors.expected);
+  });
+  return line;
+}
+
+void check_same_state(const char* owner, const StateDict& own, const StateDict& given, const char* remedy) {
+  const StateDifference all = state_difference(own, given);
+  if (all.empty()) return;
+  const bool other_dtype = std::any_of(all.different.begin(), all.different.end(), [&](const auto& tensors) {
+    const Tensor& came = given.at(tensors.name);
+    return came.defined() && came.dtype() != own.at(tensors.name).dtype();
+  });
+  fail(ErrorKind::value, "load", "the state does not fit ", owner, "; ", to_string(all),
+       other_dtype ? ". Convert dtypes with cast()" : "", remedy);
 }
 
 }  // namespace gradus

@@ -1,4 +1,4 @@
-// Stands in for archive_libarchive.cpp in builds without libarchive.
+// Stands in for archive_libarchive.cpp in builds without libarchive or zlib.
 #include "core/error.h"
 #include "data/archive.h"
 
@@ -8,7 +8,7 @@ namespace {
 [[noreturn]] void fail_without_libarchive(const std::string& path) {
   fail(ErrorKind::backend, "archive", path,
        " is compressed or an archive, which this build cannot read: unpack it and name what came out, or install "
-       "libarchive-dev and build with -Darchive=enabled");
+       "libarchive-dev and zlib1g-dev and build with -Darchive=enabled");
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
-// data/archive.h through libarchive.
+// data/archive.h through libarchive, and zlib for what is compressed by gzip.
 #include <archive.h>
 #include <archive_entry.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <exception>
-#include <fstream>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -14,7 +14,6 @@
 #include "core/file.h"
 #include "core/shortened.h"
 #include "data/archive.h"
-#include "data/crc32.h"
 
 namespace gradus {
 namespace {
@@ -38,7 +37,10 @@ class Reader {
   /// False at the end of the archive.
   bool next(archive_entry*& entry) {
     const int status = archive_read_next_header(get(), &entry);
-    if (status == ARCHIVE_EOF) return false;
+    if (status == ARCHIVE_EOF) {
+      check_end();
+      return false;
+    }
     // A warning is of names that the locale cannot show, but to be tried again means that a header is damaged.
     if (status != ARCHIVE_OK && status != ARCHIVE_WARN) fail_reading();
     return true;
@@ -56,6 +58,16 @@ class Reader {
   }
 
  private:
+  /// libarchive takes the end of the file for the end of a .tar. A whole one ends with blocks of zeros, two by the
+  /// standard and one by some writers, on which libarchive has then moved past the place of a next header.
+  void check_end() const {
+    const bool is_tar = (archive_format(get()) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
+    if (is_tar && archive_filter_bytes(get(), 0) == archive_read_header_position(get()))
+      fail(ErrorKind::io, "archive", path_,
+           " ends after a file, without the zeros that close a .tar: the rest was cut off; download it again, or, if "
+           "it was written so, unpack it and name the folder");
+  }
+
   struct Free {
     void operator()(archive* reader) const { archive_read_free(reader); }
   };
@@ -64,47 +76,86 @@ class Reader {
   std::unique_ptr<archive, Free> reader_;
 };
 
-/// The content of a .gz file, piece by piece. libarchive passes over the checksum at its end; here it is compared.
+/// The content of a .gz file, piece by piece: that of all its members, which zlib compares with their checksums.
 class GzipStream {
  public:
-  GzipStream(const std::string& path, const char* hint) : reader_(path, hint) {
-    archive_read_support_filter_gzip(reader_.get());
-    archive_read_support_format_raw(reader_.get());
-    reader_.open();
-    archive_entry* entry = nullptr;
-    is_empty_ = !reader_.next(entry);
-    if (!is_empty_ && archive_filter_code(reader_.get(), 0) != ARCHIVE_FILTER_GZIP)
-      fail(ErrorKind::io, "archive", path, " is not gzip-compressed: ", hint);
+  GzipStream(const std::string& path, const char* hint) : file_(path), hint_(hint), left_(file_.size()) {
+    fill();
+    if (!begins_a_member()) fail(ErrorKind::io, "archive", path, " is not gzip-compressed: ", hint);
+    // Last, for a constructor that throws has no destructor to give back what this takes.
+    constexpr int window = 15, gzip = 16;
+    if (inflateInit2(&zlib_, window + gzip) != Z_OK) fail(ErrorKind::io, "archive", "out of memory");
   }
-  const std::string& path() const { return reader_.path(); }
+  ~GzipStream() { inflateEnd(&zlib_); }
+  GzipStream(const GzipStream&) = delete;
+  GzipStream& operator=(const GzipStream&) = delete;
+
+  const std::string& path() const { return file_.path(); }
+
+  /// At least one byte, or none at the end. What comes before damage is returned first.
   size_t read(char* to, size_t size) {
-    const size_t count = is_empty_ ? 0 : reader_.read(to, size);
-    crc_.update({reinterpret_cast<const uint8_t*>(to), count});
-    size_ += count;
-    return count;
+    zlib_.next_out = reinterpret_cast<Bytef*>(to);
+    zlib_.avail_out = static_cast<uInt>(size);
+    while (zlib_.avail_out == size && (is_inside_ || begin_member())) {
+      fill();
+      const int status = inflate(&zlib_, Z_NO_FLUSH);
+      if (status == Z_STREAM_END)
+        is_inside_ = false;
+      else if (status != Z_OK && zlib_.avail_out == size)
+        fail_inflating();
+    }
+    return size - zlib_.avail_out;
   }
   /// Reads on to the end, and throws where the content is not what was compressed.
   void finish() {
     for (char block[block_size]; read(block, sizeof block) > 0;) continue;
-    // RFC 1952: the last eight bytes are the checksum and the size modulo 2^32, both little-endian.
-    std::ifstream file(path(), std::ios::binary);
-    unsigned char end[8] = {};
-    file.seekg(-static_cast<std::streamoff>(sizeof end), std::ios::end);
-    file.read(reinterpret_cast<char*>(end), sizeof end);
-    const auto number = [&](size_t at) {
-      return end[at] | uint32_t{end[at + 1]} << 8 | uint32_t{end[at + 2]} << 16 | uint32_t{end[at + 3]} << 24;
-    };
-    if (!file || number(0) != crc_.value() || number(4) != (size_ & 0xffffffff))
-      fail(ErrorKind::io, "archive", path(),
-           " is damaged (its content does not match the checksum at its end): copy or download it again, or, where it "
-           "is several .gz one after another, unpack it");
   }
 
  private:
-  Reader reader_;
-  bool is_empty_ = false;
-  Crc32 crc_;
-  uint64_t size_ = 0;
+  /// At least two bytes of input, where the file has them.
+  void fill() {
+    if (zlib_.avail_in > 1 || left_ == 0) return;
+    if (zlib_.avail_in == 1) input_[0] = static_cast<char>(*zlib_.next_in);
+    const size_t count = std::min<uint64_t>(left_, block_size);
+    file_.read(input_.data() + zlib_.avail_in, count);
+    left_ -= count;
+    zlib_.next_in = reinterpret_cast<Bytef*>(input_.data());
+    zlib_.avail_in += static_cast<uInt>(count);
+  }
+  bool begins_a_member() const { return zlib_.avail_in > 1 && zlib_.next_in[0] == 0x1f && zlib_.next_in[1] == 0x8b; }
+  /// False at the end of the file, before which zeros may stand: tapes and some copies are padded with them.
+  bool begin_member() {
+    fill();
+    const uint64_t at = file_.size() - left_ - zlib_.avail_in;
+    if (begins_a_member()) {
+      is_inside_ = inflateReset(&zlib_) == Z_OK;
+      ++member_;
+      return is_inside_;
+    }
+    for (; zlib_.avail_in > 0; fill())
+      for (; zlib_.avail_in > 0; ++zlib_.next_in, --zlib_.avail_in)
+        if (*zlib_.next_in != 0)
+          fail(ErrorKind::io, "archive", path(), " has ", file_.size() - at,
+               " bytes behind its compressed content, from byte ", at,
+               " on, that are not gzip's: copy or download it again, or cut them off");
+    return false;
+  }
+  [[noreturn]] void fail_inflating() const {
+    const std::string_view reason = zlib_.msg ? zlib_.msg : "it is cut: it ends within its compressed content";
+    const std::string which = member_ == 1 ? "" : text(" in part ", member_, ", each compressed by itself");
+    if (reason == "incorrect data check" || reason == "incorrect length check")
+      fail(ErrorKind::io, "archive", path(), " is damaged (its content does not match its checksum", which,
+           "): copy or download it again");
+    fail(ErrorKind::io, "archive", path(), " cannot be read (", reason, which, "): ", hint_);
+  }
+
+  FileReader file_;
+  const char* hint_;
+  uint64_t left_;  ///< bytes of the file that are not in input_ yet
+  std::vector<char> input_ = std::vector<char>(block_size + 1);
+  z_stream zlib_ = {};
+  bool is_inside_ = false;
+  uint64_t member_ = 0;
 };
 
 /// A .tar.gz for libarchive to read, by the block. An exception must not pass through C code: it waits here.
@@ -190,12 +241,15 @@ void visit_archive(const std::string& path, const FileVisitor& visit) {
   archive_read_support_filter_xz(reader.get());
   archive_read_support_format_tar(reader.get());
   archive_read_support_format_zip(reader.get());
+  // What stands behind the end of a .tar is another one, as of parts that were joined, or damage: nothing is passed
+  // over.
+  archive_read_set_format_option(reader.get(), "tar", "read_concatenated_archives", "1");
   if (!gzip) {
     reader.open();
     visit_entries(reader, visit);
     return;
   }
-  GzipInput input{.stream = GzipStream(path, archive_hint)};
+  GzipInput input{.stream = {path, archive_hint}};
   try {
     if (archive_read_open(reader.get(), &input, nullptr, &on_read, nullptr) != ARCHIVE_OK) reader.fail_reading();
     if (visit_entries(reader, visit)) input.stream.finish();
@@ -206,7 +260,6 @@ void visit_archive(const std::string& path, const FileVisitor& visit) {
 }
 
 std::string read_gzip(const std::string& path, uint64_t limit) {
-  FileReader file(path);  // says what is wrong with one that is missing, or no file
   GzipStream stream(path, gzip_hint);
   std::string bytes;
   char block[block_size];

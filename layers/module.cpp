@@ -123,19 +123,31 @@ StateDict Module::state() const {
 
 void Module::load(const StateDict& given) {
   const StateDict own = state();
-  check_same_state("the model", own, given);
+  check_same_state("the model", own, given, ". load_fitting() loads what fits and returns the rest");
   const auto is_own = [&](const auto& entry) {
     const Tensor& came = given.at(entry.first);
-    return came.numel() > 0 && came.storage() == entry.second.storage() && came.offset() == entry.second.offset();
+    return came.storage() == entry.second.storage() && came.offset() == entry.second.offset();
   };
-  if (std::any_of(own.begin(), own.end(), is_own) && std::all_of(own.begin(), own.end(), is_own))
+  if (!own.empty() && std::all_of(own.begin(), own.end(), is_own))
     fail(ErrorKind::value, "load",
-         "all these tensors are the model's own, as state() gives them: there is nothing to "
-         "load. To keep a state, clone it: StateDict best = clone(model.state())");
+         "all these tensors are the model's own, as state() gives them: there is nothing to load. To keep a state, "
+         "clone it: StateDict best = clone(model.state())");
   for (const auto& [name, tensor] : own) {
     Tensor to = tensor;
     copy_(to, given.at(name));
   }
+}
+
+StateDifference Module::load_fitting(const StateDict& given) {
+  StateDict fitting = state();
+  StateDifference rest = state_difference(fitting, given);
+  for (const std::string& name : rest.missing) fitting.erase(name);
+  for (const auto& tensors : rest.different) fitting.erase(tensors.name);
+  if (fitting.empty() && !rest.empty())
+    fail(ErrorKind::value, "load", "nothing of the state fits the model; ", to_string(rest),
+         ". Rename or cast() its tensors first");
+  for (auto& [name, to] : fitting) copy_(to, given.at(name));
+  return rest;
 }
 
 void Module::visit(const std::string& prefix, const std::function<void(const std::string&, Module&)>& see) {

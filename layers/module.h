@@ -61,6 +61,9 @@ class Module {
   /// Copies values in. Throws one error that lists every missing, unexpected and mis-shaped name; nothing is changed
   /// then. Throws also where all tensors are the model's own, which clone(model.state()) would have kept.
   void load(const StateDict& state);
+  /// Copies in what fits by name, shape and dtype, and returns what does not; that part of the model stays as it was.
+  /// Throws where nothing fits.
+  [[nodiscard]] StateDifference load_fitting(const StateDict& state);
 
   void train(bool on = true);
   void eval() { train(false); }

@@ -37,7 +37,10 @@ def write_npy(folder):
     with open(folder / "version2.npy", "wb") as file:
         np.lib.format.write_array(file, counted.astype("<i8"), version=(2, 0))
     np.save(folder / "big.npy", counted.astype(">f4"))
-    np.save(folder / "half.npy", counted.astype("<f2"))
+    np.save(folder / "half.npy", np.asfortranarray(counted.astype("<f2")))
+    every_half = np.arange(1 << 16, dtype="<u2").view("<f2")
+    np.save(folder / "halves.npy", every_half)
+    np.save(folder / "widened.npy", every_half.astype("<f4"))
     np.save(folder / "records.npy", np.zeros(2, [("a", "<f4"), ("b", "<i4")]))
     return sorted(path.name for path in folder.glob("*.npy"))
 

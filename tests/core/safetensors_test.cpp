@@ -134,7 +134,9 @@ TEST_CASE("a header that does not describe tensors is rejected") {
   CHECK(contains(one(R"("x":{"dtype":"F32","data_offsets":[0,4]})"), "no list \"shape\""));
   CHECK(contains(one(R"("x":{"dtype":"F32","shape":[1]})"), "no list \"data_offsets\""));
   CHECK(contains(one(entry("x", "F99", "[1]", "[0,4]")), "unknown dtype \"F99\""));
-  CHECK(contains(one(entry("x", "F16", "[2]", "[0,4]")), "has dtype F16, which gradus lacks"));
+  CHECK(
+      contains(one(entry("x", "I16", "[2]", "[0,4]")), "has dtype I16, which gradus lacks: convert it to F32 or I64"));
+  CHECK(contains(one(entry("x", "F16", "[3]", "[0,4]")), "of dtype float16 and shape [3] needs 6 bytes"));
   CHECK(contains(one(entry("x", "F32", "[-1]", "[0,4]")), "non-negative integer"));
   CHECK(contains(one(entry("x", "F32", "[1.0]", "[0,4]")), "non-negative integer"));
   CHECK(contains(one(entry("x", "F32", "[\"1\"]", "[0,4]")), "non-negative integer"));

@@ -211,11 +211,126 @@ TEST_CASE("a .gz is read whole, or refused: cut, plain, or larger than expected"
   std::string damaged = read_file(zipped);
   damaged[damaged.size() - 6] ^= 1;  // the checksum's third byte
   CHECK(contains(error_of([&] { read_gzip(folder.write("damaged.gz", damaged), 1 << 20); }),
-                 (folder / "damaged.gz") + " is damaged (its content does not match the checksum at its end)"));
+                 (folder / "damaged.gz") + " is damaged (its content does not match its checksum)"));
   std::filesystem::resize_file(zipped, std::filesystem::file_size(zipped) / 2);
   const std::string error = error_of([&] { read_gzip(zipped, 1 << 20); });
   CHECK(contains(error, zipped));
   CHECK(contains(error, "is it a whole .gz?"));
+}
+
+TEST_CASE("the members of a .gz are one content, and damage to any of them is an error") {
+  if (!archives_are_built()) return;
+  const TemporaryFolder folder;
+  std::string big;
+  for (uint32_t i = 1; big.size() < 300000; i = i * 1664525 + 1013904223) big += static_cast<char>('a' + (i >> 29));
+  folder.write("a", big);
+  folder.write("b", "");
+  folder.write("c", "end");
+  if (!shell(folder, "gzip -k a b c")) return;
+  const std::string a = read_file(folder / "a.gz"), b = read_file(folder / "b.gz"), c = read_file(folder / "c.gz");
+  const auto read = [&](const std::string& bytes) { return read_gzip(folder.write("all.gz", bytes), 1 << 20); };
+  const auto error = [&](const std::string& bytes) { return error_of([&] { read(bytes); }); };
+  CHECK(read(a + b + c) == big + "end");
+  CHECK(read(b + b).empty());
+  CHECK(read(c + a + b) == "end" + big);
+  std::string many, expected;
+  for (int i = 0; i < 5000; ++i) many += c, expected += "end";  // members end at every place of a block
+  CHECK(read(many) == expected);
+  CHECK(contains(error_of([&] { read_gzip(folder / "all.gz", 14999); }), "more than the 14999 bytes"));
+
+  const std::string path = folder / "all.gz";
+  std::string damaged = a;
+  damaged[a.size() - 6] ^= 1;
+  CHECK(contains(error(damaged + c), path + " is damaged (its content does not match its checksum): copy"));
+  damaged = c;
+  damaged[c.size() - 6] ^= 1;
+  CHECK(contains(error(a + damaged + b),
+                 path + " is damaged (its content does not match its checksum in part 2, each compressed by itself)"));
+  damaged = c;
+  damaged[c.size() - 2] ^= 1;  // the length's upper half
+  CHECK(contains(error(a + damaged), "does not match its checksum in part 2"));
+  CHECK(contains(error(a + c.substr(0, c.size() - 1)), "(it is cut: it ends within its compressed content in part 2"));
+  CHECK(contains(error(a + c.substr(0, 2)), "it is cut"));
+  damaged = c;
+  damaged[2] = 9;  // no compression that there is
+  CHECK(contains(error(a + damaged), path + " cannot be read ("));
+}
+
+TEST_CASE("what stands behind a .gz is an error that says where, but for zeros") {
+  if (!archives_are_built()) return;
+  const TemporaryFolder folder;
+  folder.write("x", "content");
+  if (!shell(folder, "gzip x")) return;
+  const std::string zipped = read_file(folder / "x.gz");
+  const auto read = [&](const std::string& more) { return read_gzip(folder.write("x.gz", zipped + more), 1 << 20); };
+  const std::string from = text(" bytes behind its compressed content, from byte ", zipped.size(), " on");
+  CHECK(read(std::string(200000, '\0')) == "content");
+  for (const auto& item : std::map<std::string, const char*>{{"x", " has 1"},
+                                                             {"<html>", " has 6"},
+                                                             {std::string("\0\x1f\x8b", 3), " has 3"},
+                                                             {"\x1f", " has 1"},
+                                                             {std::string(200000, '\0') + "x", " has 200001"}})
+    CHECK(contains(error_of([&] { read(item.first); }), (folder / "x.gz") + item.second + from));
+}
+
+TEST_CASE("a .tar.gz of several members is one archive, and several .tar one after another are one") {
+  if (!archives_are_built()) return;
+  const TemporaryFolder folder;
+  write_tree(folder);
+  if (!shell(folder, "tar cf t.tar -C tree . && split -b 7000 t.tar part. && gzip part.* && cat part.*.gz >t.tar.gz"))
+    return;
+  CHECK(content(FileSource(folder / "t.tar.gz")) == expected);
+  folder.write("more/d.txt", "delta");
+  if (!shell(folder,
+             "tar cf u.tar -C more d.txt && cat t.tar u.tar >tu.tar && gzip -k t.tar u.tar -c >tu.tar.gz &&"
+             "cat t.tar t.tar.gz >bad.tar && (cat t.tar.gz; echo more) >bad.tar.gz"))
+    return;
+  auto both = expected;
+  both["d.txt"] = "delta";
+  CHECK(content(FileSource(folder / "tu.tar")) == both);
+  CHECK(content(FileSource(folder / "tu.tar.gz")) == both);
+  for (const char* name : {"bad.tar", "bad.tar.gz"})
+    CHECK(contains(error_of([&] { content(FileSource(folder / name)); }), folder / name));
+}
+
+TEST_CASE("a .tar that was cut between two files is an error, and one with a single block of zeros is whole") {
+  if (!archives_are_built()) return;
+  const TemporaryFolder folder;
+  const std::map<std::string, std::string> files = {{"one", "1"}, {"two", "2"}};
+  for (const auto& [name, bytes] : files) folder.write("tree/" + name, bytes);
+  for (const char* format : {"ustar", "gnu", "pax"}) {
+    CAPTURE(format);
+    if (!shell(folder, text("tar cf t.tar --format=", format, " -C tree one two"))) return;
+    const std::string whole = read_file(folder / "t.tar");
+    const size_t end = whole.find_last_not_of('\0') / 512 * 512 + 512, half = end / 2;
+    for (const auto& item :
+         std::map<std::string, std::string>{{"", ""}, {".gz", "gzip"}, {".bz2", "bzip2"}, {".xz", "xz"}}) {
+      const std::string path = folder / ("c.tar" + item.first), command = item.second;
+      const auto source = [&](size_t size) {
+        folder.write("c.tar", whole.substr(0, size));
+        if (!command.empty()) REQUIRE(shell(folder, command + " -fk c.tar"));
+        return FileSource(path);
+      };
+      if (!command.empty() && !shell(folder, command + " --version >version </dev/null")) continue;
+      for (const size_t size : {whole.size(), end + 1024, end + 512}) CHECK(content(source(size)) == files);
+      for (const size_t size : {end, half})
+        CHECK(contains(error_of([&] { content(source(size)); }),
+                       path + " ends after a file, without the zeros that close a .tar"));
+      // What a visitor got before it stopped is whole.
+      CHECK_NOTHROW(source(half).visit([](const std::string&, const auto&) { return false; }));
+    }
+  }
+}
+
+TEST_CASE("the archives of ../shared/data are whole") {
+  if (!archives_are_built()) return;
+  for (const char* name : {"cifar10-jpeg.tar.gz", "imagenet-sample.tar"}) {
+    const std::string path = shared_data(name);
+    if (path.empty()) continue;
+    int files = 0;
+    CHECK_NOTHROW(FileSource(path).visit([&](const std::string&, const auto&) { return ++files > 0; }));
+    CHECK(files > 100);
+  }
 }
 
 TEST_CASE("a fingerprint changes with the files and with nothing else") {

@@ -197,7 +197,8 @@ TEST_CASE("a damaged .gz file is read or named") {
   const TemporaryFolder folder;
   const std::string path = folder / "x.gz";
   folder.write("x", "content " + std::string(1000, 'c'));
-  for (const std::string& valid : {gzip("content"), made(folder, "x.gz", "gzip x")})
+  for (const std::string& valid :
+       {gzip("content"), made(folder, "x.gz", "gzip x"), gzip("some") + gzip("") + gzip(std::string(3000, 'x'))})
     if (!valid.empty())
       campaign({.name = "gzip",
                 .valid = valid,

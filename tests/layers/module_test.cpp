@@ -98,11 +98,82 @@ TEST_CASE("a state that does not fit is refused with every reason at once, and c
   state["bn1.running_mean"] = Tensor();
   const auto before = net.state().at("conv1.weight").to_vector<float>();
   const std::string message = error_of([&] { net.load(state); });
-  for (const char* part :
-       {"conv1.bias", "scale", "extra", "bn1.weight", "[5]", "[4]", "bn1.bias", "float64",
-        "bn1.running_mean is an undefined tensor, expected float32 [4]", ". Convert dtypes with cast()"})
+  for (const char* part : {"conv1.bias", "scale", "extra", "bn1.weight", "[5]", "[4]", "bn1.bias", "float64",
+                           "bn1.running_mean is an undefined tensor, expected float32 [4]",
+                           ". Convert dtypes with cast(). load_fitting() loads what fits and returns the rest"})
     CHECK_MESSAGE(contains(message, part), message);
   CHECK(net.state().at("conv1.weight").to_vector<float>() == before);
+}
+
+TEST_CASE("what fits is loaded, and what does not is returned with both shapes and stays as it was") {
+  Net net;
+  StateDict state;
+  for (const auto& [name, tensor] : net.state()) state[name] = Tensor::full(tensor.shape(), 7, tensor.dtype());
+  const StateDict whole = state;
+  state.erase("conv1.bias");
+  state["extra"] = Tensor::ones({1});
+  state["bn1.weight"] = Tensor::ones({5});
+  state["bn1.bias"] = Tensor::ones({4}, DType::float64);
+  state["bn1.running_mean"] = Tensor();
+  std::map<std::string, std::vector<char>> before;
+  for (const auto& [name, tensor] : net.state()) before[name] = tensor.to_bytes();
+  const StateDifference rest = net.load_fitting(state);
+  CHECK(rest.missing == std::vector<std::string>{"conv1.bias"});
+  CHECK(rest.unexpected == std::vector<std::string>{"extra"});
+  REQUIRE(rest.different.size() == 3);
+  CHECK(rest.different[2].name == "bn1.weight");
+  CHECK(rest.different[2].given == "float32 [5]");
+  CHECK(rest.different[2].expected == "float32 [4]");
+  CHECK(to_string(rest) ==
+        "missing: conv1.bias; unexpected: extra; different: bn1.bias is float64 [4], expected float32 [4], "
+        "bn1.running_mean is an undefined tensor, expected float32 [4], bn1.weight is float32 [5], expected float32 "
+        "[4]");
+  for (const auto& item : net.state()) {
+    const std::string& name = item.first;
+    CAPTURE(name);
+    const bool fits = name != "conv1.bias" && name != "bn1.weight" && name != "bn1.bias" && name != "bn1.running_mean";
+    CHECK(item.second.to_bytes() == (fits ? whole.at(name).to_bytes() : before.at(name)));
+  }
+  CHECK_FALSE(rest.empty());
+  CHECK(net.load_fitting(whole).empty());
+  CHECK(to_string(net.load_fitting(whole)).empty());
+}
+
+TEST_CASE("a state of which nothing fits is refused with every reason, and changes nothing") {
+  Net net;
+  const auto before = net.state().at("conv1.weight").to_vector<float>();
+  StateDict state;
+  for (const auto& [name, tensor] : net.state())
+    state["module." + name] = Tensor::zeros(tensor.shape(), tensor.dtype());
+  state["scale"] = Tensor::ones({4});
+  const auto refusal = [&](const StateDict& given) {
+    return error_of([&] { static_cast<void>(net.load_fitting(given)); });
+  };
+  const std::string message = refusal(state);
+  for (const char* part :
+       {"[load] nothing of the state fits the model; missing: bn1.bias, ", "; unexpected: module.bn1",
+        "; different: scale is float32 [4], expected float32 [4,1,1]. Rename"})
+    CHECK_MESSAGE(contains(message, part), message);
+  CHECK(Sequential(ReLU()).load_fitting({}).empty());
+  CHECK(contains(refusal({}), "nothing of the state fits the model; missing: "));
+  CHECK(net.state().at("conv1.weight").to_vector<float>() == before);
+}
+
+TEST_CASE("a trained body goes into a model with another head, which alone is trained on") {
+  manual_seed(3);
+  Sequential trained(Linear(4, 8), ReLU(), Linear(8, 1000)), net(Linear(4, 8), ReLU(), Linear(8, 5));
+  const StateDifference rest = net.load_fitting(trained.state());
+  CHECK(to_string(rest) ==
+        "different: 2.bias is float32 [1000], expected float32 [5], 2.weight is float32 [1000,8], "
+        "expected float32 [5,8]");
+  net.set_requires_grad(false);
+  for (const Parameter& p : net.parameters())
+    for (const auto& tensors : rest.different)
+      if (p.name() == tensors.name) p.set_requires_grad(true);
+  const Tensor x = random_normal({2, 4}, 0, 1, {.seed = 1});
+  sum(net(x)).backward();
+  for (const Parameter& p : net.parameters()) CHECK(p.grad().defined() == p.name().starts_with("2."));
+  CHECK(net.state().at("0.weight").to_bytes() == trained.state().at("0.weight").to_bytes());
 }
 
 TEST_CASE("names of parts are unique, not empty and without dots") {
