@@ -1,6 +1,10 @@
 // Element types. There is no implicit promotion: an operation whose operands differ in dtype throws.
 #pragma once
 
+#if __cplusplus < 202002L
+#error gradus needs C++20: compile with -std=c++20, or cpp_std=c++20 in Meson
+#endif
+
 #include <bit>
 #include <cstddef>
 #include <cstdint>

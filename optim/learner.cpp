@@ -8,12 +8,27 @@
 
 namespace gradus::optim {
 
+namespace {
+
+/// m(0) in memory of its own, whatever initial() shares it with.
+Tensor fresh(const Tensor& m, const std::string& name) {
+  if (!m.defined() || !is_floating(m.dtype()))
+    fail(ErrorKind::value, "optim", "initial() of preconditioner '", name, "' must make a floating tensor, but made ",
+         m.defined() ? text(m.dtype(), " ", m.shape()) : "an undefined one");
+  Tensor own = Tensor::empty_like(m);
+  copy_(own, m);
+  return own;
+}
+
+}  // namespace
+
 Learner::Learner(std::unique_ptr<const Preconditioner> preconditioner, const AnyPreconditioner& options,
                  const Tensor& value, bool gains)
     : preconditioner_(std::move(preconditioner)),
       learning_(preconditioner_->learning(options.learning())),
       like_(value),
-      learned_(preconditioner_->initial()),
+      name_(options.name()),
+      learned_(fresh(preconditioner_->initial(), name_)),
       gains_(gains && !acts_on_direction()),
       rule_name_(options.hyper().name()),
       rule_(options.hyper().make(learned_)) {
@@ -24,7 +39,12 @@ Learner::Learner(std::unique_ptr<const Preconditioner> preconditioner, const Any
 
 Tensor Learner::step(const Tensor& g, const Tensor& x, const Settings& hyper, const StepInfo& at) {
   if (learning_.update_first) learn(g, hyper);
+  const uint64_t version = x.version();
   const Tensor preconditioned = preconditioner_->apply(learned_, x, at);
+  if (x.version() != version)
+    fail(ErrorKind::value, "optim", "apply() of preconditioner '", name_,
+         "' wrote to x, which others read: it has to "
+         "return memory of its own");
   if (!learning_.update_first) {
     const Tensor current = learning_.exact ? clone(learned_) : Tensor();
     learn(g, hyper);
@@ -45,6 +65,10 @@ void Learner::learn(const Tensor& g, const Settings& hyper) {
   Tensor h = previous_.defined()
                  ? preconditioner_->gradient(learning_.exact ? applied_ : learned_, g, previous_, previous_at_)
                  : zeros_like(learned_);
+  if (!h.defined() || !(h.shape() == learned_.shape()) || h.dtype() != learned_.dtype())
+    fail(ErrorKind::shape, "optim", "gradient() of preconditioner '", name_, "' must be shaped like its m, ",
+         learned_.dtype(), " ", learned_.shape(), ", but is ",
+         h.defined() ? text(h.dtype(), " ", h.shape()) : "undefined");
   follow(h, hyper);
 }
 

@@ -69,6 +69,7 @@ class Learner {
   std::unique_ptr<const Preconditioner> preconditioner_;
   Learning learning_;
   Tensor like_;
+  std::string name_;
   Tensor learned_;   ///< m(t)
   Tensor previous_;  ///< what the previous step preconditioned; undefined at first and after a skip
   StepInfo previous_at_;

@@ -123,8 +123,12 @@ Tensor Optimizer::Impl::direction(OptimizerItem& item, const Tensor& gradient, d
   Tensor u = first ? item.learner->step(g, g, group.hyper, now) : g;
   u = transformed(u, 1, 0, decay(item, DecayMode::after_preconditioner), value);
   check_shape(u, item, "preconditioner", item.preconditioner_name);
+  const uint64_t version = u.version();
   Tensor direction = item.rule->direction(u, group.current);
   check_shape(direction, item, "rule", item.rule_name);
+  if (u.version() != version)
+    fail(ErrorKind::value, "optimizer", "rule '", item.rule_name, "' wrote to the gradient of '", item.parameter.name(),
+         "': it has to return memory of its own");
   if (!last) return direction;
   direction = item.learner->step(g, direction, group.hyper, now);
   check_shape(direction, item, "preconditioner", item.preconditioner_name);

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -27,6 +28,7 @@ TEST_CASE("the shortest text that reads back is printed") {
   CHECK(exact(0.1) == "0.1");
   CHECK(exact(0.05) == "0.05");
   CHECK(exact(1e-4) == "1e-04");
+  for (const double sign : {1.0, -1.0}) CHECK(exact(std::copysign(std::nan(""), sign)) == "nan");
 }
 
 TEST_CASE("a record keeps the order of its fields and their types") {

@@ -3,9 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+
 #include <nlohmann/json.hpp>
 #include <regex>
 
+#include "apps/common/checkpoint.h"
+#include "apps/common/device_flags.h"
 #include "core/safetensors.h"
 #include "tests/apps/resumed_run.h"
 #include "tests/apps/tiny_images.h"
@@ -381,7 +385,7 @@ TEST_CASE("--ema adds the average's results and weights") {
   CHECK(evaluated.at("test_loss") == last.at("ema_test_loss"));
 }
 
-TEST_CASE("a checkpoint that cannot be written ends the run with one line, and the one before stays") {
+TEST_CASE("a checkpoint that cannot be written is told, the weights are saved all the same, and the one before stays") {
   const TinyImages images;
   const std::string out = images / "run";
   train(tiny_run(images, out, {"--epochs", "1"}));
@@ -389,7 +393,93 @@ TEST_CASE("a checkpoint that cannot be written ends the run with one line, and t
   std::filesystem::remove(out + "/checkpoint-3.safetensors");
   // A folder stands where the checkpoint is to be written.
   images.folder().write("run/checkpoint-3.safetensors.tmp/file", "");
-  CHECK(contains(train({"--resume", out}, 1).err, "checkpoint-3.safetensors"));
+  const Program::Result result = run_program(program, {"--resume", out});
+  CHECK(result.exit_code == 1);
+  const Words lines = lines_of(result.err);
+  REQUIRE(lines.size() == 2);
+  CHECK(contains(lines[0], "no checkpoint after step 3, the training goes on: "));
+  CHECK(contains(lines[1], "[training] not all could be saved: "));
+  for (const std::string& line : lines) CHECK(contains(line, "checkpoint-3.safetensors"));
+  CHECK(std::filesystem::exists(out + "/weights.safetensors"));
+  CHECK(!contains(result.out, "saved in"));
+}
+
+/// While one lives, no file grows beyond so many bytes: to those who write it is a full disk.
+class SizeLimit {
+ public:
+  explicit SizeLimit(rlim_t bytes) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit = {bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    handler_ = signal(SIGXFSZ, SIG_IGN);
+  }
+  ~SizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    signal(SIGXFSZ, handler_);
+  }
+  SizeLimit(const SizeLimit&) = delete;
+  SizeLimit& operator=(const SizeLimit&) = delete;
+
+ private:
+  rlimit before_ = {};
+  void (*handler_)(int) = SIG_DFL;
+};
+
+TEST_CASE("interrupted where the disk has room for the weights alone, a run saves those and says so") {
+  const TinyImages images;
+  const std::string out = images / "run";
+  const SizeLimit limit(9000000);  // the weights take 7.1 MB, and a checkpoint has the momentum too
+  const Program::Result result =
+      caught(program, tiny_run(images, out, {"--model", "mlp", "--preconditioner", "none", "--epochs", "1000"}), out,
+             [](Program& running) {
+               running.next_line();
+               std::this_thread::sleep_for(std::chrono::milliseconds(500));
+               running.signal(SIGINT);
+             });
+  CAPTURE(result.err);
+  CHECK(result.exit_code == 130);
+  CHECK(contains(result.err, "not all could be saved: "));
+  CHECK(contains(result.err, "interrupted after "));
+  CHECK(std::filesystem::exists(out + "/weights.safetensors"));
+  CHECK(apps::checkpoints_in(out).empty());
+}
+
+TEST_CASE("other weights than a run began from are refused, and the same in another place are not") {
+  const TinyImages images;
+  const Words small = {"--model", "mlp", "--preconditioner", "none", "--epochs", "1"};
+  for (const char* name : {"a", "b"}) {
+    Words words = tiny_run(images, images / name, small);
+    words.insert(words.end(), {"--seed", name == std::string("a") ? "1" : "2"});
+    train(words);
+  }
+  const std::string out = images / "run", a = images / "a/weights.safetensors", b = images / "b/weights.safetensors";
+  Words words = tiny_run(images, out, small);
+  words.insert(words.end(), {"--weights", a});
+  train(words);
+  CHECK(contains(train({"--resume", out, "--epochs", "2", "--weights", b}, 1).err, "was made with weights_md5"));
+  const std::string moved = images / "moved.safetensors";
+  std::filesystem::rename(a, moved);
+  train({"--resume", out, "--epochs", "2", "--weights", moved});
+}
+
+TEST_CASE("what is no path stays as it is in the configuration, and paths become absolute") {
+  const TemporaryFolder folder;
+  folder.write("synthetic/file", "");
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(folder / ".");
+  const std::string here = std::filesystem::current_path().string();
+  CHECK(apps::recorded_data("synthetic") == "synthetic");
+  CHECK(apps::recorded_data("auto") == "auto");
+  CHECK(apps::recorded_path("synthetic") == here + "/synthetic");
+  const auto plans = [](const std::string& name) {
+    apps::DeviceFlags flags;
+    flags.plans = name;
+    return Json::parse(flags.record().json()).at("plans").get<std::string>();
+  };
+  CHECK(plans("measure") == "measure");
+  CHECK(plans("") == "");
+  CHECK(plans("plans.txt") == here + "/plans.txt");
+  std::filesystem::current_path(before);
 }
 
 }  // namespace

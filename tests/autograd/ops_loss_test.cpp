@@ -85,6 +85,75 @@ TEST_CASE("cross_entropy of every pixel is that of the rows, and passes over lab
                        "[cross_entropy] label 9 at position 3 is not in [0, 3): the logits are [8,3]", Error);
 }
 
+namespace {
+
+void check_near(const Tensor& got, const Values& expected) {
+  const Values values = got.to_vector<double>();
+  REQUIRE(values.size() == expected.size());
+  for (size_t i = 0; i < values.size(); ++i) CHECK(values[i] == doctest::Approx(expected[i]).epsilon(1e-13));
+}
+
+const Values three_rows = {0.5, -1.0, 2.0, 1.5, 0.25, -0.5, -2.0, 3.0, 0.75};
+
+}  // namespace
+
+TEST_CASE("cross_entropy by class has PyTorch's values, divided by the weights that count") {
+  const Var x = leaf(three_rows, {3, 3});
+  const Tensor y = Tensor::from<int64_t>({2, 0, -100}, {3}), weights = Tensor::from<double>({0.5, 2, 4}, {3});
+  const auto loss = [&](Reduction reduction) {
+    return cross_entropy(x, y, {.reduction = reduction, .ignore = -100, .class_weights = weights});
+  };
+  check_near(loss(Reduction::mean).value(), {0.2536046930066731});
+  check_near(loss(Reduction::sum).value(), {1.141221118530029});
+  check_near(loss(Reduction::none).value(), {0.9652451866286281, 0.1759759319014009, 0.0});
+  check_near(grad(loss(Reduction::mean), x).value(),
+             {0.15581368190225484, 0.03476673179616662, -0.19058041369842144, -0.03296511377535845, 0.02238920309211677,
+              0.010575910683241665, 0, 0, 0});
+  CHECK(cross_entropy(x, Tensor::full({3}, -100, DType::int64), {.ignore = -100, .class_weights = weights}).item() ==
+        0);
+  CHECK_THROWS_WITH_AS(
+      cross_entropy(x, y, {.ignore = -100, .class_weights = Tensor::ones({2})}),
+      "[cross_entropy] expects one class weight for each of the 3 classes of the logits [3,3], got [2]", Error);
+  CHECK_THROWS_AS(cross_entropy(x, y, {.label_smoothing = 0.1, .ignore = -100, .class_weights = weights}), Error);
+}
+
+TEST_CASE("cross_entropy of probabilities has PyTorch's values, also of pixels and of huge logits") {
+  const Var x = leaf(three_rows, {3, 3});
+  const Tensor target = Tensor::from<double>({0.2, 0.3, 0.5, 0, 1, 0, 0.25, 0.25, 0.25}, {3, 3});
+  const auto loss = [&](double smoothing, Reduction reduction) {
+    return cross_entropy(x, target, {.label_smoothing = smoothing, .reduction = reduction});
+  };
+  check_near(loss(0, Reduction::mean).value(), {1.6451586061385644});
+  check_near(loss(0, Reduction::none).value(), {1.441311296657157, 1.6019518638028019, 1.8922126579557335});
+  check_near(loss(0.1, Reduction::sum).value(), {5.011882907014217});
+  check_near(loss(0.1, Reduction::none).value(), {1.471311296657157, 1.585285197136135, 1.9552864132209247});
+  check_near(grad(loss(0, Reduction::mean), x).value(),
+             {-0.008236535953321104, -0.0869624755764375, 0.09519901152975863, 0.23443799200725796, -0.266165724056983,
+              0.031727732049724996, -0.08181869395894115, 0.14145908112136057, -0.05964038716241937});
+  // [1, 3, 3] with the classes in the middle: the same rows.
+  const auto pixels = [](const Tensor& rows) { return unsqueeze(transpose(rows, 0, 1), 0); };
+  const Tensor each = cross_entropy(pixels(x.value()), pixels(target), {.reduction = Reduction::none}).value();
+  CHECK(each.shape() == Shape{1, 3});
+  check_near(each, {1.441311296657157, 1.6019518638028019, 1.8922126579557335});
+  // What is added to a row's logits changes nothing: in float32 1e5 leaves two digits behind the point.
+  const Tensor far = Tensor::from<float>({1e5F, 1e5F + 1, 1e5F - 1}, {1, 3});
+  const Tensor some = Tensor::from<float>({0.25F, 0.5F, 0.25F}, {1, 3});
+  CHECK(cross_entropy(far, some).item() == doctest::Approx(cross_entropy(far - 1e5, some).item()).epsilon(1e-6));
+  CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor::ones({3})),
+                       "[cross_entropy] expects probabilities shaped like the logits [N, K, d...], got [3] and [3,3]",
+                       Error);
+  CHECK_THROWS_AS(cross_entropy(x, target, {.ignore = 1}), Error);
+}
+
+TEST_CASE("labels of pixels that are no class are named where they are") {
+  const Var x = Tensor::zeros({1, 3, 2, 2});
+  CHECK_THROWS_WITH_AS(
+      cross_entropy(x, Tensor::from<int64_t>({0, 1, 255, 2}, {1, 2, 2})),
+      "[cross_entropy] label 255 at position [0,1,0] is not in [0, 3): the logits are [1,3,2,2]; if it "
+      "does not count, say .ignore = 255",
+      Error);
+}
+
 TEST_CASE("the gradient of cross_entropy is the softmax minus the target, over N for the mean") {
   const Var x = leaf(scores, {2, 3});
   const double s = 0.3;

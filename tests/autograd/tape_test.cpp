@@ -1,6 +1,8 @@
 // The tape itself: what is recorded, in which order it is walked, what is freed, what is refused.
 #include <doctest/doctest.h>
 
+#include <sstream>
+
 #include <stdexcept>
 
 #include "autograd/ops.h"
@@ -61,6 +63,14 @@ TEST_CASE("create_graph differentiates the gradient, as often as one likes") {
     d = grad(d, x, {.create_graph = true});
     CHECK(d.item() == doctest::Approx(expected).epsilon(1e-12));
   }
+}
+
+TEST_CASE("a variable is shown as its value") {
+  std::ostringstream shown, value;
+  const Var x = scalar(2);
+  shown << x << ' ' << Var();
+  value << x.value() << ' ' << Tensor();
+  CHECK(shown.str() == value.str());
 }
 
 TEST_CASE("a second walk needs retain_graph") {

@@ -69,6 +69,22 @@ TEST_CASE("loading a state makes two models equal") {
   CHECK(output(a) == output(b));
 }
 
+TEST_CASE("a cloned state keeps its values, and one that was not cloned is refused") {
+  manual_seed(1);
+  Net net;
+  const StateDict kept = clone(net.state()), alias = net.state();
+  Tensor weight = net.state().at("conv1.weight");
+  fill_(weight, 7);
+  CHECK_THROWS_WITH_AS(net.load(alias), doctest::Contains("StateDict best = clone(model.state())"), Error);
+  CHECK(max(weight).item() == 7);
+  net.load(kept);
+  CHECK(max(weight).item() < 1);
+  StateDict edited = net.state();
+  edited.at("scale") = Tensor::full({4, 1, 1}, 3);
+  net.load(edited);
+  CHECK(max(net.state().at("scale")).item() == 3);
+}
+
 TEST_CASE("a frozen part gets no gradients, and backward ends above it") {
   manual_seed(2);
   Net net;
@@ -227,6 +243,16 @@ TEST_CASE("a module that is moved keeps its children and works") {
   const auto before = output(net);
   Net moved = std::move(net);
   CHECK(output(moved) == before);
+}
+
+TEST_CASE("what was moved from refuses calls") {
+  Linear first(2, 3);
+  Linear second(std::move(first));
+  CHECK(second(Tensor::ones({1, 2})).shape() == Shape{1, 3});
+  CHECK_THROWS_WITH_AS(first(Tensor::ones({1, 2})), doctest::Contains("[module] this module was moved from"), Error);
+  Sequential empty, other(std::move(empty));
+  CHECK_THROWS_AS(empty(Tensor::ones({1})), Error);
+  CHECK(other(Tensor::ones({1})).shape() == Shape{1});
 }
 
 TEST_CASE("a module without forward says so when it is called") {

@@ -176,6 +176,37 @@ TEST_CASE("set() changes a hyperparameter everywhere") {
                        "[optim] no hyperparameter is called 'beta1'; there are: lr, weight_decay", Error);
 }
 
+TEST_CASE("set() with a group changes that one alone") {
+  const Parameter a = weight("a", {1}), b = weight("b", {1});
+  Optimizer optimizer = over({a, b}).rule(Sgd{.lr = 0.1}).group(named("b"), {.rule = Adam{}}).build();
+  optimizer.set("lr", 0.5, 1);
+  CHECK(optimizer.lr(0) == 0.1);
+  CHECK(optimizer.lr(1) == 0.5);
+  CHECK_THROWS_WITH_AS(optimizer.set("lr", 0.5, 2), "[set] group 2 of 2 does not exist", Error);
+  CHECK_THROWS_AS(optimizer.set("beta1", 0.5, 0), Error);
+  CHECK_THROWS_AS(optimizer.set("lr", -1, 0), Error);
+  CHECK(optimizer.lr(0) == 0.1);
+}
+
+TEST_CASE("an optimizer that was moved from says so, and one that is skipped goes on with its schedule") {
+  const Parameter w = weight("w", {1});
+  Optimizer first = over({w}).rule(Sgd{.lr = 0.5}).schedule(multi_step({2})).build(), second = std::move(first);
+  CHECK_THROWS_WITH_AS(first.step(), "[optimizer] this optimizer was moved from", Error);
+  CHECK_THROWS_AS(first.lr(), Error);
+  second.skip();
+  CHECK(second.lr() == 0.5);
+  second.skip();
+  CHECK(second.lr() == doctest::Approx(0.05));
+  CHECK(values(w)[0] == 1);
+}
+
+TEST_CASE("a step by a function that calls no backward() is refused") {
+  const Parameter w = weight("w", {1});
+  Optimizer optimizer = over({w}).rule(Sgd{.lr = 0.5}).build();
+  CHECK_THROWS_WITH_AS(optimizer.step([] {}), doctest::Contains("left no parameter a gradient"), Error);
+  CHECK(optimizer.steps() == 0);
+}
+
 TEST_CASE("a parameter without a gradient is left alone, and its next gradient has no predecessor") {
   Parameter w = weight("w", {1, 1});
   Optimizer optimizer = over({w}).rule(Sgd{.lr = 0.1}).precondition(SHd{.hyper = Sgd{.lr = 1}}).build();
@@ -458,6 +489,19 @@ TEST_CASE("hyperparameters that are out of range are refused, wherever they come
                        Error);
   CHECK_THROWS_AS(fop({.init_gain = inf}), Error);
   CHECK_THROWS_WITH_AS(fop({.init_gain = -1}), "[fop] expects a finite init_gain of at least 0, got -1", Error);
+}
+
+TEST_CASE("a rule that writes to its gradient is named") {
+  const Parameter w = weight("w", {1});
+  Optimizer optimizer = over({w})
+                            .rule(Made{[](const Tensor& g) {
+                              Tensor same = g;
+                              scale_(same, 2);
+                              return same;
+                            }})
+                            .build();
+  w.set_grad(Tensor::ones({1, 1}, DType::float64));
+  CHECK_THROWS_WITH_AS(optimizer.step(), doctest::Contains("rule 'own' wrote to the gradient of 'w'"), Error);
 }
 
 TEST_CASE("a stage that makes nothing, or another shape, is named") {

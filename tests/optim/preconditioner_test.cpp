@@ -252,6 +252,68 @@ TEST_CASE("only weights of convolutions and linear layers get a matrix") {
   CHECK_FALSE(made(PpHd{}, LayerKind::norm, ParamRole::scale, {3}));
 }
 
+namespace {
+
+/// A preconditioner of one's own that breaks one rule of the contract.
+struct Careless {
+  enum class Fault { none, undefined_start, shared_start, writes, wrong_gradient };
+  static constexpr const char* name = "careless";
+  Fault fault = Fault::none;
+  Tensor start = Tensor::ones({2}, DType::float64);
+  AnyRule hyper = Sgd{.lr = 0.5};
+  Learning learning = {};
+
+  std::unique_ptr<Preconditioner> make(const Site&) const {
+    class Own final : public Preconditioner {
+     public:
+      explicit Own(const Careless& options) : options_(options) {}
+      Tensor initial() const override { return options_.fault == Fault::undefined_start ? Tensor() : options_.start; }
+      Tensor apply(const Tensor& m, const Tensor& x, const StepInfo&) const override {
+        if (options_.fault != Fault::writes) return x * m;
+        Tensor same = x;
+        scale_(same, 2);
+        return same;
+      }
+      Tensor gradient(const Tensor&, const Tensor& g, const Tensor& x, const StepInfo&) const override {
+        return options_.fault == Fault::wrong_gradient ? sum(g * x) : g * x;
+      }
+
+     private:
+      Careless options_;
+    };
+    return std::make_unique<Own>(*this);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a preconditioner of one's own that does not keep to its contract is named") {
+  using Fault = Careless::Fault;
+  const auto after_two_steps = [](Fault fault) {
+    const Parameter a(Tensor::ones({2}, DType::float64), {.name = "a"}), b(clone(a.value()), {.name = "b"});
+    Optimizer optimizer = over({a, b}).rule(Sgd{.lr = 1}).precondition(Careless{fault}).build();
+    for (int step = 0; step < 3; ++step) {
+      a.set_grad(Tensor::full({2}, 1, DType::float64));
+      b.set_grad(Tensor::full({2}, 2, DType::float64));
+      optimizer.step();
+    }
+    return a.value().to_vector<double>()[0];
+  };
+  // m of a has a memory of its own: 1, 1 + 0.5, then 1 + 1 in the step after.
+  CHECK(after_two_steps(Fault::none) == 1 - 1 - 1 - 1.5);
+  CHECK(after_two_steps(Fault::shared_start) == 1 - 1 - 1 - 1.5);
+  const auto refused = [&](Fault fault, const char* message) {
+    CHECK_THROWS_WITH_AS(after_two_steps(fault), doctest::Contains(message), Error);
+  };
+  refused(Fault::undefined_start,
+          "initial() of preconditioner 'careless' must make a floating tensor, but made an "
+          "undefined one");
+  refused(Fault::writes, "apply() of preconditioner 'careless' wrote to x");
+  refused(Fault::wrong_gradient,
+          "gradient() of preconditioner 'careless' must be shaped like its m, float64 [2], but is "
+          "float64 []");
+}
+
 TEST_CASE("contradictory options of FOP are refused") {
   const Tensor value = Tensor::zeros(conv_shape);
   const Site site{conv_info, value};
@@ -259,6 +321,8 @@ TEST_CASE("contradictory options of FOP are refused") {
                        "[fop] norm and rescale both fix the scale of P; choose one of them", Error);
   CHECK_THROWS_AS((Fop{.form = Fop::Form::direct_unsymmetric, .rescale = Fop::Rescale{}}.make(site)), Error);
   CHECK_THROWS_AS((Fop{.rank = -1}.make(site)), Error);
+  CHECK_THROWS_WITH_AS((Fop{.form = Fop::Form::factor, .rank = 2}.make(site)),
+                       doctest::Contains("a rank, here 2, is that of P = I + M M^T"), Error);
 }
 
 TEST_CASE("a weight that its ParamInfo does not describe gets no matrix, but an error that names it") {

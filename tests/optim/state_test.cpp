@@ -190,3 +190,24 @@ TEST_CASE("the kept gradient of another shape is refused") {
   state.at("conv.weight/fop.previous") = Tensor::zeros({4, 3, 3});
   CHECK_THROWS_AS(optimizer.load(state), Error);
 }
+
+TEST_CASE("a state that was not cloned is refused after further steps, a cloned one brings them back") {
+  const Parameter w(Tensor::ones({3}, DType::float64), {.name = "w"});
+  Optimizer optimizer = over({w}).rule(Adam{}).build();
+  const auto train = [&](int64_t steps) {
+    for (int64_t i = 0; i < steps; ++i) {
+      w.set_grad(Tensor::full({3}, static_cast<double>(i), DType::float64));
+      optimizer.step();
+    }
+  };
+  train(3);
+  const StateDict alias = optimizer.state(), kept = clone(alias);
+  optimizer.load(alias);  // nothing has happened since
+  train(2);
+  CHECK_THROWS_WITH_AS(optimizer.load(alias), doctest::Contains("shares its memory with the optimizer"), Error);
+  CHECK(optimizer.steps() == 5);
+  optimizer.load(kept);
+  CHECK(optimizer.steps() == 3);
+  for (const auto& [name, tensor] : optimizer.state())
+    CHECK(tensor.to_vector<double>() == kept.at(name).to_vector<double>());
+}
