@@ -169,17 +169,28 @@ Var weighted_cross_entropy(const Var& logits, const Tensor& labels, CrossEntropy
   return sum(losses) / where(equal(whole, 0), Tensor::ones({}, whole.dtype()), whole);
 }
 
-/// The loss for rows of probabilities [N, K]. With m the likeliest class it is (log sum exp x - x_m) + x_m - t x: the
-/// first is a node of its own, which knows its curvature, and the rest is linear.
+/// Gradient and curvature of the loss -sum t log p for rows of logits x and targets t, whose sums are `mass`; undefined
+/// where those are 1.
+void to_logits(const Var& x, const Tensor& t, const Tensor& mass, double share, Reduction reduction, const Var& gy,
+               Inputs in, Curvature h) {
+  const auto per_row = [&](const Var& v) { return reduction == Reduction::none ? unsqueeze(v, 1) : v; };
+  const Var g = per_row(gy) * share, p = softmax(x, 1), slope = (mass.defined() ? p * mass : p) - t;
+  in[0] = slope * g;
+  if (!h) return;
+  const Var weight = h.elementwise_softmax() ? g * t : mass.defined() ? g * mass : g;
+  h[0] = weight * (p * (1.0 - p)) + per_row(h.y()) * square(slope * share);
+}
+
+/// The loss for rows of probabilities [N, K].
 Var soft_cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOptions& options) {
   const double smoothing = options.label_smoothing;
   const Tensor t = smoothing == 0 ? target : target * (1 - smoothing) + smoothing / static_cast<double>(logits.size(1));
-  const Tensor likeliest = argmax(logits.value(), 1), column = unsqueeze(likeliest, 1);
-  const Var x = logits - gather(logits.value(), 1, column);  // so that nothing large is taken from what is large
-  const Var hard = cross_entropy(x, likeliest, {.reduction = Reduction::none});
-  const Var losses = (hard + squeeze(gather(x, 1, column), 1)) * sum(t, {1}) - sum(x * t, {1});
-  if (options.reduction == Reduction::none) return losses;
-  return options.reduction == Reduction::sum ? sum(losses) : mean(losses);
+  const Tensor losses = neg(sum(t * log_softmax(logits.value(), 1), {1}));
+  return record("cross_entropy", reduced(losses, options.reduction), {logits},
+                [logits = Saved(logits), t = Saved(t), mass = sum(t, {1}, true), reduction = options.reduction,
+                 share = share(losses, options.reduction)](const Var& gy, Inputs in, Curvature h) {
+                  to_logits(logits.get(in), t.get(in).value(), mass, share, reduction, gy, in, h);
+                });
 }
 
 void check_soft(const Var& logits, const Tensor& target, const CrossEntropyOptions& options) {
@@ -230,12 +241,7 @@ Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOpt
           return;
         }
         const Tensor target = target_distribution(unsqueeze(y, 1), x.shape(), smoothing, x.dtype());
-        const auto per_row = [&](const Var& v) { return reduction == Reduction::none ? unsqueeze(v, 1) : v; };
-        const Var g = per_row(gy) * share, p = softmax(x, 1), slope = p - target;
-        in[0] = slope * g;
-        if (!h) return;
-        const Var weight = h.elementwise_softmax() ? g * target : g;
-        h[0] = weight * (p * (1.0 - p)) + per_row(h.y()) * square(slope * share);
+        to_logits(x, target, {}, share, reduction, gy, in, h);
       });
 }
 

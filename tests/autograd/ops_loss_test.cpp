@@ -82,7 +82,7 @@ TEST_CASE("cross_entropy of every pixel is that of the rows, and passes over lab
                        "[cross_entropy] expects logits [N, K, d...] and labels [N, d...], got [2,3,2,2] and [2,1,2,2]",
                        Error);
   CHECK_THROWS_WITH_AS(cross_entropy(x, y),
-                       "[cross_entropy] label 9 at position 3 is not in [0, 3): the logits are [8,3]", Error);
+                       "[cross_entropy] label 9 at position [0,1,1] is not in [0, 3): the logits are [2,3,2,2]", Error);
 }
 
 namespace {

@@ -130,7 +130,9 @@ TEST_CASE("in-place operations name what does not fit and leave the target alone
   Tensor counts = Tensor::zeros({2}, DType::int64);
   CHECK_THROWS_AS(fill_(counts, 0.5), Error);
   CHECK_THROWS_AS(scale_(counts, 0.5), Error);
-  CHECK_THROWS_AS(add_(counts, counts), Error);
+  CHECK_THROWS_AS(add_(counts, counts, 2), Error);
+  add_(counts, Tensor::ones({}, DType::int64));
+  CHECK(elements(counts) == std::vector<double>{1, 1});
   CHECK_THROWS_WITH_AS(binary_(BinaryOp::lt, x, x), "[less] gives bool, which cannot be written into float32 in place",
                        Error);
   CHECK_THROWS_AS(scale_(flags, 1), Error);
