@@ -115,8 +115,8 @@ void Optimizer::load(const StateDict& state) {
   StateDict own;
   for (const Slot& slot : slots) own.emplace(slot.name, expected(slot, state));
   check_same_state("the optimizer", own, state);
-  check_kept(slots, impl().steps, state);
   check_numbers(impl().groups, state);
+  check_kept(slots, impl().steps, state);
   for (const Slot& slot : slots) restore(slot, state.at(slot.name));
   for (OptimizerItem& item : impl().items)
     if (item.learner) item.learner->loaded(impl().step_scale);

@@ -255,7 +255,7 @@ optim::AnyPreconditioner TrainingFlags::make_preconditioner() const {
                             : form == "direct" ? Form::direct
                                                : Form::automatic,
                     .norm = preconditioner == "fop-norm" ? optim::Fop::Norm::through : optim::Fop::Norm::off,
-                    .rank = rank,
+                    .rank = form == "auto" ? rank : 0,
                     .init_gain = init_gain,
                     .seed = seed,
                     .learning = learning};
