@@ -445,6 +445,12 @@ void add_losses(std::vector<OpRow>& table) {
   const auto entropy = [](CrossEntropyOptions options) {
     return [options](Args x) { return cross_entropy(x[0], some_index({x[0].size(0)}, x[0].size(1)), options); };
   };
+  const auto of_probabilities = [](const CrossEntropyOptions& options) {
+    return [options](Args x) {
+      const Tensor target = softmax(random_normal(x[0].shape(), 0, 1, {.seed = 3}, DType::float64), 1);
+      return cross_entropy(x[0], target, options);
+    };
+  };
   const auto squares = [](Reduction reduction) {
     return [reduction](Args x) { return mse_loss(x[0], x[1], reduction); };
   };
@@ -504,19 +510,13 @@ void add_losses(std::vector<OpRow>& table) {
            {},
            {-2, 2}},
           {"cross_entropy (of probabilities)",
-           [](Args x) {
-             const Tensor target = softmax(random_normal(x[0].shape(), 0, 1, {.seed = 3}, x[0].dtype()), 1);
-             return cross_entropy(x[0], target, {.label_smoothing = 0.1});
-           },
+           of_probabilities({.label_smoothing = 0.1}),
            {{4, 3}},
            {{1, 1}},
            {},
            {-2, 2}},
           {"cross_entropy (none, of probabilities of pixels)",
-           [](Args x) {
-             const Tensor target = softmax(random_normal(x[0].shape(), 0, 1, {.seed = 3}, x[0].dtype()), 1);
-             return cross_entropy(x[0], target, {.reduction = Reduction::none});
-           },
+           of_probabilities({.reduction = Reduction::none}),
            {{2, 3, 2, 2}},
            {{1, 1, 1, 1}},
            {{0, 3, 2, 2}},
