@@ -28,6 +28,10 @@ Var slice_grad(const Var& gy, const Shape& shape, int64_t dim, int64_t begin, in
 /// Throws unless the logits are [N, K] and the labels [N], int64, in [0, K).
 void check_labels(const char* op, const Var& logits, const Tensor& labels);
 
+/// A batch's losses as its loss, and how much of that loss's gradient each of them takes.
+Tensor reduced(const Tensor& losses, Reduction reduction);
+double share(const Tensor& losses, Reduction reduction);
+
 /// `shape` with the reduced dimensions (all, where dims is empty) of extent 1.
 Shape kept_shape(const Shape& shape, const Dims& dims);
 

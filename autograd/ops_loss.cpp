@@ -1,16 +1,13 @@
-// Softmax, dropout and the losses.
+// Softmax, dropout and the losses but cross-entropy.
 #include <utility>
 
 #include "autograd/autocast.h"
 #include "autograd/gradients.h"
 #include "core/check_defined.h"
 #include "core/error.h"
-#include "core/step_graph.h"
 
 namespace gradus {
-namespace {
 
-/// The loss of a batch, and how much of its gradient each element's loss takes.
 Tensor reduced(const Tensor& losses, Reduction reduction) {
   if (reduction == Reduction::none) return losses;
   return reduction == Reduction::sum ? sum(losses) : mean(losses);
@@ -18,56 +15,6 @@ Tensor reduced(const Tensor& losses, Reduction reduction) {
 double share(const Tensor& losses, Reduction reduction) {
   return reduction == Reduction::mean ? 1 / static_cast<double>(losses.numel()) : 1;
 }
-
-}  // namespace
-
-namespace {
-
-void check_integers(const char* op, const Tensor& labels) {
-  check::defined(op, labels, "the vector of labels");
-  if (labels.dtype() != DType::int64)
-    fail(ErrorKind::dtype, op, "labels must be int64, got ", labels.dtype(), ". Convert them with cast()");
-}
-
-/// Where element i of this shape lies: "5", or "[0,1,1]".
-std::string place_of(int64_t i, const Shape& shape) {
-  if (shape.size() == 1) return text(i);
-  Dims place = shape;
-  for (size_t d = place.size(); d-- > 0; i /= shape[d]) place[d] = i % shape[d];
-  return text(place);
-}
-
-/// That labels, but for `ignored`, are classes of logits [N, K, d...].
-void check_classes(const char* op, const Shape& logits, const Tensor& labels, std::optional<int64_t> ignored = {}) {
-  if (capturing()) return;  // there are no values to look at
-  const int64_t classes = logits[1];
-  const std::vector<int64_t> host = labels.to_vector<int64_t>();
-  for (size_t i = 0; i < host.size(); ++i)
-    if ((host[i] < 0 || host[i] >= classes) && host[i] != ignored)
-      fail(ErrorKind::value, op, "label ", host[i], " at position ", place_of(static_cast<int64_t>(i), labels.shape()),
-           " is not in [0, ", classes, "): the logits are ", logits,
-           host[i] == -100 || host[i] == 255 ? text("; if it does not count, say .ignore = ", host[i]) : "");
-}
-
-}  // namespace
-
-void check_labels(const char* op, const Var& logits, const Tensor& labels) {
-  check::defined(op, logits.value());
-  check_integers(op, labels);
-  if (logits.rank() != 2 || !(labels.shape() == Shape{logits.shape()[0]}))
-    fail(ErrorKind::shape, op, "expects logits [N, K] and labels [N], got ", logits.shape(), " and ", labels.shape());
-  check_classes(op, logits.shape(), labels);
-}
-
-namespace {
-
-/// What the softmax should be: 1 - smoothing at the label, plus smoothing / K everywhere.
-Tensor target_distribution(const Tensor& index, const Shape& logits, double smoothing, DType dtype) {
-  const Tensor base = Tensor::full(logits, smoothing / static_cast<double>(logits[1]), dtype);
-  return scatter_add(base, 1, index, Tensor::full(index.shape(), 1 - smoothing, dtype));
-}
-
-}  // namespace
 
 Var softmax(const Var& x, int64_t dim) {
   if (widens(x)) return softmax(cast(x, DType::float32), dim);
@@ -117,132 +64,6 @@ Var log_softmax(const Var& x, int64_t dim) {
 Var dropout(const Var& x, double p, const RandomKey& key) {
   return record("dropout", dropout(x.value(), p, key), {x},
                 scales([p, key](const Var& gy, Inputs in) { in[0] = dropout(gy, p, key); }));
-}
-
-namespace {
-
-/// That these are logits [N, K, d...] and labels [N, d...].
-void check_shapes(const Tensor& logits, const Tensor& labels) {
-  Dims wanted = logits.shape();
-  wanted.erase(1);
-  if (!(labels.shape() == Shape(wanted)))
-    fail(ErrorKind::shape, "cross_entropy", "expects logits [N, K, d...] and labels [N, d...], got ", logits.shape(),
-         " and ", labels.shape());
-}
-
-/// Logits [N, K, d...] as rows of classes; of channels-last pictures without a copy.
-Var rows_of_classes(const Var& logits) {
-  Dims order = {0};
-  for (int d = 2; d < logits.rank(); ++d) order.push_back(d);
-  order.push_back(1);
-  return reshape(permute(logits, order),
-                 {logits.value().numel() / std::max<int64_t>(logits.size(1), 1), logits.size(1)});
-}
-
-/// The loss over the rows whose label is not ignored, each by its class's weight; 0 where there is none.
-Var weighted_cross_entropy(const Var& logits, const Tensor& labels, CrossEntropyOptions options) {
-  check_integers("cross_entropy", labels);
-  const std::optional<int64_t> ignored = std::exchange(options.ignore, std::nullopt);
-  const Tensor class_weights = std::exchange(options.class_weights, {});
-  const Reduction reduction = std::exchange(options.reduction, Reduction::none);
-  const Tensor counts =
-      ignored ? not_equal(labels, static_cast<double>(*ignored)) : Tensor::ones(labels.shape(), DType::boolean);
-  // What is ignored may be anything, also no number, and gets no gradient.
-  const bool fit = logits.rank() == 2 && counts.rank() == 1 && logits.size(0) == counts.size(0);
-  const Var counted = fit && ignored ? where(unsqueeze(counts, 1), logits, 0) : logits;
-  const Tensor classes = where(counts, labels, 0);
-  const Var all = cross_entropy(counted, classes, options);
-  Tensor weights = cast(counts, all.dtype());
-  if (class_weights.defined()) {
-    if (!(class_weights.shape() == Shape{logits.size(1)}))
-      fail(ErrorKind::shape, "cross_entropy", "expects one class weight for each of the ", logits.size(1),
-           " classes of the logits ", logits.shape(), ", got ", class_weights.shape());
-    if (options.label_smoothing != 0)
-      fail(ErrorKind::value, "cross_entropy", "class_weights do not go with label_smoothing, here ",
-           options.label_smoothing);
-    weights = where(counts, index_select(cast(class_weights, all.dtype()), 0, classes), 0);
-  }
-  const Var losses = where(counts, all, 0) * weights;
-  if (reduction == Reduction::none) return losses;
-  if (reduction == Reduction::sum) return sum(losses);
-  const Tensor whole = sum(weights);
-  return sum(losses) / where(equal(whole, 0), Tensor::ones({}, whole.dtype()), whole);
-}
-
-/// Gradient and curvature of the loss -sum t log p for rows of logits x and targets t, whose sums are `mass`; undefined
-/// where those are 1.
-void to_logits(const Var& x, const Tensor& t, const Tensor& mass, double share, Reduction reduction, const Var& gy,
-               Inputs in, Curvature h) {
-  const auto per_row = [&](const Var& v) { return reduction == Reduction::none ? unsqueeze(v, 1) : v; };
-  const Var g = per_row(gy) * share, p = softmax(x, 1), slope = (mass.defined() ? p * mass : p) - t;
-  in[0] = slope * g;
-  if (!h) return;
-  const Var weight = h.elementwise_softmax() ? g * t : mass.defined() ? g * mass : g;
-  h[0] = weight * (p * (1.0 - p)) + per_row(h.y()) * square(slope * share);
-}
-
-/// The loss for rows of probabilities [N, K].
-Var soft_cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOptions& options) {
-  const double smoothing = options.label_smoothing;
-  const Tensor t = smoothing == 0 ? target : target * (1 - smoothing) + smoothing / static_cast<double>(logits.size(1));
-  const Tensor losses = neg(sum(t * log_softmax(logits.value(), 1), {1}));
-  return record("cross_entropy", reduced(losses, options.reduction), {logits},
-                [logits = Saved(logits), t = Saved(t), mass = sum(t, {1}, true), reduction = options.reduction,
-                 share = share(losses, options.reduction)](const Var& gy, Inputs in, Curvature h) {
-                  to_logits(logits.get(in), t.get(in).value(), mass, share, reduction, gy, in, h);
-                });
-}
-
-void check_soft(const Var& logits, const Tensor& target, const CrossEntropyOptions& options) {
-  if (!(logits.shape() == target.shape()) || logits.rank() < 2)
-    fail(ErrorKind::shape, "cross_entropy", "expects probabilities shaped like the logits [N, K, d...], got ",
-         target.shape(), " and ", logits.shape());
-  if (options.ignore || options.class_weights.defined())
-    fail(ErrorKind::value, "cross_entropy", "probabilities go with neither ignore nor class_weights");
-  const double smoothing = options.label_smoothing;
-  if (!(smoothing >= 0 && smoothing <= 1))
-    fail(ErrorKind::value, "cross_entropy", "label_smoothing must be in [0, 1], got ", smoothing);
-}
-
-}  // namespace
-
-Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options) {
-  if (widens(logits)) return cross_entropy(cast(logits, DType::float32), labels, options);
-  if (logits.defined() && labels.defined() && is_floating(labels.dtype())) {
-    check_soft(logits, labels, options);
-    const Tensor target = cast(labels, logits.dtype());
-    if (logits.rank() == 2) return soft_cross_entropy(logits, target, options);
-    const Var loss = soft_cross_entropy(rows_of_classes(logits), rows_of_classes(target).value(), options);
-    Dims positions = logits.shape();
-    positions.erase(1);
-    return options.reduction == Reduction::none ? reshape(loss, Shape(positions)) : loss;
-  }
-  if (logits.defined() && logits.rank() > 2 && labels.defined()) {
-    check_shapes(logits.value(), labels);
-    check_integers("cross_entropy", labels);
-    check_classes("cross_entropy", logits.shape(), labels, options.ignore);
-    const Var loss = cross_entropy(rows_of_classes(logits), reshape(labels, {labels.numel()}), options);
-    return options.reduction == Reduction::none ? reshape(loss, labels.shape()) : loss;
-  }
-  if (options.ignore || options.class_weights.defined()) return weighted_cross_entropy(logits, labels, options);
-  check_labels("cross_entropy", logits, labels);
-  const double smoothing = options.label_smoothing;
-  if (!(smoothing >= 0 && smoothing <= 1))
-    fail(ErrorKind::value, "cross_entropy", "label_smoothing must be in [0, 1], got ", smoothing);
-  const auto [losses, normalizers] = cross_entropy(logits.value(), labels, smoothing);
-  return record(
-      "cross_entropy", reduced(losses, options.reduction), {logits},
-      [logits = Saved(logits), labels = Saved(labels), normalizers = normalizers, smoothing,
-       reduction = options.reduction, share = share(losses, options.reduction)](const Var& gy, Inputs in, Curvature h) {
-        const Var& x = logits.get(in);
-        const Tensor y = labels.get(in).value();
-        if (!recording() && !h) {
-          in[0] = cross_entropy_backward(gy.value(), x.value(), y, normalizers, smoothing, share);
-          return;
-        }
-        const Tensor target = target_distribution(unsqueeze(y, 1), x.shape(), smoothing, x.dtype());
-        to_logits(x, target, {}, share, reduction, gy, in, h);
-      });
 }
 
 namespace {
