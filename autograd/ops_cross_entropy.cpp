@@ -65,10 +65,11 @@ void check_operands(const Var& logits, const Tensor& labels, const CrossEntropyO
   if (logits.rank() < 2)
     fail(ErrorKind::shape, this_op, "expects logits [N, K] and labels [N], got ", logits.shape(), " and ",
          labels.shape());
+  const bool look_like_classes = labels.shape() == positions_of(logits.shape());
   if (is_soft(labels) && !(labels.shape() == logits.shape()))
     fail(ErrorKind::shape, this_op, "expects probabilities shaped like the logits [N, K, d...], got ", labels.shape(),
-         " and ", logits.shape());
-  if (!is_soft(labels) && !(labels.shape() == positions_of(logits.shape())))
+         " and ", logits.shape(), look_like_classes ? "; classes are int64: cast() them" : "");
+  if (!is_soft(labels) && !look_like_classes)
     fail(ErrorKind::shape, this_op,
          logits.rank() == 2 ? "expects logits [N, K] and labels [N], got "
                             : "expects logits [N, K, d...] and labels [N, d...], got ",
@@ -156,7 +157,7 @@ Var of_some(const Var& logits, const Tensor& labels, const CrossEntropyOptions& 
   const Tensor& by_class = options.class_weights;
   const Tensor weights = by_class.defined() ? where(counts, index_select(cast(by_class, all.dtype()), 0, y), 0)
                                             : cast(counts, all.dtype());
-  const Var losses = where(counts, all, 0) * weights;
+  const Var counted = where(counts, all, 0), losses = by_class.defined() ? counted * weights : counted;
   if (options.reduction == Reduction::none) return losses;
   if (options.reduction == Reduction::sum) return sum(losses);
   const Tensor whole = sum(weights);

@@ -41,10 +41,14 @@ Var Module::forward(const Var&) {
   fail(ErrorKind::value, "module", describe(), " does not define forward(const Var&)");
 }
 
-Var Module::operator()(const Var& x) {
+void Module::check_not_moved() const {
   if (moved_from_)
     fail(ErrorKind::value, "module",
-         "this module was moved from: call the one that it was moved into, as child() returns");
+         "this module was moved from: use the one that it was moved into, which child() returns");
+}
+
+Var Module::operator()(const Var& x) {
+  check_not_moved();
   Var y = forward(x);
   if (innermost_observer != nullptr) innermost_observer->see_(*this, x, y);
   return y;
@@ -90,6 +94,7 @@ void Module::collect(const std::string& prefix, std::vector<Parameter>& paramete
 }
 
 std::vector<Parameter> Module::parameters() const {
+  check_not_moved();
   std::vector<Parameter> all;
   collect("", all);
   return all;
@@ -116,14 +121,16 @@ void Module::collect(const std::string& prefix, StateDict& state) const {
 }
 
 StateDict Module::state() const {
+  check_not_moved();
   StateDict all;
   collect("", all);
   return all;
 }
 
-void Module::load(const StateDict& given) {
-  const StateDict own = state();
-  check_same_state("the model", own, given, ". load_fitting() loads what fits and returns the rest");
+namespace {
+
+/// That there is something to load: a state that was not cloned follows the model.
+void check_not_own(const StateDict& own, const StateDict& given) {
   const auto is_own = [&](const auto& entry) {
     const Tensor& came = given.at(entry.first);
     return came.storage() == entry.second.storage() && came.offset() == entry.second.offset();
@@ -132,10 +139,15 @@ void Module::load(const StateDict& given) {
     fail(ErrorKind::value, "load",
          "all these tensors are the model's own, as state() gives them: there is nothing to load. To keep a state, "
          "clone it: StateDict best = clone(model.state())");
-  for (const auto& [name, tensor] : own) {
-    Tensor to = tensor;
-    copy_(to, given.at(name));
-  }
+}
+
+}  // namespace
+
+void Module::load(const StateDict& given) {
+  StateDict own = state();
+  check_same_state("the model", own, given, ". load_fitting() loads what fits and returns the rest");
+  check_not_own(own, given);
+  for (auto& [name, to] : own) copy_(to, given.at(name));
 }
 
 StateDifference Module::load_fitting(const StateDict& given) {
@@ -146,6 +158,7 @@ StateDifference Module::load_fitting(const StateDict& given) {
   if (fitting.empty() && !rest.empty())
     fail(ErrorKind::value, "load", "nothing of the state fits the model; ", to_string(rest),
          ". Rename or cast() its tensors first");
+  check_not_own(fitting, given);
   for (auto& [name, to] : fitting) copy_(to, given.at(name));
   return rest;
 }

@@ -24,8 +24,8 @@ namespace gradus {
 ///     Linear& head_;
 ///   };
 ///
-/// Children live on the heap and keep their addresses when a module is moved. Modules cannot be copied, and what was
-/// moved from refuses calls.
+/// Children live on the heap and keep their addresses when a module is moved. Modules cannot be copied; one that was
+/// moved from refuses to be called and to list its parts.
 class Module {
  public:
   Module();
@@ -101,6 +101,7 @@ class Module {
  private:
   friend class EvalScope;
   void check_name(const std::string& name) const;
+  void check_not_moved() const;
   void visit(const std::string& prefix, const std::function<void(const std::string&, Module&)>& see);
   void collect(const std::string& prefix, std::vector<Parameter>& parameters) const;
   void collect(const std::string& prefix, StateDict& state) const;

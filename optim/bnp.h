@@ -18,8 +18,8 @@ namespace gradus::optim {
 ///
 /// It comes before all other stages, so it composes with every preconditioner and rule. Layers show their inputs in
 /// training: Linear and Conv2d do, one's own by weight.show_input(x). A layer without a bias, or whose bias is
-/// frozen, is left alone, and so is a transposed convolution, whose outputs see different taps. Zero padding makes it approximate at the border of
-/// an image.
+/// frozen, is left alone, and so is a transposed convolution, whose outputs see different taps. Zero padding makes it
+/// approximate at the border of an image.
 struct Bnp {
   double momentum = 0.99;  ///< of the running statistics
   double relative = 1e-2;

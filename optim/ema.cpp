@@ -42,6 +42,10 @@ void Ema::load(const StateDict& given) {
   check_same_state("the moving average", state(), given);
   const auto updates = given.at(count_name).to_vector<int64_t>().front();
   if (updates < 0) fail(ErrorKind::value, "ema", "expects '", count_name, "' of at least 0, got ", updates);
+  for (const auto& [name, average] : averages_)
+    if (updates != updates_ && average.numel() > 0 && given.at(name).storage() == average.storage())
+      fail(ErrorKind::value, "ema", "'", name, "' shares its memory with these averages, of ", updates_,
+           " updates, not ", updates, ": keep a state by clone(ema.state())");
   for (auto& [name, average] : averages_) copy_(average, given.at(name));
   updates_ = updates;
 }

@@ -18,8 +18,8 @@ class UphillPoint {
     observe(false);
     for (size_t i = 0; i < items_.size(); ++i) {
       Parameter& parameter = items_[i].parameter;
-      before_.push_back({parameter.grad(), parameter.curvature(),
-                         uphill[i].defined() ? clone(parameter.value()) : Tensor()});
+      before_.push_back(
+          {parameter.grad(), parameter.curvature(), uphill[i].defined() ? clone(parameter.value()) : Tensor()});
       if (uphill[i].defined()) add_(parameter.mutable_value(), uphill[i], r);
     }
   }

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/ops.h"
+#include "optim/finite.h"
 #include "optim/optimizer_impl.h"
 
 namespace gradus::optim {
@@ -90,14 +91,22 @@ void check_curvature(const Parameter& parameter) {
          "' has a gradient but no curvature: call optimizer.backward(loss) in place of loss.backward()");
 }
 
-/// One that is not finite would stay in an average: the scale of every later step would be wrong in silence, or a
+/// What is averaged of a parameter's curvature.
+Tensor averaged(const OptimizerItem& item, const std::optional<StepScaling>& scaling) {
+  const Tensor& h = item.parameter.curvature();
+  return item.curved || !scaling->magnitudes ? square(h) : h;
+}
+
+/// Curvature that is not finite would stay in an average: the scale of every later step would be wrong in silence, or a
 /// weight would never move again.
-void check_finite(const Parameter& parameter, bool squared) {
-  const Tensor& h = parameter.curvature();
-  if (!all_finite(squared ? square(h) : h))
-    fail(ErrorKind::value, "optimizer", "expects finite curvature, but parameter '", parameter.name(),
-         "' has some that is inf or nan", squared ? ", or whose square is" : "",
-         ": leave the batch out, or use a smaller learning rate");
+void check_finite(const std::vector<const OptimizerItem*>& items, const std::optional<StepScaling>& scaling) {
+  std::vector<Tensor> all;
+  for (const OptimizerItem* item : items) all.push_back(averaged(*item, scaling));
+  if (all_are_finite(all)) return;
+  for (size_t i = 0; i < items.size(); ++i)
+    if (!all_finite(all[i]))
+      fail(ErrorKind::value, "optimizer", "expects finite curvature, but parameter '", items[i]->parameter.name(),
+           "' has some that is inf or nan, or whose square is: leave the batch out, or use a smaller learning rate");
 }
 
 }  // namespace
@@ -233,14 +242,16 @@ void Optimizer::Impl::end_step(const std::vector<Tensor>& gradients) {
 std::vector<Tensor> Optimizer::Impl::gradients() const {
   std::vector<Tensor> gradients;
   gradients.reserve(items.size());
+  std::vector<const OptimizerItem*> curved;
   for (const OptimizerItem& item : items) {
     gradients.push_back(item.parameter.grad());
     if (!gradients.back().defined()) continue;
     check_gradient(item.parameter, gradients.back());
     if (item.learner) item.learner->check_previous();
     if (item.curved || scaling) check_curvature(item.parameter);
-    if (item.curved || scaling) check_finite(item.parameter, item.curved || !scaling->magnitudes);
+    if (item.curved || scaling) curved.push_back(&item);
   }
+  check_finite(curved, scaling);
   return gradients;
 }
 

@@ -25,8 +25,8 @@ std::vector<std::string> rule_names();
 /// names where there is none of this name.
 AnyRule make_rule(const RuleChoice& choice);
 
-/// The learning rate that is its struct's default or, for adahesscale and rmsprop, Adam's; 0 for sgd, momentum and nesterov, whose
-/// rate depends on the network.
+/// The learning rate that is its struct's default or, for adahesscale and rmsprop, Adam's; 0 for sgd, momentum and
+/// nesterov, whose rate depends on the network.
 double default_lr(const std::string& name);
 
 }  // namespace gradus::optim

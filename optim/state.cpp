@@ -57,13 +57,13 @@ void check_numbers(const std::vector<OptimizerGroup>& groups, const StateDict& s
 
 /// A state that was not cloned has the numbers of an earlier step beside the tensors of this one.
 void check_kept(const std::vector<Slot>& slots, int64_t steps, const StateDict& state) {
-  if (state.at(step_name).to_vector<int64_t>().front() == steps) return;
+  const int64_t step = state.at(step_name).to_vector<int64_t>().front();
+  if (step == steps) return;
   for (const Slot& slot : slots) {
     auto* const* live = std::get_if<Tensor*>(&slot.value);
     if (live && (*live)->defined() && (*live)->numel() > 0 && (*live)->storage() == state.at(slot.name).storage())
-      fail(ErrorKind::value, "load", "'", slot.name,
-           "' shares its memory with the optimizer, which has taken steps "
-           "since: keep a state by clone(optimizer.state())");
+      fail(ErrorKind::value, "load", "'", slot.name, "' shares its memory with the optimizer, whose step is ", steps,
+           ", not ", step, ": keep a state by clone(optimizer.state())");
   }
 }
 

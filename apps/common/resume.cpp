@@ -40,9 +40,13 @@ bool same(const std::string& a, const std::string& b) {
   return std::filesystem::equivalent(a, b, error);
 }
 
-/// Of options that say where something lies, which may have been moved: the content of data is checked by its MD5, and
-/// its name is its folder's.
-bool is_place(const std::string& name) { return name == "data" || name == "data_name" || name == "weights"; }
+/// Of options that say where something lies, which may have been moved: the content of data, and of weights that are
+/// named anew, is checked by its MD5, and the data's name is its folder's.
+bool is_place(const std::string& name) {
+  return name == "data" || name == "data_name" || name == "weights" || name == "plans";
+}
+
+constexpr const char* weights_md5 = "weights_md5";
 
 /// Of options that a run is not made of.
 bool is_incidental(const std::string& name) {
@@ -187,16 +191,23 @@ void check_program(const RunDirectory& directory, const std::string& program) {
 
 void check_same_run(const RunDirectory& directory, const Record& config) {
   const Json before = read_config(directory.path()), now = Json::parse(config.json());
+  const Json *old_weights = before.find("weights"), *weights = now.find("weights");
+  const bool same_weights = old_weights && weights && *old_weights == *weights;
   bool changed = false;
   for (const auto& [key, value] : now.object()) {
     const Json* other = before.find(key);
-    if (!other || is_incidental(key) || *other == value) continue;
+    if (!other || is_incidental(key) || *other == value || (key == weights_md5 && same_weights)) continue;
     if (!is_place(key) && key != "epochs")  // which the flags allowed
       fail(ErrorKind::value, "resume", "the run in ", directory.path(), " was made with ", key, " ", text_of(*other),
            ", but now it is ", text_of(value), ": put it back, or train anew with another --out");
     changed = true;
   }
-  if (changed) directory.save_config(config);
+  if (!changed) return;
+  Record record;  // with the weights that the run began from, whatever their file holds by now
+  for (const auto& [name, value] : config.fields())
+    if (name != weights_md5) record.add(name, value);
+  if (const Json* digest = before.find(weights_md5)) record.add(weights_md5, digest->string());
+  directory.save_config(record);
 }
 
 std::string recorded_data(const std::string& data) {

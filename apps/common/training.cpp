@@ -7,6 +7,7 @@
 #include "apps/common/captured_step.h"
 #include "core/ops.h"
 #include "core/state_dict.h"
+#include "optim/finite.h"
 
 namespace gradus::apps {
 namespace {
@@ -58,16 +59,6 @@ std::string where(const TrainingState& state) {
   return text(" is not finite in epoch ", state.epoch + 1, ", batch ", state.batch + 1);
 }
 
-/// Whether every element of these is finite. It waits for the device once, not once for each.
-bool all_are_finite(const std::vector<Tensor>& tensors) {
-  std::vector<Tensor> extremes;
-  for (const Tensor& x : tensors) {
-    if (x.numel() == 0) continue;
-    for (const Tensor& extreme : {max(x), min(x)}) extremes.push_back(cast(reshape(extreme, {1}), DType::float64));
-  }
-  return extremes.empty() || all_finite(concat(extremes, 0));
-}
-
 /// What an optimizer averages of a curvature, where there is one.
 Tensor averaged_curvature(const Parameter& parameter) {
   return parameter.curvature().defined() ? square(parameter.curvature()) : Tensor();
@@ -88,7 +79,7 @@ std::string first_not_finite(const std::vector<Parameter>& parameters) {
 void check_captured(const TrainingState& state, const std::vector<Parameter>& parameters, double lr) {
   std::vector<Tensor> values;
   for (const Parameter& parameter : parameters) values.push_back(parameter.value());
-  if (!std::isfinite(state.score.loss_sum) || !all_are_finite(values))
+  if (!std::isfinite(state.score.loss_sum) || !optim::all_are_finite(values))
     throw NotFinite(text(
         "[training] the loss or a weight is not finite in epoch ", state.epoch + 1, ", batch ", state.batch,
         ", or became so a few batches before: --graph off tells more; a smaller learning rate than ", lr, " may help"));
@@ -133,7 +124,7 @@ std::string add_gradients(Module& model, optim::Optimizer& optimizer, const std:
   for (const Parameter& parameter : parameters)
     for (const Tensor& x : {parameter.grad(), averaged_curvature(parameter)})
       if (x.defined()) all_of_them.push_back(x);
-  return all_are_finite(all_of_them) ? "" : first_not_finite(parameters) + where(state);
+  return optim::all_are_finite(all_of_them) ? "" : first_not_finite(parameters) + where(state);
 }
 
 void step(optim::Optimizer& optimizer, const EpochOptions& options) {

@@ -232,7 +232,8 @@ Record TrainingFlags::record() const {
       {"step_delta", step_delta.value_or(0)},
       {"tensorboard", tensorboard},
       {"export_onnx", export_onnx.empty() ? "" : std::filesystem::absolute(export_onnx).lexically_normal().string()}};
-  if (std::filesystem::is_regular_file(weights)) record.add("weights_md5", md5_of_file(weights));
+  std::error_code error;
+  if (std::filesystem::is_regular_file(weights, error)) record.add("weights_md5", md5_of_file(weights));
   record.add(device.record());
   return record;
 }

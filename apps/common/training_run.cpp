@@ -313,7 +313,7 @@ class Session {
     if (run_.start.directory) {
       const std::string &folder = run_.start.directory->path(), lost = save_all(*run_.start.directory, at, false);
       if (!lost.empty()) note("not all could be saved: " + lost);
-      note(done + "to go on: --resume " + folder);
+      note(done + (checkpoints_in(folder).empty() ? "to begin again: --resume " : "to go on: --resume ") + folder);
     } else {
       note(done + save_in_cache(at));
     }

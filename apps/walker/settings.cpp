@@ -103,8 +103,7 @@ void Settings::check() const {
   need(ppo.lambda >= 0 && ppo.lambda <= 1, "lambda must lie in [0, 1]", ppo.lambda);
   need(ppo.clip > 0, "the clip range must be positive", ppo.clip);
   need(std::find(std::begin(optimizer_names), std::end(optimizer_names), optimizer.name) != std::end(optimizer_names),
-       ("the optimizer must be one of " + joined(optimizer_names)).c_str(),
-       "'" + optimizer.name + "'");
+       ("the optimizer must be one of " + joined(optimizer_names)).c_str(), "'" + optimizer.name + "'");
   need(optimizer.step_delta >= 0, "the bound of a step's curvature term must not be negative", optimizer.step_delta);
   need(iterations >= 0, "the number of iterations must not be negative", iterations);
   need(environment.time_limit >= 1, "the time limit must be at least 1 step", environment.time_limit);

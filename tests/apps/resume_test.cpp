@@ -440,6 +440,7 @@ TEST_CASE("interrupted where the disk has room for the weights alone, a run save
   CHECK(result.exit_code == 130);
   CHECK(contains(result.err, "not all could be saved: "));
   CHECK(contains(result.err, "interrupted after "));
+  CHECK(contains(result.err, "to begin again: --resume "));
   CHECK(std::filesystem::exists(out + "/weights.safetensors"));
   CHECK(apps::checkpoints_in(out).empty());
 }
@@ -460,6 +461,8 @@ TEST_CASE("other weights than a run began from are refused, and the same in anot
   const std::string moved = images / "moved.safetensors";
   std::filesystem::rename(a, moved);
   train({"--resume", out, "--epochs", "2", "--weights", moved});
+  std::filesystem::copy(b, moved, std::filesystem::copy_options::overwrite_existing);
+  train({"--resume", out, "--epochs", "3"});  // which reads no weights any more
 }
 
 TEST_CASE("what is no path stays as it is in the configuration, and paths become absolute") {

@@ -127,7 +127,7 @@ std::vector<Tensor> results_of_every_update(DType dtype) {
   using Kind = RuleUpdate::Kind;
   enum class P { none, rows, diagonal };
   std::vector<Tensor> all;
-  const auto run = [&](int64_t n, P p, Kind kind, bool apart) {
+  const auto run = [&](int64_t n, P p, Kind kind, bool apart, bool remembers = true) {
     uint64_t seed = 0;
     const auto fresh = [&](const Shape& shape) { return all.emplace_back(cast(random(shape, ++seed), dtype)); };
     const Shape shape{int64_t{4000} / n + 1, n};
@@ -144,7 +144,7 @@ std::vector<Tensor> results_of_every_update(DType dtype) {
                            .kept = &kept,
                            .previous = &previous};
     update.rule = {.kind = kind, .lr = 0.5, .decay = 0.25, .momentum = 0.75};
-    if (kind != Kind::plain) update.rule.first = &first;
+    if (kind != Kind::plain && remembers) update.rule.first = &first;
     if (kind == Kind::adam || kind == Kind::curvature || kind == Kind::squares) update.rule.second = &second;
     if (kind == Kind::curvature) update.rule.curvature = &h;
     if (apart) update.correlated = &correlated;
@@ -158,6 +158,7 @@ std::vector<Tensor> results_of_every_update(DType dtype) {
     }
     kernels::update({&update, 1}, {});
   };
+  for (const P p : {P::none, P::rows, P::diagonal}) run(9, p, Kind::squares, false, false);
   for (const Kind kind : {Kind::plain, Kind::momentum, Kind::nesterov, Kind::adam, Kind::curvature, Kind::squares}) {
     run(9, P::none, kind, false);
     for (const bool apart : {false, true}) {
