@@ -140,7 +140,8 @@ TEST_CASE("cross_entropy of probabilities has PyTorch's values, also of pixels a
   const Tensor some = Tensor::from<float>({0.25F, 0.5F, 0.25F}, {1, 3});
   CHECK(cross_entropy(far, some).item() == doctest::Approx(cross_entropy(far - 1e5, some).item()).epsilon(1e-6));
   CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor::ones({3})),
-                       "[cross_entropy] expects probabilities shaped like the logits [N, K, d...], got [3] and [3,3]",
+                       "[cross_entropy] expects probabilities shaped like the logits [N, K, d...], got [3] and [3,3]; "
+                       "classes are int64: cast() them",
                        Error);
   CHECK_THROWS_AS(cross_entropy(x, target, {.ignore = 1}), Error);
 }
