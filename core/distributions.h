@@ -18,13 +18,22 @@ GRADUS_ANYWHERE inline double to_uniform(uint32_t word, double low, double high)
   return std::fma(high - low, static_cast<double>(to_unit_float(word)), low);
 }
 
-/// Standard normal number of element `lane` (0 to 3) of a block, by Box-Muller: words 0 and 1 make elements 0 (cosine)
-/// and 1 (sine), words 2 and 3 make elements 2 and 3. The first word's uniform lies in (0, 1], the second's in [0, 1).
+/// A point of the plane, of which each coordinate is a standard normal number (Box-Muller). The first word's uniform
+/// lies in (0, 1], the second's in [0, 1).
+struct NormalPoint {
+  GRADUS_ANYWHERE NormalPoint(uint32_t first, uint32_t second)
+      : radius(std::sqrt(-2 * std::log(static_cast<double>((first >> 8) + 1) * 0x1p-24))),
+        angle(2 * std::numbers::pi * static_cast<double>(to_unit_float(second))) {}
+  GRADUS_ANYWHERE double x() const { return radius * std::cos(angle); }
+  GRADUS_ANYWHERE double y() const { return radius * std::sin(angle); }
+  double radius, angle;
+};
+
+/// Standard normal number of element `lane` (0 to 3) of a block: words 0 and 1 make elements 0 and 1, the others the
+/// others.
 GRADUS_ANYWHERE inline double to_normal(const std::array<uint32_t, 4>& block, int lane) {
-  const uint32_t first = block[lane & ~1], second = block[lane | 1];
-  const double radius = std::sqrt(-2 * std::log(static_cast<double>((first >> 8) + 1) * 0x1p-24));
-  const double angle = 2 * std::numbers::pi * static_cast<double>(to_unit_float(second));
-  return radius * ((lane & 1) == 0 ? std::cos(angle) : std::sin(angle));
+  const NormalPoint point(block[lane & ~1], block[lane | 1]);
+  return (lane & 1) == 0 ? point.x() : point.y();
 }
 
 }  // namespace gradus

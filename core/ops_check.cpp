@@ -143,15 +143,27 @@ void writable(const char* op, const Tensor& x) {
   x.storage().wait_for_readers();
 }
 
+namespace {
+
+/// Every element of memory once, where expand() repeated it: an index of rows has one element for each row.
+Tensor without_repeats(const Tensor& x) {
+  Shape shape = x.shape();
+  for (int d = 0; d < x.rank(); ++d)
+    if (x.strides()[d] == 0) shape[d] = 1;
+  return Tensor(x.storage(), x.offset(), shape, x.strides(), x.dtype());
+}
+
+}  // namespace
+
 void indices(const char* op, const Tensor& index, int64_t extent) {
   defined(op, index, "the index");
   if (index.dtype() != DType::int64)
     fail(ErrorKind::dtype, op, "the index needs int64, got ", index.dtype(), " ", index.shape(), "; cast it first");
   if (index.numel() == 0 || capturing()) return;  // what is captured was checked when it was done before
-  const Shape one = Dims::filled(index.rank(), 1);
+  const Tensor each = without_repeats(index);
   for (const ReduceOp extremum : {ReduceOp::min, ReduceOp::max}) {
-    Tensor bound = Tensor::empty(one, DType::int64);
-    kernels::reduce(extremum, index, bound);
+    Tensor bound = Tensor::empty(Dims::filled(index.rank(), 1), DType::int64);
+    kernels::reduce(extremum, each, bound);
     const auto value = static_cast<int64_t>(bound.item());
     if (value < 0 || value >= extent) fail(ErrorKind::value, op, "index ", value, " lies outside [0, ", extent, ")");
   }

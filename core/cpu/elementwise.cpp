@@ -1,7 +1,9 @@
 // Elementwise kernels in float32, and of bfloat16: every tensor as flat arrays, and the vector loop for the operation.
+// Other dtypes take the reference's loops, on several threads.
 #include <algorithm>
 
 #include "core/cpu/loops.h"
+#include "core/cpu/parts.h"
 #include "core/cpu/stretch.h"
 #include "core/cpu/vector/kernels.h"
 #include "core/kernels.h"
@@ -10,6 +12,7 @@ namespace gradus::kernels {
 
 namespace {
 
+using cpu::by_parts;
 using cpu::for_each_flat;
 using cpu::in_floats;
 using cpu::vector::Form;
@@ -43,7 +46,10 @@ struct BinaryLoops {
 
 void unary(UnaryOp op, const Tensor& x, Tensor& out, double param) {
   const auto loop = cpu::vector::kernels().unary[static_cast<int>(op)];
-  if (!in_floats(x) || !in_floats(out) || !loop) return ref::unary(op, x, out, param);
+  if (!in_floats(x) || !in_floats(out) || !loop) {
+    return by_parts(
+        out, [&](Tensor& to, const Tensor& from) { ref::unary(op, from, to, param); }, x);
+  }
   for_each_flat<2>({&out, &x}, 0, [&](const auto& data, uint32_t, int64_t count) {
     loop(floats(data[1]), floats(data[0]), count, static_cast<float>(param));
   });
@@ -51,7 +57,11 @@ void unary(UnaryOp op, const Tensor& x, Tensor& out, double param) {
 
 void binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out, double param) {
   const BinaryLoops loops(op, a, out);
-  if (!loops) return ref::binary(op, a, b, out, param);
+  if (!loops) {
+    return by_parts(
+        out, [&](Tensor& to, const Tensor& left, const Tensor& right) { ref::binary(op, left, right, to, param); }, a,
+        b);
+  }
   constexpr uint32_t either_input = 0b110;
   for_each_flat<3>({&out, &a, &b}, either_input, [&](const auto& data, uint32_t scalars, int64_t count) {
     loops(form_of(scalars), floats(data[1]), floats(data[2]), data[0], count, static_cast<float>(param));
@@ -61,7 +71,9 @@ void binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& out, double p
 // A float32 tensor meets the scalar rounded to float32, in arithmetic and in comparisons.
 void binary_scalar(BinaryOp op, const Tensor& a, double b, Tensor& out) {
   const BinaryLoops loops(op, a, out);
-  if (!loops) return ref::binary_scalar(op, a, b, out);
+  if (!loops)
+    return by_parts(
+        out, [&](Tensor& to, const Tensor& left) { ref::binary_scalar(op, left, b, to); }, a);
   const float scalar = static_cast<float>(b);
   for_each_flat<2>({&out, &a}, 0, [&](const auto& data, uint32_t, int64_t count) {
     loops(Form::left, floats(data[1]), &scalar, data[0], count, 0);
@@ -70,7 +82,9 @@ void binary_scalar(BinaryOp op, const Tensor& a, double b, Tensor& out) {
 
 void scalar_binary(BinaryOp op, double a, const Tensor& b, Tensor& out) {
   const BinaryLoops loops(op, b, out);
-  if (!loops) return ref::scalar_binary(op, a, b, out);
+  if (!loops)
+    return by_parts(
+        out, [&](Tensor& to, const Tensor& right) { ref::scalar_binary(op, a, right, to); }, b);
   const float scalar = static_cast<float>(a);
   for_each_flat<2>({&out, &b}, 0, [&](const auto& data, uint32_t, int64_t count) {
     loops(Form::right, &scalar, floats(data[1]), data[0], count, 0);
@@ -78,7 +92,14 @@ void scalar_binary(BinaryOp op, double a, const Tensor& b, Tensor& out) {
 }
 
 void where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& out) {
-  if (!in_floats(out)) return ref::where(condition, a, b, out);
+  if (!in_floats(out)) {
+    return by_parts(
+        out,
+        [](Tensor& to, const Tensor& choose, const Tensor& left, const Tensor& right) {
+          ref::where(choose, left, right, to);
+        },
+        condition, a, b);
+  }
   for_each_flat<4>({&out, &condition, &a, &b}, 0, [&](const auto& data, uint32_t, int64_t count) {
     cpu::vector::kernels().where(reinterpret_cast<const bool*>(data[1]), floats(data[2]), floats(data[3]),
                                  floats(data[0]), count);
@@ -86,7 +107,10 @@ void where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& ou
 }
 
 void axpby(double alpha, const Tensor& x, double beta, Tensor& y) {
-  if (!in_floats(x) || !in_floats(y)) return ref::axpby(alpha, x, beta, y);
+  if (!in_floats(x) || !in_floats(y)) {
+    return by_parts(
+        y, [&](Tensor& to, const Tensor& from) { ref::axpby(alpha, from, beta, to); }, x);
+  }
   const auto& table = cpu::vector::kernels();
   const float a = static_cast<float>(alpha), b = static_cast<float>(beta);
   if (beta == 0) {
@@ -103,7 +127,7 @@ void axpby(double alpha, const Tensor& x, double beta, Tensor& y) {
 }
 
 void fill(double value, Tensor& out) {
-  if (!in_floats(out)) return ref::fill(value, out);
+  if (!in_floats(out)) return by_parts(out, [&](Tensor& to) { ref::fill(value, to); });
   for_each_flat<1>({&out}, 0, [&](const auto& data, uint32_t, int64_t count) {
     cpu::vector::kernels().fill(static_cast<float>(value), floats(data[0]), count);
   });

@@ -1,5 +1,6 @@
 // Matrix products: small ones in float32, those with one row and those of two vectors by kernels without any set-up,
-// others by oneDNN, rows or columns of the operands contiguous in memory as they come.
+// others by oneDNN, rows or columns of the operands contiguous in memory as they come; those in float64 by Eigen.
+#include <Eigen/Core>
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -158,11 +159,13 @@ void multiply(const Tensor& a, const Tensor& b, float alpha, float beta, Tensor&
   }
   const Tensor a_operand = operand(a), b_operand = operand(b);
   const Matrix a_matrix(a_operand), b_matrix(b_operand);
-  const int64_t one_after_another = Batch(a, b, out).count();  // oneDNN spreads each product over the threads
-  for_each_product(a_operand, b_operand, out, one_after_another, [&](const float* x, const float* y, float* z) {
-    if (is_row_times(a_matrix, b_matrix)) return row_times(x, b_matrix, y, false, alpha, beta, z);
-    cpu::onednn::sgemm(m, n, k, alpha, blas(a_matrix, x), blas(b_matrix, y), beta, z, std::max(to.row_stride, n));
-  });
+  // oneDNN spreads a product over the threads, unless there are enough products to share out.
+  const int64_t count = Batch(a, b, out).count();
+  for_each_product(
+      a_operand, b_operand, out, count < num_threads() ? count : 1, [&](const float* x, const float* y, float* z) {
+        if (is_row_times(a_matrix, b_matrix)) return row_times(x, b_matrix, y, false, alpha, beta, z);
+        cpu::onednn::sgemm(m, n, k, alpha, blas(a_matrix, x), blas(b_matrix, y), beta, z, std::max(to.row_stride, n));
+      });
 }
 
 /// A product of bfloat16 matrices, summed in float32; out has contiguous rows.
@@ -193,6 +196,32 @@ void multiply_bfloat16(const Tensor& a, const Tensor& b, Tensor& out) {
   });
 }
 
+using EigenMatrix = Eigen::Map<const Eigen::MatrixXd, 0, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>>;
+
+EigenMatrix eigen(const Matrix& matrix, const double* data) {
+  return {data, matrix.rows, matrix.columns, {matrix.column_stride, matrix.row_stride}};
+}
+
+/// float64, which oneDNN does not have: each thread takes some rows of the result.
+void multiply_doubles(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor& out) {
+  const Matrix left(a), right(b), to(out);
+  const Batch batch(a, b, out);
+  const int64_t worth = rows_worth(right.rows * right.columns);
+  for (int64_t i = 0; i < batch.count(); ++i) {
+    const auto x = eigen(left, static_cast<const double*>(a.raw()) + batch.offset(0, i));
+    const auto y = eigen(right, static_cast<const double*>(b.raw()) + batch.offset(1, i));
+    double* z = static_cast<double*>(out.raw()) + batch.offset(2, i);
+    parallel_for(to.rows, worth, [&](int64_t begin, int64_t end) {
+      Eigen::MatrixXd rows = x.middleRows(begin, end - begin) * y;
+      for (int64_t r = begin; r < end; ++r)
+        for (int64_t c = 0; c < to.columns; ++c) {
+          double& target = z[r * to.row_stride + c * to.column_stride];
+          target = beta == 0 ? alpha * rows(r - begin, c) : alpha * rows(r - begin, c) + beta * target;
+        }
+    });
+  }
+}
+
 }  // namespace
 
 void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor& out) {
@@ -207,6 +236,7 @@ void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor&
     kernels::copy(result, narrow);
     return kernels::axpby(alpha, narrow, beta, out);
   }
+  if (out.dtype() == DType::float64 && a.size(-1) > 0) return multiply_doubles(a, b, alpha, beta, out);
   if (out.dtype() != DType::float32 || a.size(-1) == 0) return ref::matmul(a, b, alpha, beta, out);
   const auto scale = static_cast<float>(alpha), keep = static_cast<float>(beta);
   if (Matrix(out).is_row_major()) {

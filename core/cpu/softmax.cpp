@@ -1,5 +1,4 @@
-// Cross-entropy, by several threads; softmax and log-softmax in float32, along rows that are contiguous in memory;
-// other dimensions are first moved there.
+// Softmax and log-softmax in float32, along rows that are contiguous in memory; other dimensions are first moved there.
 #include <algorithm>
 
 #include "core/cpu/layout.h"
@@ -32,20 +31,6 @@ void for_each_row(const Tensor& x, Row row) {
   });
 }
 
-Tensor rows_of(const Tensor& x, int64_t begin, int64_t end) {
-  Shape shape = x.shape();
-  shape[0] = end - begin;
-  return Tensor(x.storage(), x.offset() + begin * x.strides()[0], shape, x.strides(), x.dtype());
-}
-
-/// body(begin, end) for parts of the rows of x [N, K].
-template <class Body>
-void for_each_part(const Tensor& x, Body body) {
-  constexpr int64_t grain = 512;  // an exponential for each element
-  const int64_t columns = std::max<int64_t>(1, x.shape()[1]);
-  parallel_for(x.shape()[0], std::max<int64_t>(1, grain / columns), body);
-}
-
 }  // namespace
 
 void softmax(const Tensor& x, int dim, bool log, Tensor& y) {
@@ -61,22 +46,6 @@ void softmax(const Tensor& x, int dim, bool log, Tensor& y) {
       const double largest = table.reduce_row[static_cast<int>(ReduceOp::max)](from + at, columns);
       table.softmax_row(from + at, static_cast<float>(largest), to + at, columns, log);
     });
-  });
-}
-
-void cross_entropy(const Tensor& x, const Tensor& labels, double smoothing, Tensor& losses, Tensor& normalizers) {
-  for_each_part(x, [&](int64_t begin, int64_t end) {
-    Tensor to = rows_of(losses, begin, end), sums = rows_of(normalizers, begin, end);
-    ref::cross_entropy(rows_of(x, begin, end), rows_of(labels, begin, end), smoothing, to, sums);
-  });
-}
-
-void cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& labels, const Tensor& normalizers,
-                            double smoothing, double share, Tensor& gx) {
-  for_each_part(x, [&](int64_t begin, int64_t end) {
-    Tensor to = rows_of(gx, begin, end);
-    ref::cross_entropy_backward(rows_of(gy, begin, end), rows_of(x, begin, end), rows_of(labels, begin, end),
-                                rows_of(normalizers, begin, end), smoothing, share, to);
   });
 }
 

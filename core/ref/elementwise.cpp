@@ -148,17 +148,23 @@ template <class T, class Out, class F>
 void map(const Tensor& x, Tensor& out, F f) {
   const T* from = pointer<T>(x);
   Out* to = pointer<Out>(out);
-  for_each_element<2>(out.shape(), {x.strides(), out.strides()},
-                      [&](const Offsets<2>& at) { to[at[1]] = narrow<Out>(f(widen(from[at[0]]))); });
+  for_each_run<2>(out.shape(), {x.strides(), out.strides()},
+                  [&](const Offsets<2>& at, const Offsets<2>& step, int64_t count) {
+                    for (int64_t i = 0; i < count; ++i)
+                      to[at[1] + i * step[1]] = narrow<Out>(f(widen(from[at[0] + i * step[0]])));
+                  });
 }
 
 template <class T, class Out>
 void map(const Tensor& a, const Tensor& b, Tensor& out, Binary<Wide<T>> f, double param) {
   const T *left = pointer<T>(a), *right = pointer<T>(b);
   Out* to = pointer<Out>(out);
-  for_each_element<3>(out.shape(), {a.strides(), b.strides(), out.strides()}, [&](const Offsets<3>& at) {
-    to[at[2]] = narrow<Out>(f(widen(left[at[0]]), widen(right[at[1]]), param));
-  });
+  for_each_run<3>(out.shape(), {a.strides(), b.strides(), out.strides()},
+                  [&](const Offsets<3>& at, const Offsets<3>& step, int64_t count) {
+                    for (int64_t i = 0; i < count; ++i)
+                      to[at[2] + i * step[2]] =
+                          narrow<Out>(f(widen(left[at[0] + i * step[0]]), widen(right[at[1] + i * step[1]]), param));
+                  });
 }
 
 /// Calls body(T(), Out()) for outputs that are bool or have the input's type.

@@ -37,6 +37,14 @@ struct StridedMatrix {
 struct RowMoments {
   float mean, variance;
 };
+/// Of e^(x - largest), and of x - largest.
+struct CrossEntropySums {
+  double exps, below;
+};
+struct CrossEntropyRow {
+  double largest, log_sum;  ///< of the logits, and the logarithm of CrossEntropySums::exps
+  double factor, target;
+};
 /// Largest inner extent of a small product.
 inline constexpr int64_t small_matmul_depth = 256;
 
@@ -150,6 +158,10 @@ struct Kernels {
   /// Adds the row's share to gweight and gbias.
   void (*layer_norm_row_backward)(const float* gy, const float* x, float mean, float rstd, const float* weight,
                                   float* gx, double* gweight, double* gbias, int64_t n);
+
+  // Cross-entropy, a row of n logits at a time: sums, and the gradient factor (softmax(x) - target).
+  CrossEntropySums (*cross_entropy_sums)(const float* x, double largest, int64_t n);
+  void (*cross_entropy_gradient)(const float* x, const CrossEntropyRow& row, float* gx, int64_t n);
 
   // Batch norm: rows of n channels each, without gaps. The first two add to the totals.
   void (*centered_squares)(const float* x, const float* center, int64_t rows, int64_t n, double* totals);

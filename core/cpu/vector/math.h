@@ -69,6 +69,21 @@ static inline float exp(float x) {
          from_bits(static_cast<uint32_t>(n - half + 127) << 23);
 }
 
+/// e^x in float64 for x <= 0, to 1e-14 of it: its Taylor polynomial of degree 11 for |r| <= ln(2) / 2. Below -700 it
+/// stays where it is, 1e-304.
+static inline double exp_of_negative(double x) {
+  x = x < -700.0 ? -700.0 : x;
+  constexpr double shift = 0x1.8p52;
+  const double shifted = x * 0x1.71547652b82fep0 + shift, whole = shifted - shift;
+  const double r = (x - whole * 0x1.62e42fefap-1) - whole * 0x1.cf79abc9e3b39p-40;  // the first product is exact
+  double p = 1.0 / 39916800;
+  for (const double c :
+       {1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0})
+    p = p * r + c;
+  const uint64_t n = __builtin_bit_cast(uint64_t, shifted) - __builtin_bit_cast(uint64_t, shift);
+  return p * __builtin_bit_cast(double, (n + 1023) << 52);
+}
+
 /// Natural logarithm, 1 ulp; -inf at 0, NaN below.
 static inline float log(float x) {
   const bool denormal = x < 0x1p-126f;
@@ -85,6 +100,41 @@ static inline float log(float x) {
   result = x == __builtin_inff() ? x : result;
   result = x == 0.0f ? -__builtin_inff() : result;
   return x >= 0.0f ? result : __builtin_nanf("");
+}
+
+/// x = n pi / 2 + r + rest, with n the nearest integer and `rest` what rounding left out of r.
+struct Turned {
+  float r, rest;
+  uint32_t quadrant;  ///< its two lowest bits are those of n
+};
+static inline Turned turned(float x) {
+  constexpr float shift = 0x1.8p23f;
+  const float shifted = x * 0x1.45f306p-1f + shift, n = shifted - shift;
+  // Parts of 11 bits, so that their products with n are exact, as the first two differences are.
+  const float near = multiply_add(n, -0x1.fb4p-12f, multiply_add(n, -0x1.92p0f, x)), part = n * 0x1.444p-24f;
+  const float r = near - part;
+  return {r, (near - r) - part - n * 0x1.68c234p-39f, bits(shifted)};
+}
+/// Whether turned(x) leaves enough digits: n has 13 bits, and x is not close to a multiple of pi / 2 other than 0.
+static inline bool turns_well(float x) {
+  return (absolute(x) <= 12000.0f) & ((absolute(turned(x).r) >= 0x1p-12f) | (absolute(x) < 0.75f));
+}
+
+/// Sine or, with the quadrant one further, cosine, 1 ulp where turns_well().
+static inline float sine(const Turned& t) {
+  const float s = t.r * t.r, half = 0.5f * s, high = 1.0f - half;
+  const float p = polynomial(s, -0x1.555546p-3f, 0x1.11073cp-7f, -0x1.9943f4p-13f);
+  const float q = polynomial(s, 0x1.55554ap-5f, -0x1.6c0c54p-10f, 0x1.99f406p-16f);
+  const float along = t.r + multiply_add(t.r * s, p, t.rest * high);
+  const float across = high + (((1.0f - high) - half) + multiply_add(s * s, q, -t.r * t.rest));
+  const float value = (t.quadrant & 1u) != 0 ? across : along;
+  return from_bits(bits(value) ^ ((t.quadrant & 2u) << 30));
+}
+static inline float sin(float x) { return x == 0.0f ? x : sine(turned(x)); }
+static inline float cos(float x) {
+  Turned t = turned(x);
+  ++t.quadrant;
+  return sine(t);
 }
 
 /// log(1 + u) for u in [0, 1], 2 ulp: 2 atanh(u / (2 + u)).

@@ -40,6 +40,27 @@ void softmax_row_backward(const float* gy, const float* y, float* gx, int64_t n,
   }
 }
 
+// ---- Cross-entropy, in float64 -------------------------------------------------------------------------------------
+
+CrossEntropySums cross_entropy_sums(const float* x, double largest, int64_t n) {
+  double exps = 0, below = 0;
+#pragma omp simd reduction(+ : exps, below)
+  for (int64_t i = 0; i < n; ++i) {
+    const double d = static_cast<double>(x[i]) - largest;
+    exps += exp_of_negative(d);
+    below += d;
+  }
+  return {exps, below};
+}
+
+void cross_entropy_gradient(const float* x, const CrossEntropyRow& row, float* gx, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const double p = exp_of_negative((static_cast<double>(x[i]) - row.largest) - row.log_sum);
+    gx[i] = static_cast<float>(row.factor * (p - row.target));
+  }
+}
+
 // ---- Layer norm ----------------------------------------------------------------------------------------------------
 
 RowMoments row_moments(const float* x, int64_t n) {
@@ -151,6 +172,8 @@ void raise_maximum(const float* x, int32_t position, float* largest, int32_t* in
 
 void add_norm(Kernels& table) {
   table.softmax_row = softmax_row;
+  table.cross_entropy_sums = cross_entropy_sums;
+  table.cross_entropy_gradient = cross_entropy_gradient;
   table.softmax_row_backward = softmax_row_backward;
   table.row_moments = row_moments;
   table.normalize_row = normalize_row;

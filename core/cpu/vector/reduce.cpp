@@ -9,7 +9,10 @@ namespace {
 
 constexpr int64_t stretch_rows = 32;  // float32 additions in a row, per lane
 
+// An operation is exact where its result does not depend on the order of the operands.
+
 struct Sum {
+  static constexpr bool exact = false;
   static constexpr float neutral = 0;
   static Pack of(Pack total, Pack x) { return total + x; }
   static float of(float total, float x) { return total + x; }
@@ -17,12 +20,14 @@ struct Sum {
 };
 // NaN wins, and stays.
 struct Max {
+  static constexpr bool exact = true;
   static constexpr float neutral = -__builtin_inff();
   static Pack of(Pack total, Pack x) { return ((x != x) | (x > total)) ? x : total; }
   static float of(float total, float x) { return (x != x || x > total) ? x : total; }
   static double of(double total, double x) { return (x != x || x > total) ? x : total; }
 };
 struct Min {
+  static constexpr bool exact = true;
   static constexpr float neutral = __builtin_inff();
   static Pack of(Pack total, Pack x) { return ((x != x) | (x < total)) ? x : total; }
   static float of(float total, float x) { return (x != x || x < total) ? x : total; }
@@ -41,8 +46,13 @@ double reduce_row(const float* x, int64_t n) {
     for (Pack& sum : sums) sum = spread(Op::neutral);
     for (; i + lanes * width <= end; i += lanes * width)
       for (int j = 0; j < lanes; ++j) sums[j] = Op::of(sums[j], load(x + i + j * width));
-    for (const Pack& sum : sums)
-      for (int j = 0; j < width; ++j) total = Op::of(total, static_cast<double>(sum[j]));
+    if constexpr (Op::exact) {
+      sums[0] = Op::of(Op::of(sums[0], sums[1]), Op::of(sums[2], sums[3]));
+      for (int j = 0; j < width; ++j) total = Op::of(total, static_cast<double>(sums[0][j]));
+    } else {
+      for (const Pack& sum : sums)
+        for (int j = 0; j < width; ++j) total = Op::of(total, static_cast<double>(sum[j]));
+    }
   }
   for (; i < n; ++i) total = Op::of(total, static_cast<double>(x[i]));
   return total;
