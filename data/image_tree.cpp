@@ -11,9 +11,9 @@
 namespace gradus {
 namespace {
 
-/// Where a file belongs.
+/// Where a file belongs: TOP may be empty.
 struct Place {
-  std::string split, class_name;
+  std::string top, split, class_name;
 };
 
 /// The names of the folders above a file, outermost first.
@@ -29,7 +29,7 @@ std::optional<Place> place_of(const std::string& name) {
   for (size_t i = 0; i < std::min<size_t>(parts.size(), 2); ++i)
     if (parts[i] == "train" || parts[i] == "test" || parts[i] == "val") {
       if (i + 1 == parts.size()) return std::nullopt;
-      return Place{parts[i], parts[i + 1]};
+      return Place{i == 0 ? "" : parts[0], parts[i], parts[i + 1]};
     }
   return std::nullopt;
 }
@@ -46,10 +46,13 @@ bool is_in_split(const std::string& name) { return place_of(name).has_value(); }
 
 ImageTree list_splits(const FileSource& source, bool read_bytes) {
   ImageTree tree;
+  OnePlace top(source, "pictures");
   source.visit([&](const std::string& name, const std::function<std::string()>& read) {
     if (!is_image_name(name)) return true;
-    if (const std::optional<Place> place = place_of(name))
+    if (const std::optional<Place> place = place_of(name)) {
+      top.add(name, place->top);
       tree[place->split].push_back({place->class_name, name, read_bytes ? read() : std::string()});
+    }
     return true;
   });
   for (auto& [split, files] : tree) sort(files);

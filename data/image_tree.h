@@ -15,7 +15,7 @@ struct ImageFile {
 };
 
 /// [TOP/]SPLIT/CLASS/.../FILE: the pictures of each split ("train", "test", "val"), sorted by class, then by name.
-/// Other files are passed over.
+/// Other files are passed over. Throws ErrorKind::io where they lie below more than one TOP.
 using ImageTree = std::map<std::string, std::vector<ImageFile>>;
 ImageTree list_splits(const FileSource& source, bool read_bytes);
 /// Whether a name lies so.

@@ -101,6 +101,16 @@ TEST_CASE("a file that is no image, and a class that train has not, are errors w
   CHECK(contains(error_of([&] { read(folder); }), "val/horse/h.ppm is of class 'horse'"));
 }
 
+TEST_CASE("two trees beside each other do not become one data set") {
+  const TemporaryFolder folder;
+  for (const char* top : {"flowers", "pets"}) folder.write(text("tree/", top, "/train/a/1.ppm"), picture(2, 3, 3, 1));
+  CHECK(
+      contains(error_of([&] { read(folder); }),
+               " holds several data sets: pictures (flowers/train/a/1.ppm), pictures (pets/train/a/1.ppm); name the "));
+  std::filesystem::remove_all(folder / "tree/pets");
+  CHECK(read(folder).train.size() == 1);
+}
+
 TEST_CASE("a folder without training images is an error that says where they belong") {
   const TemporaryFolder folder;
   folder.write("tree/train/a.ppm", picture(2, 2, 3, 1));  // in no class
