@@ -444,6 +444,9 @@ void load_weights(const TrainingFlags& flags, const std::string& model_name, Mod
   if (flags.weights.empty()) return;
   safetensors::Content content = safetensors::load(flags.weights);
   const Checkpoint file{std::move(content.tensors), std::move(content.metadata), flags.weights};
+  if (const auto complete = file.metadata.find("complete");
+      complete != file.metadata.end() && complete->second == "false")
+    note(flags.weights + " is of a training that was interrupted: to complete it, --resume its folder");
   StateDict weights = file.under("model");
   if (weights.empty()) weights = file.tensors;
   const StateDict own = model.state();
