@@ -70,12 +70,12 @@ struct Stores {
   std::shared_ptr<const FilePhotoStore> train, test;
 };
 
-Stores list_photos(const std::string& path) {
+Stores list_photos(const std::string& path, std::vector<std::string>& notes) {
   const auto source = std::make_shared<const FileSource>(path);
-  ImageTree tree = list_splits(*source, source->is_archive());
+  ImageTree tree = list_splits(*source, source->is_archive(), notes);
   std::vector<ImageFile> train = std::move(tree["train"]);
   if (train.empty()) {
-    train = list_classes(*source, source->is_archive());
+    train = list_classes(*source, source->is_archive(), notes);
     tree.clear();
   }
   if (train.empty())
@@ -96,11 +96,17 @@ std::optional<PackedPhotos> packed(const std::string& path, const PhotoFolderOpt
     const std::string key = FileSource(path).fingerprint();
     const std::string kind = text(std::filesystem::canonical(path).string(), "\n", options.pack);
     const std::string file = folder + "/photos-" + md5_hex(bytes_of(kind)) + ".bin";
-    if (auto found = open_packed_photos(file, key)) return found;
-    const Stores stores = list_photos(path);
+    std::vector<std::string> listed;
+    if (auto found = open_packed_photos(file, key)) {
+      if (!FileSource(path).is_archive()) list_photos(path, notes);  // for the notes
+      return found;
+    }
+    const Stores stores = list_photos(path, listed);
     make_folder(folder);
     write_packed_photos(file, key, *stores.train, *stores.test, options.pack, options.progress);
-    return open_packed_photos(file, key);
+    auto made = open_packed_photos(file, key);
+    if (made) notes.insert(notes.end(), listed.begin(), listed.end());
+    return made;
   } catch (const Error& error) {
     notes.push_back(text("the photographs could not be packed, so they are decoded in every epoch: ", error.what(),
                          "; they go to $GRADUS_CACHE, which has to have room and be writable"));
@@ -159,7 +165,7 @@ PhotoSplits read_photo_folder(const std::string& path, const PhotoFolderOptions&
       splits.test = PhotoSet(found->test);
       return splits;
     }
-  const Stores stores = list_photos(path);
+  const Stores stores = list_photos(path, splits.notes);
   splits.train = PhotoSet(stores.train);
   splits.test = PhotoSet(stores.test);
   return splits;
