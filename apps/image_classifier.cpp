@@ -2,6 +2,7 @@
 // ones.
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <set>
@@ -32,6 +33,7 @@ struct Flags : PhotoFlags {
   std::string predict;
   std::vector<std::string> pictures;
   int64_t top = 3;
+  bool average = false;
 
   Flags() {
     image_size = 128;
@@ -46,6 +48,7 @@ struct Flags : PhotoFlags {
     line.add("--predict", predict,
              "folder of a trained model: name the classes of PICTURES with it, and train nothing");
     line.add("--top", top, "so many classes for each picture", at_least(1));
+    line.add("--average", average, "predict with the moving average of the weights, which --ema left in the model");
     line.add("PICTURES", pictures, "files, for --predict");
     PhotoFlags::add_to(line);
   }
@@ -64,12 +67,14 @@ struct Flags : PhotoFlags {
     std::vector<std::string> notes;
     if (predict.empty()) {
       notes = PhotoFlags::without_effect(line);
-      if (line.given("--top")) notes.push_back("--top has no effect without --predict");
+      for (const char* flag : {"--top", "--average"})
+        if (line.given(flag)) notes.push_back(std::string(flag) + " has no effect without --predict");
       return notes;
     }
     notes = device.without_effect(line);
-    static const std::set<std::string> effective = {"predict", "top",  "json", "on-damaged", "batch", "threads",
-                                                    "workers", "conv", "tf32", "fast",       "plans", "graph"};
+    static const std::set<std::string> effective = {"predict", "top",     "average", "json", "on-damaged",
+                                                    "batch",   "threads", "workers", "conv", "tf32",
+                                                    "fast",    "plans",   "graph"};
     for (const auto& [name, given] : line.flags())
       if (given && !effective.contains(name)) notes.push_back("--" + name + " has no effect with --predict");
     return notes;
@@ -150,7 +155,10 @@ class Pictures final : public ImageSource {
 
 int predict(Flags flags, const std::vector<std::string>& notes) {
   const auto [classes, model] = read_model(flags);
-  flags.weights = flags.predict + "/weights.safetensors";
+  flags.weights = flags.predict + (flags.average ? "/weights.ema.safetensors" : "/weights.safetensors");
+  if (flags.average && !std::filesystem::exists(flags.weights))
+    fail(ErrorKind::io, "model", flags.predict, " has no average (", flags.weights,
+         "): leave out --average, or train with --ema 0.999");
   load_weights(flags, flags.model, *model);
   for (const std::string& line : notes) note(line);
   model->eval();
@@ -202,6 +210,9 @@ int main(int argc, char** argv) {
     const auto keep_classes = [](const RunDirectory& directory, const PhotoSet& train) {
       write_file_atomically(classes_file(directory.path()), Json(train.class_names()).dump(1) + "\n");
     };
-    return train_photos(flags, {.name = program, .new_classifier = true, .started = keep_classes}, notes);
+    return train_photos(
+        flags,
+        {.name = program, .new_classifier = true, .hold_out_given = line.given("--hold-out"), .started = keep_classes},
+        notes);
   });
 }

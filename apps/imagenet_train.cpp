@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   flags.add_to(line);
   return run(line, argc, argv, [&] {
     flags.resolve();
-    return train_photos(flags, {.name = program, .top5 = true}, flags.without_effect(line));
+    return train_photos(flags, {.name = program, .top5 = true, .hold_out_given = line.given("--hold-out")},
+                        flags.without_effect(line));
   });
 }

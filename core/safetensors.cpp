@@ -88,7 +88,9 @@ class Parser {
       reject("has ", file_.size(), " bytes, but the length of the header alone takes 8: the file was cut short");
     uint64_t length = 0;
     file_.read(&length, sizeof length);
-    if (length > max_header) reject("claims a header of ", length, " bytes; more than ", max_header, " is not allowed");
+    if (length > max_header)
+      reject("is no .safetensors file: that would begin with the length of its header, at most ", max_header,
+             ", and this reads as ", length);
     if (length > file_.size() - 8)
       reject("claims a header of ", length, " bytes, but only ", file_.size() - 8,
              " follow: the file was cut short, or is another than a .safetensors");

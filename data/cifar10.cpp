@@ -56,9 +56,11 @@ DataSplits read_cifar10(const std::string& path) {
   std::vector<uint8_t> train_pixels(train_records * 3 * area), test_pixels(records_per_file * 3 * area);
   std::vector<int32_t> train_labels(train_records), test_labels(records_per_file);
   std::array<bool, 6> found{};
+  OnePlace place(source, "CIFAR-10");
   source.visit([&](const std::string& name, const std::function<std::string()>& read) {
     const auto at = std::find(file_names.begin(), file_names.end(), base_name(name));
     if (at == file_names.end()) return true;
+    place.add(name, folder_of(name));
     const int64_t file = at - file_names.begin();
     found[static_cast<size_t>(file)] = true;
     if (file == 5)

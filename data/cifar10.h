@@ -13,7 +13,8 @@ namespace gradus {
 const std::vector<std::string>& cifar10_classes();
 
 /// From the folder cifar-10-batches-bin, its parent, or an archive of it. Throws ErrorKind::io naming the file for one
-/// that is missing or not exactly 30,730,000 bytes long, and naming file and record for a label above 9.
+/// that is missing, not exactly 30,730,000 bytes long or in another folder than the first, and naming file and record
+/// for a label above 9.
 DataSplits read_cifar10(const std::string& path);
 
 /// Whether a file's base name is one of the six that read_cifar10() reads.

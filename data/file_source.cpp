@@ -96,4 +96,19 @@ std::string FileSource::fingerprint() const {
 
 std::string_view base_name(std::string_view name) { return name.substr(name.rfind('/') + 1); }
 
+std::string_view folder_of(std::string_view name) {
+  const size_t slash = name.rfind('/');
+  return slash == name.npos ? std::string_view() : name.substr(0, slash);
+}
+
+void OnePlace::add(const std::string& name, std::string_view folder) {
+  if (first_.empty()) {
+    first_ = name;
+    folder_ = folder;
+  } else if (folder != folder_) {
+    fail(ErrorKind::io, "data", source_.path(), " holds several data sets: ", kind_, " (", shortened(first_, 200),
+         "), ", kind_, " (", shortened(name, 200), "); name the folder of one, or keep all of one in one folder");
+  }
+}
+
 }  // namespace gradus

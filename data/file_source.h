@@ -34,8 +34,24 @@ class FileSource {
   bool is_archive_;
 };
 
-/// The part of a name after its last '/'.
+/// The part of a name after its last '/', and the part before it, "" at the top.
 std::string_view base_name(std::string_view name);
+std::string_view folder_of(std::string_view name);
+
+/// That what is read as one data set lies in one place.
+class OnePlace {
+ public:
+  /// `kind` is the data set's, in messages.
+  OnePlace(const FileSource& source, const char* kind) : source_(source), kind_(kind) {}
+  /// A file of the data set, and the folder that holds all of it. Throws ErrorKind::io naming this file and the first
+  /// one where that was another folder.
+  void add(const std::string& name, std::string_view folder);
+
+ private:
+  const FileSource& source_;
+  const char* kind_;
+  std::string first_, folder_;
+};
 
 inline std::span<const uint8_t> bytes_of(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};

@@ -29,6 +29,15 @@ std::optional<int> quality_of_table(std::span<const uint8_t> table) {
   return std::nullopt;
 }
 
+/// In any case.
+bool ends_in(std::string_view name, std::initializer_list<std::string_view> endings) {
+  const size_t dot = name.rfind('.');
+  if (dot == name.npos) return false;
+  std::string ending(name.substr(dot + 1));
+  for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return std::find(endings.begin(), endings.end(), ending) != endings.end();
+}
+
 }  // namespace
 
 Image read_image(const std::string& path, int64_t channels) {
@@ -50,13 +59,10 @@ Image resize_image(const Image& image, int64_t height, int64_t width) {
   return out;
 }
 
-bool is_image_name(std::string_view name) {
-  const size_t dot = name.rfind('.');
-  if (dot == name.npos) return false;
-  std::string ending(name.substr(dot + 1));
-  for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  constexpr std::string_view endings[] = {"png", "jpg", "jpeg", "bmp", "ppm", "pgm"};
-  return std::find(std::begin(endings), std::end(endings), ending) != std::end(endings);
+bool is_image_name(std::string_view name) { return ends_in(name, {"png", "jpg", "jpeg", "bmp", "ppm", "pgm"}); }
+
+bool is_unread_image_name(std::string_view name) {
+  return ends_in(name, {"gif", "tif", "tiff", "webp", "heic", "heif", "avif"});
 }
 
 std::optional<int> jpeg_quality(std::span<const uint8_t> bytes) {

@@ -29,6 +29,8 @@ Image resize_image(const Image& image, int64_t height, int64_t width);
 
 /// True for names that end in .png, .jpg, .jpeg, .bmp, .ppm or .pgm, in any case.
 bool is_image_name(std::string_view name);
+/// Whether it is that of a picture in a common format that decode_image() does not read: GIF, TIFF, WebP, HEIC, AVIF.
+bool is_unread_image_name(std::string_view name);
 
 /// The quality, 1 to 100, at which the Independent JPEG Group's encoder writes this file's luminance table (ITU T.81,
 /// table K.1, scaled); nothing for other files and other tables.

@@ -70,7 +70,8 @@ std::string name_for(const FileSource& source, const DatasetInfo& info, const Im
 }
 
 DataSplits decode(const FileSource& source, const ImageFolderOptions& options) {
-  ImageTree files = list_splits(source, true);
+  std::vector<std::string> notes;
+  ImageTree files = list_splits(source, true, notes);
   const std::vector<ImageFile>& train = files["train"];
   const std::vector<ImageFile>& test = files[files["test"].empty() ? "val" : "test"];
   if (train.empty())
@@ -90,12 +91,14 @@ DataSplits decode(const FileSource& source, const ImageFolderOptions& options) {
   const std::string first_name = source.full_name(first.name);
   return {.train = decode_split(train, source, options, info, first_name),
           .test = decode_split(test, source, options, info, first_name),
-          .notes = {}};
+          .notes = std::move(notes)};
 }
 
 }  // namespace
 
-bool is_image_folder_name(const std::string& name) { return is_image_name(name) && is_in_split(name); }
+bool is_image_folder_name(const std::string& name) {
+  return (is_image_name(name) || is_unread_image_name(name)) && is_in_split(name);
+}
 
 DataSplits read_image_folder(const std::string& path, const ImageFolderOptions& options) {
   if ((options.channels != 0 && options.channels != 1 && options.channels != 3) || options.side < 0)
@@ -108,7 +111,10 @@ DataSplits read_image_folder(const std::string& path, const ImageFolderOptions& 
   const std::string kind = text(std::filesystem::canonical(path).string(), "\n", options.channels, " ", options.side);
   const std::string packed = folder + "/image-folder-" + md5_hex(bytes_of(kind)) + ".bin";
   const std::string key = source.fingerprint();
-  if (std::optional<DataSplits> splits = read_packed(packed, key)) return *std::move(splits);
+  if (std::optional<DataSplits> splits = read_packed(packed, key)) {
+    if (!source.is_archive()) list_splits(source, false, splits->notes);  // for the notes
+    return *std::move(splits);
+  }
   DataSplits splits = decode(source, options);
   try {
     write_packed(packed, key, splits);

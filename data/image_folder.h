@@ -20,9 +20,10 @@ struct ImageFolderOptions {
 
 /// train/CLASS/... and test/CLASS/... or val/CLASS/... (the test split may be absent, and is then empty), at the top or
 /// in one folder of `path`. The classes are the sorted folder names of train; files are sorted by name within their
-/// class, as deep as they lie; files that are not PNG, JPEG, BMP, PPM or PGM by name are passed over. 32x32 images in
-/// CIFAR-10's ten classes are named "CIFAR-10 (JPEG q75)" after their format, others after `path`. Throws ErrorKind::io
-/// naming the file for one that does not decode, or whose channels or size are not as the options say.
+/// class, as deep as they lie; files that are not PNG, JPEG, BMP, PPM or PGM by name are passed over, pictures among
+/// them with a note. 32x32 images in CIFAR-10's ten classes are named "CIFAR-10 (JPEG q75)" after their format, others
+/// after `path`. Throws ErrorKind::io naming the file for one that does not decode, whose channels or size are not as
+/// the options say, or that lies in another folder of `path` than others.
 DataSplits read_image_folder(const std::string& path, const ImageFolderOptions& options = {});
 
 /// Whether a file name, relative to the root, lies as read_image_folder() expects.

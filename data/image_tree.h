@@ -15,14 +15,17 @@ struct ImageFile {
 };
 
 /// [TOP/]SPLIT/CLASS/.../FILE: the pictures of each split ("train", "test", "val"), sorted by class, then by name.
-/// Other files are passed over.
+/// Other files are passed over. Throws ErrorKind::io where they lie below more than one TOP.
 using ImageTree = std::map<std::string, std::vector<ImageFile>>;
-ImageTree list_splits(const FileSource& source, bool read_bytes);
+///
+/// Pictures in formats that are not read are left out, with a note of how many there are in which class; where a class
+/// has no others, ErrorKind::io names it.
+ImageTree list_splits(const FileSource& source, bool read_bytes, std::vector<std::string>& notes);
 /// Whether a name lies so.
 bool is_in_split(const std::string& name);
 
-/// [TOP/]CLASS/.../FILE, sorted in the same way.
-std::vector<ImageFile> list_classes(const FileSource& source, bool read_bytes);
+/// [TOP/]CLASS/.../FILE, sorted in the same way, with the same notes.
+std::vector<ImageFile> list_classes(const FileSource& source, bool read_bytes, std::vector<std::string>& notes);
 
 /// The sorted names of the classes of sorted files.
 std::vector<std::string> class_names_of(const std::vector<ImageFile>& files);

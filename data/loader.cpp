@@ -84,10 +84,7 @@ struct Loader::Plan {
   /// Of the images' own numbers in an epoch.
   RandomKey key_of(uint64_t epoch) const { return {options.seed, augment_stream + epoch, 0}; }
 
-  int64_t batches() const {
-    return options.drop_last ? source->size() / options.batch
-                             : (source->size() - 1) / options.batch + (source->size() > 0 ? 1 : 0);
-  }
+  int64_t batches() const { return batches_of(source->size(), options.batch, options.drop_last); }
 
   /// Image numbers of an epoch, in the order of use.
   std::vector<int64_t> order(uint64_t epoch) const {

@@ -1,6 +1,7 @@
 #include "data/locate.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -64,9 +65,13 @@ DataSplits open_path(const std::string& path) {
       "train/CLASS/FILE");
 }
 
+/// "CIFAR-10" or "cifar10" and more, but no further digit: CIFAR-100 is another data set.
 bool begins_like_cifar10(std::string name) {
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-  return name.starts_with("cifar10") || name.starts_with("cifar-10");
+  for (std::string_view prefix : {"cifar10", "cifar-10"})
+    if (name.starts_with(prefix))
+      return name.size() == prefix.size() || !std::isdigit(static_cast<unsigned char>(name[prefix.size()]));
+  return false;
 }
 
 /// A data set in `folder` that is named like CIFAR-10: the binary version first, then by name.

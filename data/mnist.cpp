@@ -26,6 +26,12 @@ std::optional<size_t> file_number(std::string_view name) {
   return static_cast<size_t>(at - file_names.begin());
 }
 
+/// The folder that holds all four: not one that some program unpacked a single file into, under the file's own name.
+std::string_view home_of(std::string_view name) {
+  const std::string_view folder = folder_of(name);
+  return file_number(folder) ? folder_of(folder) : folder;
+}
+
 uint32_t big_endian(std::string_view bytes, size_t at) {
   uint32_t value = 0;
   for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
@@ -86,9 +92,12 @@ bool is_mnist_name(std::string_view name) { return file_number(name).has_value()
 DataSplits read_mnist(const std::string& path) {
   const FileSource source(path);
   std::array<std::optional<Idx>, 4> files;
+  OnePlace place(source, "MNIST");
   source.visit([&](const std::string& name, const std::function<std::string()>& read) {
     const std::optional<size_t> number = file_number(name);
-    if (!number || files[*number]) return true;
+    if (!number) return true;
+    place.add(name, home_of(name));
+    if (files[*number]) return true;
     const std::string full = source.full_name(name);
     const bool compressed = name.ends_with(".gz");
     if (compressed && source.is_archive())

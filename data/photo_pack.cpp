@@ -14,6 +14,7 @@
 #include "core/file.h"
 #include "core/parallel.h"
 #include "core/shortened.h"
+#include "data/file_source.h"
 #include "data/packing.h"
 #include "data/photo_store.h"
 
@@ -102,20 +103,21 @@ class PackedStore : public PhotoStore {
 };
 
 /// Decodes a photograph, its shorter side resized to `side` unless it is shorter.
-std::vector<uint8_t> decode(const PhotoStore& store, int64_t index, int64_t side, Entry& entry) {
+std::vector<uint8_t> decode(const FilePhotoStore& store, int64_t index, int64_t side, Entry& entry) {
   entry.short_name = store.short_name(index);
   entry.file = store.file(index);
   entry.label = store.labels[static_cast<size_t>(index)];
+  entry.bytes = store.bytes(index);
+  const std::string file = store.read(index);  // an error of this is not the photograph's
   std::vector<uint8_t> pixels;
   try {
-    entry.bytes = store.bytes(index);
     const ChooseCrop whole = [&](int64_t height, int64_t width) {
       const double scale = std::min(1.0, static_cast<double>(side) / static_cast<double>(std::min(height, width)));
       entry.height = std::max<int64_t>(1, std::llround(static_cast<double>(height) * scale));
       entry.width = std::max<int64_t>(1, std::llround(static_cast<double>(width) * scale));
       return Crop{.box = {.height = static_cast<double>(height), .width = static_cast<double>(width)}};
     };
-    const PicturePart part = store.part(index, whole, side, side);
+    const PicturePart part = decode_part(bytes_of(file), entry.file, whole, side, side);
     std::vector<float> values(static_cast<size_t>(entry.height * entry.width * 3));
     resample(part.view(), part.region.box, entry.height, entry.width, false, values.data());
     for (float value : values) pixels.push_back(static_cast<uint8_t>(std::clamp(value + 0.5f, 0.0f, 255.0f)));
@@ -145,8 +147,8 @@ std::string index_of(const std::string& key, const PhotoStore& train, const std:
 
 }  // namespace
 
-void write_packed_photos(const std::string& path, const std::string& key, const PhotoStore& train,
-                         const PhotoStore& test, int64_t side,
+void write_packed_photos(const std::string& path, const std::string& key, const FilePhotoStore& train,
+                         const FilePhotoStore& test, int64_t side,
                          const std::function<void(int64_t done, int64_t total)>& progress) {
   constexpr int64_t at_once = 64;
   const auto count = [](const PhotoStore& store) { return static_cast<int64_t>(store.labels.size()); };
@@ -156,7 +158,7 @@ void write_packed_photos(const std::string& path, const std::string& key, const 
     uint64_t offset = magic.size();
     int64_t done = 0;
     std::array<std::vector<Entry>, 2> splits;
-    for (const PhotoStore* store : {&train, &test}) {
+    for (const FilePhotoStore* store : {&train, &test}) {
       std::vector<Entry>& entries = splits[store == &test];
       entries.resize(static_cast<size_t>(count(*store)));
       for (int64_t first = 0; first < count(*store); first += at_once) {

@@ -18,7 +18,7 @@ namespace gradus {
 namespace {
 
 /// Files of a folder, read when they are needed, or of an archive, in memory.
-class FileStore : public PhotoStore {
+class FileStore : public FilePhotoStore {
  public:
   FileStore(std::shared_ptr<const FileSource> source, std::vector<ImageFile> files, std::vector<std::string> classes)
       : source_(std::move(source)), files_(std::move(files)) {
@@ -33,10 +33,8 @@ class FileStore : public PhotoStore {
     std::error_code ignored;
     return static_cast<int64_t>(std::filesystem::file_size(file(index), ignored));
   }
-  PicturePart part(int64_t index, const ChooseCrop& choose, int64_t height, int64_t width) const override {
-    const std::string name = file(index);
-    if (source_->is_archive()) return decode_part(bytes_of(at(index).bytes), name, choose, height, width);
-    return decode_part(bytes_of(read_file(name)), name, choose, height, width);
+  std::string read(int64_t index) const override {
+    return source_->is_archive() ? at(index).bytes : read_file(file(index));
   }
 
  private:
@@ -47,7 +45,7 @@ class FileStore : public PhotoStore {
 };
 
 /// Files anywhere.
-class PathStore : public PhotoStore {
+class PathStore : public FilePhotoStore {
  public:
   PathStore(std::vector<std::string> paths, const std::vector<std::string>& classes) : paths_(std::move(paths)) {
     name = "files";
@@ -62,24 +60,22 @@ class PathStore : public PhotoStore {
     if (error) fail(ErrorKind::io, "photos", "cannot read ", short_name(index), ": ", error.message());
     return static_cast<int64_t>(size);
   }
-  PicturePart part(int64_t index, const ChooseCrop& choose, int64_t height, int64_t width) const override {
-    return decode_part(bytes_of(read_file(short_name(index))), short_name(index), choose, height, width);
-  }
+  std::string read(int64_t index) const override { return read_file(short_name(index)); }
 
  private:
   std::vector<std::string> paths_;
 };
 
 struct Stores {
-  std::shared_ptr<const PhotoStore> train, test;
+  std::shared_ptr<const FilePhotoStore> train, test;
 };
 
-Stores list_photos(const std::string& path) {
+Stores list_photos(const std::string& path, std::vector<std::string>& notes) {
   const auto source = std::make_shared<const FileSource>(path);
-  ImageTree tree = list_splits(*source, source->is_archive());
+  ImageTree tree = list_splits(*source, source->is_archive(), notes);
   std::vector<ImageFile> train = std::move(tree["train"]);
   if (train.empty()) {
-    train = list_classes(*source, source->is_archive());
+    train = list_classes(*source, source->is_archive(), notes);
     tree.clear();
   }
   if (train.empty())
@@ -100,19 +96,29 @@ std::optional<PackedPhotos> packed(const std::string& path, const PhotoFolderOpt
     const std::string key = FileSource(path).fingerprint();
     const std::string kind = text(std::filesystem::canonical(path).string(), "\n", options.pack);
     const std::string file = folder + "/photos-" + md5_hex(bytes_of(kind)) + ".bin";
-    if (auto found = open_packed_photos(file, key)) return found;
-    const Stores stores = list_photos(path);
+    std::vector<std::string> listed;
+    if (auto found = open_packed_photos(file, key)) {
+      if (!FileSource(path).is_archive()) list_photos(path, notes);  // for the notes
+      return found;
+    }
+    const Stores stores = list_photos(path, listed);
     make_folder(folder);
     write_packed_photos(file, key, *stores.train, *stores.test, options.pack, options.progress);
-    return open_packed_photos(file, key);
+    auto made = open_packed_photos(file, key);
+    if (made) notes.insert(notes.end(), listed.begin(), listed.end());
+    return made;
   } catch (const Error& error) {
     notes.push_back(text("the photographs could not be packed, so they are decoded in every epoch: ", error.what(),
-                         "; set GRADUS_CACHE to a folder with room that can be written"));
+                         "; they go to $GRADUS_CACHE, which has to have room and be writable"));
   }
   return std::nullopt;
 }
 
 }  // namespace
+
+PicturePart FilePhotoStore::part(int64_t index, const ChooseCrop& choose, int64_t height, int64_t width) const {
+  return decode_part(bytes_of(read(index)), file(index), choose, height, width);
+}
 
 PhotoSet::PhotoSet(std::shared_ptr<const PhotoStore> store) : store_(std::move(store)) {
   for (size_t i = 0; i < store_->labels.size(); ++i) chosen_.push_back(static_cast<int64_t>(i));
@@ -159,7 +165,7 @@ PhotoSplits read_photo_folder(const std::string& path, const PhotoFolderOptions&
       splits.test = PhotoSet(found->test);
       return splits;
     }
-  const Stores stores = list_photos(path);
+  const Stores stores = list_photos(path, splits.notes);
   splits.train = PhotoSet(stores.train);
   splits.test = PhotoSet(stores.test);
   return splits;

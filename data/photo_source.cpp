@@ -107,8 +107,8 @@ PhotoSource::PhotoSource(PhotoSet photos, const PhotoOptions& options) {
                 .class_names = photos.class_names()};
   const ImageTransform checked(impl->info, options.normalization, Augment::none);
   for (size_t c = 0; c < 3; ++c) {
-    const bool plain = options.normalization.mean.empty();
-    const double mean = plain ? 0 : options.normalization.mean[c], std = plain ? 1 : options.normalization.std[c];
+    const double mean = options.normalization.mean.empty() ? 0 : options.normalization.mean[c];
+    const double std = options.normalization.std.empty() ? 1 : options.normalization.std[c];
     for (size_t i = c; i < period; i += 3) {
       impl->scale[i] = static_cast<float>(1 / std / 255);
       impl->shift[i] = static_cast<float>(-mean / std);

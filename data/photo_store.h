@@ -27,6 +27,14 @@ class PhotoStore {
   virtual PicturePart part(int64_t index, const ChooseCrop& choose, int64_t height, int64_t width) const = 0;
 };
 
+/// Photographs in the files that they came in.
+class FilePhotoStore : public PhotoStore {
+ public:
+  /// The bytes of a file. Throws ErrorKind::io where it cannot be read.
+  virtual std::string read(int64_t index) const = 0;
+  PicturePart part(int64_t index, const ChooseCrop& choose, int64_t height, int64_t width) const final;
+};
+
 /// The photographs of both splits in a packed file. `key` says what they were made of.
 struct PackedPhotos {
   std::shared_ptr<const PhotoStore> train, test;
@@ -34,9 +42,10 @@ struct PackedPhotos {
 /// Nothing where there is no such file, or it has another key or a damaged index.
 std::optional<PackedPhotos> open_packed_photos(const std::string& path, const std::string& key);
 /// Replaces the file completely or not at all. A photograph that does not decode is kept as such, with the message of
-/// its error, and throws when it is asked for. Throws ErrorKind::io.
-void write_packed_photos(const std::string& path, const std::string& key, const PhotoStore& train,
-                         const PhotoStore& test, int64_t side,
+/// its error, and throws when it is asked for. Throws ErrorKind::io, also where a photograph cannot be read, which may
+/// pass.
+void write_packed_photos(const std::string& path, const std::string& key, const FilePhotoStore& train,
+                         const FilePhotoStore& test, int64_t side,
                          const std::function<void(int64_t done, int64_t total)>& progress);
 
 }  // namespace gradus

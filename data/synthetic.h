@@ -11,8 +11,8 @@ struct SyntheticOptions {
 };
 
 /// "synthetic": 32 x 32 RGB images of ten classes, as many of each as possible. What tells the classes apart is local
-/// structure alone, so that no linear function of the pixels does. Image i of a split is a pure function of
-/// (seed, split, i), and the same on every machine.
+/// structure, of which a linear function of the pixels finds some: one reaches 52 % where guessing reaches 10 %. Image
+/// i of a split is a pure function of (seed, split, i), and the same on every machine.
 DataSplits make_synthetic(const SyntheticOptions& options = {});
 
 }  // namespace gradus

@@ -23,9 +23,7 @@ SampleOrder::SampleOrder(std::span<const Tensor> tensors, const TensorLoaderOpti
   size_ = tensors[0].size(0);
 }
 
-int64_t SampleOrder::batches() const {
-  return (options_.drop_last ? size_ : size_ + options_.batch - 1) / options_.batch;
-}
+int64_t SampleOrder::batches() const { return batches_of(size_, options_.batch, options_.drop_last); }
 
 Tensor SampleOrder::epoch(int64_t epoch, int64_t first_batch) const {
   if (epoch < 0 || first_batch < 0 || first_batch > batches())

@@ -77,20 +77,27 @@ class TensorLoader<N>::Epoch {
     using value_type = std::array<Tensor, N>;
     using difference_type = std::ptrdiff_t;
 
-    value_type operator*() const { return epoch_->batch(number_); }
+    const value_type& operator*() const { return batch_; }
+    const value_type* operator->() const { return &batch_; }
     Iterator& operator++() {
       ++number_;
+      batch_ = {};  // its memory serves the next one
+      make();
       return *this;
     }
-    void operator++(int) { ++number_; }
+    void operator++(int) { ++*this; }
     friend bool operator==(const Iterator& it, std::default_sentinel_t) { return it.ended(); }
 
    private:
     friend class Epoch;
     bool ended() const { return number_ == epoch_->loader_.batches(); }
-    Iterator(const Epoch& epoch, int64_t number) : epoch_(&epoch), number_(number) {}
+    void make() {
+      if (!ended()) batch_ = epoch_->batch(number_);
+    }
+    Iterator(const Epoch& epoch, int64_t number) : epoch_(&epoch), number_(number) { make(); }
     const Epoch* epoch_;
     int64_t number_;
+    value_type batch_;
   };
 
   Iterator begin() const { return Iterator(*this, first_batch_); }

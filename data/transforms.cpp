@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/ranges.h"
 
 namespace gradus {
 namespace {
@@ -57,8 +58,10 @@ ImageTransform::ImageTransform(const DatasetInfo& info, const Normalization& nor
   for (size_t c = 0; c < channels; ++c) {
     const double mean = normalization.mean.empty() ? 0 : normalization.mean[c];
     const double std = normalization.std.empty() ? 1 : normalization.std[c];
-    if (!(std > 0))
-      fail(ErrorKind::value, "loader", "standard deviation ", std, " of channel ", c, ": it must be positive");
+    if (!std::isfinite(mean)) fail(ErrorKind::value, "loader", "mean ", mean, " of channel ", c, ": it must be finite");
+    if (!is_positive(std))
+      fail(ErrorKind::value, "loader", "standard deviation ", std, " of channel ", c,
+           ": it must be positive and finite");
     for (int byte = 0; byte < 256; ++byte) table_.push_back(static_cast<float>((byte / 255.0 - mean) / std));
   }
 }

@@ -9,7 +9,9 @@
 
 namespace gradus {
 
-/// Layers one after another, named "0", "1", ... unless added by name. An empty one is the identity.
+/// Layers one after another, named "0", "1", ... unless added by name. An empty one is the identity. Sequential(inner)
+/// is inner itself and not a sequence of it, as C++ moves a value into one of its own type; for that: Sequential outer;
+/// outer.add(std::move(inner)).
 class Sequential : public Module {
  public:
   Sequential() = default;
@@ -34,6 +36,7 @@ class Sequential : public Module {
 };
 
 /// activation(body(x) + shortcut(x)); the shortcut is the identity where none is given. Children: "body", "shortcut".
+/// Residual(inner) is inner itself where that is a Residual; for one around it put it into a Sequential by add() first.
 class Residual : public Module {
  public:
   template <class Body>

@@ -14,6 +14,9 @@ namespace {
 thread_local CallObserver* innermost_observer = nullptr;
 thread_local DType default_dtype = DType::float32;
 
+// Of the root of a seeded tree, whose number is 0: manual_seed() draws weights from stream 0.
+constexpr uint64_t root_stream = uint64_t{1} << 63;
+
 Tensor in_default_dtype(const Tensor& x) { return x.dtype() == DType::float32 ? cast(x, default_dtype) : x; }
 
 std::string join(const std::string& prefix, const std::string& name) {
@@ -175,11 +178,12 @@ void Module::train(bool on) {
 }
 
 void Module::seed(uint64_t seed) {
-  uint64_t stream = 0;
+  uint64_t number = 0;
   visit([&](const std::string&, Module& module) {
     module.random_ = {};
     module.random_.seed = seed;
-    module.random_.stream = stream++;
+    module.random_.stream = number == 0 ? root_stream : number;
+    ++number;
   });
 }
 

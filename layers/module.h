@@ -69,8 +69,9 @@ class Module {
   void eval() { train(false); }
   bool training() const { return training_; }
 
-  /// Seeds what the layers of the tree draw (dropout): module i of visit()'s order gets random stream i. A module that
-  /// was never seeded draws from manual_seed()'s seed, in a stream of its own.
+  /// Seeds what the layers of the tree draw (dropout): module i of visit()'s order gets random stream i, and the root,
+  /// 0 in that order, stream 2^63, so that it never draws what manual_seed() of the same seed gave the weights. A
+  /// module that was never seeded draws from manual_seed()'s seed, in a stream of its own.
   void seed(uint64_t seed);
   /// Says which training step comes. Draws are a pure function of (seed, layer, step, number of the layer's calls since
   /// set_step), so a resumed run that says the step draws what the uninterrupted one drew. A program that never says it

@@ -56,8 +56,11 @@ Var BatchNorm::forward(const Var& x) {
   check(x.value());
   if (!training() && mean_.defined()) return batch_norm_apply(x, weight_, bias_, mean_, variance_, options_.eps);
   const int64_t count = x.value().numel() / channels_;
-  if (!training() || !mean_.defined()) return batch_norm(x, weight_, bias_, options_.eps);
-  if (count < 2) fail(ErrorKind::shape, name_, "training needs more than one value per channel, got ", x.shape());
+  const bool tracked = training() && mean_.defined();
+  if (count < 2)
+    fail(ErrorKind::shape, name_, training() ? "training needs" : "without running averages evaluation too needs",
+         " more than one value per channel, got ", x.shape());
+  if (!tracked) return batch_norm(x, weight_, bias_, options_.eps);
   BatchStatistics statistics;
   Var y = batch_norm(x, weight_, bias_, options_.eps, &statistics);
   track(statistics, count);

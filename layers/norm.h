@@ -15,7 +15,8 @@ struct BatchNormOptions {
 };
 
 /// Per channel of [N, C, ...]: by the batch's statistics in training, by their running averages in evaluation (the
-/// variance that is averaged is the unbiased one). Training throws where a channel has one value only.
+/// variance that is averaged is the unbiased one). Training throws where a channel has one value only, and so does
+/// evaluation without running averages, as in PyTorch.
 class BatchNorm : public Module {
  public:
   Var forward(const Var& x) override;

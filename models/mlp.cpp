@@ -1,6 +1,8 @@
 // A multi-layer perceptron.
 #include "models/mlp.h"
 
+#include "core/error.h"
+#include "core/ranges.h"
 #include "layers/dropout.h"
 #include "layers/init.h"
 #include "layers/linear.h"
@@ -8,6 +10,7 @@
 namespace gradus {
 
 Mlp::Mlp(int64_t in, int64_t out, const MlpOptions& options) : activation_(options.activation) {
+  if (!is_fraction(options.dropout)) fail(ErrorKind::value, "Mlp", "dropout must be in [0, 1), got ", options.dropout);
   const auto add = [&](int64_t from, int64_t to) {
     layers_.push_back(&child("fc" + std::to_string(layers_.size() + 1), Linear(from, to)));
   };

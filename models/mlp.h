@@ -11,7 +11,7 @@ namespace gradus {
 struct MlpOptions {
   std::vector<int64_t> hidden = {1000, 1000};
   Activation activation = Activation::relu;
-  double dropout = 0;  ///< after each hidden layer
+  double dropout = 0;  ///< in [0, 1), after each hidden layer
 };
 
 /// [N, ...] of `in` features -> logits [N, out]. Initialized as TensorFlow does: Glorot uniform, zero bias. Children:

@@ -12,18 +12,20 @@ namespace {
 // Images per evaluation step: bounds memory, and decides nothing but the last digits of the mean loss.
 constexpr int64_t evaluation_batch = 50;
 
-PhotoSplits open_photos(const PhotoFlags& flags) {
+PhotoSplits open_photos(const PhotoFlags& flags, bool hold_out_given) {
   Progress progress;
   PhotoSplits data = read_photo_folder(
       flags.data, {.pack = flags.pack, .progress = [&](int64_t done, int64_t total) {
                      progress.show("packing photographs", static_cast<double>(done) / static_cast<double>(total));
                    }});
-  if (data.test.size() == 0 && flags.hold_out > 0) {
+  if (data.test.size() > 0) {
+    if (hold_out_given) data.notes.push_back("--hold-out has no effect: " + flags.data + " has a val or test folder");
+  } else if (flags.hold_out > 0) {
     data.test = hold_out(data.train, flags.hold_out);
     if (data.test.size() == 0)
       fail(ErrorKind::io, "data", "no class of ", flags.data,
            " has two pictures, so none can be held out: add pictures or use --hold-out 0");
-  } else if (data.test.size() == 0) {
+  } else {
     data.notes.push_back("there is no val or test folder in " + flags.data + ": testing with the training images");
     data.test = data.train;
   }
@@ -146,7 +148,7 @@ int train_photos(const PhotoFlags& flags, const PhotoProgram& program, const std
   Start start = start_run(flags, request);
   if (start.complete) return 0;
 
-  PhotoSplits data = open_photos(flags);
+  PhotoSplits data = open_photos(flags, program.hold_out_given && flags.resume.empty());
   const auto model = make_photo_model(flags, static_cast<int64_t>(data.train.class_names().size()));
   if (!start.checkpoint) load_weights(flags, flags.model, *model, program.new_classifier);
   data.notes.insert(data.notes.end(), notes.begin(), notes.end());

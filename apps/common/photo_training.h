@@ -30,6 +30,8 @@ struct PhotoProgram {
   bool top5 = false;
   /// Whether weights from a network for other classes may be loaded, all but the classifier.
   bool new_classifier = false;
+  /// Whether the user gave --hold-out.
+  bool hold_out_given = false;
   /// Called when the data is known and the run's folder, where something is saved, is this run's own.
   std::function<void(const RunDirectory& directory, const PhotoSet& train)> started = {};
 };

@@ -7,6 +7,7 @@
 #include "apps/common/captured_step.h"
 #include "core/ops.h"
 #include "core/state_dict.h"
+#include "layers/norm.h"
 #include "optim/finite.h"
 
 namespace gradus::apps {
@@ -102,12 +103,24 @@ class Buffers {
   StateDict live_, kept_;
 };
 
-/// Adds the gradients of a batch's mean loss, part after part, and the batch to the score. Returns what was not finite,
-/// "" where everything was.
+/// Whether a layer of batch normalization has one value per channel of this single image, and so cannot learn from it.
+bool needs_more_than(Module& model, const Tensor& image) {
+  bool needs = false;
+  const CallObserver observer([&](const Module& module, const Var&, const Var& output) {
+    if (dynamic_cast<const BatchNorm*>(&module) != nullptr) needs = needs || output.value().numel() == output.size(1);
+  });
+  const EvalScope evaluation(model);
+  const NoGrad no_grad;
+  model(image);
+  return needs;
+}
+
+/// Adds the gradients of a batch's mean loss, part after part, each of `least` images or more where the batch has them,
+/// and the batch to the score. Returns what was not finite, "" where everything was.
 std::string add_gradients(Module& model, optim::Optimizer& optimizer, const std::vector<Parameter>& parameters,
-                          const Batch& batch, TrainingState& state, const EpochOptions& options) {
+                          const Batch& batch, int64_t least, TrainingState& state, const EpochOptions& options) {
   const auto& [images, labels] = batch;
-  const int64_t all = labels.size(0), parts = std::min(options.accumulate, all);
+  const int64_t all = labels.size(0), parts = std::clamp<int64_t>(all / least, 1, options.accumulate);
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t first = all * part / parts, count = all * (part + 1) / parts - first;
     const Tensor some_images = parts == 1 ? images : slice(images, 0, first, first + count);
@@ -141,8 +154,11 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, con
   std::string problem;
   model.train();
   CapturedStep* captured = options.accumulate == 1 && !options.skip ? options.captured : nullptr;
+  const int64_t full = loader.options().batch, least = full / 2 >= options.accumulate ? 2 : 1;
   for (const Batch& batch : loader.epoch(state.epoch, state.batch)) {
-    const bool was_captured = captured && captured->take(batch, state.step, state.score);
+    const bool too_small =
+        batch.labels.size(0) == 1 && full > 1 && loader.batches() > 1 && needs_more_than(model, batch.images);
+    const bool was_captured = captured && !too_small && captured->take(batch, state.step, state.score);
     if (was_captured) {
       step(optimizer, options);
     } else {
@@ -151,8 +167,13 @@ std::optional<Score> train_epoch(Module& model, optim::Optimizer& optimizer, con
       optimizer.zero_grad();
       if (options.skip) buffers.keep();
       const Score before = state.score;
-      problem = add_gradients(model, optimizer, parameters, batch, state, options);
-      if (problem.empty()) {
+      problem = too_small ? "" : add_gradients(model, optimizer, parameters, batch, least, state, options);
+      if (too_small) {
+        optimizer.skip();
+        if (options.left_out)
+          options.left_out(text("batch ", state.batch + 1, " of epoch ", state.epoch + 1,
+                                " is a single image, from which batch normalization cannot learn"));
+      } else if (problem.empty()) {
         step(optimizer, options);
       } else {
         state.score = before;

@@ -49,11 +49,15 @@ struct EpochOptions {
   double label_smoothing = 0;  ///< of the loss that is trained
   optim::Ema* ema = nullptr;   ///< updated after every step
   /// Parts of a batch that are computed one after another, so that the memory of one part suffices; their gradients add
-  /// up to the batch's. Batch normalization sees each part alone.
+  /// up to the batch's. Batch normalization sees each part alone. Where the parts of a full batch have two images or
+  /// more, so have those of a smaller one, which are fewer then.
   int64_t accumulate = 1;
   /// Where given, a batch whose loss or gradient is not finite changes nothing but score.skipped, and this is called
   /// with the reason. An epoch of nothing else still throws.
   std::function<void(const std::string& reason)> skip = {};
+  /// Called with the reason where a batch of a single image, as a last one may be, is left out, because a layer of
+  /// batch normalization would see one value per channel. Where every batch has a single image that layer throws.
+  std::function<void(const std::string& reason)> left_out = {};
   /// Where given, it takes the steps that it can, unless they are accumulated or skipped. Then `after` is called, and
   /// the score is complete, when it is due and at the end of the epoch; and a loss that is not finite is found no
   /// earlier, after the step that it made.

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <utility>
 
 #include "apps/common/captured_step.h"
 #include "apps/common/checkpoint.h"
@@ -193,6 +194,11 @@ class Session {
                             .ema = ema_ ? &*ema_ : nullptr,
                             .accumulate = flags_.accumulate,
                             .captured = captured_ ? &*captured_ : nullptr};
+    options.left_out = [this](const std::string& reason) {
+      if (std::exchange(told_left_out_, true)) return;
+      progress_.clear();
+      note(reason + "; such a batch is left out");
+    };
     if (flags_.on_nonfinite == "skip")
       options.skip = [this](const std::string& reason) {
         progress_.clear();
@@ -409,6 +415,7 @@ class Session {
   int64_t rollbacks_ = 0;           ///< since a checkpoint beyond failed_at_ was due
   int64_t failed_at_ = 0;           ///< the latest step that was not finite
   bool warned_of_runaway_ = false;  ///< by this process: one that goes on says it again
+  bool told_left_out_ = false;      ///< by this process, of a batch of a single image
   Metrics metrics_;
   Progress progress_;
 };
@@ -437,6 +444,9 @@ void load_weights(const TrainingFlags& flags, const std::string& model_name, Mod
   if (flags.weights.empty()) return;
   safetensors::Content content = safetensors::load(flags.weights);
   const Checkpoint file{std::move(content.tensors), std::move(content.metadata), flags.weights};
+  if (const auto complete = file.metadata.find("complete");
+      complete != file.metadata.end() && complete->second == "false")
+    note(flags.weights + " is of a training that was interrupted: to complete it, --resume its folder");
   StateDict weights = file.under("model");
   if (weights.empty()) weights = file.tensors;
   const StateDict own = model.state();

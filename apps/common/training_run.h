@@ -38,8 +38,8 @@ struct TrainingRun {
 };
 
 /// Copies in the weights, or a checkpoint's model, that --weights names, if any. With `new_classifier` they may be of a
-/// network for other classes: a last layer "fc" of another shape is left as it is, which is said. Throws naming the
-/// file and the model.
+/// network for other classes: a last layer "fc" of another shape is left as it is, which is said, as is
+/// that they are of a training that was interrupted. Throws naming the file and the model.
 void load_weights(const TrainingFlags& flags, const std::string& model_name, Module& model,
                   bool new_classifier = false);
 

@@ -26,6 +26,26 @@ Var input_of(const Shape& shape, int64_t tokens) {
   return Tensor::from(values, shape);
 }
 
+/// While one lives, every parameter is trained: the tape records no operation on frozen ones alone. Then each is frozen
+/// again that was.
+class ThawScope {
+ public:
+  explicit ThawScope(const Module& model) {
+    for (const Parameter& parameter : model.parameters())
+      if (!parameter.requires_grad()) frozen_.push_back(parameter);
+    set_requires_grad(true);
+  }
+  ~ThawScope() { set_requires_grad(false); }
+  ThawScope(const ThawScope&) = delete;
+  ThawScope& operator=(const ThawScope&) = delete;
+
+ private:
+  void set_requires_grad(bool on) const {
+    for (const Parameter& parameter : frozen_) parameter.set_requires_grad(on);
+  }
+  std::vector<Parameter> frozen_;
+};
+
 bool same_view(const Tensor& a, const Tensor& b) {
   return a.raw() == b.raw() && a.shape() == b.shape() && a.strides() == b.strides() && a.dtype() == b.dtype();
 }
@@ -97,6 +117,7 @@ Trace trace_model(Module& model, const Shape& input, int64_t tokens) {
     fail(ErrorKind::value, "export_onnx", "expects a number of tokens, or 0 for an input of float32, got ", tokens);
   if (!recording()) fail(ErrorKind::value, "export_onnx", "needs the tape, but a NoGrad is alive on this thread");
   const EvalScope evaluation(model);
+  const ThawScope thawed(model);
   Trace trace = run(model, input, first_batch, tokens);
   const Trace other = run(model, input, second_batch, tokens);
 

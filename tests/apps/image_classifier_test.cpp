@@ -178,6 +178,35 @@ TEST_CASE("flags of the training that are given with --predict are named as with
   CHECK(result.err == "image_classifier: --epochs has no effect with --predict\n");
 }
 
+TEST_CASE("a last batch of one picture ends no training, and predictions take the average that --ema left") {
+  const Pictures pictures;
+  const std::string model = pictures / "model", picture = pictures / "data/red/0.ppm";
+  // Of 16 training pictures one is left over; 16 pixels a side become 1x1.
+  const Words words = {"--stem", "imagenet", "--batch", "5", "--epochs", "1", "--ema", "0.5", "--out", model};
+  CHECK(contains(
+      train(pictures, words).err,
+      "image_classifier: batch 4 of epoch 1 is a single image, from which batch normalization cannot learn; such a "
+      "batch is left out\n"));
+  const auto predict = [&](const Words& more) {
+    Words all = {"--predict", model, "--json", picture};
+    all.insert(all.end(), more.begin(), more.end());
+    return run_program(program, all);
+  };
+  CHECK(predict({"--average"}).out != predict({}).out);
+  CHECK(predict({"--average"}).err.empty());
+  std::filesystem::copy_file(model + "/weights.ema.safetensors", model + "/weights.safetensors",
+                             std::filesystem::copy_options::overwrite_existing);
+  CHECK(predict({}).out == predict({"--average"}).out);
+
+  std::filesystem::remove(model + "/weights.ema.safetensors");
+  CHECK(contains(predict({"--average"}).err, "model has no average ("));
+  const StateDict weights = safetensors::load(model + "/weights.safetensors").tensors;
+  safetensors::save(model + "/weights.safetensors", weights, {{"complete", "false"}});
+  CHECK(contains(predict({}).err, "model/weights.safetensors is of a training that was interrupted"));
+  pictures.folder().write("model/weights.safetensors", "# No weights at all");
+  CHECK(contains(predict({}).err, "weights.safetensors: is no .safetensors file"));
+}
+
 TEST_CASE("the names of the classes move with the run that they belong to") {
   const Pictures pictures;
   train(pictures, {"--epochs", "0", "--out", pictures / "model"});

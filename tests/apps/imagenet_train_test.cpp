@@ -71,6 +71,9 @@ TEST_CASE("without a test folder the training photographs serve, and a batch lar
   CHECK(contains(result.err, "testing with the training images"));
   CHECK(Json::parse(lines_of(result.out).at(1)).at("step") == 2);
   CHECK(contains(train(images, {"--epochs", "0", "--hold-out", "0.25"}).out, "18 training and 6 test photographs"));
+  const TinyImages with_test;
+  CHECK(contains(train(with_test, {"--epochs", "0", "--hold-out", "0.25"}).err,
+                 "--hold-out has no effect: " + with_test.data() + " has a val or test folder"));
 }
 
 TEST_CASE("a batch in parts gives the whole's gradient where no layer looks at the whole") {

@@ -62,6 +62,32 @@ TEST_CASE("a training that stops after any step and goes on gives the weights an
   }
 }
 
+TEST_CASE("a single image that batch normalization cannot learn from is left out, in parts of a batch there are two") {
+  const auto train = [](int64_t batch, int64_t accumulate, bool norm, std::vector<std::string>& reasons) {
+    manual_seed(1);
+    Sequential model(Flatten(), Linear(4, 3));
+    if (norm) model.add(BatchNorm1d(3));
+    model.add(Linear(3, 2));
+    auto optimizer = optim::over(model.parameters()).rule(optim::Sgd{.lr = 0.1}).build();
+    const Loader loader(tiny_dataset(), {.batch = batch, .seed = 4});
+    TrainingState state;
+    const auto score =
+        train_epoch(model, optimizer, loader, state, go_on,
+                    {.accumulate = accumulate, .left_out = [&](const std::string& why) { reasons.push_back(why); }});
+    CHECK(state.step == loader.batches());
+    return score->images;
+  };
+  std::vector<std::string> reasons;
+  CHECK(train(19, 1, false, reasons) == 20);
+  CHECK(train(8, 4, true, reasons) == 20);  // the last four images in two parts
+  CHECK(reasons.empty());
+  CHECK(train(19, 1, true, reasons) == 19);
+  CHECK(train(19, 2, true, reasons) == 19);
+  const std::string reason = "batch 2 of epoch 1 is a single image, from which batch normalization cannot learn";
+  CHECK(reasons == std::vector<std::string>{reason, reason});
+  CHECK(contains(error_of([&] { train(1, 1, true, reasons); }), "training needs more than one value per channel"));
+}
+
 TEST_CASE("evaluation counts what the model gets right, changes nothing, and leaves dropout out") {
   Training training;
   const std::vector<float> before = weights(training);

@@ -88,6 +88,16 @@ TEST_CASE("a CIFAR-10 label above 9 is an error with the file, the record and th
   CHECK(contains(error, "data_batch_2.bin, record 123: label 10 is not in 0..9"));
 }
 
+TEST_CASE("the six CIFAR-10 files come from one folder") {
+  const TemporaryFolder folder;
+  write_batches(folder);
+  std::filesystem::create_directory(folder / "a");
+  std::filesystem::rename(folder / "cifar-10-batches-bin", folder / "b");
+  std::filesystem::rename(folder / "b/data_batch_2.bin", folder / "a/data_batch_2.bin");
+  CHECK(contains(error_of([&] { read_cifar10(folder / ""); }),
+                 " holds several data sets: CIFAR-10 (a/data_batch_2.bin), CIFAR-10 (b/data_batch_1.bin); name the"));
+}
+
 TEST_CASE("a missing CIFAR-10 file is an error with its name") {
   const TemporaryFolder folder;
   write_batches(folder);

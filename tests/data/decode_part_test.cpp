@@ -126,7 +126,8 @@ TEST_CASE("the photographs at hand: any part equals the whole there, and none fa
   const std::string path = shared_data("imagenet-sample.tar");
   if (path.empty()) return;
   const FileSource source(path);
-  const ImageTree tree = list_splits(source, true);
+  std::vector<std::string> notes;
+  const ImageTree tree = list_splits(source, true, notes);
   REQUIRE(tree.at("train").size() == 120);
   Generator random(7);
   for (const ImageFile& file : tree.at("train")) {

@@ -8,6 +8,7 @@
 
 #include "data/cache.h"
 #include "data/file_source.h"
+#include "data/photo_set.h"
 #include "tests/data/temporary_folder.h"
 
 using namespace gradus;
@@ -99,6 +100,38 @@ TEST_CASE("a file that is no image, and a class that train has not, are errors w
   std::filesystem::remove(folder / "tree/train/dog/c.png");
   folder.write("tree/val/horse/h.ppm", picture(2, 3, 3, 1));
   CHECK(contains(error_of([&] { read(folder); }), "val/horse/h.ppm is of class 'horse'"));
+}
+
+TEST_CASE("pictures in formats that are not read are counted by class, and a class of nothing else is an error") {
+  const TemporaryFolder folder;
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache");
+  write_tree(folder);
+  for (const char* name : {"train/dog/1.webp", "train/dog/2.GIF", "train/cat/deep/3.avif", "readme.gif"})
+    folder.write(text("tree/", name), "x");
+  const std::string note = "3 pictures in " + (folder / "tree") +
+                           " are in a format that is not read, and left out: train/cat (1), train/dog (2); convert "
+                           "them to PNG or JPEG";
+  for (int start = 0; start < 2; ++start) {  // from the files, and from the cache
+    CHECK(read_image_folder(folder / "tree").notes == std::vector<std::string>{note});
+    CHECK(read_photo_folder(folder / "tree", {.pack = 2}).notes == std::vector<std::string>{note});
+  }
+  CHECK(read(folder).train.size() == 3);
+  folder.write("tree/train/fox/f.HEIC", "x");
+  const std::string all = "all pictures of train/fox are in a format that is not read, as " +
+                          (folder / "tree/train/fox/f.HEIC") + " is: convert them to PNG or JPEG";
+  CHECK(contains(error_of([&] { read(folder); }), all));
+  CHECK(contains(error_of([&] { read_photo_folder(folder / "tree"); }), all));
+  CHECK(contains(error_of([&] { read_photo_folder(folder / "tree/train"); }), "all pictures of fox are in a format"));
+}
+
+TEST_CASE("two trees beside each other do not become one data set") {
+  const TemporaryFolder folder;
+  for (const char* top : {"flowers", "pets"}) folder.write(text("tree/", top, "/train/a/1.ppm"), picture(2, 3, 3, 1));
+  CHECK(
+      contains(error_of([&] { read(folder); }),
+               " holds several data sets: pictures (flowers/train/a/1.ppm), pictures (pets/train/a/1.ppm); name the "));
+  std::filesystem::remove_all(folder / "tree/pets");
+  CHECK(read(folder).train.size() == 1);
 }
 
 TEST_CASE("a folder without training images is an error that says where they belong") {

@@ -62,6 +62,8 @@ TEST_CASE("'auto' takes $GRADUS_DATA before the cache folder, the data set itsel
   const TemporaryFolder folder;
   const ScopedVariable cache("GRADUS_CACHE", folder / "cache"), data("GRADUS_DATA", folder / "data");
   CHECK(open_dataset("auto", quick).train.name() == "synthetic");
+  for (const char* other : {"cache/cifar-100-png", "cache/CIFAR100"}) write_images(folder, other);
+  CHECK(open_dataset("auto", quick).train.name() == "synthetic");
   write_images(folder, "cache/CIFAR10-png");
   CHECK(open_dataset("auto", quick).train.name() == "CIFAR10-png");
   write_images(folder, "data/cifar10-jpeg");

@@ -99,6 +99,18 @@ TEST_CASE("a damaged IDX file is an error with its name and what is wrong") {
   }
 }
 
+TEST_CASE("the four IDX files come from one folder, plain beside .gz or each in a folder of its own name") {
+  const TemporaryFolder folder;
+  write_all(folder);
+  folder.write("t10k-images-idx3-ubyte/t10k-images-idx3-ubyte", images(2, 2, 3));
+  folder.write("train-images-idx3-ubyte.gz", "passed over");
+  CHECK(read_mnist(folder / "").train.size() == 3);
+  folder.write("FashionMNIST/raw/train-images-idx3-ubyte", images(3, 2, 3));
+  CHECK(contains(error_of([&] { read_mnist(folder / ""); }),
+                 " holds several data sets: MNIST (FashionMNIST/raw/train-images-idx3-ubyte), MNIST ("
+                 "t10k-images-idx3-ubyte/t10k-images-idx3-ubyte); name the folder of one"));
+}
+
 TEST_CASE("a missing IDX file is an error with its name") {
   const TemporaryFolder folder;
   write_all(folder);

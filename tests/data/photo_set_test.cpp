@@ -211,6 +211,23 @@ TEST_CASE("where nothing can be packed a note says so, and the photographs come 
   CHECK(contains(splits.notes[0], "could not be packed"));
 }
 
+TEST_CASE("a photograph that cannot be read, which may pass, is not packed as a damaged one") {
+  const TemporaryFolder folder;
+  for (int i = 100; i < 200; ++i) folder.write(text("tree/train/a/", i, ".ppm"), picture(1));
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache");
+  const std::string last = folder / "tree/train/a/199.ppm";
+  const PhotoSplits splits = read_photo_folder(
+      folder / "tree", {.pack = 3, .progress = [&](int64_t, int64_t) { std::filesystem::remove(last); }});
+  REQUIRE(splits.notes.size() == 1);
+  CHECK(contains(splits.notes[0], "could not be packed"));
+  CHECK(contains(splits.notes[0], last));
+  CHECK(std::filesystem::is_empty(folder / "cache"));
+  folder.write("tree/train/a/199.ppm", picture(1));
+  const PhotoSplits again = read_photo_folder(folder / "tree", {.pack = 3});
+  CHECK(again.notes.empty());
+  CHECK(value_of(again.train, 99) == 1);
+}
+
 TEST_CASE("a share of every class is held out, the same in every run") {
   const TemporaryFolder folder;
   for (int i = 0; i < 10; ++i) folder.write("tree/many/" + std::to_string(i) + ".ppm", picture(static_cast<char>(i)));

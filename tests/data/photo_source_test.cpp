@@ -103,6 +103,21 @@ TEST_CASE(
   CHECK(std::abs(mirrored - draws / 2) < 5 * std::sqrt(draws / 4.0));
 }
 
+TEST_CASE("a normalization may have means, deviations, both or neither, as a Dataset's") {
+  const TemporaryFolder folder;
+  const std::vector<uint8_t> pixel = {255, 51, 102};
+  const PhotoSet photo =
+      photo_files({folder.write("p.ppm", ppm_of({.height = 1, .width = 1, .channels = 3, .pixels = pixel}))}, {"a"});
+  const std::vector<double> none, mean = {0.5, 0.1, 0.2}, std = {0.25, 2, 4};
+  for (const Normalization& normalization : {Normalization{none, none}, {mean, none}, {none, std}, {mean, std}}) {
+    const PhotoSource source(photo, {.size = 1, .normalization = normalization});
+    float expected[3];
+    ImageTransform(source.info(), normalization, Augment::none).apply(pixel, {}, expected);
+    const std::vector<float> out = make(source, 0);
+    for (size_t c = 0; c < 3; ++c) CHECK(out[c] == doctest::Approx(expected[c]).epsilon(1e-6));
+  }
+}
+
 TEST_CASE("a picture too long for any crop shows its middle") {
   const TemporaryFolder folder;
   Image image{.height = 2, .width = 400, .channels = 3, .pixels = {}};

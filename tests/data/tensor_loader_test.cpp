@@ -80,7 +80,12 @@ TEST_CASE("tensors in their own order, and without the last batch") {
   // One tensor, of one dimension, in one batch.
   const TensorLoader alone({samples.number}, {.batch = 100});
   CHECK(alone.batches() == 1);
-  for (const auto& [number] : alone.epoch(0)) CHECK(number.shape() == Shape{10});
+  for (auto& [number] : alone.epoch(0)) CHECK(number.shape() == Shape{10});
+  // However large.
+  const TensorLoader huge({samples.number, samples.pair}, {.batch = INT64_MAX, .shuffle = false});
+  REQUIRE(huge.batches() == 1);
+  CHECK(batches_of(huge, 0)[0].size() == 10);
+  CHECK(TensorLoader({samples.number}, {.batch = INT64_MAX, .drop_last = true}).batches() == 0);
   // A pass goes on without its loader.
   auto epoch = TensorLoader({samples.number, samples.pair}, {.batch = 5}).epoch(0);
   int count = 0;

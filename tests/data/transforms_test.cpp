@@ -88,8 +88,13 @@ TEST_CASE("a normalization for other channels, or without spread, is refused") {
                    ImageTransform(info, {.mean = {0, 0}, .std = {1, 1}}, Augment::none);
                  }),
                  "x has 1 channels, but the normalization is for 2"));
-  CHECK(
-      contains(error_of([&] { ImageTransform(info, {.mean = {0}, .std = {0}}, Augment::none); }), "must be positive"));
+  const auto said = [&](double mean, double std) {
+    return error_of([&] { ImageTransform(info, {.mean = {mean}, .std = {std}}, Augment::none); });
+  };
+  for (double std : {0.0, -1.0, HUGE_VAL, std::nan(""), -HUGE_VAL})
+    CHECK(contains(said(0, std), " of channel 0: it must be positive and finite"));
+  for (double mean : {HUGE_VAL, -HUGE_VAL, std::nan("")})
+    CHECK(contains(said(mean, 1), " of channel 0: it must be finite"));
 }
 
 TEST_CASE("augmentation is a crop of the padded image, mirrored or not, and reaches all 162 of them") {

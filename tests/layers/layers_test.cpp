@@ -147,6 +147,12 @@ TEST_CASE("batch norm without running averages normalizes by the batch in evalua
   norm.eval();
   CHECK(norm.state().empty());
   CHECK(norm(Tensor::from<float>({1, 3}, {2, 1})).value().to_vector<float>()[1] == doctest::Approx(1).epsilon(1e-4));
+  const auto of_one = [&] { return error_of([&] { norm(Tensor::ones({1, 1})); }); };
+  CHECK(of_one() ==
+        "[BatchNorm1d] without running averages evaluation too needs more than one value per channel, got "
+        "[1,1]");
+  norm.train();
+  CHECK(of_one() == "[BatchNorm1d] training needs more than one value per channel, got [1,1]");
 }
 
 TEST_CASE("dropout keeps the mean in training and is the identity in evaluation") {

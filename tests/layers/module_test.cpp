@@ -302,6 +302,23 @@ TEST_CASE("dropout draws are a function of seed, layer, step and call") {
   CHECK(draw(first) != a);
 }
 
+TEST_CASE("no module of a seeded tree draws the numbers of the weights of the same seed") {
+  class Noise : public Module {
+   public:
+    using Module::child;
+    Var forward(const Var& x) override { return random_uniform(x.value().shape(), 0, 1, next_draw()); }
+  };
+  const auto draw = [](Module& module) { return module(Tensor::zeros({64})).value().to_vector<float>(); };
+  manual_seed(6);
+  const Tensor weights = Tensor::zeros({64});
+  init::uniform(weights, 0, 1);
+  Noise root;
+  Noise& below = root.child("below", Noise());
+  root.seed(6);
+  CHECK(draw(root) != weights.to_vector<float>());
+  CHECK(draw(below) == random_uniform({64}, 0, 1, {.seed = 6, .stream = 1}).to_vector<float>());
+}
+
 TEST_CASE("a resumed run draws what the uninterrupted one drew") {
   const auto masks = [](Module& net, uint64_t from, uint64_t to) {
     std::vector<std::vector<float>> all;

@@ -34,9 +34,10 @@ TEST_CASE("All-CNN-C has the published parameters, shapes and multiplications, w
 
 TEST_CASE("the network of the speed comparison pads its seventh convolution too") {
   AllCnn model({.dropout = false, .padding = AllCnnPadding::every});
-  for (const LayerSummary& l : summary(model, {1, 3, 32, 32}).layers) {
-    if (l.name == "conv7") CHECK(l.output == Shape{1, 192, 8, 8});
-  }
+  std::vector<Shape> seventh;
+  for (const LayerSummary& l : summary(model, {1, 3, 32, 32}).layers)
+    if (l.name == "conv7") seventh.push_back(l.output);
+  CHECK(seventh == std::vector<Shape>{{1, 192, 8, 8}});
 }
 
 TEST_CASE("All-CNN-C starts with Glorot's uniform weights and zero biases") {
@@ -72,6 +73,8 @@ TEST_CASE("a perceptron has the layers that were asked for") {
   CHECK(model.parameters()[4].name() == "fc3.weight");
   Mlp linear(4, 3, {.hidden = {}});
   CHECK(linear.parameter_count() == 15);
+  for (double dropout : {-0.5, 1.0, std::nan("")})
+    CHECK(contains(error_of([&] { Mlp(4, 3, {.dropout = dropout}); }), "[Mlp] dropout must be in [0, 1), got "));
 }
 
 TEST_CASE("models are made by name for images of a size") {

@@ -378,3 +378,21 @@ TEST_CASE("equal models give equal bytes") {
   CHECK(read_file(folder / "a") == read_file(folder / "b"));
   CHECK(read_file(folder / "a") == read_file(folder / "frozen"));
 }
+
+TEST_CASE("a model of tokens is the same file whatever of it is frozen, and stays frozen") {
+  const TemporaryFolder folder;
+  manual_seed(4);
+  Sequential net(Embedding(11, 6), Flatten(), Linear(42, 2));
+  const std::vector<Parameter> parameters = net.parameters();
+  const auto export_as = [&](const std::string& name, const std::vector<bool>& trained) {
+    for (size_t i = 0; i < trained.size(); ++i) parameters[i].set_requires_grad(trained[i]);
+    export_onnx(folder / name, net, {1, 7}, {.tokens = 11});
+    for (size_t i = 0; i < trained.size(); ++i) CHECK(parameters[i].requires_grad() == trained[i]);
+    return read_file(folder / name);
+  };
+  const std::string all = export_as("all", {true, true, true});
+  CHECK(export_as("head", {false, true, true}) == all);
+  CHECK(export_as("none", {false, false, false}) == all);
+  CHECK_THROWS_AS(export_onnx(folder / "x", net, {1, 8}, {.tokens = 11}), Error);
+  for (const Parameter& parameter : parameters) CHECK(!parameter.requires_grad());
+}
