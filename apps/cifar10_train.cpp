@@ -115,6 +115,8 @@ struct Flags : TrainingFlags {
     for (const char* flag : {"--padding", "--no-dropout"})
       if (resume.empty() && model != "all_cnn" && line.given(flag))
         notes.push_back(std::string(flag) + " has no effect with --model " + model);
+    if (resume.empty() && model == "all_cnn" && form == "auto" && line.given("--rank"))
+      notes.push_back("--rank has no effect with --model all_cnn: a convolution's P acts on its filters' positions");
     return notes;
   }
 };

@@ -25,15 +25,19 @@ void Var::backward(const Tensor& seed, const BackwardOptions& options) const {
   walk.run(false, !options.retain_graph);
 }
 
+void check_inputs(const char* op, std::span<const Var> inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (!inputs[i].requires_grad())
+      fail(ErrorKind::value, op, "input ", i, " of ", inputs.size(), ", ",
+           inputs[i].defined() ? text("of shape ", inputs[i].shape(), ",") : "which is undefined,",
+           " does not require a gradient: if it is frozen, leave it out");
+}
+
 std::vector<Var> grad(std::span<const Var> outputs, const VarList& inputs, const GradOptions& options) {
   if (!options.seeds.empty() && options.seeds.size() != outputs.size())
     fail(ErrorKind::value, "grad", "one seed per output is needed: ", outputs.size(), " outputs, but ",
          options.seeds.size(), " seeds");
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (!inputs[i].requires_grad())
-      fail(ErrorKind::value, "grad", "input ", i, " of ", inputs.size(), ", ",
-           inputs[i].defined() ? text("of shape ", inputs[i].shape(), ",") : "which is undefined,",
-           " does not require a gradient: if it is frozen, leave it out");
+  check_inputs("grad", inputs);
   Walk walk(outputs);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Var& output = outputs[i];

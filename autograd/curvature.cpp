@@ -139,8 +139,7 @@ std::vector<Tensor> curvature(const Var& loss, const VarList& inputs, const Curv
   check_loss("curvature", loss);
   if (options.method == CurvatureMethod::hutchinson)
     return hutchinson(grad(loss, inputs, {.create_graph = true}), inputs, options);
-  for (const Var& input : inputs)
-    if (!input.requires_grad()) fail(ErrorKind::value, "curvature", "an input does not require a gradient");
+  check_inputs("curvature", inputs);
   std::vector<Tensor> results;
   for (const Var& h : sweep_curvature(loss, inputs, !options.retain_graph, rules(options))) {
     if (!h.defined()) fail(ErrorKind::value, "curvature", "input ", results.size(), " does not influence the loss");

@@ -43,9 +43,10 @@ class Parameter : public Var {
     return p;
   }
 
-  /// For layers, of their weight, in training: x is what the weight is applied to, [..., in] or [N, C, H, W].
+  /// For layers, of their weight, in training: x is what the weight is applied to, [..., in] or [N, C, H, W]. Nobody
+  /// sees it under NoGrad, as no gradient will come of it.
   void show_input(const Var& x) const {
-    if (!observers_->empty()) show(x.value());
+    if (!observers_->empty() && recording()) show(x.value());
   }
   /// The observer sees every input from now on, as long as somebody else holds it.
   void observe_input(const std::shared_ptr<InputObserver>& observer) const;

@@ -13,6 +13,9 @@ namespace gradus {
 using PassCurvature =
     std::function<void(Node& node, const Var& gy, std::span<Var> gx, const Var& hy, std::span<Var> hx)>;
 
+/// Throws unless each of them requires a gradient, naming the first that does not.
+void check_inputs(const char* op, std::span<const Var> inputs);
+
 /// Walks back from `loss`, of a single element, whose curvature is 0. Without inputs, gradients and curvatures go to
 /// the leaves; otherwise the curvatures of the inputs are the result, undefined where none came.
 std::vector<Var> sweep_curvature(const Var& loss, std::span<const Var> inputs, bool release, const PassCurvature& pass);

@@ -13,11 +13,13 @@ namespace gradus::optim {
 ///   v_i = var_i + relative max(var) + absolute,  q = max(1, fan_in / rows) where `scaled`.
 ///
 /// With q = 1 and v = var it is gradient descent on W standardized and the bias at the mean input: the test of the
-/// identity. Rows are the inputs of a batch: its size, times the positions of a convolution. `var` is the mean square
-/// distance to the running mean, which a batch of one has too. Both start as a batch normalization's, at 0 and 1.
+/// identity. Rows are the inputs of a batch, in all its parts: its size, times the positions of a convolution. `var` is
+/// the mean square distance to the running mean, which a batch of one has too. Both start as a batch normalization's,
+/// at 0 and 1.
 ///
-/// It comes before all other stages, so it composes with every preconditioner and rule. Layers show their inputs in
-/// training: Linear and Conv2d do, one's own by weight.show_input(x). A layer without a bias, or whose bias is
+/// It comes before all other stages, so it composes with every preconditioner and rule; a preconditioner multiplies
+/// what Bnp makes of a gradient and learns from the gradient itself, the loss's. Layers show their inputs in training,
+/// but under NoGrad: Linear and Conv2d do, one's own by weight.show_input(x). A layer without a bias, or whose bias is
 /// frozen, is left alone, and so is a transposed convolution, whose outputs see different taps. Zero padding makes it
 /// approximate at the border of an image.
 struct Bnp {

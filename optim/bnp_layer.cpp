@@ -1,6 +1,7 @@
 #include "optim/bnp_layer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.h"
 #include "core/ops.h"
@@ -22,7 +23,7 @@ void BnpLayer::see(const Tensor& input) {
     fail(ErrorKind::shape, "bnp", "'", info_.name, "' is for ", mean_.size(0),
          " input channels, but was shown an input ", input.shape());
   const Tensor rows = cast(reshape(image ? permute(input, {0, 2, 3, 1}) : input, {-1, channels}), DType::float64);
-  rows_ = static_cast<double>(rows.size(0));
+  rows_ = (std::exchange(begins_, false) ? 0 : rows_) + static_cast<double>(rows.size(0));
   const double keep = options_.momentum;
   const Tensor center = mean(rows, {0});
   if (!all_finite(center))
@@ -32,10 +33,11 @@ void BnpLayer::see(const Tensor& input) {
   axpby_(1 - keep, mean(square(rows - mean_), {0}), keep, variance_);
 }
 
-void BnpLayer::condition(Tensor& weight, Tensor& bias) const {
+void BnpLayer::condition(Tensor& weight, Tensor& bias) {
   if (rows_ == 0)
     fail(ErrorKind::value, "bnp", "no layer has shown the input of '", info_.name,
          "'; in its forward it must call show_input(x) of the weight, in training");
+  begins_ = true;
   // [groups, out per group, in per group, taps]
   const int64_t groups = info_.groups, taps = info_.kernel[0] * info_.kernel[1];
   const auto per_input = [&](const Tensor& x) { return reshape(x, {groups, 1, info_.in, 1}); };

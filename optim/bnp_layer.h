@@ -16,8 +16,10 @@ class BnpLayer final : public InputObserver {
   void see(const Tensor& input) override;
   /// Whether see() counts: not where a step looks at a second point.
   void observes(bool observes) { observes_ = observes; }
-  /// Replaces both gradients by new tensors. Throws ErrorKind::value where no input was seen.
-  void condition(Tensor& weight, Tensor& bias) const;
+  /// The next input is the first of a batch, which may come in parts.
+  void begin_batch() { begins_ = true; }
+  /// Replaces both gradients by new tensors, and ends the batch. Throws ErrorKind::value where no input was seen.
+  void condition(Tensor& weight, Tensor& bias);
   void slots(Slots& slots);
 
  private:
@@ -25,6 +27,7 @@ class BnpLayer final : public InputObserver {
   Bnp options_;
   Tensor mean_, variance_;  ///< [channels], float64
   double rows_ = 0;         ///< of the last batch; 0: none was seen
+  bool begins_ = true;      ///< the next input is of another batch
   bool observes_ = true;
 };
 

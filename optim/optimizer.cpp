@@ -120,16 +120,21 @@ double Optimizer::Impl::l1_rate(const OptimizerItem& item) const {
   return item.l1 ? groups[item.group].current.at("l1") : 0;
 }
 
-Tensor Optimizer::Impl::direction(OptimizerItem& item, const Tensor& gradient, double factor) {
+Tensor Optimizer::Impl::direction(OptimizerItem& item, const Tensor& gradient, const Tensor& of_loss, double factor) {
   const Tensor& value = item.parameter.value();
   const OptimizerGroup& group = groups[item.group];
   const StepInfo now = at(item);
 
-  Tensor g = transformed(gradient, factor, clip.value, decay(item, DecayMode::coupled), value);
-  if (const double l1 = l1_rate(item); l1 != 0 && *item.l1 == L1Mode::coupled) g = g + sign(value) * l1;
+  const auto regularized = [&](const Tensor& x) {
+    Tensor g = transformed(x, factor, clip.value, decay(item, DecayMode::coupled), value);
+    if (const double l1 = l1_rate(item); l1 != 0 && *item.l1 == L1Mode::coupled) g = g + sign(value) * l1;
+    return g;
+  };
+  const Tensor x = regularized(gradient);
+  const Tensor g = item.learner && of_loss.storage() != gradient.storage() ? regularized(of_loss) : x;
   const bool first = item.learner && !item.learner->acts_on_direction();
   const bool last = item.learner && item.learner->acts_on_direction();
-  Tensor u = first ? item.learner->step(g, g, group.hyper, now) : g;
+  Tensor u = first ? item.learner->step(g, x, group.hyper, now) : x;
   u = transformed(u, 1, 0, decay(item, DecayMode::after_preconditioner), value);
   check_shape(u, item, "preconditioner", item.preconditioner_name);
   const uint64_t version = u.version();
@@ -169,7 +174,7 @@ void Optimizer::Impl::step_scaled(const std::vector<Tensor>& gradients, double f
       if (item.learner) item.learner->skip();
       continue;
     }
-    directions[i] = direction(item, gradients[i], factor);
+    directions[i] = direction(item, gradients[i], gradients[i], factor);  // bnp does not go with it
     const Tensor& h = item.parameter.curvature();
     Tensor& average = item.curvature_average;
     axpby_(1 - scaling->beta2, scaling->magnitudes ? abs(h) : square(h), scaling->beta2, average);
@@ -229,6 +234,11 @@ ParameterUpdate Optimizer::Impl::describe(OptimizerItem& item, const Tensor& gra
   return update;
 }
 
+void Optimizer::Impl::forget_inputs() {
+  for (OptimizerItem& item : items)
+    if (item.bnp) item.bnp->begin_batch();
+}
+
 void Optimizer::Impl::end_step(const std::vector<Tensor>& gradients) {
   for (size_t i = 0; i < items.size(); ++i) {
     OptimizerItem& item = items[i];
@@ -281,6 +291,7 @@ void Optimizer::step(const std::function<void()>& backward) {
 }
 
 void Optimizer::Impl::step(std::vector<Tensor> gradients) {
+  const std::vector<Tensor> of_loss = gradients;
   for (size_t i = 0; i < gradients.size(); ++i) {
     const OptimizerItem& item = items[i];
     if (item.curved && gradients[i].defined()) item.rule->set_curvature(item.parameter.curvature());
@@ -304,11 +315,11 @@ void Optimizer::Impl::step(std::vector<Tensor> gradients) {
     OptimizerItem& item = items[i];
     if (!gradients[i].defined()) {
       if (item.learner) item.learner->skip();
-    } else if (item.fuses(gradients[i])) {
+    } else if (item.fuses(gradients[i], of_loss[i])) {
       updates.push_back(describe(item, gradients[i], factor, own, matrices));
       if (item.learner && item.learner->fuses()) unfinished.push_back(i);
     } else {
-      step(item, gradients[i], factor);
+      step(item, gradients[i], of_loss[i], factor);
     }
   }
   update_(updates, matrices);
@@ -331,9 +342,13 @@ double Optimizer::step_scale() const { return impl().step_scale; }
 
 void Optimizer::zero_grad() {
   for (OptimizerItem& item : impl().items) item.parameter.clear_grad();
+  impl().forget_inputs();
 }
 
-void Optimizer::skip() { ++impl().steps; }
+void Optimizer::skip() {
+  ++impl().steps;
+  impl().forget_inputs();
+}
 int64_t Optimizer::steps() const { return impl().steps; }
 size_t Optimizer::groups() const { return impl().groups.size(); }
 

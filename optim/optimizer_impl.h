@@ -40,9 +40,11 @@ struct OptimizerItem {
   std::shared_ptr<BnpLayer> bnp = {};  ///< of a weight; null: not conditioned
   size_t bias = 0;                     ///< with bnp: the item of the layer's bias
 
-  /// Whether the kernel over all parameters takes this one.
-  bool fuses(const Tensor& gradient) const {
+  /// Whether the kernel over all parameters takes this one. Where Bnp made the gradient of that of the loss, a
+  /// preconditioner learns from another tensor than it multiplies, which the kernel does not.
+  bool fuses(const Tensor& gradient, const Tensor& of_loss) const {
     const Tensor& value = parameter.value();
+    if (learner && gradient.storage() != of_loss.storage()) return false;
     const bool has_kernel = learner && learner->acts_on_direction() ? learner->fuses() : rule->fuses();
     return alone && !l1 && has_kernel && gradient.strides() == value.strides() && value.is_dense();
   }
@@ -72,15 +74,18 @@ struct Optimizer::Impl {
   double decay(const OptimizerItem& item, DecayMode mode) const;
   /// The rate of L1, 0 where there is none.
   double l1_rate(const OptimizerItem& item) const;
-  /// Where a step on its own goes: any rule, any preconditioner, any memory order.
-  Tensor direction(OptimizerItem& item, const Tensor& gradient, double factor);
-  void step(OptimizerItem& item, const Tensor& gradient, double factor) {
-    descend(item, direction(item, gradient, factor), 1);
+  /// Where a step on its own goes: any rule, any preconditioner, any memory order. `of_loss` is the gradient before
+  /// bnp, from which preconditioners learn.
+  Tensor direction(OptimizerItem& item, const Tensor& gradient, const Tensor& of_loss, double factor);
+  void step(OptimizerItem& item, const Tensor& gradient, const Tensor& of_loss, double factor) {
+    descend(item, direction(item, gradient, of_loss, factor), 1);
   }
   void descend(OptimizerItem& item, const Tensor& direction, double scale);
   /// All steps, shortened together.
   void step_scaled(const std::vector<Tensor>& gradients, double factor);
   void end_step(const std::vector<Tensor>& gradients);
+  /// Inputs that were seen belong to no step any more.
+  void forget_inputs();
   /// Every parameter's gradient, checked; undefined where there is none.
   std::vector<Tensor> gradients() const;
   /// The step from these gradients, bnp's first.

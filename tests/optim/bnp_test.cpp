@@ -241,3 +241,69 @@ TEST_CASE("a layer that does not show its input is named, and so is an input tha
                        "[bnp] conditions gradients, but not the curvature that the rule or the step scaling takes",
                        Error);
 }
+
+TEST_CASE("under BNP a preconditioner learns from the gradient of the loss") {
+  // s multiplies what BNP makes of the gradients: dJ/ds = -lr <g(t), B g(t-1)> = <g(t), theta(t) - theta(t-1)> at s
+  // = 1.
+  const Tensor h = random_normal({20, 3}, 1, 1, {.seed = 1}, DType::float64) * Tensor::from<double>({0.05, 1, 10}, {3});
+  const Tensor target = random_normal({20, 2}, 0, 1, {.seed = 2}, DType::float64);
+  for (const ActsOn acts_on : {ActsOn::gradient, ActsOn::direction}) {
+    Parameter w = leaf(random_normal({2, 3}, 0, 1, {.seed = 3}, DType::float64), "fc.weight", ParamRole::weight, 2, 3);
+    Parameter b = leaf(random_normal({2}, 0, 1, {.seed = 4}, DType::float64), "fc.bias", ParamRole::bias, 2, 1);
+    const SHd small{.hyper = Sgd{.lr = 1e-9}, .learning = {.acts_on = acts_on}};
+    Optimizer optimizer = over({w, b}).rule(Sgd{.lr = 0.05}).precondition(small).bnp(Bnp{}).build();
+    double s = 1;
+    Tensor before = clone(w.value());
+    for (int i = 0; i < 5; ++i) {
+      optimizer.zero_grad();
+      w.show_input(h);
+      mse_loss(linear(h, w, b), target).backward();
+      const double slope = dot(w.grad(), w.value() - before);
+      before = clone(w.value());
+      optimizer.step();
+      const double learned = optimizer.state().at("fc.weight/s-hd.learned").item();
+      if (i > 0) CHECK(s - learned == doctest::Approx(1e-9 * slope).epsilon(1e-5));
+      s = learned;
+    }
+  }
+}
+
+TEST_CASE("BNP takes a batch in parts as it takes it whole, and looks at nothing under NoGrad") {
+  const Tensor h = random_normal({16, 40}, 1, 1, {.seed = 1}, DType::float64);
+  const auto weights_after = [&](int64_t parts, bool looks, bool leaves_out) {
+    Parameter w =
+        leaf(random_normal({2, 40}, 0, 1, {.seed = 3}, DType::float64), "fc.weight", ParamRole::weight, 2, 40);
+    Parameter b = leaf(Tensor::zeros({2}, DType::float64), "fc.bias", ParamRole::bias, 2, 1);
+    // statistics that hardly move, however many parts they see
+    Optimizer optimizer = over({w, b}).rule(Sgd{.lr = 0.05}).bnp({.momentum = 1 - 1e-12}).build();
+    for (int step = 0; step < 3; ++step) {
+      optimizer.zero_grad();
+      const int64_t rows = 16 / parts;
+      for (int64_t i = 0; i < parts; ++i) {
+        const Tensor part = slice(h, 0, i * rows, (i + 1) * rows);
+        w.show_input(part);
+        (mean(square(linear(part, w, b))) / static_cast<double>(parts)).backward();
+      }
+      if (leaves_out && step == 1) {
+        optimizer.skip();
+        continue;
+      }
+      if (looks) {
+        const NoGrad nothing;
+        w.show_input(slice(h, 0, 0, 1));
+      }
+      optimizer.step();
+    }
+    return w.value().to_vector<double>();
+  };
+  const std::vector<double> whole = weights_after(1, false, false), left_out = weights_after(1, false, true);
+  for (const int64_t parts : {2, 8}) {
+    const std::vector<double> in_parts = weights_after(parts, false, false),
+                              skipped = weights_after(parts, false, true);
+    for (size_t i = 0; i < whole.size(); ++i) {
+      CHECK(in_parts[i] == doctest::Approx(whole[i]).epsilon(1e-9));
+      CHECK(skipped[i] == doctest::Approx(left_out[i]).epsilon(1e-9));
+    }
+  }
+  CHECK(weights_after(1, true, false) == whole);
+}
