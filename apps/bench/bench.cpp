@@ -19,6 +19,10 @@ constexpr const char* examples = R"(Examples:
   bench optimizer
       each rule and preconditioner: time per step, share of a training step, bytes of state)";
 
+constexpr const char* ops_example = R"(Example:
+  bench ops --only matmul --against "python3 apps/bench/torch_ops.py --only matmul"
+      each product beside the same in PyTorch; the times are the fastest of the rounds)";
+
 constexpr const char* walker_example = R"(Example:
   bench walker --threads 1 --against "python3 apps/walker/ppo_torch.py"
       beside the same updates in PyTorch)";
@@ -37,6 +41,7 @@ int main(int argc, char** argv) {
   add("train-step", "a training step on one fixed random batch", bench::add_train_step);
   add("conv", "each convolution of a model, by each algorithm", bench::add_conv);
   add("optimizer", "the optimizer's part of a training step", bench::add_optimizer);
+  add("ops", "single operations, forward and with their gradients", bench::add_ops, ops_example);
   add("small-net", "updates of a tiny actor-critic network", bench::add_small_net);
   add("loader", "batches of 32x32 images from memory, or of photographs from files", bench::add_loader);
   add("walker", "the bipedal walker: its environment, PPO, and PPO's updates alone", bench::add_walker, walker_example);

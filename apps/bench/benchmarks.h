@@ -13,6 +13,7 @@ namespace gradus::apps::bench {
 std::function<void()> add_train_step(CommandLine& line);
 std::function<void()> add_conv(CommandLine& line);
 std::function<void()> add_optimizer(CommandLine& line);
+std::function<void()> add_ops(CommandLine& line);
 std::function<void()> add_small_net(CommandLine& line);
 std::function<void()> add_loader(CommandLine& line);
 std::function<void()> add_walker(CommandLine& line);

@@ -18,10 +18,6 @@
 namespace gradus::apps::bench {
 namespace {
 
-struct ProgramResult {
-  double rate = 0, peak_rss_mb = 0;
-};
-
 /// While one lives, this thread and what it starts may run on every core: OMP_PROC_BIND keeps it on one, which a child
 /// would inherit for all of its threads.
 class EveryCore {
@@ -41,8 +37,8 @@ class EveryCore {
   cpu_set_t before_;
 };
 
-/// Runs a command and reads the JSON object on its last line of output.
-ProgramResult run_program(const std::string& command, const std::string& rate_name) {
+/// Runs a command and reads the JSON on its last line of output; null where it is none.
+Json last_line_of(const std::string& command) {
   const EveryCore free_choice;
   std::FILE* pipe = popen(command.c_str(), "r");
   if (!pipe) fail(ErrorKind::io, "--against", "cannot start '", command, "'");
@@ -52,7 +48,15 @@ ProgramResult run_program(const std::string& command, const std::string& rate_na
   const int status = pclose(pipe);
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail(ErrorKind::value, "--against", "'", command, "' failed");
   while (!output.empty() && output.back() == '\n') output.pop_back();
-  const Json result = Json::parse_or_null(output.substr(output.rfind('\n') + 1));
+  return Json::parse_or_null(output.substr(output.rfind('\n') + 1));
+}
+
+struct ProgramResult {
+  double rate = 0, peak_rss_mb = 0;
+};
+
+ProgramResult run_program(const std::string& command, const std::string& rate_name) {
+  const Json result = last_line_of(command);
   const Json *rate = result.find(rate_name), *peak = result.find("peak_rss_mb");
   if (!rate || !rate->is_number() || !(rate->number() > 0))
     fail(ErrorKind::value, "--against", "the last line of '", command, "' is no JSON object with a positive \"",
@@ -66,6 +70,17 @@ double seconds_of(const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+std::map<std::string, double> numbers_of(const std::string& command) {
+  const Json result = last_line_of(command);
+  std::map<std::string, double> numbers;
+  if (result.is_object())
+    for (const auto& [name, value] : result.object())
+      if (value.is_number() && value.number() > 0) numbers.emplace(name, value.number());
+  if (numbers.empty())
+    fail(ErrorKind::value, "--against", "the last line of '", command, "' is no JSON object with positive numbers");
+  return numbers;
 }
 
 void MeasureFlags::add_to(CommandLine& line) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,10 @@ struct Subject {
 /// rate, step_ms, peak_rss_mb, and for the other program its rate under "against_..." and the median "ratio" of the
 /// pairs.
 Record measure(const Subject& subject, const MeasureFlags& flags);
+
+/// Runs a command and reads the JSON object on its last line of output: its positive numbers, by name. Throws where
+/// there is none.
+std::map<std::string, double> numbers_of(const std::string& command);
 
 /// Prints the record as one line of JSON, or as a short table with `title` above.
 void report(const std::string& title, const Record& record, const MeasureFlags& flags);

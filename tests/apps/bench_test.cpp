@@ -34,6 +34,21 @@ TEST_CASE("bench loader takes a step for the images that there are, not for thos
   CHECK(row.at("step_ms").get<double>() == doctest::Approx(1e3 * 10 / rate));
 }
 
+TEST_CASE("bench ops sets each operation beside another program's of the same name") {
+  const auto ops = [](const char* only, const char* against) {
+    return run_program("apps/bench/bench", {"ops", "--only", only, "--rounds", "1", "--json", "--against", against});
+  };
+  const Program::Result result = ops("gather", R"(echo '{"gather": 1e9, "gather, with gradients": 2e9}')");
+  REQUIRE(result.exit_code == 0);
+  const auto row = nlohmann::json::parse(result.out);
+  CHECK(row.at("operation") == "gather");
+  CHECK(row.at("ratio").get<double>() == doctest::Approx(1e9 / row.at("us").get<double>()));
+  CHECK(row.at("with_gradients_ratio").get<double>() ==
+        doctest::Approx(2e9 / row.at("with_gradients_us").get<double>()));
+  CHECK(contains(ops("gather", "echo '{}'").err, "'echo '{}'' is no JSON object with positive numbers"));
+  CHECK(ops("no such", "true").exit_code == 2);
+}
+
 TEST_CASE("bench train-step tells the time beyond another preconditioner's, where one is named") {
   const auto step = [](std::vector<std::string> more) {
     more.insert(more.begin(), {"train-step", "--model", "mlp", "--side", "4", "--batch", "2", "--rounds", "3",
