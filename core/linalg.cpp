@@ -30,28 +30,39 @@ Tensor to_tensor(const Matrix& matrix) {
                       {matrix.rows(), matrix.cols()});
 }
 
+enum class Wanted { values, vectors_too };
+
 struct Decomposition {
   Eigen::VectorXd values;  // ascending
   Matrix vectors;
 };
 
 /// Of the symmetric part of a square matrix.
-Decomposition decompose(const char* op, const Tensor& a) {
+Decomposition decompose(const char* op, const Tensor& a, Wanted wanted = Wanted::vectors_too) {
   const Matrix matrix = to_matrix(op, a);
   if (matrix.rows() != matrix.cols()) fail(ErrorKind::shape, op, "needs a square matrix, got ", a.shape());
   if (matrix.size() == 0) return {};
-  const Eigen::SelfAdjointEigenSolver<Matrix> solver(0.5 * (matrix + matrix.transpose()));
+  const bool vectors = wanted == Wanted::vectors_too;
+  const Eigen::SelfAdjointEigenSolver<Matrix> solver(0.5 * (matrix + matrix.transpose()),
+                                                     vectors ? Eigen::ComputeEigenvectors : Eigen::EigenvaluesOnly);
   if (solver.info() != Eigen::Success)
     fail(ErrorKind::value, op, "the iteration did not converge for a matrix ", a.shape());
-  return {solver.eigenvalues(), solver.eigenvectors()};
+  return {solver.eigenvalues(), vectors ? solver.eigenvectors() : Matrix()};
+}
+
+Tensor to_vector(const Eigen::VectorXd& values) {
+  return Tensor::from(std::span<const double>(values.data(), static_cast<size_t>(values.size())), {values.size()});
 }
 
 }  // namespace
 
 SymmetricEigen symmetric_eigen(const Tensor& a) {
   const auto [values, vectors] = decompose("symmetric_eigen", a);
-  return {Tensor::from(std::span<const double>(values.data(), static_cast<size_t>(values.size())), {values.size()}),
-          to_tensor(vectors)};
+  return {to_vector(values), to_tensor(vectors)};
+}
+
+Tensor symmetric_eigenvalues(const Tensor& a) {
+  return to_vector(decompose("symmetric_eigenvalues", a, Wanted::values).values);
 }
 
 Tensor symmetric_power(const Tensor& a, double exponent, double floor) {

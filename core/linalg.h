@@ -11,6 +11,8 @@ struct SymmetricEigen {
 };
 /// Eigenvalues and eigenvectors of (a + a^T) / 2 for a square matrix of any floating dtype.
 SymmetricEigen symmetric_eigen(const Tensor& a);
+/// The values alone, for a fraction of the work.
+Tensor symmetric_eigenvalues(const Tensor& a);
 /// ((a + a^T) / 2)^exponent in a's dtype, where eigenvalues below `floor` count as it.
 Tensor symmetric_power(const Tensor& a, double exponent, double floor);
 /// A matrix of a's shape with orthonormal columns (or rows, where it is wide) that span a's: the Q of a QR

@@ -11,7 +11,7 @@ Tensor Preconditioner::matrix(const Tensor&, const StepInfo&) const { return {};
 
 Tensor Preconditioner::eigenvalues(const Tensor& m, const StepInfo& at) const {
   const Tensor p = matrix(m, at);
-  return p.defined() ? symmetric_eigen(p).values : Tensor();
+  return p.defined() ? symmetric_eigenvalues(p) : Tensor();
 }
 
 }  // namespace gradus::optim

@@ -208,7 +208,7 @@ struct Spread {
 };
 Spread spread(const Tensor& symmetric) {
   std::vector<double> sizes;
-  for (double value : symmetric_eigen(symmetric).values.to_vector<double>()) sizes.push_back(std::abs(value));
+  for (double value : symmetric_eigenvalues(symmetric).to_vector<double>()) sizes.push_back(std::abs(value));
   std::sort(sizes.begin(), sizes.end());
   const auto smallest = std::find_if(sizes.begin(), sizes.end(), [&](double s) { return s > 1e-6 * sizes.back(); });
   return {sizes.back() / *smallest, sizes.back() / sizes[sizes.size() / 2]};

@@ -139,7 +139,7 @@ void report_on(const Context& context, const std::vector<Run>& trainings, Report
         entry.add({{"kind", a == b ? "diagonal" : "off-diagonal"}, {"value", at(last, a, b)}});
         entries.push_back(entry);
       }
-    const std::vector<double> values = symmetric_eigen(Tensor::from(last, {n, n})).values.to_vector<double>();
+    const std::vector<double> values = symmetric_eigenvalues(Tensor::from(last, {n, n})).to_vector<double>();
     for (size_t i = 0; i < values.size(); ++i) {
       apps::Record row = label;
       row.add({{"index", static_cast<int64_t>(values.size() - i)}, {"eigenvalue", values[i]}});

@@ -36,7 +36,8 @@ struct Fop {
   Form form = Form::automatic;
   Norm norm = Norm::off;
   std::optional<Rescale> rescale = std::nullopt;
-  /// Of identity_plus, which `automatic` takes for dense layers alone; 0 is full rank for up to max_dim inputs and large_rank above.
+  /// Of identity_plus, which `automatic` takes for dense layers alone; 0 is full rank for up to max_dim inputs and
+  /// large_rank above.
   int64_t rank = 0;
   int64_t max_dim = 1024;
   int64_t large_rank = 25;

@@ -71,7 +71,7 @@ class FopLowRank final : public Preconditioner {
   Tensor eigenvalues(const Tensor& m, const StepInfo& at) const override {
     const double k = scales() ? scaling(m, at).k : 1;
     std::vector<double> values(static_cast<size_t>(site_.n - rank_), k);
-    for (double value : symmetric_eigen(gram(m)).values.to_vector<double>()) values.push_back(k * (1 + value));
+    for (double value : symmetric_eigenvalues(gram(m)).to_vector<double>()) values.push_back(k * (1 + value));
     return Tensor::from(values, {site_.n});
   }
   int64_t paper_count() const override { return site_.n; }

@@ -29,6 +29,7 @@ TEST_CASE("eigenvectors diagonalize the symmetric part") {
   check_within(matmul(symmetric, e.vectors), e.vectors * e.values, rounding(6));
   check_within(matmul(transposed(e.vectors), e.vectors), Tensor::eye(6, DType::float64), rounding(6));
   check_within(sum(e.values), sum(symmetric * Tensor::eye(6, DType::float64)), rounding(6));
+  check_within(symmetric_eigenvalues(a), e.values, rounding(6));
 }
 
 TEST_CASE("eigenvalues take float32, strided and empty matrices") {
@@ -36,6 +37,7 @@ TEST_CASE("eigenvalues take float32, strided and empty matrices") {
   check_equal(symmetric_eigen(transposed(a)).values, symmetric_eigen(contiguous(transposed(a))).values);
   CHECK(symmetric_eigen(a).values.dtype() == DType::float64);
   CHECK(symmetric_eigen(Tensor::zeros({0, 0})).vectors.shape() == Shape{0, 0});
+  CHECK(symmetric_eigenvalues(Tensor::zeros({0, 0})).shape() == Shape{0});
 }
 
 TEST_CASE("powers of a symmetric matrix multiply like those of a number") {

@@ -118,7 +118,8 @@ TEST_CASE("what the format cannot hold is not saved, and an existing file stays"
 
 TEST_CASE("a file whose header does not fit is rejected") {
   CHECK(contains(rejection("\x08"), "takes 8: the file was cut short"));
-  CHECK(contains(rejection(std::string("\x01\xe1\xf5\x05\0\0\0\0{}", 10)), "at most 100000000, and this reads as 100000001"));
+  CHECK(contains(rejection(std::string("\x01\xe1\xf5\x05\0\0\0\0{}", 10)),
+                 "at most 100000000, and this reads as 100000001"));
   CHECK(contains(rejection(std::string("\x09\0\0\0\0\0\0\0{}      ", 16)), "only 8 follow: the file was cut short"));
   CHECK(contains(rejection(with_header("")), "does not begin with {"));
   CHECK(contains(rejection(with_header(" {}")), "does not begin with {"));

@@ -117,7 +117,8 @@ static inline Turned turned(float x) {
 }
 /// Whether turned(x) leaves enough digits: n has 13 bits, and x is not close to a multiple of pi / 2 other than 0.
 static inline bool turns_well(float x) {
-  return (absolute(x) <= 12000.0f) & ((absolute(turned(x).r) >= 0x1p-12f) | (absolute(x) < 0.75f));
+  const int fits = absolute(x) <= 12000.0f, clear = absolute(turned(x).r) >= 0x1p-12f, unturned = absolute(x) < 0.75f;
+  return (fits & (clear | unturned)) != 0;  // without branches, which would keep loops from vectors
 }
 
 /// Sine or, with the quadrant one further, cosine, 1 ulp where turns_well().
