@@ -19,9 +19,9 @@ namespace gradus::optim {
 ///
 /// It comes before all other stages, so it composes with every preconditioner and rule; a preconditioner multiplies
 /// what Bnp makes of a gradient and learns from the gradient itself, the loss's. Layers show their inputs in training,
-/// but under NoGrad: Linear and Conv2d do, one's own by weight.show_input(x). A layer without a bias, or whose bias is
-/// frozen, is left alone, and so is a transposed convolution, whose outputs see different taps. Zero padding makes it
-/// approximate at the border of an image.
+/// though not under NoGrad: Linear and Conv2d do, one's own by weight.show_input(x). A layer without a bias, or whose
+/// bias is frozen, is left alone, and so is a transposed convolution, whose outputs see different taps. Zero padding
+/// makes it approximate at the border of an image.
 struct Bnp {
   double momentum = 0.99;  ///< of the running statistics
   double relative = 1e-2;
