@@ -1,5 +1,6 @@
 // Batch, layer and group normalization. Forward and first gradient are one kernel each; while a walk is itself being
 // recorded, the gradient is composed of operations on variables, statistics included.
+#include <algorithm>
 #include <limits>
 
 #include "autograd/autocast.h"
@@ -35,6 +36,15 @@ Var per_channel(const char* op, const Var& parameter, const Var& x) {
     fail(ErrorKind::shape, op, "weight and bias must be [", shape[1], "] for input ", x.shape(), ", but one is ",
          parameter.shape());
   return reshape(parameter, shape);
+}
+
+/// Statistics [N, G] of groups of channels shaped to broadcast against x [N, C, ...].
+Tensor per_group(const Tensor& statistics, const Var& x) {
+  const int64_t images = statistics.size(0), groups = statistics.size(1);
+  Shape shape = Shape::filled(x.rank(), 1);
+  shape[0] = images;
+  shape[1] = x.shape()[1];
+  return reshape(expand(unsqueeze(statistics, 2), {images, groups, shape[1] / groups}), shape);
 }
 
 /// Every dimension but the channels.
@@ -172,17 +182,34 @@ Var layer_norm(const Var& x, const Shape& normalized, const Var& weight, const V
 
 Var group_norm(const Var& x, int64_t groups, const Var& weight, const Var& bias, double eps) {
   if (widens(x)) return group_norm(cast(x, DType::float32), groups, weight, bias, eps);
-  check::defined("group_norm", x.value());
-  if (x.rank() < 2 || groups < 1 || x.shape()[1] % groups != 0)
-    fail(ErrorKind::shape, "group_norm", "input [N, C, ...] needs a number of channels that ", groups,
-         " groups divide, got ", x.shape());
-  Shape rows = {x.shape()[0] * groups, x.shape()[1] / groups};
-  for (int d = 2; d < x.rank(); ++d) rows[1] *= x.shape()[d];
-  Var y = reshape(normalize_rows(reshape(x, rows), {}, {}, eps), x.shape());
-  if (x.value().is_channels_last()) y = contiguous(y, Layout::channels_last);
-  if (weight.defined()) y = y * per_channel("group_norm", weight, x);
-  if (bias.defined()) y = y + per_channel("group_norm", bias, x);
-  return y;
+  Normalized y = group_norm(x.value(), groups, weight.value(), bias.value(), eps);
+  return record(
+      "group_norm", std::move(y.values), {x, weight, bias},
+      [x = Saved(x), w = Saved(weight), mean = std::move(y.mean), rstd = std::move(y.rstd), eps](
+          const Var& gy, Inputs in, Curvature h) {
+        const Var &input = x.get(in), &weight = w.get(in);
+        const Dims around = around_channels(input.rank());
+        const auto per = [&](const Var& parameter) { return per_channel("group_norm", parameter, input); };
+        if (h) frozen_curvature(in, h, input, weight, per_group(mean, input), per_group(rstd, input), per, around);
+        if (!recording()) {
+          NormGradients g = group_norm_backward(gy.value(), input.value(), weight.value(), mean, rstd);
+          in[0] = std::move(g.input);
+          in[1] = std::move(g.weight);
+          in[2] = std::move(g.bias);
+          return;
+        }
+        const Shape rows = {mean.numel(), input.value().numel() / std::max<int64_t>(mean.numel(), 1)};
+        const Standardized s = standardize(reshape(input, rows), {1}, eps);
+        if (in.needs(0)) {
+          const Var g = weight.defined() ? gy * per(weight) : gy;
+          in[0] = reshape(standardize_grad(reshape(g, rows), s, {1}), input.shape());
+        }
+        if (in.needs(1)) in[1] = sum(gy * reshape(s.values, input.shape()), around);
+        if (in.needs(2)) in[2] = sum(gy, around);
+      },
+      [=] {
+        return Attributes{{"groups", groups}, {"eps", eps}};
+      });
 }
 
 }  // namespace gradus

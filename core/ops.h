@@ -206,6 +206,10 @@ NormGradients batch_norm_backward(const Tensor& gy, const Tensor& x, const Tenso
 Normalized layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps);
 NormGradients layer_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
                                   const Tensor& rstd);
+/// x [N, C, ...], statistics per image and group of C / groups channels: mean and rstd are [N, groups].
+Normalized group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps);
+NormGradients group_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
+                                  const Tensor& rstd);
 Tensor softmax(const Tensor& x, int64_t dim);
 Tensor log_softmax(const Tensor& x, int64_t dim);
 Tensor softmax_backward(const Tensor& gy, const Tensor& y, int64_t dim, bool log);

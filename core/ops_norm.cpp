@@ -17,9 +17,9 @@ int64_t batch_norm_channels(const char* op, const Tensor& x, const Tensor& weigh
   return channels;
 }
 
-void statistics(const char* op, const Tensor& mean, const Tensor& rstd, int64_t n, const Tensor& x) {
-  check::shape(op, "the mean", mean, {n});
-  check::shape(op, "the reciprocal standard deviation", rstd, {n});
+void statistics(const char* op, const Tensor& mean, const Tensor& rstd, const Shape& shape, const Tensor& x) {
+  check::shape(op, "the mean", mean, shape);
+  check::shape(op, "the reciprocal standard deviation", rstd, shape);
   check::parameter(op, "the mean", mean, x);
   check::parameter(op, "the reciprocal standard deviation", rstd, x);
 }
@@ -28,6 +28,15 @@ void layer_norm_input(const char* op, const Tensor& x) {
   check::floating(op, x);
   check::rank(op, "the input", x, 2, "[rows,columns]");
   if (x.shape()[1] == 0) fail(ErrorKind::shape, op, "rows of ", x.shape(), " have no elements to normalize");
+}
+
+void group_norm_input(const char* op, const Tensor& x, int64_t groups) {
+  check::floating(op, x);
+  if (x.rank() < 2 || groups < 1 || x.shape()[1] % groups != 0)
+    fail(ErrorKind::shape, op, "input [N, C, ...] needs a number of channels that ", groups, " groups divide, got ",
+         x.shape());
+  if (x.shape()[0] > 0 && x.numel() == 0)
+    fail(ErrorKind::shape, op, "the groups of ", x.shape(), " have no elements to normalize");
 }
 
 void positive(const char* op, double eps) {
@@ -57,7 +66,7 @@ Normalized batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
 Tensor batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean,
                         const Tensor& rstd) {
   const int64_t channels = batch_norm_channels("batch_norm_apply", x, weight, bias);
-  statistics("batch_norm_apply", mean, rstd, channels, x);
+  statistics("batch_norm_apply", mean, rstd, {channels}, x);
   Tensor y = Tensor::empty_like(x);
   if (x.numel() > 0) kernels::batch_norm_apply(x, weight, bias, mean, rstd, y);
   return y;
@@ -69,7 +78,7 @@ NormGradients batch_norm_backward(const Tensor& gy, const Tensor& x, const Tenso
   const int64_t channels = batch_norm_channels(op, x, weight, {});
   check::shape(op, "the gradient", gy, x.shape());
   check::same_dtype(op, x, gy);
-  statistics(op, mean, rstd, channels, x);
+  statistics(op, mean, rstd, {channels}, x);
   if (x.numel() == 0) fail(ErrorKind::shape, op, "a batch of ", x.shape(), " has no statistics");
   const DType dtype = check::parameter_dtype(x.dtype());
   NormGradients out = {Tensor::empty_like(x), Tensor::empty({channels}, dtype), Tensor::empty({channels}, dtype)};
@@ -96,9 +105,36 @@ NormGradients layer_norm_backward(const Tensor& gy, const Tensor& x, const Tenso
   check::shape(op, "the gradient", gy, x.shape());
   check::same_dtype(op, x, gy);
   check::optional_vector(op, "the weight", weight, columns, x);
-  statistics(op, mean, rstd, rows, x);
+  statistics(op, mean, rstd, {rows}, x);
   NormGradients out = {Tensor::empty_like(x), Tensor::empty({columns}, x.dtype()), Tensor::empty({columns}, x.dtype())};
   kernels::layer_norm_backward(gy, x, weight, mean, rstd, out.input, out.weight, out.bias);
+  return out;
+}
+
+Normalized group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps) {
+  group_norm_input("group_norm", x, groups);
+  positive("group_norm", eps);
+  check::optional_vector("group_norm", "the weight", weight, x.shape()[1], x);
+  check::optional_vector("group_norm", "the bias", bias, x.shape()[1], x);
+  const Shape statistics = {x.shape()[0], groups};
+  Normalized out = {Tensor::empty_like(x), Tensor::empty(statistics, x.dtype()), Tensor::empty(statistics, x.dtype())};
+  kernels::group_norm_forward(x, weight, bias, eps, out.values, out.mean, out.rstd);
+  return out;
+}
+
+NormGradients group_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
+                                  const Tensor& rstd) {
+  const char* op = "group_norm_backward";
+  check::rank(op, "the mean", mean, 2, "[N,G]");
+  const int64_t groups = mean.shape()[1];
+  group_norm_input(op, x, groups);
+  check::shape(op, "the gradient", gy, x.shape());
+  check::same_dtype(op, x, gy);
+  check::optional_vector(op, "the weight", weight, x.shape()[1], x);
+  statistics(op, mean, rstd, {x.shape()[0], groups}, x);
+  const Shape channels = {x.shape()[1]};
+  NormGradients out = {Tensor::empty_like(x), Tensor::empty(channels, x.dtype()), Tensor::empty(channels, x.dtype())};
+  kernels::group_norm_backward(gy, x, weight, contiguous(mean), contiguous(rstd), out.input, out.weight, out.bias);
   return out;
 }
 

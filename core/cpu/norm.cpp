@@ -7,6 +7,7 @@
 #include "core/cpu/layout.h"
 #include "core/cpu/stretch.h"
 #include "core/cpu/vector/kernels.h"
+#include "core/cpu/vectors.h"
 #include "core/kernels.h"
 #include "core/parallel.h"
 
@@ -15,7 +16,11 @@ namespace gradus::kernels {
 namespace {
 
 using cpu::as_layout;
+using cpu::elements_or;
+using cpu::floats;
+using cpu::mutable_floats;
 using cpu::ReadFloats;
+using cpu::store;
 using cpu::write_as_layout;
 using cpu::WriteFloats;
 
@@ -24,22 +29,6 @@ constexpr int64_t piece_elements = 32768;
 
 bool is_ours(const Tensor& x) { return cpu::in_floats(x) && (x.rank() == 2 || x.rank() == 4) && x.numel() > 0; }
 Layout rows_layout(const Tensor& x) { return x.rank() == 4 ? Layout::channels_last : Layout::contiguous; }
-
-const float* floats(const Tensor& x) { return static_cast<const float*>(x.raw()); }
-float* mutable_floats(const Tensor& x) { return static_cast<float*>(x.raw()); }
-
-/// A vector's elements, or `otherwise` n times where it is undefined.
-std::vector<float> elements_or(const Tensor& x, int64_t n, float otherwise) {
-  std::vector<float> values(static_cast<size_t>(n), otherwise);
-  if (!x.defined()) return values;
-  for (int64_t i = 0; i < n; ++i) values[static_cast<size_t>(i)] = floats(x)[i * x.strides()[0]];
-  return values;
-}
-
-void store(const std::vector<double>& values, Tensor& out) {
-  for (size_t i = 0; i < values.size(); ++i)
-    mutable_floats(out)[static_cast<int64_t>(i) * out.strides()[0]] = static_cast<float>(values[i]);
-}
 
 /// Cuts rows into pieces of a fixed size, so that sums over them do not depend on the number of threads.
 struct Pieces {

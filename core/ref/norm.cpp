@@ -1,6 +1,6 @@
-// Reference normalizations. Batch norm and layer norm are one computation over groups of elements (a channel, or a
-// row); they differ in how a group is walked and in whether weight and bias belong to the group or to the element in
-// it.
+// Reference normalizations. Batch, layer and group norm are one computation over groups of elements (a channel, a row,
+// some channels of an image); they differ in how a group is walked and in whether weight and bias belong to the group
+// or to the element in it.
 #include <vector>
 
 #include "core/kernels.h"
@@ -151,6 +151,96 @@ void layer_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight
     for (int64_t i = 0; i < columns; ++i) {
       set_entry<T>(gweight, i, weight_sums[i]);
       set_entry<T>(gbias, i, bias_sums[i]);
+    }
+  });
+}
+
+// ---- Group norm: a group is some channels of an image --------------------------------------------------------------
+
+namespace {
+
+/// Where the groups of x [N, C, ...] lie, whose statistics are [N, G].
+struct ChannelGroups {
+  ChannelGroups(const Tensor& x, const Tensor& statistics)
+      : images(x.shape()[0]),
+        groups(statistics.shape()[1]),
+        channels(x.shape()[1] / groups),
+        group(without(x.shape(), 0)),
+        pixels(without(group, 0)) {
+    group[0] = channels;
+  }
+  /// The first element of channel c of an image.
+  template <class T>
+  static T* at(const Tensor& t, int64_t n, int64_t c) {
+    return pointer<T>(t) + n * t.strides()[0] + c * t.strides()[1];
+  }
+  static Strides pixel_strides(const Tensor& t) { return without(without(t.strides(), 0), 0); }
+
+  int64_t images, groups, channels;  ///< channels of a group
+  Shape group, pixels;               ///< [C / G, ...] and what follows it
+};
+
+}  // namespace
+
+void group_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean,
+                        Tensor& rstd) {
+  visit_floating("group_norm", x.dtype(), [&]<class T>(T) {
+    const ChannelGroups in(x, mean);
+    const std::array<Strides, 2> strides = {in.pixel_strides(x), in.pixel_strides(y)};
+    for (int64_t n = 0; n < in.images; ++n) {
+      for (int64_t g = 0; g < in.groups; ++g) {
+        const Moments m = moments(in.at<T>(x, n, g * in.channels), in.group, without(x.strides(), 0));
+        const double scale = 1 / std::sqrt(m.variance + eps);
+        *in.at<T>(mean, n, g) = static_cast<T>(m.mean);
+        *in.at<T>(rstd, n, g) = static_cast<T>(scale);
+        for (int64_t c = g * in.channels; c < (g + 1) * in.channels; ++c) {
+          const T* from = in.at<T>(x, n, c);
+          T* to = in.at<T>(y, n, c);
+          const double gain = scale * entry<T>(weight, c, 1), shift = entry<T>(bias, c, 0);
+          for_each_element<2>(in.pixels, strides, [&](const Offsets<2>& at) {
+            to[at[1]] = static_cast<T>((from[at[0]] - m.mean) * gain + shift);
+          });
+        }
+      }
+    }
+  });
+}
+
+void group_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
+                         const Tensor& rstd, Tensor& gx, Tensor& gweight, Tensor& gbias) {
+  visit_floating("group_norm_backward", x.dtype(), [&]<class T>(T) {
+    const ChannelGroups in(x, mean);
+    const std::array<Strides, 3> strides = {in.pixel_strides(gy), in.pixel_strides(x), in.pixel_strides(gx)};
+    const auto count = static_cast<double>(numel(in.group));
+    std::vector<double> weight_sums(static_cast<size_t>(x.shape()[1]), 0.0), bias_sums(weight_sums);
+    for (int64_t n = 0; n < in.images; ++n) {
+      for (int64_t g = 0; g < in.groups; ++g) {
+        const double center = *in.at<T>(mean, n, g), scale = *in.at<T>(rstd, n, g);
+        // body(channel, gy, the normalized x, gx) for every element of the group
+        const auto for_each = [&](const auto& body) {
+          for (int64_t c = g * in.channels; c < (g + 1) * in.channels; ++c) {
+            const T *grad = in.at<T>(gy, n, c), *from = in.at<T>(x, n, c);
+            T* to = in.at<T>(gx, n, c);
+            for_each_element<3>(in.pixels, strides, [&](const Offsets<3>& at) {
+              body(c, static_cast<double>(grad[at[0]]), (from[at[1]] - center) * scale, to[at[2]]);
+            });
+          }
+        };
+        double sum = 0, product = 0;  // of weight * gy, and of that times the normalized x
+        for_each([&](int64_t c, double grad, double normalized, T&) {
+          bias_sums[c] += grad;
+          weight_sums[c] += grad * normalized;
+          sum += grad * entry<T>(weight, c, 1);
+          product += grad * entry<T>(weight, c, 1) * normalized;
+        });
+        for_each([&](int64_t c, double grad, double normalized, T& to) {
+          to = static_cast<T>(scale * (grad * entry<T>(weight, c, 1) - sum / count - normalized * product / count));
+        });
+      }
+    }
+    for (int64_t c = 0; c < x.shape()[1]; ++c) {
+      set_entry<T>(gweight, c, weight_sums[c]);
+      set_entry<T>(gbias, c, bias_sums[c]);
     }
   });
 }

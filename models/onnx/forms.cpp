@@ -238,6 +238,25 @@ std::string layer_norm(T& t) {
                         {{"axis", int64_t{-1}}, {"epsilon", static_cast<float>(t.get<double>("eps"))}});
 }
 
+// Groups are the instances of an InstanceNormalization; weight and bias, which belong to channels, come after it.
+std::string group_norm(T& t) {
+  Graph& g = t.graph();
+  const Shape& shape = t.output_shape();
+  const int64_t groups = t.get<int64_t>("groups");
+  std::string y = g.node("Reshape", {t.input(0), t.integers({0, groups, -1})});
+  y = g.node("InstanceNormalization",
+             {y, g.constant(Tensor::full({groups}, 1, t.dtype())), g.constant(Tensor::full({groups}, 0, t.dtype()))},
+             {{"epsilon", static_cast<float>(t.get<double>("eps"))}});
+  std::vector<int64_t> extents(shape.begin(), shape.end()), channels(extents.size() - 1, 1);
+  extents[0] = 0;
+  channels[0] = shape[1];
+  y = g.node("Reshape", {y, t.integers(extents)});
+  const auto per_channel = [&](size_t input) { return g.node("Reshape", {t.input(input), t.integers(channels)}); };
+  if (!t.input(1).empty()) y = g.node("Mul", {y, per_channel(1)});
+  if (!t.input(2).empty()) y = g.node("Add", {y, per_channel(2)});
+  return y;
+}
+
 // A template argument must have a name.
 #define GRADUS_NODE(form, type)     \
   constexpr char type##_[] = #type; \
@@ -332,6 +351,7 @@ const std::map<std::string_view, Form> forms = {
     {"upsample_nearest2d", upsample_nearest2d},
     {"batch_norm_apply", batch_norm_apply},
     {"layer_norm", layer_norm},
+    {"group_norm", group_norm},
 };
 
 }  // namespace

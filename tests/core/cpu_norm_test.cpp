@@ -1,4 +1,4 @@
-// Softmax, batch norm and layer norm of the device in float32 against the reference, which computes in double.
+// Softmax, batch, layer and group norm of the device in float32 against the reference, which computes in double.
 #include <algorithm>
 
 #include "core/parallel.h"
@@ -191,6 +191,71 @@ TEST_CASE("layer norm and its gradient agree with the reference in every memory 
   }
 }
 
+TEST_CASE("group norm and its gradient agree with the reference in every memory order") {
+  struct Case {
+    Shape shape;
+    int64_t groups;
+  };
+  // More rows than one piece holds, sequences, vectors, single pixels, and one more dimension than the kernel knows.
+  for (const Case& c : {Case{{3, 24, 5, 7}, 4}, Case{{2, 48, 25, 20}, 3}, Case{{5, 12, 9}, 12}, Case{{6, 40}, 5},
+                        Case{{4, 6, 1, 1}, 6}, Case{{2, 6, 3, 2, 4}, 2}, Case{{0, 4, 2, 2}, 2}}) {
+    const int64_t images = c.shape[0], channels = c.shape[1];
+    const Tensor x = random(c.shape, 15, 0, 4), gy = random(c.shape, 16);
+    for (const bool affine : {false, true}) {
+      const Tensor weight = affine ? random({channels}, 17, 0.5, 2) : Tensor();
+      const Tensor bias = affine ? random({channels}, 18) : Tensor();
+      const auto statistics = [&] { return Tensor::empty({images, c.groups}); };
+      Tensor y = Tensor::empty(c.shape), mean = statistics(), rstd = statistics();
+      Tensor gx = Tensor::empty(c.shape), gweight = Tensor::empty({channels}), gbias = Tensor::empty({channels});
+      ref::group_norm_forward(x, weight, bias, 1e-2, y, mean, rstd);
+      ref::group_norm_backward(gy, x, weight, mean, rstd, gx, gweight, gbias);
+      const double count = static_cast<double>(numel(c.shape)) / static_cast<double>(channels);
+      // As of batch norm: means err by `stretch` roundings of values up to 4, normalized values are at most 4 rstd.
+      const double scale = largest(rstd), unit = stretch * float_epsilon, gain = affine ? 2 : 1;
+      for (const Memory memory : every_memory) {
+        Tensor y2 = empty_in(memory, c.shape), mean2 = statistics(), rstd2 = statistics();
+        kernels::group_norm_forward(in(memory, x), weight, bias, 1e-2, y2, mean2, rstd2);
+        check_within(mean2, mean, constant(unit * 4));
+        check_within(rstd2, rstd, [&, r = elements(rstd)](size_t i) { return 2 * unit * r[i]; });
+        check_within(y2, y, constant(2 * gain * (unit * 4 * scale * 2 + unit * 4)));
+
+        Tensor gx2 = empty_in(memory, c.shape), gweight2 = Tensor::empty({channels}),
+               gbias2 = Tensor::empty({channels});
+        kernels::group_norm_backward(in(memory, gy), in(memory, x), weight, mean, rstd, gx2, gweight2, gbias2);
+        check_within(gbias2, gbias, constant(unit * count));
+        check_within(gweight2, gweight, constant(unit * count * 4 * scale));
+        check_within(gx2, gx, constant(unit * 2 * gain * scale * (1 + 1 + 16 * scale * scale)));
+      }
+    }
+  }
+}
+
+TEST_CASE("a group of one element has the bias as its result, and no gradient") {
+  const Tensor x = random({3, 5, 1, 1}, 19, 10, 90), gy = random({3, 5, 1, 1}, 20), weight = random({5}, 21, 0.1, 3);
+  const Tensor bias = random({5}, 22);
+  Tensor y = Tensor::empty(x.shape()), mean = Tensor::empty({3, 5}), rstd = Tensor::empty({3, 5});
+  Tensor gx = Tensor::empty(x.shape()), gweight = Tensor::empty({5}), gbias = Tensor::empty({5});
+  kernels::group_norm_forward(x, weight, bias, 1e-5, y, mean, rstd);
+  kernels::group_norm_backward(gy, x, weight, mean, rstd, gx, gweight, gbias);
+  const auto got = elements(y), expected = elements(bias);
+  for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == expected[i % 5]);
+  for (const double g : elements(gx)) CHECK(g == 0);
+  for (const double g : elements(gweight)) CHECK(g == 0);
+}
+
+TEST_CASE("the variance of group norm survives a mean a thousand times as large, and means far apart") {
+  Tensor x = Tensor::empty({2, 8, 32, 64});  // several pieces
+  for (int64_t c = 0; c < 8; ++c) {
+    Tensor channel = slice(x, 1, c, c + 1);
+    copy_(channel, random(channel.shape(), 23 + static_cast<uint64_t>(c), 999, 1001 + static_cast<double>(c % 2)));
+  }
+  Tensor y = Tensor::empty(x.shape()), mean = Tensor::empty({2, 4}), rstd = Tensor::empty({2, 4});
+  Tensor mean2 = Tensor::empty({2, 4}), rstd2 = Tensor::empty({2, 4});
+  ref::group_norm_forward(x, Tensor(), Tensor(), 1e-5, y, mean, rstd);
+  kernels::group_norm_forward(contiguous(x, Layout::channels_last), Tensor(), Tensor(), 1e-5, y, mean2, rstd2);
+  check_within(rstd2, rstd, [&, r = elements(rstd)](size_t i) { return 2 * stretch * float_epsilon * r[i]; });
+}
+
 TEST_CASE("normalizations give the same bits for every number of threads") {
   const int before = num_threads();
   const Shape shape{16, 24, 20, 20};
@@ -205,8 +270,16 @@ TEST_CASE("normalizations give the same bits for every number of threads") {
     kernels::batch_norm_train(x, Tensor(), Tensor(), 1e-5, y, mean, rstd);
     kernels::batch_norm_backward(gy, x, Tensor(), mean, rstd, gx, gweight, gbias);
     std::vector<float> all;
-    for (const Tensor* t : {&y, &mean, &rstd, &gx, &gweight, &gbias})
-      for (const float v : bits_of(*t)) all.push_back(v);
+    const auto keep = [&] {
+      for (const Tensor* t : {&y, &mean, &rstd, &gx, &gweight, &gbias})
+        for (const float v : bits_of(*t)) all.push_back(v);
+    };
+    keep();
+    mean = Tensor::empty({16, 6});
+    rstd = Tensor::empty({16, 6});
+    kernels::group_norm_forward(x, Tensor(), Tensor(), 1e-5, y, mean, rstd);
+    kernels::group_norm_backward(gy, x, Tensor(), mean, rstd, gx, gweight, gbias);
+    keep();
     if (threads == 1) first = all;
     CHECK(all == first);
   }

@@ -75,6 +75,11 @@ inline constexpr int64_t nine = 9;
 /// Elements beyond the rows that mix_nines may write.
 inline constexpr int64_t nines_room = 16;
 
+/// What each channel of an image has for its gradient through group norm, [n] each.
+struct GroupNormColumns {
+  const float *weight, *center, *scale, *share, *slope;
+};
+
 /// All pointers of a call may be equal, but must not overlap otherwise.
 struct Kernels {
   // Elementwise. An element's result depends on nothing but its operands.
@@ -163,7 +168,7 @@ struct Kernels {
   CrossEntropySums (*cross_entropy_sums)(const float* x, double largest, int64_t n);
   void (*cross_entropy_gradient)(const float* x, const CrossEntropyRow& row, float* gx, int64_t n);
 
-  // Batch norm: rows of n channels each, without gaps. The first two add to the totals.
+  // Batch and group norm: rows of n channels each, without gaps. The first two add to the totals.
   void (*centered_squares)(const float* x, const float* center, int64_t rows, int64_t n, double* totals);
   void (*centered_products)(const float* gy, const float* x, const float* center, int64_t rows, int64_t n,
                             double* totals);
@@ -173,6 +178,9 @@ struct Kernels {
   /// gx = gain (gy - share - (x - center) slope).
   void (*batch_norm_gradient)(const float* gy, const float* x, const float* center, const float* gain,
                               const float* share, const float* slope, int64_t rows, int64_t n, float* gx);
+  /// Group norm's, of the rows of one image: gx = scale (weight gy - share - (x - center) slope).
+  void (*group_norm_gradient)(const float* gy, const float* x, const GroupNormColumns& columns, int64_t rows, int64_t n,
+                              float* gx);
 
   /// Where x is above the largest so far, both become those at `position`.
   void (*raise_maximum)(const float* x, int32_t position, float* largest, int32_t* index, int64_t n);

@@ -1,4 +1,4 @@
-// Rows of softmax and layer norm, columns of batch norm, and the inner loop of max pooling.
+// Rows of softmax and layer norm, columns of batch and group norm, and the inner loop of max pooling.
 #include "core/cpu/vector/kernels.h"
 #include "core/cpu/vector/math.h"
 
@@ -107,7 +107,7 @@ void layer_norm_row_backward(const float* gy, const float* x, float mean, float 
   }
 }
 
-// ---- Batch norm: rows of channels ----------------------------------------------------------------------------------
+// ---- Batch and group norm: rows of channels ------------------------------------------------------------------------
 
 /// totals[j] += the sum over rows of term(element): float32 over a few rows, then float64.
 template <class Term>
@@ -156,6 +156,18 @@ void batch_norm_gradient(const float* gy, const float* x, const float* center, c
   }
 }
 
+void group_norm_gradient(const float* gy, const float* x, const GroupNormColumns& of, int64_t rows, int64_t n,
+                         float* gx) {
+  const float *weight = of.weight, *center = of.center, *scale = of.scale, *share = of.share, *slope = of.slope;
+  for (int64_t r = 0; r < rows; ++r) {
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) {
+      const float g = gy[r * n + j] * weight[j] - share[j];
+      gx[r * n + j] = scale[j] * multiply_add(x[r * n + j] - center[j], -slope[j], g);
+    }
+  }
+}
+
 // ---- Max pooling ---------------------------------------------------------------------------------------------------
 
 void raise_maximum(const float* x, int32_t position, float* largest, int32_t* index, int64_t n) {
@@ -182,6 +194,7 @@ void add_norm(Kernels& table) {
   table.centered_products = centered_products;
   table.normalize_columns = normalize_columns;
   table.batch_norm_gradient = batch_norm_gradient;
+  table.group_norm_gradient = group_norm_gradient;
   table.raise_maximum = raise_maximum;
 }
 
