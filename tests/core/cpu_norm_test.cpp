@@ -1,6 +1,7 @@
 // Softmax, batch, layer and group norm of the device in float32 against the reference, which computes in double.
 #include <algorithm>
 
+#include "core/ops.h"
 #include "core/parallel.h"
 #include "tests/core/cpu_compare.h"
 
