@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/cpu/layout.h"
+#include "core/cpu/moments.h"
 #include "core/cpu/vector/kernels.h"
 #include "core/cpu/vectors.h"
 #include "core/kernels.h"
@@ -58,7 +59,7 @@ struct Images {
 class ChannelMoments {
  public:
   explicit ChannelMoments(int64_t channels)
-      : mean(static_cast<size_t>(channels)), squares(mean), sum_(mean), rest_(mean), center_(mean.size()) {}
+      : mean(static_cast<size_t>(channels)), squares(mean), piece_sums_(mean), piece_squares_(mean) {}
 
   void see(const float* x, const Images& in) {
     const int64_t piece = std::max<int64_t>(1, piece_elements / in.channels);
@@ -75,22 +76,18 @@ class ChannelMoments {
   static constexpr int64_t piece_elements = 16384;
 
   void add(const float* x, int64_t before, int64_t rows, int64_t channels) {
-    const auto& table = cpu::vector::kernels();
-    std::fill(sum_.begin(), sum_.end(), 0.0);
-    std::fill(rest_.begin(), rest_.end(), 0.0);
-    table.reduce_columns[static_cast<int>(ReduceOp::sum)](x, rows, channels, channels, sum_.data());
+    std::fill(piece_sums_.begin(), piece_sums_.end(), 0.0);
+    std::fill(piece_squares_.begin(), piece_squares_.end(), 0.0);
+    cpu::column_moments(x, rows, channels, piece_sums_.data(), piece_squares_.data());
     const auto here = static_cast<double>(rows), all = static_cast<double>(before + rows);
-    for (size_t c = 0; c < center_.size(); ++c) center_[c] = static_cast<float>(sum_[c] / here);
-    table.centered_squares(x, center_.data(), rows, channels, rest_.data());
     for (size_t c = 0; c < mean.size(); ++c) {
-      const double own = sum_[c] / here, off = own - static_cast<double>(center_[c]), apart = own - mean[c];
-      squares[c] += rest_[c] - here * off * off + apart * apart * here * static_cast<double>(before) / all;
+      const double apart = piece_sums_[c] / here - mean[c];
+      squares[c] += piece_squares_[c] + apart * apart * here * static_cast<double>(before) / all;
       mean[c] += apart * here / all;
     }
   }
 
-  std::vector<double> sum_, rest_;
-  std::vector<float> center_;
+  std::vector<double> piece_sums_, piece_squares_;
 };
 
 }  // namespace

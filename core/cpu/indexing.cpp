@@ -30,6 +30,8 @@ void gather_part(const Tensor& x, int dim, const Tensor& index, Tensor& out) {
                          T* target = to + at[2];
                          if (step[0] == 0 && step[1] == 1 && step[2] == 1) {
                            std::memcpy(target, source + *i * stride, static_cast<size_t>(count) * sizeof(T));
+                         } else if (step[0] == 1 && step[1] == 0 && step[2] == 1 && stride == 1) {
+                           for (int64_t k = 0; k < count; ++k) target[k] = source[i[k]];
                          } else {
                            for (int64_t k = 0; k < count; ++k)
                              target[k * step[2]] = source[k * step[1] + i[k * step[0]] * stride];

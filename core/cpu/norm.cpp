@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/cpu/layout.h"
+#include "core/cpu/moments.h"
 #include "core/cpu/stretch.h"
 #include "core/cpu/vector/kernels.h"
 #include "core/cpu/vectors.h"
@@ -72,20 +73,10 @@ void batch_norm_train(const Tensor& x, const Tensor& weight, const Tensor& bias,
   const Tensor input = as_layout(x, rows_layout(x));
   const int64_t channels = x.size(1);
   const Pieces pieces(x.numel() / channels, channels);
-  const auto& table = cpu::vector::kernels();
   Partial sums(pieces), squares(pieces);  // of each piece: its sum, and the squares around its own mean
   pieces.for_each([&](int64_t piece, int64_t row, int64_t rows) {
     const ReadFloats from(input, row * channels, rows * channels);
-    double *sum = sums.row(piece), *square = squares.row(piece);
-    table.reduce_columns[static_cast<int>(ReduceOp::sum)](from, rows, channels, channels, sum);
-    std::vector<float> center(static_cast<size_t>(channels));
-    for (int64_t c = 0; c < channels; ++c)
-      center[static_cast<size_t>(c)] = static_cast<float>(sum[c] / static_cast<double>(rows));
-    table.centered_squares(from, center.data(), rows, channels, square);
-    for (int64_t c = 0; c < channels; ++c) {
-      const double rest = sum[c] / static_cast<double>(rows) - static_cast<double>(center[static_cast<size_t>(c)]);
-      square[c] -= static_cast<double>(rows) * rest * rest;
-    }
+    cpu::column_moments(from, rows, channels, sums.row(piece), squares.row(piece));
   });
   const auto count = static_cast<double>(pieces.rows);
   std::vector<double> means = sums.sum(), scales = squares.sum();

@@ -1,6 +1,7 @@
 // Reductions in float32 over any dimensions. The work is cut into pieces of fixed size whose partial results are
 // combined in order, so the bits do not even depend on the number of threads.
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -159,6 +160,19 @@ void reduce_columns(ReduceOp op, const float* x, const Dimensions& dims, double*
             dims.list[dims.count - 1].total_stride);
 }
 
+/// Of flat int64 memory, such as an index that is checked; in lanes, as a comparison waits for the one before.
+template <class Wins>
+int64_t extremum(const int64_t* x, int64_t n, Wins wins) {
+  constexpr int64_t lanes = 4;
+  int64_t best[lanes] = {x[0], x[0], x[0], x[0]};
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (int64_t j = 0; j < lanes; ++j) best[j] = wins(x[i + j], best[j]) ? x[i + j] : best[j];
+  for (; i < n; ++i) best[0] = wins(x[i], best[0]) ? x[i] : best[0];
+  for (int64_t j = 1; j < lanes; ++j) best[0] = wins(best[j], best[0]) ? best[j] : best[0];
+  return best[0];
+}
+
 }  // namespace
 
 void reduce(ReduceOp op, const Tensor& x, Tensor& out) {
@@ -167,6 +181,12 @@ void reduce(ReduceOp op, const Tensor& x, Tensor& out) {
     kernels::copy(x, wide);
     kernels::reduce(op, wide, result);
     return kernels::copy(result, out);
+  }
+  if (x.dtype() == DType::int64 && op != ReduceOp::sum && out.numel() == 1 && x.numel() > 0 && x.is_contiguous()) {
+    const auto* from = static_cast<const int64_t*>(x.raw());
+    *static_cast<int64_t*>(out.raw()) =
+        op == ReduceOp::max ? extremum(from, x.numel(), std::greater<>()) : extremum(from, x.numel(), std::less<>());
+    return;
   }
   if (x.dtype() != DType::float32 || x.numel() == 0) return ref::reduce(op, x, out);
   const Dimensions dims(x, out.shape());

@@ -23,12 +23,12 @@ Tensor with_last(const Tensor& x, int dim) {
   return Tensor(x.storage(), x.offset(), shape, strides, x.dtype());
 }
 
-template <class Row>
-void for_each_row(const Tensor& x, Row row) {
+/// body(position of the first element, number of rows) on several threads.
+template <class Body>
+void for_each_rows(const Tensor& x, Body body) {
   const int64_t columns = x.shape().back(), rows = x.numel() / columns;
-  parallel_for(rows, std::max<int64_t>(1, grain_elements / columns), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) row(r * columns, columns);
-  });
+  parallel_for(rows, std::max<int64_t>(1, grain_elements / columns),
+               [&](int64_t begin, int64_t end) { body(begin * columns, end - begin); });
 }
 
 }  // namespace
@@ -38,13 +38,11 @@ void softmax(const Tensor& x, int dim, bool log, Tensor& y) {
   if (y.numel() == 0) return;
   const Tensor input = cpu::as_layout(with_last(x, dim), Layout::contiguous);
   Tensor output = with_last(y, dim);
-  const auto& table = cpu::vector::kernels();
   cpu::write_as_layout(output, Layout::contiguous, [&](Tensor& out) {
     const auto* from = static_cast<const float*>(input.raw());
     auto* to = static_cast<float*>(out.raw());
-    for_each_row(out, [&](int64_t at, int64_t columns) {
-      const double largest = table.reduce_row[static_cast<int>(ReduceOp::max)](from + at, columns);
-      table.softmax_row(from + at, static_cast<float>(largest), to + at, columns, log);
+    for_each_rows(out, [&](int64_t at, int64_t rows) {
+      cpu::vector::kernels().softmax_rows(from + at, rows, out.shape().back(), to + at, log);
     });
   });
 }
@@ -58,8 +56,8 @@ void softmax_backward(const Tensor& gy, const Tensor& y, int dim, bool log, Tens
   cpu::write_as_layout(input_gradient, Layout::contiguous, [&](Tensor& out) {
     const auto *g = static_cast<const float*>(gradient.raw()), *o = static_cast<const float*>(output.raw());
     auto* to = static_cast<float*>(out.raw());
-    for_each_row(out, [&](int64_t at, int64_t columns) {
-      cpu::vector::kernels().softmax_row_backward(g + at, o + at, to + at, columns, log);
+    for_each_rows(out, [&](int64_t at, int64_t rows) {
+      cpu::vector::kernels().softmax_rows_backward(g + at, o + at, rows, out.shape().back(), to + at, log);
     });
   });
 }

@@ -72,7 +72,8 @@ TEST_CASE("normalizations explain shapes that do not fit") {
       doctest::Contains("[group_norm] input [N, C, ...] needs a number of channels that 4 groups divide, "
                         "got [4,6,3,3]"),
       Error);
-  CHECK_THROWS_WITH_AS(group_norm(x, 3, five, {}, 0.1), doctest::Contains("weight and bias must be [6]"), Error);
+  CHECK_THROWS_WITH_AS(group_norm(x, 3, five, {}, 0.1),
+                       doctest::Contains("[group_norm] the weight needs shape [6], got [5]"), Error);
   CHECK_THROWS_WITH_AS(layer_norm(x, {3, 4}, {}, {}, 0.1),
                        doctest::Contains("[layer_norm] the normalized shape [3,4] must be the last dimensions"), Error);
   CHECK_THROWS_WITH_AS(layer_norm(x, {3, 3}, five, {}, 0.1),

@@ -154,9 +154,11 @@ struct Kernels {
   void (*draw_keep)(const RandomKey& key, int64_t blocks, uint32_t threshold, uint8_t* keep);
   void (*scale_kept)(const uint8_t* keep, float scale, const float* x, float* out, int64_t n);
 
-  // Softmax and layer norm, a row of n at a time.
-  void (*softmax_row)(const float* x, float largest, float* y, int64_t n, bool logarithm);
-  void (*softmax_row_backward)(const float* gy, const float* y, float* gx, int64_t n, bool logarithm);
+  // Softmax and its gradient, rows of n without gaps.
+  void (*softmax_rows)(const float* x, int64_t rows, int64_t n, float* y, bool logarithm);
+  void (*softmax_rows_backward)(const float* gy, const float* y, int64_t rows, int64_t n, float* gx, bool logarithm);
+
+  // Layer norm, a row of n at a time.
   RowMoments (*row_moments)(const float* x, int64_t n);
   void (*normalize_row)(const float* x, float mean, float rstd, const float* weight, const float* bias, float* y,
                         int64_t n);
@@ -169,7 +171,7 @@ struct Kernels {
   void (*cross_entropy_gradient)(const float* x, const CrossEntropyRow& row, float* gx, int64_t n);
 
   // Batch and group norm: rows of n channels each, without gaps. The first two add to the totals.
-  void (*centered_squares)(const float* x, const float* center, int64_t rows, int64_t n, double* totals);
+  void (*centered_moments)(const float* x, const float* center, int64_t rows, int64_t n, double* sums, double* squares);
   void (*centered_products)(const float* gy, const float* x, const float* center, int64_t rows, int64_t n,
                             double* totals);
   /// y = (x - center) scale + shift.

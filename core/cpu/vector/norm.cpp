@@ -1,6 +1,7 @@
 // Rows of softmax and layer norm, columns of batch and group norm, and the inner loop of max pooling.
 #include "core/cpu/vector/kernels.h"
 #include "core/cpu/vector/math.h"
+#include "core/cpu/vector/pack.h"
 
 namespace gradus::cpu::vector::GRADUS_ISA {
 
@@ -8,35 +9,87 @@ namespace {
 
 // ---- Softmax -------------------------------------------------------------------------------------------------------
 
-void softmax_row(const float* x, float largest, float* y, int64_t n, bool logarithm) {
-  float sum = 0;
-  if (logarithm) {
+/// The largest of a row; what it makes of a NaN does not matter, as the sum of the exponentials will be one.
+float largest_of(const float* x, int64_t n) {
+  float largest = x[0];
+  int64_t i = 0;
+  if (n >= width) {
+    Pack packs[2] = {load(x), load(x)};
+    const auto see = [](Pack& best, Pack p) { best = p > best ? p : best; };
+    for (; i + 2 * width <= n; i += 2 * width) {
+      see(packs[0], load(x + i));
+      see(packs[1], load(x + i + width));
+    }
+    if (i + width <= n) see(packs[0], load(x + i));
+    see(packs[0], load(x + n - width));  // the rest, and some once more
+    see(packs[0], packs[1]);
+    float lanes[width];
+    store(lanes, packs[0]);
+    for (int step = width / 2; step > 0; step /= 2)
+      for (int j = 0; j < step; ++j) lanes[j] = lanes[j + step] > lanes[j] ? lanes[j + step] : lanes[j];
+    return lanes[0];
+  }
+  for (i = 1; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
+  return largest;
+}
+
+// Several rows share each step, so that the logarithms, or the divisions, of their sums are one loop, and no row waits
+// for its own.
+void softmax_rows(const float* x, int64_t rows, int64_t n, float* y, bool logarithm) {
+  constexpr int64_t most = 16, elements = 4096;  // what the L1 cache holds
+  const int64_t batch = n * most <= elements ? most : n <= elements ? elements / n : 1;
+  for (; rows > 0; rows -= batch, x += batch * n, y += batch * n) {
+    const int64_t count = rows < batch ? rows : batch;
+    float largest[most] = {}, sums[most] = {};
+    for (int64_t r = 0; r < count; ++r) {
+      const float *from = x + r * n, top = largest_of(from, n);
+      float sum = 0;
+      if (logarithm) {
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; ++i) sum += exp(x[i] - largest);
-    const float log_sum = log(sum);
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - largest) - log_sum;
-  } else {
+        for (int64_t i = 0; i < n; ++i) sum += exp(from[i] - top);
+      } else {
+        float* to = y + r * n;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; ++i) sum += y[i] = exp(x[i] - largest);
-    const float scale = 1.0f / sum;
+        for (int64_t i = 0; i < n; ++i) sum += to[i] = exp(from[i] - top);
+      }
+      largest[r] = top;
+      sums[r] = sum;
+    }
+    if (logarithm) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) y[i] *= scale;
+      for (int64_t r = 0; r < most; ++r) sums[r] = log(sums[r]);
+    } else {
+#pragma omp simd
+      for (int64_t r = 0; r < most; ++r) sums[r] = 1.0f / sums[r];
+    }
+    for (int64_t r = 0; r < count; ++r) {
+      const float *from = x + r * n, top = largest[r], sum = sums[r];
+      float* to = y + r * n;
+      if (logarithm) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) to[i] = (from[i] - top) - sum;
+      } else {
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) to[i] *= sum;
+      }
+    }
   }
 }
 
-void softmax_row_backward(const float* gy, const float* y, float* gx, int64_t n, bool logarithm) {
-  float sum = 0;
-  if (logarithm) {
+void softmax_rows_backward(const float* gy, const float* y, int64_t rows, int64_t n, float* gx, bool logarithm) {
+  for (; rows > 0; --rows, gy += n, y += n, gx += n) {
+    float sum = 0;
+    if (logarithm) {
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; ++i) sum += gy[i];
+      for (int64_t i = 0; i < n; ++i) sum += gy[i];
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) gx[i] = multiply_add(exp(y[i]), -sum, gy[i]);
-  } else {
+      for (int64_t i = 0; i < n; ++i) gx[i] = multiply_add(exp(y[i]), -sum, gy[i]);
+    } else {
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; ++i) sum += gy[i] * y[i];
+      for (int64_t i = 0; i < n; ++i) sum += gy[i] * y[i];
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) gx[i] = y[i] * (gy[i] - sum);
+      for (int64_t i = 0; i < n; ++i) gx[i] = y[i] * (gy[i] - sum);
+    }
   }
 }
 
@@ -109,34 +162,49 @@ void layer_norm_row_backward(const float* gy, const float* x, float mean, float 
 
 // ---- Batch and group norm: rows of channels ------------------------------------------------------------------------
 
-/// totals[j] += the sum over rows of term(element): float32 over a few rows, then float64.
-template <class Term>
-void sum_columns(int64_t rows, int64_t n, double* totals, Term term) {
-  constexpr int64_t stretch = 32, tile = 64;
-  for (int64_t column = 0; column < n; column += tile) {
-    const int64_t columns = n - column < tile ? n - column : tile;
-    for (int64_t row = 0; row < rows; row += stretch) {
-      const int64_t end = rows - row < stretch ? rows : row + stretch;
-      float sums[tile] = {};
-      for (int64_t r = row; r < end; ++r) {
-        const int64_t at = r * n + column;
-#pragma omp simd
-        for (int64_t j = 0; j < columns; ++j) sums[j] += term(at + j, column + j);
-      }
-      for (int64_t j = 0; j < columns; ++j) totals[column + j] += static_cast<double>(sums[j]);
-    }
+constexpr int64_t tile_columns = 64;
+
+/// body(row, end, column, columns) for tiles of a few rows: sums run in float32 over one, and then in float64.
+template <class Body>
+void for_each_tile(int64_t rows, int64_t n, Body body) {
+  constexpr int64_t stretch = 32;
+  for (int64_t column = 0; column < n; column += tile_columns) {
+    const int64_t columns = n - column < tile_columns ? n - column : tile_columns;
+    for (int64_t row = 0; row < rows; row += stretch)
+      body(row, rows - row < stretch ? rows : row + stretch, column, columns);
   }
 }
 
-void centered_squares(const float* x, const float* center, int64_t rows, int64_t n, double* totals) {
-  sum_columns(rows, n, totals, [=](int64_t i, int64_t j) {
-    const float d = x[i] - center[j];
-    return d * d;
+void centered_moments(const float* x, const float* center, int64_t rows, int64_t n, double* sums, double* squares) {
+  for_each_tile(rows, n, [=](int64_t row, int64_t end, int64_t column, int64_t columns) {
+    float sum[tile_columns] = {}, square[tile_columns] = {};
+    for (int64_t r = row; r < end; ++r) {
+#pragma omp simd
+      for (int64_t j = 0; j < columns; ++j) {
+        const float d = x[r * n + column + j] - center[column + j];
+        sum[j] += d;
+        square[j] += d * d;
+      }
+    }
+    for (int64_t j = 0; j < columns; ++j) {
+      sums[column + j] += static_cast<double>(sum[j]);
+      squares[column + j] += static_cast<double>(square[j]);
+    }
   });
 }
 
 void centered_products(const float* gy, const float* x, const float* center, int64_t rows, int64_t n, double* totals) {
-  sum_columns(rows, n, totals, [=](int64_t i, int64_t j) { return gy[i] * (x[i] - center[j]); });
+  for_each_tile(rows, n, [=](int64_t row, int64_t end, int64_t column, int64_t columns) {
+    float sums[tile_columns] = {};
+    for (int64_t r = row; r < end; ++r) {
+#pragma omp simd
+      for (int64_t j = 0; j < columns; ++j) {
+        const int64_t i = r * n + column + j;
+        sums[j] += gy[i] * (x[i] - center[column + j]);
+      }
+    }
+    for (int64_t j = 0; j < columns; ++j) totals[column + j] += static_cast<double>(sums[j]);
+  });
 }
 
 void normalize_columns(const float* x, const float* center, const float* scale, const float* shift, int64_t rows,
@@ -183,14 +251,14 @@ void raise_maximum(const float* x, int32_t position, float* largest, int32_t* in
 }  // namespace
 
 void add_norm(Kernels& table) {
-  table.softmax_row = softmax_row;
+  table.softmax_rows = softmax_rows;
   table.cross_entropy_sums = cross_entropy_sums;
   table.cross_entropy_gradient = cross_entropy_gradient;
-  table.softmax_row_backward = softmax_row_backward;
+  table.softmax_rows_backward = softmax_rows_backward;
   table.row_moments = row_moments;
   table.normalize_row = normalize_row;
   table.layer_norm_row_backward = layer_norm_row_backward;
-  table.centered_squares = centered_squares;
+  table.centered_moments = centered_moments;
   table.centered_products = centered_products;
   table.normalize_columns = normalize_columns;
   table.batch_norm_gradient = batch_norm_gradient;
