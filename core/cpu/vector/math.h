@@ -22,6 +22,13 @@ static inline float multiply_add(float a, float b, float c) {
   return a * b + c;
 #endif
 }
+static inline double multiply_add(double a, double b, double c) {
+#if GRADUS_HAS_FMA
+  return __builtin_fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
 
 /// The rounding error of the square: x * x = square + square_error exactly.
 static inline float square_error(float x, float square) {
@@ -34,11 +41,18 @@ static inline float square_error(float x, float square) {
 #endif
 }
 
-/// c0 + x (c1 + x (c2 + ...)).
-static inline float polynomial(float, float c0) { return c0; }
-template <class... More>
-static inline float polynomial(float x, float c0, More... more) {
-  return multiply_add(x, polynomial(x, more...), c0);
+/// c0 + c1 x + c2 x^2 + ..., as two polynomials in x^2, which do not wait for each other.
+template <class T, class... Coefficients>
+static inline T polynomial(T x, T c0, T c1, Coefficients... more) {
+  const T c[] = {c0, c1, more...};
+  constexpr int last = 1 + static_cast<int>(sizeof...(more));
+  const T square = x * x;
+  T a = c[last], b = c[last - 1];
+#pragma GCC unroll 16
+  for (int k = last - 2; k >= 0; k -= 2) a = multiply_add(square, a, c[k]);
+#pragma GCC unroll 16
+  for (int k = last - 3; k >= 0; k -= 2) b = multiply_add(square, b, c[k]);
+  return last % 2 == 0 ? multiply_add(x, b, a) : multiply_add(x, a, b);
 }
 
 static inline uint32_t bits(float x) { return __builtin_bit_cast(uint32_t, x); }
@@ -48,13 +62,22 @@ static inline float with_sign(float magnitude, float sign) {
   return from_bits((bits(magnitude) & 0x7fffffffu) | (bits(sign) & 0x80000000u));
 }
 
+// Limits without conditions: from those compilers make separate paths, which a vector takes all. NaN stays.
+static inline float at_most(float x, float limit) {
+  const uint32_t beyond = 0u - static_cast<uint32_t>(x > limit);
+  return from_bits((bits(x) & ~beyond) | (bits(limit) & beyond));
+}
+static inline float at_least(float x, float limit) {
+  const uint32_t beyond = 0u - static_cast<uint32_t>(x < limit);
+  return from_bits((bits(x) & ~beyond) | (bits(limit) & beyond));
+}
+
 /// ln 2 in two parts; the first has 9 bits, so that its product with an exponent is exact.
 static constexpr float ln2_high = 0x1.63p-1f, ln2_low = -0x1.bd0106p-13f;
 
 /// e^x, 1 ulp; denormal results too.
 static inline float exp(float x) {
-  x = x > 89.0f ? 89.0f : x;
-  x = x < -104.0f ? -104.0f : x;
+  x = at_least(at_most(x, 89.0f), -104.0f);
   // Adding 1.5 * 2^23 rounds to an integer, which the low bits then hold.
   constexpr float shift = 0x1.8p23f;
   const float shifted = x * 0x1.715476p0f + shift;
@@ -76,10 +99,8 @@ static inline double exp_of_negative(double x) {
   constexpr double shift = 0x1.8p52;
   const double shifted = x * 0x1.71547652b82fep0 + shift, whole = shifted - shift;
   const double r = (x - whole * 0x1.62e42fefap-1) - whole * 0x1.cf79abc9e3b39p-40;  // the first product is exact
-  double p = 1.0 / 39916800;
-  for (const double c :
-       {1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0})
-    p = p * r + c;
+  const double p = polynomial(r, 1.0, 1.0, 0.5, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
+                              1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800);
   const uint64_t n = __builtin_bit_cast(uint64_t, shifted) - __builtin_bit_cast(uint64_t, shift);
   return p * __builtin_bit_cast(double, (n + 1023) << 52);
 }
@@ -170,7 +191,7 @@ static inline float softplus(float x) {
 /// e^(z^2) erfc(z) for z >= 0. (1 + 2 z) times it is 1 + s q with s = z / (z + 3) and q smooth in s: exact at 0, nearly
 /// constant elsewhere.
 static inline float scaled_erfc(float z) {
-  z = z > 10.2f ? 10.2f : z;  // beyond, e^(-z^2) is 0 in float32
+  z = at_most(z, 10.2f);  // beyond, e^(-z^2) is 0 in float32
   const float s = z / (z + 3.0f), t = 2.0f * s - 1.0f;
   const float q = polynomial(t, 0x1.03148cp-1f, -0x1.8df4cep-1f, 0x1.5d4072p-1f, -0x1.b0fd9ap-2f, 0x1.7979c4p-3f,
                              -0x1.86b4c2p-5f, 0x1.c2afcp-15f, 0x1.45eccep-8f, -0x1.f1bbb8p-11f, -0x1.eff00ap-12f);
@@ -192,7 +213,7 @@ struct Normal {
   float tail, bell;
 };
 static inline Normal normal(float x) {
-  const float limited = absolute(x) > 15.0f ? 15.0f : absolute(x);
+  const float limited = at_most(absolute(x), 15.0f);
   const float square = limited * limited;
   // e^(-x^2 / 2), with the rounding error of the square made good to first order
   const float e = exp(-0.5f * square);
