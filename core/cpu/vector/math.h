@@ -75,22 +75,30 @@ static inline float at_least(float x, float limit) {
 /// ln 2 in two parts; the first has 9 bits, so that its product with an exponent is exact.
 static constexpr float ln2_high = 0x1.63p-1f, ln2_low = -0x1.bd0106p-13f;
 
-/// e^x, 1 ulp; denormal results too.
-static inline float exp(float x) {
-  x = at_least(at_most(x, 89.0f), -104.0f);
+/// x = n ln 2 + r, n the nearest integer.
+struct Reduced {
+  float r;
+  int32_t n;
+};
+static inline Reduced reduced(float x) {
   // Adding 1.5 * 2^23 rounds to an integer, which the low bits then hold.
   constexpr float shift = 0x1.8p23f;
-  const float shifted = x * 0x1.715476p0f + shift;
-  const int32_t n = static_cast<int32_t>(bits(shifted)) - static_cast<int32_t>(0x4b400000);
-  const float whole = shifted - shift;
-  const float r = multiply_add(whole, -ln2_low, multiply_add(whole, -ln2_high, x));
-  const float p = polynomial(r, 0.5f, 0x1.555554p-3f, 0x1.5554e8p-5f, 0x1.11131p-7f, 0x1.6d4ccap-10f, 0x1.9df77cp-13f);
-  const float e = multiply_add(r * r, p, r) + 1.0f;
-  // 2^n in two factors: either alone stays in range.
-  const int32_t half = n >> 1;
-  return e * from_bits(static_cast<uint32_t>(half + 127) << 23) *
-         from_bits(static_cast<uint32_t>(n - half + 127) << 23);
+  const float shifted = x * 0x1.715476p0f + shift, whole = shifted - shift;
+  return {multiply_add(whole, -ln2_low, multiply_add(whole, -ln2_high, x)),
+          static_cast<int32_t>(bits(shifted)) - static_cast<int32_t>(0x4b400000)};
 }
+/// 2^n e^r, for n in [-150, 129].
+static inline float exp(const Reduced& x) {
+  const float p =
+      polynomial(x.r, 0.5f, 0x1.555554p-3f, 0x1.5554e8p-5f, 0x1.11131p-7f, 0x1.6d4ccap-10f, 0x1.9df77cp-13f);
+  const float e = multiply_add(x.r * x.r, p, x.r) + 1.0f;
+  // 2^n in two factors: either alone stays in range.
+  const int32_t half = x.n >> 1;
+  return e * from_bits(static_cast<uint32_t>(half + 127) << 23) *
+         from_bits(static_cast<uint32_t>(x.n - half + 127) << 23);
+}
+/// e^x, 1 ulp; denormal results too.
+static inline float exp(float x) { return exp(reduced(at_least(at_most(x, 89.0f), -104.0f))); }
 
 /// e^x in float64 for x <= 0, to 1e-14 of it: its Taylor polynomial of degree 11 for |r| <= ln(2) / 2. Below -700 it
 /// stays where it is, 1e-304.
@@ -213,18 +221,18 @@ struct Normal {
   float tail, bell;
 };
 static inline Normal normal(float x) {
-  const float limited = at_most(absolute(x), 15.0f);
+  const float limited = at_most(absolute(x), 14.43f);  // beyond, e^(-x^2 / 2) is 0 in float32
   const float square = limited * limited;
-  // e^(-x^2 / 2), with the rounding error of the square made good to first order
-  const float e = exp(-0.5f * square);
-  const float bell = multiply_add(e, -0.5f * square_error(limited, square), e);
+  Reduced exponent = reduced(-0.5f * square);
+  exponent.r -= 0.5f * square_error(limited, square);
+  const float bell = exp(exponent);
   return {0.5f * scaled_erfc(limited * 0x1.6a09e6p-1f), bell};
 }
 
 /// x times the normal distribution function, 4 ulp, in the lower tail too.
 static inline float gelu(float x) {
   const Normal at = normal(x);
-  return x > 0.0f ? x * (1.0f - at.tail * at.bell) : x * at.tail * at.bell;
+  return x > 0.0f ? x * (1.0f - at.tail * at.bell) : x * at.bell * at.tail;
 }
 
 /// The derivative of gelu.
