@@ -14,15 +14,15 @@ float largest_of(const float* x, int64_t n) {
   float largest = x[0];
   int64_t i = 0;
   if (n >= width) {
-    Pack packs[2] = {load(x), load(x)};
+    Pack packs[4] = {load(x), load(x), load(x), load(x)};
     const auto see = [](Pack& best, Pack p) { best = p > best ? p : best; };
-    for (; i + 2 * width <= n; i += 2 * width) {
-      see(packs[0], load(x + i));
-      see(packs[1], load(x + i + width));
-    }
-    if (i + width <= n) see(packs[0], load(x + i));
-    see(packs[0], load(x + n - width));  // the rest, and some once more
+    for (; i + 4 * width <= n; i += 4 * width)
+      for (int j = 0; j < 4; ++j) see(packs[j], load(x + i + j * width));
+    for (; i + width <= n; i += width) see(packs[0], load(x + i));
+    see(packs[1], load(x + n - width));  // the rest, and some once more
+    see(packs[2], packs[3]);
     see(packs[0], packs[1]);
+    see(packs[0], packs[2]);
     float lanes[width];
     store(lanes, packs[0]);
     for (int step = width / 2; step > 0; step /= 2)
