@@ -307,3 +307,27 @@ TEST_CASE("BNP takes a batch in parts as it takes it whole, and looks at nothing
   }
   CHECK(weights_after(1, true, false) == whole);
 }
+
+TEST_CASE("BNP conditions the layers that its predicate names, and in a step no layer whose bias has no gradient") {
+  Parameter w = leaf(Tensor::zeros({1, 2}), "fc.weight", ParamRole::weight, 1, 2);
+  Parameter b = leaf(Tensor::zeros({1}), "fc.bias", ParamRole::bias, 1, 1);
+  Parameter v = leaf(Tensor::zeros({1, 2}), "head.weight", ParamRole::weight, 1, 2);
+  Parameter c = leaf(Tensor::zeros({1}), "head.bias", ParamRole::bias, 1, 1);
+  Optimizer optimizer = over({w, b, v, c}).rule(Sgd{.lr = 1}).bnp({.where = named("fc.")}).build();
+  CHECK(optimizer.state().contains("fc.weight/bnp.mean"));
+  CHECK_FALSE(optimizer.state().contains("head.weight/bnp.mean"));
+  w.show_input(Tensor::from<float>({5, -3, 1, 7}, {2, 2}));
+  for (const Parameter& weight : {w, v}) weight.set_grad(Tensor::ones({1, 2}));
+  optimizer.step();  // plain descent, for neither bias has a gradient
+  for (const Parameter& weight : {w, v}) CHECK(weight.value().to_vector<float>() == std::vector<float>{-1, -1});
+}
+
+TEST_CASE("what was shown before a skipped step is no part of the next batch, also where gradients are kept") {
+  Parameter w = leaf(Tensor::zeros({1, 2}), "fc.weight", ParamRole::weight, 1, 2);
+  Parameter b = leaf(Tensor::zeros({1}), "fc.bias", ParamRole::bias, 1, 1);
+  Optimizer optimizer = over({w, b}).rule(Sgd{}).bnp(Bnp{}).build();
+  w.show_input(Tensor::ones({5, 2}));
+  optimizer.skip();
+  w.show_input(Tensor::ones({3, 2}));
+  CHECK(optimizer.state().at("fc.weight/bnp.rows").item() == 3);
+}

@@ -254,4 +254,8 @@ TEST_CASE("curvature that is missing, contradictory or out of place is explained
                        doctest::Contains("come without curvature, which the inner rule 'adahesscale' needs"), Error);
   CHECK_THROWS_WITH_AS(over({x}).scale_steps({.delta = 0}),
                        doctest::Contains("expects finite delta and max_scale above 0"), Error);
+  CHECK_THROWS_WITH_AS(over({x}).scale_steps({.beta2 = 1}), doctest::Contains("beta2 in [0, 1), got 0.0001, 1 and 1"),
+                       Error);
+  Optimizer scaled = over({x}).rule(Sgd{}).scale_steps({}).build();
+  CHECK_THROWS_WITH_AS(scaled.step(), doctest::Contains("'w' has a gradient but no curvature"), Error);
 }

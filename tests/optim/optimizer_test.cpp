@@ -204,6 +204,8 @@ TEST_CASE("a step by a function that calls no backward() is refused") {
   const Parameter w = weight("w", {1});
   Optimizer optimizer = over({w}).rule(Sgd{.lr = 0.5}).build();
   CHECK_THROWS_WITH_AS(optimizer.step([] {}), doctest::Contains("left no parameter a gradient"), Error);
+  CHECK_THROWS_WITH_AS(optimizer.step(std::function<void()>()),
+                       "[optimizer] step(backward) expects a function, got an empty one", Error);
   CHECK(optimizer.steps() == 0);
 }
 
@@ -415,6 +417,10 @@ TEST_CASE("what cannot be built is refused") {
   CHECK_THROWS_AS(over({w}).rule(Sgd{}).group(every_parameter, {.settings = {{"momentum", 0.5}}}).build(), Error);
   CHECK_THROWS_AS(over({w}).rule(Sgd{}).schedule("hyper.lr", constant()).build(), Error);
   CHECK_THROWS_AS(over({w}).rule(Sgd{}).clip({.norm = -1}), Error);
+  CHECK_THROWS_WITH_AS(over({w}).rule(Sgd{}).clip({.value = -1}),
+                       "[clip] expects limits of at least 0 (0 is none), got norm 0 and value -1", Error);
+  CHECK_THROWS_WITH_AS(over({w}).rule(Sgd{}).group({}, {.lr = 1.0}),
+                       "[group] expects a predicate, got an empty function", Error);
 }
 
 TEST_CASE("hyperparameters that are out of range are refused, wherever they come from") {
@@ -481,6 +487,7 @@ TEST_CASE("hyperparameters that are out of range are refused, wherever they come
   CHECK_THROWS_AS(over({w}).bnp({.absolute = nan}), Error);
   CHECK_THROWS_AS(over({w}).scale_steps({.max_scale = inf}), Error);
   CHECK_THROWS_AS(over({w}).rule(AdaGrad{.initial_accumulator = -1}).build(), Error);
+  CHECK_THROWS_AS(over({w}).rule(AdaGrad{.initial_accumulator = inf}).build(), Error);
   const auto fop = [&](const Fop& options) { over({w}).rule(Sgd{}).precondition(options).build(); };
   CHECK_THROWS_WITH_AS(fop({.rescale = Fop::Rescale{.limit = -1}}),
                        "[fop] expects a finite limit above 0 and a power of at least 0 to rescale by, got -1 and 2",
