@@ -262,7 +262,7 @@ TEST_CASE("under BNP a preconditioner learns from the gradient of the loss") {
       before = clone(w.value());
       optimizer.step();
       const double learned = optimizer.state().at("fc.weight/s-hd.learned").item();
-      if (i > 0) CHECK(s - learned == doctest::Approx(1e-9 * slope).epsilon(1e-5));
+      if (i > 0) CHECK((s - learned) / 1e-9 == doctest::Approx(slope).epsilon(1e-5));
       s = learned;
     }
   }
@@ -328,6 +328,32 @@ TEST_CASE("what was shown before a skipped step is no part of the next batch, al
   Optimizer optimizer = over({w, b}).rule(Sgd{}).bnp(Bnp{}).build();
   w.show_input(Tensor::ones({5, 2}));
   optimizer.skip();
+  w.show_input(Tensor::ones({3, 2}));
+  CHECK(optimizer.state().at("fc.weight/bnp.rows").item() == 3);
+}
+
+TEST_CASE("the fan-in of a convolution under BNP counts its taps") {
+  // One channel with the pixels 1 and 3, of mean 2 and variance 1; fan-in 4 over 2 rows is q = 2. By the formulas of
+  // Bnp, with G = 4, 6, 8, 10 and G_o = 2: W' = (G - 4) / 2 = 0, 1, 2, 3 and b' = 2 / 2 - 6 * 2.
+  Parameter w(Tensor::zeros({1, 1, 2, 2}), {"conv.weight", LayerKind::conv, ParamRole::weight, 1, 1, {2, 2}});
+  Parameter b(Tensor::zeros({1}), {"conv.bias", LayerKind::conv, ParamRole::bias, 1, 1, {2, 2}});
+  Optimizer optimizer = over({w, b}).rule(Sgd{.lr = 1}).bnp({.momentum = 0, .relative = 0, .absolute = 0}).build();
+  w.show_input(Tensor::from<float>({1, 3}, {1, 1, 1, 2}));
+  w.set_grad(Tensor::from<float>({4, 6, 8, 10}, {1, 1, 2, 2}));
+  b.set_grad(Tensor::from<float>({2}, {1}));
+  optimizer.step();
+  CHECK(w.value().to_vector<float>() == std::vector<float>{0, -1, -2, -3});
+  CHECK(b.value().to_vector<float>() == std::vector<float>{11});
+}
+
+TEST_CASE("a step ends the batch that BNP has seen, also where no gradient is cleared") {
+  Parameter w = leaf(Tensor::zeros({1, 2}), "fc.weight", ParamRole::weight, 1, 2);
+  Parameter b = leaf(Tensor::zeros({1}), "fc.bias", ParamRole::bias, 1, 1);
+  Optimizer optimizer = over({w, b}).rule(Sgd{}).bnp(Bnp{}).build();
+  w.set_grad(Tensor::ones({1, 2}));
+  b.set_grad(Tensor::ones({1}));
+  w.show_input(Tensor::ones({5, 2}));
+  optimizer.step();
   w.show_input(Tensor::ones({3, 2}));
   CHECK(optimizer.state().at("fc.weight/bnp.rows").item() == 3);
 }

@@ -174,6 +174,9 @@ TEST_CASE("a layer with very many inputs reports its spectrum without its matrix
   const PreconditionerReport report = optimizer.diagnostics()[0];
   CHECK_FALSE(report.matrix.defined());
   CHECK(report.eigenvalues.numel() == 3000);
+  Tensor m = optimizer.state().at("w/fop.learned");
+  fill_(m, std::nan(""));
+  CHECK(optimizer.diagnostics()[0].eigenvalues.numel() == 3000);
   CHECK(report.stored_parameters == 75000);
   CHECK(report.paper_parameters == 3000);
 }
@@ -204,4 +207,15 @@ TEST_CASE("reports are of the step that comes: its number and its learning rate"
     CHECK(baydin.diagnostics()[0].gain == doctest::Approx(gain));
     baydin.step();
   }
+}
+
+TEST_CASE("without a gradient the report is of the one that the last step kept") {
+  Parameter w(Tensor::zeros({1, 2}, DType::float64), {"w", LayerKind::linear, ParamRole::weight, 1, 2});
+  Optimizer optimizer = over({w}).rule(Sgd{}).precondition(Fop{.form = Fop::Form::direct}).build();
+  Tensor m = optimizer.state().at("w/fop.learned");
+  copy_(m, Tensor::from<double>({2, 1, 1, 2}, {2, 2}));
+  w.set_grad(Tensor::from<double>({1, 0}, {1, 2}));
+  optimizer.step();
+  optimizer.zero_grad();
+  CHECK(optimizer.diagnostics()[0].gain == doctest::Approx(std::sqrt(5)));  // P (1, 0) = (2, 1)
 }

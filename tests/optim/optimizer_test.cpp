@@ -357,6 +357,20 @@ TEST_CASE("Baydin's rule learns the learning rate from the rule's whole directio
   CHECK(values(w)[0] == doctest::Approx(-0.2 - (0.2 + rho) * 1.5 - (0.2 + rho + rho * 1.5) * 1.75));
 }
 
+TEST_CASE("Baydin's rule stands still at a learning rate of zero, and goes on from there") {
+  Parameter w = weight("w", {0});
+  Optimizer optimizer = over({w})
+                            .rule(Sgd{.lr = 0.5})
+                            .schedule([](int64_t t) { return t == 0 ? 0.0 : 1.0; })
+                            .precondition(SHd{.hyper = Sgd{.lr = 0.25}, .form = SHd::Form::baydin})
+                            .build();
+  for (const double expected : {0.0, -0.5, -1.0, -1.75}) {  // e learns first from the second step, in the third
+    w.set_grad(Tensor::ones({1, 1}, DType::float64));
+    optimizer.step();
+    CHECK(values(w)[0] == expected);
+  }
+}
+
 TEST_CASE("with a hyper learning rate of zero FOP trains All-CNN-C bit for bit like no preconditioner") {
   const auto train = [](const AnyPreconditioner& preconditioner) {
     AllCnn model;

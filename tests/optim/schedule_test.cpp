@@ -93,3 +93,18 @@ TEST_CASE("schedules multiply any hyperparameter and the step sees them") {
   optimizer.step();  // v = 0.4 * 1.8 + 1
   CHECK(w.value().item() == doctest::Approx(0.41 - 0.05 * 1.72));
 }
+
+TEST_CASE("a schedule of the inner rule's learning rate reaches hypergradients") {
+  // With gradients of 1, s learns 1 * hyper.lr from the second step on.
+  Parameter w(Tensor::from<double>({0}, {1, 1}), {"w", LayerKind::linear, ParamRole::weight, 1, 1});
+  Optimizer optimizer = over({w})
+                            .rule(Sgd{.lr = 0})
+                            .precondition(SHd{.hyper = Sgd{.lr = 0.5}, .learning = {.include_lr = false}})
+                            .schedule("hyper.lr", multi_step({2}, 0.25))
+                            .build();
+  for (const double expected : {1.0, 1.5, 1.625}) {
+    w.set_grad(Tensor::from<double>({1}, {1, 1}));
+    optimizer.step();
+    CHECK(optimizer.state().at("w/s-hd.learned").item() == expected);
+  }
+}
