@@ -415,6 +415,20 @@ TEST_CASE("the kept gradient is the gradient's own memory, and writing to it is 
                        Error);
 }
 
+TEST_CASE("the kept gradient is the one that was preconditioned: clipped, and with coupled decay") {
+  const auto kept = [](const Clip& clip, double rate) {
+    Parameter w = weight("w", {3, 4});
+    Optimizer optimizer = over({w}).rule(Sgd{}).precondition(SHd{}).clip(clip).weight_decay({.rate = rate}).build();
+    w.set_grad(Tensor::from<double>({3, 4}, {1, 2}));
+    optimizer.step();
+    return optimizer.state().at("w/s-hd.previous").to_vector<double>();
+  };
+  CHECK(kept({}, 0) == std::vector<double>{3, 4});
+  CHECK(kept({.norm = 1}, 0) == std::vector<double>{3 * (1 / (5 + 1e-6)), 4 * (1 / (5 + 1e-6))});
+  CHECK(kept({.value = 2}, 0) == std::vector<double>{2, 2});
+  CHECK(kept({}, 0.5) == std::vector<double>{4.5, 6});
+}
+
 TEST_CASE("what cannot be built is refused") {
   Parameter w = weight("w", {1});
   CHECK_THROWS_WITH_AS(over({w}).build(), "[optimizer] no rule was chosen; add .rule(optim::Sgd{.lr = 0.1}) or another",
