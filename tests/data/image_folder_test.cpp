@@ -8,6 +8,7 @@
 
 #include "data/cache.h"
 #include "data/file_source.h"
+#include "data/image.h"
 #include "data/photo_set.h"
 #include "tests/data/temporary_folder.h"
 
@@ -251,4 +252,21 @@ TEST_CASE("images kept for one size or number of channels are not taken for anot
         CHECK(splits.train.info().height == side);
         CHECK(splits.train.info().channels == channels);
       }
+}
+
+TEST_CASE("the longer side is resized to the nearest number of pixels") {
+  // 4 / 3 of 2 is nearly 3, of which 2 are kept. By triangles of half width 4 / 3 around 2 / 3 and 2 the weights are
+  // 0.7 and 0.3, and 0.5 and 0.5.
+  const TemporaryFolder folder;
+  const std::string row = {0, 60, 120, static_cast<char>(180)};
+  folder.write("tree/train/a/a.pgm", "P5 4 3 255\n" + row + row + row);
+  CHECK(std::ranges::equal(read(folder, {.side = 2}).train.image(0), std::vector<uint8_t>{18, 90, 18, 90}));
+}
+
+TEST_CASE("pictures with transparency are refused unless they are converted") {
+  const TemporaryFolder folder;
+  const Image clear{.height = 1, .width = 2, .channels = 4, .pixels = std::vector<uint8_t>(8, 100)};
+  folder.write("tree/train/a/a.png", encode_png(clear));
+  CHECK(contains(error_of([&] { read(folder); }), "a.png has 4 channels where 1 (gray) or 3 (RGB) were expected"));
+  CHECK(read(folder, {.channels = 3}).train.info().channels == 3);
 }

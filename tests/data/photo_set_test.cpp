@@ -302,3 +302,10 @@ TEST_CASE("a folder is called by its own name, also where its path ends in a sla
   write_tree(folder);
   CHECK(read_photo_folder(folder / "tree/").train.name() == "tree");
 }
+
+TEST_CASE("folders within the folders of classes are no classes") {
+  const TemporaryFolder folder;
+  folder.write("tree/a/summer/0.ppm", picture(1));
+  folder.write("tree/b/winter/0.ppm", picture(2));
+  CHECK(read_photo_folder(folder / "tree").train.class_names() == std::vector<std::string>{"a", "b"});
+}

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <numeric>
 
@@ -132,6 +134,46 @@ TEST_CASE("a picture too long for any crop shows its middle") {
   const PhotoSet other = photo_files({folder.write("t.ppm", ppm_of(tall))}, {"a"});
   const PhotoSource upright(other, {.size = 2, .augment = true, .normalization = {}});
   for (float value : make(upright, 0)) CHECK(value * 255 == doctest::Approx(99.5).epsilon(0.02));
+}
+
+TEST_CASE("the middle of a picture too long for any crop is four thirds of its shorter side long") {
+  // 20 * 4 / 3 rounded is 27; no crop of all the area is so narrow. The first of two pixels is the mean of the 27 by a
+  // triangle of half width 13.5 around their quarter, 6.75, and the second is its mirror image.
+  double mean = 0, weights = 0;
+  for (int k = 0; k < 27; ++k) {
+    const double weight = std::max(0.0, 1 - std::abs(k + 0.5 - 6.75) / 13.5);
+    weights += weight;
+    mean += weight * k;
+  }
+  mean /= weights;
+  const TemporaryFolder folder;
+  for (const bool wide : {false, true}) {
+    Image image{.height = wide ? 20 : 200, .width = wide ? 200 : 20, .channels = 3, .pixels = {}};
+    for (int64_t y = 0; y < image.height; ++y)
+      for (int64_t x = 0; x < image.width; ++x)
+        for (int c = 0; c < 3; ++c) image.pixels.push_back(static_cast<uint8_t>(wide ? x : y));
+    const PhotoSet photo = photo_files({folder.write(wide ? "w.ppm" : "t.ppm", ppm_of(image))}, {"a"});
+    const PhotoSource source(photo, {.size = 2, .augment = true, .least_area = 1, .normalization = {}});
+    const std::vector<float> out = make(source, 0);
+    CHECK(255 * std::abs(double{out[wide ? 3 : 6]} - double{out[0]}) == doctest::Approx(26 - 2 * mean));
+  }
+}
+
+TEST_CASE("hues turn both ways, and no color turns into its opposite by saturation") {
+  const TemporaryFolder folder;
+  Image red{.height = 4, .width = 4, .channels = 3, .pixels = {}};
+  for (int i = 0; i < 16; ++i)
+    for (int value : {200, 40, 40}) red.pixels.push_back(static_cast<uint8_t>(value));
+  const PhotoSet photo = photo_files({folder.write("p.ppm", ppm_of(red))}, {"a"});
+  const PhotoSource turned(photo, {.size = 2, .augment = true, .jitter = {.hue = 0.1}, .normalization = {}});
+  const PhotoSource strong(photo, {.size = 2, .augment = true, .jitter = {.saturation = 2}, .normalization = {}});
+  int to_green = 0, to_blue = 0;
+  for (uint64_t draw = 0; draw < 100; ++draw) {
+    const std::vector<float> hue = make(turned, 0, draw), saturation = make(strong, 0, draw);
+    ++(hue[1] > hue[2] ? to_green : to_blue);
+    CHECK(saturation[0] >= saturation[1]);
+  }
+  CHECK(std::min(to_green, to_blue) > 25);  // five standard deviations of 100 fair draws below 50
 }
 
 TEST_CASE("the side that is shown in evaluation is rounded to the nearest pixel") {
