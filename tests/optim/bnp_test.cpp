@@ -357,3 +357,18 @@ TEST_CASE("a step ends the batch that BNP has seen, also where no gradient is cl
   w.show_input(Tensor::ones({3, 2}));
   CHECK(optimizer.state().at("fc.weight/bnp.rows").item() == 3);
 }
+
+TEST_CASE("statistics go on after a step that looked at a point uphill") {
+  Parameter w = leaf(Tensor::zeros({1, 2}), "fc.weight", ParamRole::weight, 1, 2);
+  Parameter b = leaf(Tensor::zeros({1}), "fc.bias", ParamRole::bias, 1, 1);
+  Optimizer optimizer =
+      over({w, b}).rule(Sgd{.lr = 0.01}).bnp({.momentum = 0}).gradient_penalty({.radius = 0.1, .mix = 1}).build();
+  for (const double value : {1.0, 5.0}) {
+    optimizer.step([&] {
+      const Tensor h = Tensor::full({4, 2}, value);
+      w.show_input(h);
+      sum(linear(h, w, b)).backward();
+    });
+    CHECK(optimizer.state().at("fc.weight/bnp.mean").to_vector<double>() == std::vector<double>{value, value});
+  }
+}

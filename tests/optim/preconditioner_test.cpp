@@ -417,3 +417,18 @@ TEST_CASE("rescaling goes by the eigenvalue of largest magnitude, also where it 
     }
   }
 }
+
+TEST_CASE("an inner rule's own decay shrinks what is learned, in a fused step and in one that is not") {
+  // Where gradients are 0, so is Adam's direction: from I, the first step has no predecessor, the second decays.
+  for (const bool exact : {false, true}) {
+    const Parameter w(Tensor::ones({3, 2}, DType::float64), {"w", LayerKind::linear, ParamRole::weight, 3, 2});
+    const Fop fop{
+        .hyper = AdamW{.lr = 0.5, .weight_decay = 0.25}, .form = Fop::Form::direct, .learning = {.exact = exact}};
+    Optimizer optimizer = over({w}).rule(Sgd{.lr = 1}).precondition(fop).build();
+    for (int step = 0; step < 2; ++step) {
+      w.set_grad(Tensor::zeros({3, 2}, DType::float64));
+      optimizer.step();
+    }
+    CHECK(optimizer.state().at("w/fop.learned").to_vector<double>() == std::vector<double>{0.875, 0, 0, 0.875});
+  }
+}
