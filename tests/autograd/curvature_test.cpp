@@ -371,3 +371,35 @@ TEST_CASE("what has no curvature is refused with a reason") {
   CHECK_THROWS_WITH_AS(monte_carlo_curvature(x, Likelihood::softmax, {x}, {}),
                        doctest::Contains("expects logits [N, K], got [2]"), Error);
 }
+
+TEST_CASE("Hutchinson's estimates add up as the sweep's do, and where the graph is retained it can be walked again") {
+  for (const CurvatureMethod method : {CurvatureMethod::hesscale, CurvatureMethod::hutchinson}) {
+    CAPTURE(name(method));
+    const Var x = Var::leaf(Tensor::from<double>({1, -2}, {2}));
+    const Var loss = sum(square(x) * x);  // a diagonal Hessian, of which Hutchinson's estimate is exact
+    backward_with_curvature(loss, {.method = method, .retain_graph = true});
+    backward_with_curvature(loss, {.method = method});
+    if (method == CurvatureMethod::hutchinson) CHECK(x.curvature().to_vector<double>() == std::vector<double>{12, -24});
+    CHECK(x.grad().to_vector<double>() == std::vector<double>{6, 24});
+    CHECK_THROWS_WITH_AS(loss.backward(), doctest::Contains("this graph was walked before"), Error);
+  }
+}
+
+TEST_CASE("curvature of an intermediate result is there beside that of what is behind it") {
+  const Var x = Var::leaf(Tensor::from<double>({1, -2}, {2})), h = x * 3.0;
+  const std::vector<Tensor> both = curvature(sum(square(h)), {h, x});
+  CHECK(both[0].to_vector<double>() == std::vector<double>{2, 2});
+  CHECK(both[1].to_vector<double>() == std::vector<double>{18, 18});
+}
+
+TEST_CASE("the elements that share a maximum share its curvature by the squares of their shares") {
+  const Var x = Var::leaf(Tensor::from<double>({3, 1, 3}, {3}));
+  CHECK(curvature(square(max(x)), {x})[0].to_vector<double>() == std::vector<double>{0.5, 0, 0.5});
+}
+
+TEST_CASE("targets that are no distribution weigh the curvature of cross-entropy by their sum") {
+  // -sum t log p has the Hessian mass (diag(p) - p p^T); of two equal logits p (1 - p) is 1/4.
+  const Var x = Var::leaf(Tensor::zeros({1, 2}, DType::float64));
+  const Tensor target = Tensor::from<double>({3, 1}, {1, 2});
+  CHECK(curvature(cross_entropy(x, target), {x})[0].to_vector<double>() == std::vector<double>{1, 1});
+}

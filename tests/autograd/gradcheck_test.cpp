@@ -57,7 +57,15 @@ TEST_CASE("gradcheck finds a gradient that is missing") {
 }
 
 TEST_CASE("gradcheck finds a gradient that is not a number") {
-  CHECK_FALSE(gradcheck([](std::span<const Var> x) { return sqrt(x[0]); }, {leaf({0})}));
+  const auto root = [](std::span<const Var> x) { return sqrt(x[0]); };
+  CHECK_FALSE(gradcheck(root, {leaf({0})}));
+  CHECK_FALSE(gradcheck(root, {leaf({0, 1})}));  // right ones that follow do not make up for it
+}
+
+TEST_CASE("gradcheck allows large gradients an error in proportion") {
+  // Differences of numbers near 1e10 are off by 1e-6 / step, far more than a gradient of 1 may be.
+  const auto times = [](std::span<const Var> x) { return sum(x[0] * 1e10); };
+  CHECK(gradcheck(times, {leaf({0.3, -0.7})}));
 }
 
 TEST_CASE("gradgradcheck finds what gradcheck cannot: a wrong second derivative, or two paths that differ") {

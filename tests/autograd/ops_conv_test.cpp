@@ -76,4 +76,5 @@ TEST_CASE("convolution and pooling explain inputs that do not fit") {
   CHECK_THROWS_WITH_AS(conv2d(x, noise({4, 16, 3, 3}, 2)), doctest::Contains("[conv2d]"), Error);
   CHECK_THROWS_WITH_AS(global_avg_pool2d(counting({2, 3})),
                        "[global_avg_pool2d] expects an input [N, C, H, W], got [2,3]", Error);
+  CHECK_THROWS_WITH_AS(upsample_nearest2d(x, 0), "[upsample_nearest2d] the factor must be positive, got 0", Error);
 }

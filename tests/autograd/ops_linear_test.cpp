@@ -86,6 +86,7 @@ TEST_CASE("attention explains shapes that do not fit") {
       "[attention] expects a query [..., t, d], a key [..., s, d] and a value [..., s, e], got [4,3], [4,2] and [4,3]");
   refused(x, x, counting({5, 3}), "and [5,3]");
   refused(counting({3}), x, x, "got [3], ");
+  refused(Var(Tensor::zeros({4, 0})), Var(Tensor::zeros({4, 0})), x, "got [4,0], [4,0] and [4,3]");
   refused(Var(), x, x, "[attention] the query is an undefined tensor");
   refused(x, Var(), x, "[attention] the key is an undefined tensor");
   refused(x, x, Var(), "[attention] the value is an undefined tensor");

@@ -115,6 +115,21 @@ TEST_CASE("cross_entropy by class has PyTorch's values, divided by the weights t
       cross_entropy(x, y, {.ignore = -100, .class_weights = Tensor::ones({2})}),
       "[cross_entropy] expects one class weight for each of the 3 classes of the logits [3,3], got [2]", Error);
   CHECK_THROWS_AS(cross_entropy(x, y, {.label_smoothing = 0.1, .ignore = -100, .class_weights = weights}), Error);
+  CHECK_THROWS_AS(cross_entropy(x, y, {.ignore = -100, .class_weights = Tensor::ones({4})}), Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(x, softmax(x.value(), 1), {.class_weights = weights}),
+                       "[cross_entropy] probabilities go with neither ignore nor class_weights", Error);
+}
+
+TEST_CASE("a row that is ignored may hold anything, and only its own label is passed over") {
+  const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+  const Var x = leaf({0, 0, nan, inf}, {2, 2});
+  const Var loss = cross_entropy(x, Tensor::from<int64_t>({1, 255}, {2}), {.ignore = 255});
+  CHECK(loss.item() == doctest::Approx(std::log(2)).epsilon(1e-15));
+  for (const bool create_graph : {true, false})
+    CHECK(grad(loss, x, {.create_graph = create_graph}).value().to_vector<double>() ==
+          std::vector<double>{0.5, -0.5, 0, 0});
+  CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor::from<int64_t>({2, 255}, {2}), {.ignore = 255}),
+                       doctest::Contains("[cross_entropy] label 2 at position 0 is not in [0, 2)"), Error);
 }
 
 TEST_CASE("cross_entropy of probabilities has PyTorch's values, also of pixels and of huge logits") {

@@ -66,6 +66,7 @@ TEST_CASE("losses of policies and densities explain shapes that do not fit") {
       doctest::Contains("one log-probability and one advantage per sample, [4], but one of them is [3]"), Error);
   CHECK_THROWS_WITH_AS(ppo_loss(logits, actions(), four, four, 1.5),
                        doctest::Contains("clip must be in (0, 1), got 1.5"), Error);
+  CHECK_THROWS_AS(ppo_loss(logits, actions(), four, four, 1), Error);
   CHECK_THROWS_WITH_AS(gaussian_ppo_loss(logits, Tensor::ones({2}, DType::float64), logits.value(), four, four),
                        doctest::Contains("must all be [N, A], got [4,2], [2] and [4,2]"), Error);
   CHECK_THROWS_WITH_AS(gaussian_nll_loss(logits, logits, four),

@@ -114,3 +114,14 @@ TEST_CASE("a renamed parameter is the same leaf") {
   sum(q).backward();
   CHECK(p.grad().to_vector<double>() == Values(6, 1.0));
 }
+
+TEST_CASE("a scale, and the bias of a transposed convolution, are one number per output") {
+  const Tensor four = Tensor::from<double>({1, 2, 3, 4}, {4});
+  const ParamInfo scale{"s", LayerKind::norm, ParamRole::scale, 4, 3};
+  const ParamInfo bias{"b", LayerKind::conv_transpose, ParamRole::bias, 4, 3, {2, 2}};
+  for (const ParamInfo& info : {scale, bias}) {
+    CHECK(matrix_view(four, info, MatrixSide::in).shape() == Shape{4, 1});
+    CHECK(matrix_view(four, info, MatrixSide::out).shape() == Shape{1, 4});
+    CHECK(matrix_view(four, info, MatrixSide::out).to_vector<double>() == Values{1, 2, 3, 4});
+  }
+}

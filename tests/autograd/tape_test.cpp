@@ -312,3 +312,51 @@ TEST_CASE("gradients that are set or replaced need the variable's shape and dtyp
   CHECK_THROWS_WITH_AS(sum(z).backward(), "[on_grad] the replaced gradient of 'mul' must be float32, got float64",
                        Error);
 }
+
+TEST_CASE("a gradient that was read does not change when another one is added to it") {
+  const Var x = scalar(3);
+  for (int i = 0; i < 2; ++i) (x * 2.0).backward();  // the sum of two is memory of the leaf's own
+  const Tensor before = x.grad();
+  (x * 2.0).backward();
+  CHECK(before.item() == 4);
+  CHECK(x.grad().item() == 6);
+}
+
+TEST_CASE("a walk under NoGrad, and an inner scope, leave the outer scope as it was") {
+  const Var x = scalar(2), y = x * x;
+  const NoGrad outer;
+  { const NoGrad inner; }
+  CHECK_FALSE(recording());
+  y.backward();
+  CHECK(x.grad().item() == 4);
+  CHECK_FALSE((x * x).requires_grad());
+}
+
+TEST_CASE("grad computes only what lies between its inputs and the outputs") {
+  const Var x = scalar(2), w = scalar(5), h = square(x);
+  int seen = 0;
+  w.on_grad([&](const Var&) {
+    ++seen;
+    return Var();
+  });
+  CHECK(grad(h * w, h).item() == 5);
+  CHECK(seen == 0);
+  // what is behind h was not walked, so it is still there
+  h.backward();
+  CHECK(x.grad().item() == 4);
+}
+
+TEST_CASE("constants among the outputs add nothing, and seeds are as many as outputs") {
+  const Var x = scalar(2), constant(Tensor::full({}, 7, DType::float64));
+  const std::vector<Var> outputs = {constant, x * x};
+  CHECK(grad(outputs, {x})[0].item() == 4);
+  CHECK_THROWS_WITH_AS(grad(outputs, {x}, {.seeds = {constant}}),
+                       "[grad] one seed per output is needed: 2 outputs, but 1 seeds", Error);
+}
+
+TEST_CASE("a frozen leaf takes no hook") {
+  const Var x = scalar(2);
+  x.set_requires_grad(false);
+  CHECK_THROWS_WITH_AS(x.on_grad([](const Var& g) { return g; }), "[on_grad] this variable does not require a gradient",
+                       Error);
+}

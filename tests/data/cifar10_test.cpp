@@ -73,11 +73,13 @@ TEST_CASE("a CIFAR-10 archive is read like the folder") {
   }
 }
 
-TEST_CASE("a short CIFAR-10 file is an error with its name and both sizes") {
+TEST_CASE("a short or long CIFAR-10 file is an error with its name and both sizes") {
   const TemporaryFolder folder;
   folder.write("data_batch_1.bin", std::string(5000, 'x'));
   const std::string error = error_of([&] { read_cifar10(folder / ""); });
   CHECK(contains(error, "data_batch_1.bin has 5000 bytes where 30730000 were expected"));
+  folder.write("data_batch_1.bin", std::string(30730001, '\0'));
+  CHECK(contains(error_of([&] { read_cifar10(folder / ""); }), "data_batch_1.bin has 30730001 bytes where"));
 }
 
 TEST_CASE("a CIFAR-10 label above 9 is an error with the file, the record and the label") {

@@ -54,6 +54,8 @@ TEST_CASE("a data set refuses images without an extent") {
   CHECK(contains(error_of([&] { Dataset(negative, {7}, {0}); }),
                  "at least one channel, row and column, got images of 1x-1x-1"));
   CHECK(contains(error_of([&] { Dataset(none, {}, {0}); }), "got images of 0x1x1"));
+  const DatasetInfo flat{.name = "few", .channels = 1, .height = 1, .width = 0, .class_names = {"a"}};
+  CHECK(contains(error_of([&] { Dataset(flat, {}, {0}); }), "got images of 1x1x0"));
 }
 
 TEST_CASE("an image that a data set does not have is named") {
@@ -112,4 +114,7 @@ TEST_CASE("the checksum depends on pixels, labels and sizes, not on the name") {
   CHECK(Dataset(square, {1, 2, 3, 4}, {0}).checksum() != sum);
   CHECK(Dataset(flat, {1, 2, 3, 5}, {0}).checksum() != sum);
   CHECK(Dataset(flat, {1, 2, 3, 4}, {1}).checksum() != sum);
+  DatasetInfo many = flat;
+  many.class_names.resize(300, "c");
+  CHECK(Dataset(many, {1, 2, 3, 4}, {1}).checksum() != Dataset(many, {1, 2, 3, 4}, {257}).checksum());
 }

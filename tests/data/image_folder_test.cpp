@@ -8,6 +8,7 @@
 
 #include "data/cache.h"
 #include "data/file_source.h"
+#include "data/image.h"
 #include "data/photo_set.h"
 #include "tests/data/temporary_folder.h"
 
@@ -73,6 +74,8 @@ TEST_CASE("images that differ in channels or size are an error with both names")
   error = error_of([&] { read(folder); });
   CHECK(contains(error, "gray.ppm is 3x3, but "));
   CHECK(contains(error, "z.ppm is 2x3"));
+  folder.write("tree/train/dog/gray.ppm", picture(2, 4, 3, 1));
+  CHECK(contains(error_of([&] { read(folder); }), "gray.ppm is 2x4, but "));
 }
 
 TEST_CASE("channels and sizes can be converted instead") {
@@ -90,6 +93,10 @@ TEST_CASE("the middle of the longer side is kept") {
   folder.write("tree/train/a/wide.pgm", std::string("P5 6 2 255\n") + "\1\1\2\2\3\3" + "\1\1\2\2\3\3");
   const DataSplits splits = read(folder, {.side = 2});
   CHECK(std::ranges::equal(splits.train.image(0), std::vector<uint8_t>{2, 2, 2, 2}));
+  const TemporaryFolder tall;
+  tall.write("tree/train/a/tall.pgm", std::string("P5 2 6 255\n") + "\1\1\1\1\2\2\2\2\3\3\3\3");
+  CHECK(std::ranges::equal(read(tall, {.side = 2}).train.image(0), std::vector<uint8_t>{2, 2, 2, 2}));
+  CHECK(contains(error_of([&] { read(tall, {.side = -1}); }), "side -1 were asked for"));
 }
 
 TEST_CASE("a file that is no image, and a class that train has not, are errors with the file's name") {
@@ -100,6 +107,9 @@ TEST_CASE("a file that is no image, and a class that train has not, are errors w
   std::filesystem::remove(folder / "tree/train/dog/c.png");
   folder.write("tree/val/horse/h.ppm", picture(2, 3, 3, 1));
   CHECK(contains(error_of([&] { read(folder); }), "val/horse/h.ppm is of class 'horse'"));
+  std::filesystem::remove_all(folder / "tree/val/horse");
+  folder.write("tree/val/cow/c.ppm", picture(2, 3, 3, 1));  // between the two that there are
+  CHECK(contains(error_of([&] { read(folder); }), "val/cow/c.ppm is of class 'cow'"));
 }
 
 TEST_CASE("pictures in formats that are not read are counted by class, and a class of nothing else is an error") {
@@ -229,4 +239,34 @@ TEST_CASE("real photographs of many sizes, some gray, become one data set of squ
     if (!contains(error.what(), "-Darchive=enabled")) throw;
     MESSAGE("skipped: built without libarchive");
   }
+}
+
+TEST_CASE("images kept for one size or number of channels are not taken for another") {
+  const TemporaryFolder folder;
+  write_tree(folder);
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache");
+  for (int i = 0; i < 2; ++i)  // decoded, then found
+    for (const int64_t channels : {1, 3})
+      for (const int64_t side : {2, 4}) {
+        const DataSplits splits = read_image_folder(folder / "tree", {.channels = channels, .side = side});
+        CHECK(splits.train.info().height == side);
+        CHECK(splits.train.info().channels == channels);
+      }
+}
+
+TEST_CASE("the longer side is resized to the nearest number of pixels") {
+  // 4 / 3 of 2 is nearly 3, of which 2 are kept. By triangles of half width 4 / 3 around 2 / 3 and 2 the weights are
+  // 0.7 and 0.3, and 0.5 and 0.5.
+  const TemporaryFolder folder;
+  const std::string row = {0, 60, 120, static_cast<char>(180)};
+  folder.write("tree/train/a/a.pgm", "P5 4 3 255\n" + row + row + row);
+  CHECK(std::ranges::equal(read(folder, {.side = 2}).train.image(0), std::vector<uint8_t>{18, 90, 18, 90}));
+}
+
+TEST_CASE("pictures with transparency are refused unless they are converted") {
+  const TemporaryFolder folder;
+  const Image clear{.height = 1, .width = 2, .channels = 4, .pixels = std::vector<uint8_t>(8, 100)};
+  folder.write("tree/train/a/a.png", encode_png(clear));
+  CHECK(contains(error_of([&] { read(folder); }), "a.png has 4 channels where 1 (gray) or 3 (RGB) were expected"));
+  CHECK(read(folder, {.channels = 3}).train.info().channels == 3);
 }

@@ -266,6 +266,7 @@ TEST_CASE("resizing to the same size changes nothing, and keeps channels apart")
 
 TEST_CASE("an extent of zero is refused") {
   CHECK(contains(error_of([] { resize_image(gray(1, 1, {9}), 0, 4); }), "0x4 from 1x1"));
+  CHECK(contains(error_of([] { resize_image(gray(1, 1, {9}), 4, 0); }), "4x0 from 1x1"));
 }
 
 TEST_CASE("image files are known by their ending, in any case") {

@@ -184,6 +184,23 @@ TEST_CASE("resident images make the bits that the host makes, whatever is asked 
   CHECK(!epoch.next());
 }
 
+TEST_CASE("a transform of one's own draws other numbers than the augmentation before it") {
+  const Dataset data = random_images(64, 1, 8, 8);
+  std::vector<RandomKey> keys;
+  const UserTransform note = [&](std::span<float>, const RandomKey& key) { keys.push_back(key); };
+  const LoaderOptions options{.batch = 64, .shuffle = false, .augment = Augment::standard, .transform = note};
+  const std::vector<float> made = all_batches(Loader(data, options), 0)[0].images;
+  const ImageTransform transform(data.info(), {}, Augment::standard);
+  REQUIRE(keys.size() == 64);
+  int alike = 0;
+  for (size_t i = 0; i < 64; ++i) {
+    std::vector<float> image(64);
+    transform.apply(data.image(static_cast<int64_t>(i)), keys[i], image.data());
+    if (std::equal(image.begin(), image.end(), made.begin() + static_cast<std::ptrdiff_t>(64 * i))) ++alike;
+  }
+  CHECK(alike < 8);  // of 64 draws with probability 1 / 162: 8 or more come up once in 10^8
+}
+
 TEST_CASE("images that only the host can make are not resident") {
   const UserTransform nothing = [](std::span<float>, const RandomKey&) {};
   CHECK(contains(error_of([&] { Loader(numbered(4), {.transform = nothing, .resident = true}); }),

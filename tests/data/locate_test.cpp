@@ -82,3 +82,13 @@ TEST_CASE("'auto' without data, download or substitute is an error that says how
   CHECK(contains(error, "$GRADUS_DATA (not set) nor in " + (folder / "cache")));
   CHECK(contains(error, "--data synthetic"));
 }
+
+TEST_CASE("'auto' passes over what is only named like CIFAR-10, and takes the first by name") {
+  const TemporaryFolder folder;
+  folder.write("CIFAR10.txt", "none");
+  folder.write("cifar10-a/notes.txt", "none");
+  for (const char* name : {"cifar10-c", "cifar10-b"})
+    folder.write(std::string(name) + "/train/" + name + "/0.ppm", "P6 1 1 255\nabc");
+  const ScopedVariable data("GRADUS_DATA", folder / ""), cache("GRADUS_CACHE", folder / "cache");
+  CHECK(open_dataset("auto").train.info().class_names == std::vector<std::string>{"cifar10-b"});
+}

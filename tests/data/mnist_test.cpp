@@ -85,6 +85,7 @@ TEST_CASE("a damaged IDX file is an error with its name and what is wrong") {
       {"train-images-idx3-ubyte", images(3, 2, 3, 0x801), "begins with the magic number 2049 where 2051 was expected"},
       {"train-images-idx3-ubyte", images(3, 2, 3) + "x", "has 19 bytes after its header, which announces 18"},
       {"train-images-idx3-ubyte", images(3, 0, 3), "train-images-idx3-ubyte has images of 0x3 pixels"},
+      {"train-images-idx3-ubyte", images(3, 2, 0), "train-images-idx3-ubyte has images of 2x0 pixels"},
       {"train-labels-idx1-ubyte", labels("\x05\x01"), "has 3 images, but"},
       {"train-labels-idx1-ubyte", labels("\x05\x01\x0a"), "train-labels-idx1-ubyte, record 2: label 10 is not in 0..9"},
       {"t10k-images.idx3-ubyte", images(2, 3, 2), "differ in size (2x3 and 3x2)"},

@@ -248,8 +248,15 @@ TEST_CASE("a share of every class is held out, the same in every run") {
   for (int value : held) CHECK(!kept.contains(value));
   CHECK(split(0.3, 0).second == held);
   CHECK(split(0.3, 1).second != held);
+  // of two always one, and the share of ten to the nearest number
+  CHECK(split(0.1, 0).second.size() == 1 + 1);
+  CHECK(split(0.27, 0).second.size() == 3 + 1);
+  CHECK(split(0.96, 0).second.size() == 9 + 1);
   PhotoSet photos = read_photo_folder(folder / "tree").train;
   CHECK(contains(error_of([&] { hold_out(photos, 1); }), "a share of 1"));
+  const PhotoSet half = hold_out(photos, 0.5);
+  for (const PhotoSet& set : {half, photos})  // in the order of classes and names, as before
+    for (int64_t i = 1; i < set.size(); ++i) CHECK(set.file(i - 1) < set.file(i));
 }
 
 TEST_CASE("single files can be read for predictions") {
@@ -269,4 +276,36 @@ TEST_CASE("the photographs of an archive come from memory") {
   CHECK(splits.train.class_names().size() == 120);
   CHECK(splits.train.name() == "imagenet-sample");
   CHECK(contains(splits.train.file(0), "imagenet-sample.tar:train/n01443537/"));
+}
+
+TEST_CASE("photographs packed at one size are not taken for another, and small ones are not enlarged") {
+  const TemporaryFolder folder;
+  write_tree(folder);
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache");
+  for (int i = 0; i < 2; ++i)  // packed, then found
+    for (const int64_t pack : {2, 4, 100}) {
+      const PhotoSet photos = read_photo_folder(folder / "tree", {.pack = pack}).train;
+      int64_t height = 0;
+      photos.part(
+          0,
+          [&](int64_t h, int64_t w) {
+            height = h;
+            return Crop{.box = {0, 0, static_cast<double>(h), static_cast<double>(w)}};
+          },
+          6, 9);
+      CHECK(height == std::min<int64_t>(pack, 6));
+    }
+}
+
+TEST_CASE("a folder is called by its own name, also where its path ends in a slash") {
+  const TemporaryFolder folder;
+  write_tree(folder);
+  CHECK(read_photo_folder(folder / "tree/").train.name() == "tree");
+}
+
+TEST_CASE("folders within the folders of classes are no classes") {
+  const TemporaryFolder folder;
+  folder.write("tree/a/summer/0.ppm", picture(1));
+  folder.write("tree/b/winter/0.ppm", picture(2));
+  CHECK(read_photo_folder(folder / "tree").train.class_names() == std::vector<std::string>{"a", "b"});
 }

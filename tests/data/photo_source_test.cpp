@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <numeric>
 
@@ -126,6 +128,82 @@ TEST_CASE("a picture too long for any crop shows its middle") {
   const PhotoSet photo = photo_files({folder.write("p.ppm", ppm_of(image))}, {"a"});
   const PhotoSource source(photo, {.size = 2, .augment = true, .normalization = {}});
   for (float value : make(source, 0)) CHECK(value * 255 == doctest::Approx(99.5).epsilon(0.02));
+  Image tall{.height = 400, .width = 2, .channels = 3, .pixels = {}};
+  for (int i = 0; i < 400 * 2; ++i)
+    for (int c = 0; c < 3; ++c) tall.pixels.push_back(static_cast<uint8_t>(i / 4));
+  const PhotoSet other = photo_files({folder.write("t.ppm", ppm_of(tall))}, {"a"});
+  const PhotoSource upright(other, {.size = 2, .augment = true, .normalization = {}});
+  for (float value : make(upright, 0)) CHECK(value * 255 == doctest::Approx(99.5).epsilon(0.02));
+}
+
+TEST_CASE("the middle of a picture too long for any crop is four thirds of its shorter side long") {
+  // 20 * 4 / 3 rounded is 27; no crop of all the area is so narrow. The first of two pixels is the mean of the 27 by a
+  // triangle of half width 13.5 around their quarter, 6.75, and the second is its mirror image.
+  double mean = 0, weights = 0;
+  for (int k = 0; k < 27; ++k) {
+    const double weight = std::max(0.0, 1 - std::abs(k + 0.5 - 6.75) / 13.5);
+    weights += weight;
+    mean += weight * k;
+  }
+  mean /= weights;
+  const TemporaryFolder folder;
+  for (const bool wide : {false, true}) {
+    Image image{.height = wide ? 20 : 200, .width = wide ? 200 : 20, .channels = 3, .pixels = {}};
+    for (int64_t y = 0; y < image.height; ++y)
+      for (int64_t x = 0; x < image.width; ++x)
+        for (int c = 0; c < 3; ++c) image.pixels.push_back(static_cast<uint8_t>(wide ? x : y));
+    const PhotoSet photo = photo_files({folder.write(wide ? "w.ppm" : "t.ppm", ppm_of(image))}, {"a"});
+    const PhotoSource source(photo, {.size = 2, .augment = true, .least_area = 1, .normalization = {}});
+    const std::vector<float> out = make(source, 0);
+    CHECK(255 * std::abs(double{out[wide ? 3 : 6]} - double{out[0]}) == doctest::Approx(26 - 2 * mean));
+  }
+}
+
+TEST_CASE("hues turn both ways, and no color turns into its opposite by saturation") {
+  const TemporaryFolder folder;
+  Image red{.height = 4, .width = 4, .channels = 3, .pixels = {}};
+  for (int i = 0; i < 16; ++i)
+    for (int value : {200, 40, 40}) red.pixels.push_back(static_cast<uint8_t>(value));
+  const PhotoSet photo = photo_files({folder.write("p.ppm", ppm_of(red))}, {"a"});
+  const PhotoSource turned(photo, {.size = 2, .augment = true, .jitter = {.hue = 0.1}, .normalization = {}});
+  const PhotoSource strong(photo, {.size = 2, .augment = true, .jitter = {.saturation = 2}, .normalization = {}});
+  int to_green = 0, to_blue = 0;
+  for (uint64_t draw = 0; draw < 100; ++draw) {
+    const std::vector<float> hue = make(turned, 0, draw), saturation = make(strong, 0, draw);
+    ++(hue[1] > hue[2] ? to_green : to_blue);
+    CHECK(saturation[0] >= saturation[1]);
+  }
+  CHECK(std::min(to_green, to_blue) > 25);  // five standard deviations of 100 fair draws below 50
+}
+
+TEST_CASE("the side that is shown in evaluation is rounded to the nearest pixel") {
+  // 15 of 15 / 0.85 = 17.6, so of 18: of 36 rows every two make one, and as 1.5 is rounded to the even 2 the first
+  // that is shown is of rows 4 and 5. On a ramp the triangle's mean is its center, 4.5.
+  const TemporaryFolder folder;
+  Image ramp{.height = 36, .width = 36, .channels = 3, .pixels = {}};
+  for (int i = 0; i < 36 * 36; ++i)
+    for (int c = 0; c < 3; ++c) ramp.pixels.push_back(static_cast<uint8_t>(4 * (i / 36)));
+  const PhotoSet photo = photo_files({folder.write("p.ppm", ppm_of(ramp))}, {"a"});
+  const PhotoSource source(photo, {.size = 15, .shown = 0.85, .normalization = {}});
+  CHECK(255 * double{make(source, 0)[0]} == doctest::Approx(4 * 4.5));
+}
+
+TEST_CASE("two photographs alike are cropped apart in one batch") {
+  const TemporaryFolder folder;
+  const std::string bytes = ppm_of(golden::picture("alike", 30, 50));
+  std::vector<std::string> files;
+  for (const char* name : {"0.ppm", "1.ppm", "2.ppm", "3.ppm"}) files.push_back(folder.write(name, bytes));
+  const auto source =
+      std::make_shared<PhotoSource>(photo_files(files, {"a"}), PhotoOptions{.size = 4, .augment = true});
+  const std::vector<float> images = all_batches(Loader(source, {.batch = 4, .shuffle = false}))[0].images;
+  for (std::ptrdiff_t i = 1; i < 4; ++i)
+    CHECK_FALSE(std::equal(images.begin(), images.begin() + 48, images.begin() + 48 * i));
+}
+
+TEST_CASE("a change of hue leaves gray as it is") {
+  std::vector<float> gray(6, 0.25f);
+  change_hue(gray.data(), 2, 0.3f);
+  CHECK(gray == std::vector<float>(6, 0.25f));
 }
 
 TEST_CASE("batches of photographs are the same for any number of workers, and differ between epochs") {
@@ -224,5 +302,7 @@ TEST_CASE("options outside their ranges are refused") {
   CHECK(contains(error_of([&] { PhotoSource(none, {.size = 0}); }), "size 0"));
   CHECK(contains(error_of([&] { PhotoSource(none, {.least_area = 0}); }), "least_area 0"));
   CHECK(contains(error_of([&] { PhotoSource(none, {.jitter = {.hue = 0.6}}); }), "0.6"));
+  CHECK(contains(error_of([&] { PhotoSource(none, {.jitter = {.hue = -0.1}}); }), "-0.1"));
+  CHECK(contains(error_of([&] { PhotoSource(none, {.shown = 1.5}); }), "shown 1.5"));
   CHECK(contains(error_of([&] { PhotoSource(none, {.normalization = {.mean = {0}, .std = {1}}}); }), "normalization"));
 }

@@ -97,6 +97,7 @@ TEST_CASE("tensors that do not belong together are refused") {
   const Tensor x = Tensor::zeros({4, 2}), y = Tensor::zeros({3});
   CHECK_THROWS_WITH_AS(TensorLoader({x, y}),
                        "[tensor_loader] expects as many samples in every tensor, got [4,2] and [3]", Error);
+  CHECK_THROWS_AS(TensorLoader({y, x}), Error);
   CHECK_THROWS_WITH_AS(TensorLoader({Tensor::zeros({})}),
                        "[tensor_loader] expects tensors of samples along dimension 0, got []", Error);
   CHECK_THROWS_WITH_AS(TensorLoader({Tensor::zeros({0, 2})}),

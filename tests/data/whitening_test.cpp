@@ -132,6 +132,7 @@ TEST_CASE("whitening and batch transforms name what does not fit") {
   CHECK_THROWS_WITH_AS(whitening(Tensor::zeros({5, 3, 2, 2})), "[whitening] expects images [n,2,2,3], got [5,3,2,2]",
                        Error);
   CHECK_THROWS_WITH_AS(whitening(Tensor()), "[whitening] expects images [n,2,2,3], got an undefined tensor", Error);
+  CHECK_THROWS_WITH_AS(whitening(Tensor::zeros({})), "[whitening] expects images [n,2,2,3], got []", Error);
   const Loader loader(data, {.batch = 5, .batch_transform = [](const Tensor& x) { return slice(x, 0, 0, 2); }});
   CHECK_THROWS_WITH_AS(loader.epoch(0).next(),
                        "[loader] the batch transform made [2,2,2,3] of images [5,2,2,3]: it has to keep the shape",

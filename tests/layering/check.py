@@ -53,6 +53,12 @@ def check_include(root, name, bracket, target, public):
     return None
 
 
+def is_listed(path):
+    """Whether the meson.build beside a file names it."""
+    build = path.with_name("meson.build")
+    return build.is_file() and f"'{path.name}'" in build.read_text(encoding="utf-8")
+
+
 def violations(root, public):
     for name in [*sources(root), "gradus.h"]:
         text = (root / name).read_text(encoding="utf-8")
@@ -63,6 +69,8 @@ def violations(root, public):
         introduced = name.endswith("_test.cpp") or (name.endswith((".cpp", ".cu")) and (root / name).with_suffix(".h").is_file())
         if not text.startswith("//") and not introduced:
             yield f"{name}: does not open with a comment on what it is for"
+        if name.startswith("tests/") and name.endswith("_test.cpp") and not is_listed(root / name):
+            yield f"{name}: the meson.build beside it does not list it, so it never runs"
         if name.endswith(".h") and "#pragma once" not in text:
             yield f"{name}: lacks #pragma once"
         for bracket, target in INCLUDE.findall(text):

@@ -69,6 +69,11 @@ class CheckTest(unittest.TestCase):
     def test_files_open_with_a_comment(self):
         self.expect({"core/ops.cpp": '#include "core/tensor.h"\n'}, "does not open with a comment")
 
+    def test_files_of_tests_are_built(self):
+        test = {"tests/optim/sgd_test.cpp": "// T.\n", "tests/optim/meson.build": "optim_tests = files('sgd_test.cpp')\n"}
+        self.assertEqual(self.found(test), [])
+        self.expect({**test, "tests/optim/adam_test.cpp": "// T.\n"}, "tests/optim/adam_test.cpp: the meson.build")
+
 
 if __name__ == "__main__":
     unittest.main()

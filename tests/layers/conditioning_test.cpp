@@ -72,3 +72,22 @@ TEST_CASE("every layer is reported in order, and rows may be thinned") {
                  }),
                  "[conditioning] expects max_rows of at least 1, got 0"));
 }
+
+TEST_CASE("rows are thinned to at most as many as were asked for") {
+  const Tensor x = random_normal({5, 1}, 0, 1, {.seed = 4});
+  Sequential net(Linear(1, 1));
+  // every third row, so that no more than two are left
+  CHECK(conditioning(net, x, {.max_rows = 2})[0].plain ==
+        doctest::Approx(condition_number(slice(x, 0, 0, 5, 3))).epsilon(1e-12));
+}
+
+TEST_CASE("grouped convolutions, which are several layers, are not reported, and no number of groups is out of range") {
+  Sequential grouped(Conv2d(2, 2, {.kernel = 1, .groups = 2}));
+  CHECK(conditioning(grouped, Tensor::ones({2, 2, 3, 3})).empty());
+  Sequential net(Linear(6, 1));
+  const Tensor x = random_normal({10, 6}, 0, 1, {.seed = 5});
+  const auto number = [&](int64_t groups) { return conditioning(net, x, {.groups = groups})[0].group_norm; };
+  CHECK(number(0) == number(1));
+  CHECK(number(100) == number(6));
+  CHECK(number(4) == number(3));
+}

@@ -9,6 +9,7 @@
 #include "layers/conv.h"
 #include "layers/dropout.h"
 #include "layers/embedding.h"
+#include "layers/init.h"
 #include "layers/linear.h"
 #include "layers/norm.h"
 #include "layers/pool.h"
@@ -76,6 +77,7 @@ TEST_CASE("parameters say which layer they are of, and its extents") {
   CHECK(norm.parameters()[0].info().layer == LayerKind::norm);
   CHECK(norm.parameters()[0].info().role == ParamRole::scale);
   CHECK(norm.parameters()[1].info().role == ParamRole::bias);
+  CHECK(LayerNorm(Shape{2, 3}).parameters()[0].info().out == 6);
 }
 
 TEST_CASE("a transposed convolution undoes the shape of a convolution, and says what it is") {
@@ -177,6 +179,12 @@ TEST_CASE("pooling layers have the shapes of their windows") {
   CHECK(output_shape(AvgPool2d({.kernel = 3, .stride = 2, .padding = Padding::same}), {1, 2, 7, 8}) ==
         Shape{1, 2, 4, 4});
   CHECK(output_shape(GlobalAvgPool2d(), {3, 2, 7, 9}) == Shape{3, 2});
+}
+
+TEST_CASE("pooling layers describe their windows") {
+  CHECK(MaxPool2d().describe() == "MaxPool2d(kernel 2, stride 2)");
+  CHECK(AvgPool2d({.kernel = 3, .stride = Extent2d(1), .padding = 1}).describe() ==
+        "AvgPool2d(kernel 3, stride 1, padding 1)");
 }
 
 TEST_CASE("an average that leaves padding out keeps a constant image constant") {
@@ -282,9 +290,15 @@ TEST_CASE("inputs and options that do not fit are named") {
   CHECK(contains(error_of([] { GroupNorm(3, 8); }), "3 groups do not divide 8 channels"));
   CHECK(contains(error_of([] { Dropout(1); }), "must be in [0, 1)"));
   CHECK(contains(error_of([] { Embedding(0, 4); }), "must be positive"));
+  CHECK(contains(error_of([] { Embedding(4, 0); }), "must be positive"));
+  CHECK(contains(error_of([] { Conv2d(3, 8, {.kernel = 3, .dilation = {1, 0}}); }), "dilation must be positive"));
+  CHECK(contains(error_of([] { ConvTranspose2d(3, 8, {.output_padding = {-1, 0}}); }), "got -1x0"));
   CHECK(contains(error_of([] { Embedding(3, 4)(Tensor::ones({2})); }), "must be int64"));
   CHECK(contains(error_of([] { UpsampleNearest2d(0); }), "must be positive"));
   CHECK(contains(error_of([] { MaxPool2d({.kernel = 0}); }), "must be positive"));
+  CHECK(contains(error_of([] { AvgPool2d({.stride = Extent2d(1, 0)}); }), "must be positive"));
+  CHECK(contains(error_of([] { LayerNorm(Shape{}); }), "must have elements"));
+  CHECK(contains(error_of([] { LayerNorm(Shape{2, 0}); }), "must have elements"));
   const double nan = std::nan("");
   for (double eps : {-1e-5, HUGE_VAL, nan}) {
     CHECK(
@@ -350,4 +364,73 @@ TEST_CASE("a summary takes an input of any dtype, as models of tokens and of flo
   CHECK(summary(exact, Tensor::zeros({2, 4}, DType::float64)).macs == 24);
   CHECK_THROWS_WITH_AS(summary(exact, Tensor()), doctest::Contains("[summary] the input is an undefined tensor"),
                        Error);
+}
+
+TEST_CASE("a grouped convolution multiplies each output with the inputs of its group") {
+  Conv2d conv(4, 6, {.kernel = {3, 1}, .groups = 2});
+  CHECK(summary(conv, {1, 4, 5, 5}).macs == 6 * 3 * 5 * 2 * 3);
+}
+
+TEST_CASE("a summary groups digits by three, and shows a module with children that has parameters of its own") {
+  class Scaled : public Module {
+   public:
+    Scaled() : scale_(parameter("scale", Tensor::ones({1}))), body_(child("body", Linear(400, 250, {.bias = false}))) {}
+    Var forward(const Var& x) override { return body_(x) * scale_; }
+
+   private:
+    Parameter scale_;
+    Linear& body_;
+  } net;
+  const Summary s = summary(net, {1, 400});
+  REQUIRE(s.layers.size() == 2);
+  CHECK(s.layers[0].name == "body");
+  CHECK(s.layers[1].name == "");
+  CHECK(s.layers[1].parameters == 1);
+  CHECK(contains(text(s), " 100,001 "));
+  CHECK_FALSE(contains(text(s), ",100,"));
+}
+
+TEST_CASE("an embedding starts from the standard normal distribution, and self-attention without biases") {
+  manual_seed(3);
+  const Embedding table(100, 50);
+  const std::vector<float> values = table.parameters()[0].value().to_vector<float>();
+  double sum = 0, squares = 0;
+  for (const double v : values) sum += v, squares += v * v;
+  // of 5000 draws: five standard errors, 1 / sqrt(5000) of the mean and sqrt(2 / 5000) of the variance
+  CHECK(std::abs(sum / 5000) < 5 * 0.01415);
+  CHECK(std::abs(squares / 5000 - 1) < 5 * 0.02);
+  const SelfAttention attention(8, {.heads = 2});
+  const StateDict state = attention.state();
+  for (const char* bias : {"in_proj_bias", "out_proj.bias"})
+    CHECK(state.at(bias).to_vector<float>() == std::vector<float>(static_cast<size_t>(state.at(bias).numel()), 0));
+}
+
+TEST_CASE("layers show their inputs to observers of their weights in training only") {
+  struct Count final : InputObserver {
+    void see(const Tensor& input) override {
+      ++calls;
+      last = input;
+    }
+    int calls = 0;
+    Tensor last;
+  };
+  const auto check = [](Module& layer, const Tensor& x) {
+    CAPTURE(layer.describe());
+    const auto count = std::make_shared<Count>();
+    layer.parameters()[0].observe_input(count);
+    layer(x);
+    CHECK(count->calls == 1);
+    CHECK(count->last.shape() == x.shape());
+    layer.eval();
+    layer(x);
+    CHECK(count->calls == 1);
+  };
+  Linear dense(3, 2);
+  Conv2d conv(3, 2, {.kernel = 1});
+  ConvTranspose2d turned(3, 2, {.kernel = 1});
+  SelfAttention attention(3);
+  check(dense, Tensor::ones({4, 3}));
+  check(conv, Tensor::ones({1, 3, 2, 2}));
+  check(turned, Tensor::ones({1, 3, 2, 2}));
+  check(attention, Tensor::ones({1, 2, 3}));
 }

@@ -198,6 +198,8 @@ TEST_CASE("names of parts are unique, not empty and without dots") {
   CHECK(contains(error_of([&] { net.parameter("conv1", Tensor::ones({1})); }), "already has"));
   CHECK(contains(error_of([&] { net.buffer("a.b", Tensor::ones({1})); }), "no dot"));
   CHECK(contains(error_of([&] { net.child("", Linear(1, 1)); }), "not empty"));
+  net.buffer("count", Tensor::zeros({1}));
+  CHECK(contains(error_of([&] { net.parameter("count", Tensor::ones({1})); }), "already has a part named \"count\""));
 }
 
 TEST_CASE("a parameter or buffer that holds nothing is refused by its name") {
@@ -319,6 +321,31 @@ TEST_CASE("no module of a seeded tree draws the numbers of the weights of the sa
   CHECK(draw(below) == random_uniform({64}, 0, 1, {.seed = 6, .stream = 1}).to_vector<float>());
 }
 
+TEST_CASE("a seed begins anew, at step 0 and its first draw") {
+  Sequential net(Dropout(0.5));
+  const auto draw = [&] { return net(Tensor::ones({64})).value().to_vector<float>(); };
+  net.seed(3);
+  const auto first = draw();
+  net.set_step(7);
+  CHECK(draw() != first);
+  net.seed(3);
+  CHECK(draw() == first);
+}
+
+TEST_CASE("modules that were never seeded draw from streams 1, 2, ... of the seed of the weights") {
+  class Noise : public Module {
+   public:
+    Var forward(const Var& x) override { return random_uniform(x.value().shape(), 0, 1, next_draw()); }
+  };
+  manual_seed(6);
+  Noise first, second;
+  const auto expected = [](uint64_t stream) {
+    return random_uniform({64}, 0, 1, {.seed = 6, .stream = stream}).to_vector<float>();
+  };
+  CHECK(first(Tensor::zeros({64})).value().to_vector<float>() == expected(1));
+  CHECK(second(Tensor::zeros({64})).value().to_vector<float>() == expected(2));
+}
+
 TEST_CASE("a resumed run draws what the uninterrupted one drew") {
   const auto masks = [](Module& net, uint64_t from, uint64_t to) {
     std::vector<std::vector<float>> all;
@@ -343,4 +370,49 @@ TEST_CASE("models built after equal seeds are equal, and draw alike") {
   Net c;
   CHECK(output(a) == output(b));
   CHECK(output(a) != output(c));
+}
+
+TEST_CASE("a scope of another dtype ends where it stood, casts float32 alone, and refuses what no parameter is") {
+  class Own : public Module {
+   public:
+    Own() : exact_(parameter("exact", Tensor::ones({1}, DType::float64))) {}
+
+   private:
+    Parameter exact_;
+  };
+  const auto dtype = [] { return Linear(1, 1).weight().dtype(); };
+  {
+    const DefaultDType outer(DType::float64);
+    {
+      const DefaultDType inner(DType::float32);
+      CHECK(dtype() == DType::float32);
+    }
+    CHECK(dtype() == DType::float64);
+  }
+  CHECK(dtype() == DType::float32);
+  CHECK(Own().parameters()[0].dtype() == DType::float64);
+  CHECK(contains(error_of([] { DefaultDType{DType::bfloat16}; }), "[module] parameters are float32 or float64"));
+}
+
+TEST_CASE("what fits is not loaded from the model's own tensors, and a child is not null") {
+  Net net;
+  CHECK(contains(error_of([&] { static_cast<void>(net.load_fitting(net.state())); }), "there is nothing to load"));
+  class Open : public Module {
+   public:
+    using Module::add_child;
+  } open;
+  CHECK(error_of([&] { open.add_child("none", nullptr); }) == "[module] the child \"none\" is null");
+}
+
+TEST_CASE("observers of calls nest, and the outer one sees again when the inner one is gone") {
+  Linear layer(2, 2);
+  int outer = 0, inner = 0;
+  const CallObserver all([&](const Module&, const Var&, const Var&) { ++outer; });
+  {
+    const CallObserver some([&](const Module&, const Var&, const Var&) { ++inner; });
+    layer(Tensor::ones({1, 2}));
+  }
+  layer(Tensor::ones({1, 2}));
+  CHECK(inner == 1);
+  CHECK(outer == 1);
 }

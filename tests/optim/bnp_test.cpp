@@ -262,7 +262,7 @@ TEST_CASE("under BNP a preconditioner learns from the gradient of the loss") {
       before = clone(w.value());
       optimizer.step();
       const double learned = optimizer.state().at("fc.weight/s-hd.learned").item();
-      if (i > 0) CHECK(s - learned == doctest::Approx(1e-9 * slope).epsilon(1e-5));
+      if (i > 0) CHECK((s - learned) / 1e-9 == doctest::Approx(slope).epsilon(1e-5));
       s = learned;
     }
   }
@@ -306,4 +306,69 @@ TEST_CASE("BNP takes a batch in parts as it takes it whole, and looks at nothing
     }
   }
   CHECK(weights_after(1, true, false) == whole);
+}
+
+TEST_CASE("BNP conditions the layers that its predicate names, and in a step no layer whose bias has no gradient") {
+  Parameter w = leaf(Tensor::zeros({1, 2}), "fc.weight", ParamRole::weight, 1, 2);
+  Parameter b = leaf(Tensor::zeros({1}), "fc.bias", ParamRole::bias, 1, 1);
+  Parameter v = leaf(Tensor::zeros({1, 2}), "head.weight", ParamRole::weight, 1, 2);
+  Parameter c = leaf(Tensor::zeros({1}), "head.bias", ParamRole::bias, 1, 1);
+  Optimizer optimizer = over({w, b, v, c}).rule(Sgd{.lr = 1}).bnp({.where = named("fc.")}).build();
+  CHECK(optimizer.state().contains("fc.weight/bnp.mean"));
+  CHECK_FALSE(optimizer.state().contains("head.weight/bnp.mean"));
+  w.show_input(Tensor::from<float>({5, -3, 1, 7}, {2, 2}));
+  for (const Parameter& weight : {w, v}) weight.set_grad(Tensor::ones({1, 2}));
+  optimizer.step();  // plain descent, for neither bias has a gradient
+  for (const Parameter& weight : {w, v}) CHECK(weight.value().to_vector<float>() == std::vector<float>{-1, -1});
+}
+
+TEST_CASE("what was shown before a skipped step is no part of the next batch, also where gradients are kept") {
+  Parameter w = leaf(Tensor::zeros({1, 2}), "fc.weight", ParamRole::weight, 1, 2);
+  Parameter b = leaf(Tensor::zeros({1}), "fc.bias", ParamRole::bias, 1, 1);
+  Optimizer optimizer = over({w, b}).rule(Sgd{}).bnp(Bnp{}).build();
+  w.show_input(Tensor::ones({5, 2}));
+  optimizer.skip();
+  w.show_input(Tensor::ones({3, 2}));
+  CHECK(optimizer.state().at("fc.weight/bnp.rows").item() == 3);
+}
+
+TEST_CASE("the fan-in of a convolution under BNP counts its taps") {
+  // One channel with the pixels 1 and 3, of mean 2 and variance 1; fan-in 4 over 2 rows is q = 2. By the formulas of
+  // Bnp, with G = 4, 6, 8, 10 and G_o = 2: W' = (G - 4) / 2 = 0, 1, 2, 3 and b' = 2 / 2 - 6 * 2.
+  Parameter w(Tensor::zeros({1, 1, 2, 2}), {"conv.weight", LayerKind::conv, ParamRole::weight, 1, 1, {2, 2}});
+  Parameter b(Tensor::zeros({1}), {"conv.bias", LayerKind::conv, ParamRole::bias, 1, 1, {2, 2}});
+  Optimizer optimizer = over({w, b}).rule(Sgd{.lr = 1}).bnp({.momentum = 0, .relative = 0, .absolute = 0}).build();
+  w.show_input(Tensor::from<float>({1, 3}, {1, 1, 1, 2}));
+  w.set_grad(Tensor::from<float>({4, 6, 8, 10}, {1, 1, 2, 2}));
+  b.set_grad(Tensor::from<float>({2}, {1}));
+  optimizer.step();
+  CHECK(w.value().to_vector<float>() == std::vector<float>{0, -1, -2, -3});
+  CHECK(b.value().to_vector<float>() == std::vector<float>{11});
+}
+
+TEST_CASE("a step ends the batch that BNP has seen, also where no gradient is cleared") {
+  Parameter w = leaf(Tensor::zeros({1, 2}), "fc.weight", ParamRole::weight, 1, 2);
+  Parameter b = leaf(Tensor::zeros({1}), "fc.bias", ParamRole::bias, 1, 1);
+  Optimizer optimizer = over({w, b}).rule(Sgd{}).bnp(Bnp{}).build();
+  w.set_grad(Tensor::ones({1, 2}));
+  b.set_grad(Tensor::ones({1}));
+  w.show_input(Tensor::ones({5, 2}));
+  optimizer.step();
+  w.show_input(Tensor::ones({3, 2}));
+  CHECK(optimizer.state().at("fc.weight/bnp.rows").item() == 3);
+}
+
+TEST_CASE("statistics go on after a step that looked at a point uphill") {
+  Parameter w = leaf(Tensor::zeros({1, 2}), "fc.weight", ParamRole::weight, 1, 2);
+  Parameter b = leaf(Tensor::zeros({1}), "fc.bias", ParamRole::bias, 1, 1);
+  Optimizer optimizer =
+      over({w, b}).rule(Sgd{.lr = 0.01}).bnp({.momentum = 0}).gradient_penalty({.radius = 0.1, .mix = 1}).build();
+  for (const double value : {1.0, 5.0}) {
+    optimizer.step([&] {
+      const Tensor h = Tensor::full({4, 2}, value);
+      w.show_input(h);
+      sum(linear(h, w, b)).backward();
+    });
+    CHECK(optimizer.state().at("fc.weight/bnp.mean").to_vector<double>() == std::vector<double>{value, value});
+  }
 }

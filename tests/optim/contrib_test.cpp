@@ -1,5 +1,6 @@
 // The comparison baselines against trajectories of their public definitions (tests/golden/make_contrib_golden.py).
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
 #include "optim/contrib/lion.h"
@@ -40,6 +41,8 @@ TEST_CASE("Muon follows its definition for wide and tall matrices, and a convolu
                        "[muon] is for weights of two or more dimensions, but a parameter is [3]: give it another rule, "
                        ".group(optim::is_bias, {.rule = optim::Adam{}})",
                        Error);
+  CHECK_THROWS_WITH_AS(over({start()}).rule(Muon{.iterations = 0}).build(),
+                       "[muon] expects iterations of at least 1, got 0", Error);
 }
 
 TEST_CASE("Shampoo follows its definition, with rare roots and with one side too") {
@@ -91,6 +94,7 @@ TEST_CASE("Schedule-Free refuses what would move the parameter beside it") {
   refuses(over({w}).precondition(SHd{.learning = {.acts_on = ActsOn::direction}}),
           "a preconditioner of its directions");
   over({w}).weight_decay({.rate = 1}).precondition(SHd{}).rule(ScheduleFree{}).build();
+  over({w}).weight_decay({.rate = 0, .mode = DecayMode::decoupled}).rule(ScheduleFree{}).build();
 }
 
 TEST_CASE("as inner rules, those that know their parameter go on from a saved state bit for bit") {
@@ -123,4 +127,70 @@ TEST_CASE("as inner rules, those that know their parameter go on from a saved st
 TEST_CASE("Prodigy follows its definition") {
   CHECK(distance("prodigy", Prodigy{.beta2 = 0.99, .d0 = 0.01}) < tolerance);
   CHECK_THROWS_AS(over({start()}).rule(Prodigy{.d0 = 0}).build(), Error);
+}
+
+TEST_CASE("Prodigy's estimate takes the learning rate into account") {
+  // The recurrences of prodigy.h for one number, spelled out.
+  const double beta1 = 0.9, beta2 = 0.999, beta3 = std::sqrt(beta2), eps = 1e-8, d0 = 0.01;
+  const double gradients[] = {1, 0.8, 0.5, 0.7, -0.2, 0.4}, rates[] = {0.5, 0.25, 0.125, 1, 0.5, 0.25};
+  Parameter w(Tensor::ones({1}, DType::float64), {.name = "w"});
+  Optimizer optimizer = over({w}).rule(Prodigy{.d0 = d0}).build();
+  double p = 1, d = d0, r = 0, s = 0, m = 0, v = 0;
+  for (size_t t = 0; t < 6; ++t) {
+    const double g = gradients[t], lr = rates[t];
+    optimizer.set("lr", lr);
+    w.set_grad(Tensor::full({1}, g, DType::float64));
+    optimizer.step();
+    r = beta3 * r + d / d0 * d * lr * g * (1 - p);
+    s = beta3 * s + d / d0 * d * lr * g;
+    m = beta1 * m + (1 - beta1) * d * g;
+    v = beta2 * v + (1 - beta2) * d * d * g * g;
+    const double before = d;
+    d = std::max(d, r / std::abs(s));
+    p -= before * lr * m / (std::sqrt(v) + d * eps);
+    CHECK(w.value().item() == doctest::Approx(p).epsilon(1e-13));
+  }
+  CHECK(d > d0);  // else the test would show nothing
+}
+
+TEST_CASE("Schedule-Free weighs by the largest learning rate so far, and begins where the rate is zero") {
+  // The recurrences of schedule_free.h for one number: y is the parameter, x the average.
+  const double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  const double gradients[] = {1, 0.5, -0.25, 2, 1}, rates[] = {0, 0.25, 0.5, 0.125, 0.0625};
+  Parameter w(Tensor::ones({1}, DType::float64), {.name = "w"});
+  Optimizer optimizer = over({w}).rule(ScheduleFree{}).build();
+  double x = 1, z = 1, v = 0, largest = 0, weights = 0;
+  for (int t = 0; t < 5; ++t) {
+    const double g = gradients[t], lr = rates[t];
+    optimizer.set("lr", lr);
+    w.set_grad(Tensor::full({1}, g, DType::float64));
+    optimizer.step();
+    v = beta2 * v + (1 - beta2) * g * g;
+    z -= lr * g / (std::sqrt(v / (1 - std::pow(beta2, t + 1))) + eps);
+    largest = std::max(largest, lr);
+    weights += largest * largest;
+    if (weights > 0) x += largest * largest / weights * (z - x);
+    CHECK(w.value().item() == doctest::Approx((1 - beta1) * z + beta1 * x).epsilon(1e-13));
+  }
+}
+
+TEST_CASE("rare roots, a start and the largest rate are part of a state: a run goes on bit for bit") {
+  for (const AnyRule& rule : {AnyRule(Shampoo{.every = 3}), AnyRule(Prodigy{.d0 = 1e-2}), AnyRule(ScheduleFree{})}) {
+    CAPTURE(rule.name());
+    const auto train = [](const Parameter& w, Optimizer& optimizer, int64_t until) {
+      while (optimizer.steps() < until) {
+        w.set_grad(random_normal({2, 3}, 0.5, 1, {.seed = 3, .stream = static_cast<uint64_t>(optimizer.steps())}));
+        optimizer.step();
+      }
+    };
+    const auto make = [&](const Parameter& w) { return over({w}).rule(rule).schedule(exponential(0.7)).build(); };
+    const Parameter whole(Tensor::ones({2, 3}), {.name = "w"}), resumed(Tensor::zeros({2, 3}), {.name = "w"});
+    Optimizer first = make(whole), second = make(resumed);
+    train(whole, first, 5);
+    resumed.set_value(whole.value());
+    second.load(clone(first.state()));
+    train(whole, first, 9);
+    train(resumed, second, 9);
+    CHECK(resumed.value().to_bytes() == whole.value().to_bytes());
+  }
 }

@@ -234,6 +234,45 @@ TEST_CASE("a rule refuses curvature whose square is not finite, which would hold
                        "square is: leave the batch out, or use a smaller learning rate",
                        Error);
   CHECK(norm(optimizer.state().at("x/adahesscale.second_moment")) == 0);
+  // where steps are scaled by averages of |h|, too
+  Optimizer scaled = over({x}).rule(AdaHesScale{}).scale_steps({.magnitudes = true}).build();
+  CHECK_THROWS_AS(scaled.step(), Error);
+}
+
+TEST_CASE("steps are scaled up to max_scale where the bound allows it") {
+  Parameter x(Tensor::from<double>({1}, {1}), {.name = "x"});
+  Optimizer optimizer = over({x}).rule(Sgd{.lr = 0.125}).scale_steps({.delta = 1, .max_scale = 4}).build();
+  x.set_grad(Tensor::ones({1}, DType::float64));
+  x.set_curvature(Tensor::full({1}, 1e-6, DType::float64));
+  optimizer.step();
+  CHECK(optimizer.step_scale() == 4);
+  CHECK(x.value().item() == 0.5);
+}
+
+TEST_CASE("where steps are scaled, a gradient after one that stayed away has no predecessor") {
+  const ParamInfo info{.name = "w", .layer = LayerKind::linear, .role = ParamRole::weight};
+  Parameter w(Tensor::ones({1, 2}, DType::float64), info);
+  Optimizer optimizer = over({w}).rule(Sgd{}).precondition(SHd{.hyper = Sgd{.lr = 1}}).scale_steps({}).build();
+  for (const bool comes : {true, false, true}) {
+    w.clear_grad();
+    if (comes) {
+      w.set_grad(Tensor::ones({1, 2}, DType::float64));
+      w.set_curvature(Tensor::ones({1, 2}, DType::float64));
+    }
+    optimizer.step();
+    CHECK(optimizer.state().at("w/s-hd.learned").item() == 1);
+  }
+}
+
+TEST_CASE("a parameter without elements is no obstacle to scaled steps") {
+  Parameter x(Tensor::ones({1}), {.name = "x"}), none(Tensor::ones({0}), {.name = "none"});
+  Optimizer optimizer = over({x, none}).rule(Sgd{.lr = 0.5}).scale_steps({.delta = 1e6}).build();
+  for (const Parameter& p : {x, none}) {
+    p.set_grad(Tensor::ones(p.shape()));
+    p.set_curvature(Tensor::ones(p.shape()));
+  }
+  optimizer.step();
+  CHECK(x.value().item() == 0.5);
 }
 
 TEST_CASE("curvature that is missing, contradictory or out of place is explained") {
@@ -254,4 +293,8 @@ TEST_CASE("curvature that is missing, contradictory or out of place is explained
                        doctest::Contains("come without curvature, which the inner rule 'adahesscale' needs"), Error);
   CHECK_THROWS_WITH_AS(over({x}).scale_steps({.delta = 0}),
                        doctest::Contains("expects finite delta and max_scale above 0"), Error);
+  CHECK_THROWS_WITH_AS(over({x}).scale_steps({.beta2 = 1}), doctest::Contains("beta2 in [0, 1), got 0.0001, 1 and 1"),
+                       Error);
+  Optimizer scaled = over({x}).rule(Sgd{}).scale_steps({}).build();
+  CHECK_THROWS_WITH_AS(scaled.step(), doctest::Contains("'w' has a gradient but no curvature"), Error);
 }

@@ -174,6 +174,48 @@ TEST_CASE("a layer with very many inputs reports its spectrum without its matrix
   const PreconditionerReport report = optimizer.diagnostics()[0];
   CHECK_FALSE(report.matrix.defined());
   CHECK(report.eigenvalues.numel() == 3000);
+  Tensor m = optimizer.state().at("w/fop.learned");
+  fill_(m, std::nan(""));
+  CHECK(optimizer.diagnostics()[0].eigenvalues.numel() == 3000);
   CHECK(report.stored_parameters == 75000);
   CHECK(report.paper_parameters == 3000);
+}
+
+TEST_CASE("reports are of the step that comes: its number and its learning rate") {
+  Parameter w(Tensor::zeros({2, 2}, DType::float64), {"w", LayerKind::linear, ParamRole::weight, 2, 2});
+  const auto set_gradient = [&] { w.set_grad(Tensor::ones({2, 2}, DType::float64)); };
+  // |P|_2 = delta + (1 - delta) limit with delta = t^-1, where P = gamma I: |P|_F is sqrt(2) times that.
+  Optimizer rescaled =
+      over({w})
+          .rule(Sgd{})
+          .precondition(
+              Fop{.hyper = Sgd{.lr = 0}, .form = Fop::Form::direct, .rescale = Fop::Rescale{.limit = 0.25, .power = 1}})
+          .build();
+  for (const double delta : {1.0, 0.5}) {
+    CHECK(rescaled.diagnostics()[0].frobenius == doctest::Approx(std::sqrt(2) * (delta + (1 - delta) * 0.25)));
+    set_gradient();
+    rescaled.step();
+  }
+  // P = e / lr with e = 0.5 held and lr = 0.5, then 0.125.
+  Optimizer baydin = over({w})
+                         .rule(Sgd{.lr = 0.5})
+                         .schedule(exponential(0.25))
+                         .precondition(SHd{.hyper = Sgd{.lr = 0}, .form = SHd::Form::baydin})
+                         .build();
+  for (const double gain : {1.0, 4.0}) {
+    set_gradient();
+    CHECK(baydin.diagnostics()[0].gain == doctest::Approx(gain));
+    baydin.step();
+  }
+}
+
+TEST_CASE("without a gradient the report is of the one that the last step kept") {
+  Parameter w(Tensor::zeros({1, 2}, DType::float64), {"w", LayerKind::linear, ParamRole::weight, 1, 2});
+  Optimizer optimizer = over({w}).rule(Sgd{}).precondition(Fop{.form = Fop::Form::direct}).build();
+  Tensor m = optimizer.state().at("w/fop.learned");
+  copy_(m, Tensor::from<double>({2, 1, 1, 2}, {2, 2}));
+  w.set_grad(Tensor::from<double>({1, 0}, {1, 2}));
+  optimizer.step();
+  optimizer.zero_grad();
+  CHECK(optimizer.diagnostics()[0].gain == doctest::Approx(std::sqrt(5)));  // P (1, 0) = (2, 1)
 }

@@ -204,6 +204,8 @@ TEST_CASE("a step by a function that calls no backward() is refused") {
   const Parameter w = weight("w", {1});
   Optimizer optimizer = over({w}).rule(Sgd{.lr = 0.5}).build();
   CHECK_THROWS_WITH_AS(optimizer.step([] {}), doctest::Contains("left no parameter a gradient"), Error);
+  CHECK_THROWS_WITH_AS(optimizer.step(std::function<void()>()),
+                       "[optimizer] step(backward) expects a function, got an empty one", Error);
   CHECK(optimizer.steps() == 0);
 }
 
@@ -355,6 +357,20 @@ TEST_CASE("Baydin's rule learns the learning rate from the rule's whole directio
   CHECK(values(w)[0] == doctest::Approx(-0.2 - (0.2 + rho) * 1.5 - (0.2 + rho + rho * 1.5) * 1.75));
 }
 
+TEST_CASE("Baydin's rule stands still at a learning rate of zero, and goes on from there") {
+  Parameter w = weight("w", {0});
+  Optimizer optimizer = over({w})
+                            .rule(Sgd{.lr = 0.5})
+                            .schedule([](int64_t t) { return t == 0 ? 0.0 : 1.0; })
+                            .precondition(SHd{.hyper = Sgd{.lr = 0.25}, .form = SHd::Form::baydin})
+                            .build();
+  for (const double expected : {0.0, -0.5, -1.0, -1.75}) {  // e learns first from the second step, in the third
+    w.set_grad(Tensor::ones({1, 1}, DType::float64));
+    optimizer.step();
+    CHECK(values(w)[0] == expected);
+  }
+}
+
 TEST_CASE("with a hyper learning rate of zero FOP trains All-CNN-C bit for bit like no preconditioner") {
   const auto train = [](const AnyPreconditioner& preconditioner) {
     AllCnn model;
@@ -399,6 +415,20 @@ TEST_CASE("the kept gradient is the gradient's own memory, and writing to it is 
                        Error);
 }
 
+TEST_CASE("the kept gradient is the one that was preconditioned: clipped, and with coupled decay") {
+  const auto kept = [](const Clip& clip, double rate) {
+    Parameter w = weight("w", {3, 4});
+    Optimizer optimizer = over({w}).rule(Sgd{}).precondition(SHd{}).clip(clip).weight_decay({.rate = rate}).build();
+    w.set_grad(Tensor::from<double>({3, 4}, {1, 2}));
+    optimizer.step();
+    return optimizer.state().at("w/s-hd.previous").to_vector<double>();
+  };
+  CHECK(kept({}, 0) == std::vector<double>{3, 4});
+  CHECK(kept({.norm = 1}, 0) == std::vector<double>{3 * (1 / (5 + 1e-6)), 4 * (1 / (5 + 1e-6))});
+  CHECK(kept({.value = 2}, 0) == std::vector<double>{2, 2});
+  CHECK(kept({}, 0.5) == std::vector<double>{4.5, 6});
+}
+
 TEST_CASE("what cannot be built is refused") {
   Parameter w = weight("w", {1});
   CHECK_THROWS_WITH_AS(over({w}).build(), "[optimizer] no rule was chosen; add .rule(optim::Sgd{.lr = 0.1}) or another",
@@ -415,6 +445,10 @@ TEST_CASE("what cannot be built is refused") {
   CHECK_THROWS_AS(over({w}).rule(Sgd{}).group(every_parameter, {.settings = {{"momentum", 0.5}}}).build(), Error);
   CHECK_THROWS_AS(over({w}).rule(Sgd{}).schedule("hyper.lr", constant()).build(), Error);
   CHECK_THROWS_AS(over({w}).rule(Sgd{}).clip({.norm = -1}), Error);
+  CHECK_THROWS_WITH_AS(over({w}).rule(Sgd{}).clip({.value = -1}),
+                       "[clip] expects limits of at least 0 (0 is none), got norm 0 and value -1", Error);
+  CHECK_THROWS_WITH_AS(over({w}).rule(Sgd{}).group({}, {.lr = 1.0}),
+                       "[group] expects a predicate, got an empty function", Error);
 }
 
 TEST_CASE("hyperparameters that are out of range are refused, wherever they come from") {
@@ -481,6 +515,7 @@ TEST_CASE("hyperparameters that are out of range are refused, wherever they come
   CHECK_THROWS_AS(over({w}).bnp({.absolute = nan}), Error);
   CHECK_THROWS_AS(over({w}).scale_steps({.max_scale = inf}), Error);
   CHECK_THROWS_AS(over({w}).rule(AdaGrad{.initial_accumulator = -1}).build(), Error);
+  CHECK_THROWS_AS(over({w}).rule(AdaGrad{.initial_accumulator = inf}).build(), Error);
   const auto fop = [&](const Fop& options) { over({w}).rule(Sgd{}).precondition(options).build(); };
   CHECK_THROWS_WITH_AS(fop({.rescale = Fop::Rescale{.limit = -1}}),
                        "[fop] expects a finite limit above 0 and a power of at least 0 to rescale by, got -1 and 2",

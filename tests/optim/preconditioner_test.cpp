@@ -312,6 +312,16 @@ TEST_CASE("a preconditioner of one's own that does not keep to its contract is n
   refused(Fault::wrong_gradient,
           "gradient() of preconditioner 'careless' must be shaped like its m, float64 [2], but is "
           "float64 []");
+  for (const ActsOn acts_on : {ActsOn::gradient, ActsOn::direction}) {
+    const Parameter a(Tensor::ones({2}), {.name = "a"});
+    const Careless grows{.start = Tensor::ones({3, 2}), .learning = {.acts_on = acts_on}};
+    Optimizer optimizer = over({a}).rule(Sgd{}).precondition(grows).build();
+    a.set_grad(Tensor::ones({2}));
+    CHECK_THROWS_WITH_AS(
+        optimizer.step(),
+        "[optimizer] preconditioner 'careless' made a tensor [3,2] of the gradient of 'a', which is [2]", Error);
+    CHECK(a.value().to_vector<float>() == std::vector<float>{1, 1});
+  }
 }
 
 TEST_CASE("contradictory options of FOP are refused") {
@@ -321,6 +331,9 @@ TEST_CASE("contradictory options of FOP are refused") {
                        "[fop] norm and rescale both fix the scale of P; choose one of them", Error);
   CHECK_THROWS_AS((Fop{.form = Fop::Form::direct_unsymmetric, .rescale = Fop::Rescale{}}.make(site)), Error);
   CHECK_THROWS_AS((Fop{.rank = -1}.make(site)), Error);
+  CHECK_THROWS_WITH_AS((Fop{.large_rank = 0}.make(site)),
+                       "[fop] expects rank >= 0, max_dim >= 0 and large_rank >= 1, got 0, 1024 and 0", Error);
+  CHECK_THROWS_AS((Fop{.rescale = Fop::Rescale{.power = -1}}.make(site)), Error);
   CHECK_THROWS_WITH_AS((Fop{.form = Fop::Form::factor, .rank = 2}.make(site)),
                        doctest::Contains("a rank, here 2, is that of P = I + M M^T"), Error);
 }
@@ -348,4 +361,74 @@ TEST_CASE("a preconditioner that takes no parameter is refused") {
   const Group plain{.preconditioner = AnyPreconditioner()};
   CHECK_NOTHROW(
       over({own}).precondition(Fop{}).rule(Sgd{.lr = 1}).group([](const ParamInfo&) { return true; }, plain).build());
+}
+
+TEST_CASE("a weight without elements gets no matrix") {
+  const ParamInfo none{"none.weight", LayerKind::linear, ParamRole::weight, 2, 0};
+  CHECK(Fop{}.make({none, Tensor::zeros({2, 0})}) == nullptr);
+}
+
+TEST_CASE("vectors have no learned step sizes, whatever they are called") {
+  const ParamInfo info{"scale", LayerKind::linear, ParamRole::weight, 3, 1};
+  const Tensor vector = Tensor::ones({3});
+  CHECK(SHd{}.make({info, vector}) == nullptr);
+  CHECK(PpHd{}.make({info, vector}) == nullptr);
+}
+
+TEST_CASE("two layers alike start low rank from noise of their own") {
+  const Tensor value = Tensor::zeros(linear_shape);
+  const auto start = [&](uint64_t index) {
+    return Fop{}.make({.info = linear_info, .value = value, .index = index})->initial().to_vector<float>();
+  };
+  CHECK(start(0) == start(0));
+  CHECK(start(0) != start(1));
+}
+
+TEST_CASE("the eigenvalues of PP-HD ascend") {
+  const Tensor value = Tensor::zeros({1, 3}, DType::float64), m = Tensor::from<double>({2, -3, 1}, {1, 3});
+  const auto eigenvalues = [&](bool positive) {
+    return PpHd{.positive = positive}.make({linear_info, value})->eigenvalues(m, {}).to_vector<double>();
+  };
+  CHECK(eigenvalues(false) == std::vector<double>{-3, 1, 2});
+  CHECK(eigenvalues(true) == std::vector<double>{1, 4, 9});
+}
+
+TEST_CASE("rescaling goes by the eigenvalue of largest magnitude, also where it is negative") {
+  const ParamInfo info{"fc.weight", LayerKind::linear, ParamRole::weight, 3, 2};
+  const Tensor value = Tensor::zeros({3, 2}, DType::float64), q = Tensor::from<double>({-4, 0, 0, 1}, {2, 2});
+  for (const bool through : {false, true}) {
+    const Fop fop{.form = Fop::Form::direct, .rescale = Fop::Rescale{.limit = 0.5, .power = 1, .through = through}};
+    const auto p = fop.make({info, value});
+    // At step 2 delta is 1/2, and |Q|_2 is 4: k = 1/2 + 1/2 * 0.5 / 4 = 0.5625.
+    const std::vector<double> expected{-2.25, 0, 0, 0.5625}, got = p->matrix(q, {.step = 2}).to_vector<double>();
+    for (size_t i = 0; i < 4; ++i) CHECK(got[i] == doctest::Approx(expected[i]).epsilon(1e-14));
+    if (!through) continue;
+    // d<g, k(Q) Q x> / dQ by central differences, whose error is (h^2 / 6) times a third derivative of size 1.
+    const Tensor g = noise({3, 2}, 1), x = noise({3, 2}, 2);
+    const std::vector<double> analytic = p->gradient(q, g, x, {.step = 2}).to_vector<double>();
+    const double h = 1e-5;
+    for (int64_t i = 0; i < 4; ++i) {
+      const auto moved = [&](double by) {
+        std::vector<double> values = q.to_vector<double>();
+        values[static_cast<size_t>(i)] += by;
+        return dot(g, p->apply(Tensor::from(values, {2, 2}), x, {.step = 2}));
+      };
+      CHECK(analytic[static_cast<size_t>(i)] == doctest::Approx((moved(h) - moved(-h)) / (2 * h)).epsilon(1e-8));
+    }
+  }
+}
+
+TEST_CASE("an inner rule's own decay shrinks what is learned, in a fused step and in one that is not") {
+  // Where gradients are 0, so is Adam's direction: from I, the first step has no predecessor, the second decays.
+  for (const bool exact : {false, true}) {
+    const Parameter w(Tensor::ones({3, 2}, DType::float64), {"w", LayerKind::linear, ParamRole::weight, 3, 2});
+    const Fop fop{
+        .hyper = AdamW{.lr = 0.5, .weight_decay = 0.25}, .form = Fop::Form::direct, .learning = {.exact = exact}};
+    Optimizer optimizer = over({w}).rule(Sgd{.lr = 1}).precondition(fop).build();
+    for (int step = 0; step < 2; ++step) {
+      w.set_grad(Tensor::zeros({3, 2}, DType::float64));
+      optimizer.step();
+    }
+    CHECK(optimizer.state().at("w/fop.learned").to_vector<double>() == std::vector<double>{0.875, 0, 0, 0.875});
+  }
 }

@@ -47,6 +47,7 @@ TEST_CASE("rules whose rate depends on the network have no default, the others h
   for (const std::string& name : rule_names()) CHECK((default_lr(name) == 0) == without.contains(name));
   CHECK(default_lr("adam") == Adam().lr);
   CHECK(default_lr("adahessian") == AdaHessian().lr);
+  CHECK(default_lr("rmsprop") == Adam().lr);
 }
 
 TEST_CASE("an unknown rule is an error that lists the names") {

@@ -34,6 +34,16 @@ TEST_CASE("momentum with coupled decay follows PyTorch's weight_decay") {
   CHECK(distance("momentum_coupled_decay",
                  [](Builder& b) { b.rule(Sgd{.lr = 0.02, .momentum = 0.9}).weight_decay({.rate = 0.1}); }) < tolerance);
 }
+TEST_CASE("Nesterov's rule without momentum is plain descent, and momentum can be given to it later") {
+  Parameter w(Tensor::from<double>({1}, {1}), {.name = "w"});
+  Optimizer optimizer = over({w}).rule(Sgd{.lr = 0.5, .nesterov = true}).build();
+  w.set_grad(Tensor::from<double>({1}, {1}));
+  optimizer.step();
+  CHECK(w.value().item() == 0.5);
+  optimizer.set("momentum", 0.5);
+  optimizer.step();  // v = 0.5 * 1 + 1, and the step is along 1 + 0.5 v
+  CHECK(w.value().item() == 0.5 - 0.5 * 1.75);
+}
 TEST_CASE("RMSProp follows PyTorch's") {
   CHECK(distance("rmsprop", [](Builder& b) { b.rule(RmsProp{.lr = 0.01, .alpha = 0.95, .eps = 1e-6}); }) < tolerance);
 }

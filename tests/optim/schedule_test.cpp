@@ -15,6 +15,12 @@ TEST_CASE("a warm-up rises to one and hands over at time zero of what follows") 
   for (int64_t t = 0; t < 9; ++t) CHECK(schedule(t) == expected[t]);
 }
 
+TEST_CASE("a warm-up of no length is what follows it") {
+  const Schedule schedule = warm_up(0, 0.5, exponential(0.25));
+  CHECK(schedule(0) == 1);
+  CHECK(schedule(1) == 0.25);
+}
+
 TEST_CASE("chained phases start their own time and the last goes on") {
   const Schedule schedule = chain({{3, constant(2)}, {2, optim::linear(2, 1, 0)}, {1, exponential(0.5)}});
   const double expected[] = {2, 2, 2, 1, 0.5, 1, 0.5, 0.25};
@@ -51,15 +57,22 @@ TEST_CASE("a schedule without length is refused") {
   CHECK_THROWS_WITH_AS(optim::step(0), "[step] expects a length of at least 1, got 0", Error);
   CHECK_THROWS_AS(cosine(0), Error);
   CHECK_THROWS_WITH_AS(exponential(-1), "[exponential] expects a factor above 0, got -1", Error);
+  CHECK_THROWS_AS(exponential(0), Error);
   CHECK_THROWS_AS(polynomial(0), Error);
   CHECK_THROWS_AS(cosine_restarts(3, 0), Error);
   CHECK_THROWS_AS(triangle(1, 0), Error);
+  CHECK_THROWS_AS(triangle(0, 1), Error);
+  CHECK_THROWS_AS(one_cycle(0), Error);
   CHECK_THROWS_WITH_AS(one_cycle(10, 1), "[one_cycle] expects a rise between 0 and 1, got 1", Error);
+  CHECK_THROWS_AS(one_cycle(10, 0), Error);
   CHECK_THROWS_AS(optim::linear(0, 1, 0), Error);
   CHECK_THROWS_AS(chain({}), Error);
   CHECK_THROWS_WITH_AS(chain({{-5, constant()}, {1, constant()}}), "[chain] expects lengths of at least 0, got -5",
                        Error);
   CHECK_THROWS_AS(per_epoch(constant(), 0), Error);
+  CHECK_THROWS_WITH_AS(warm_up(4, -0.5), "[warm_up] expects a length and a first factor of at least 0, got 4 and -0.5",
+                       Error);
+  CHECK_THROWS_AS(warm_up(-1, 0), Error);
 }
 
 TEST_CASE("schedules multiply any hyperparameter and the step sees them") {
@@ -79,4 +92,19 @@ TEST_CASE("schedules multiply any hyperparameter and the step sees them") {
   CHECK(optimizer.settings().at("momentum") == doctest::Approx(0.4));
   optimizer.step();  // v = 0.4 * 1.8 + 1
   CHECK(w.value().item() == doctest::Approx(0.41 - 0.05 * 1.72));
+}
+
+TEST_CASE("a schedule of the inner rule's learning rate reaches hypergradients") {
+  // With gradients of 1, s learns 1 * hyper.lr from the second step on.
+  Parameter w(Tensor::from<double>({0}, {1, 1}), {"w", LayerKind::linear, ParamRole::weight, 1, 1});
+  Optimizer optimizer = over({w})
+                            .rule(Sgd{.lr = 0})
+                            .precondition(SHd{.hyper = Sgd{.lr = 0.5}, .learning = {.include_lr = false}})
+                            .schedule("hyper.lr", multi_step({2}, 0.25))
+                            .build();
+  for (const double expected : {1.0, 1.5, 1.625}) {
+    w.set_grad(Tensor::from<double>({1}, {1, 1}));
+    optimizer.step();
+    CHECK(optimizer.state().at("w/s-hd.learned").item() == expected);
+  }
 }

@@ -191,6 +191,30 @@ TEST_CASE("the kept gradient of another shape is refused") {
   CHECK_THROWS_AS(optimizer.load(state), Error);
 }
 
+TEST_CASE("an empty tensor stands for a kept gradient alone") {
+  const Net net(1);
+  Optimizer optimizer = make(net, Sgd{.lr = 1e-3, .momentum = 0.9}, Fop{});
+  StateDict state = cloned(optimizer.state());
+  state.at("conv.bias/sgd.velocity") = Tensor::zeros({0});
+  CHECK_THROWS_WITH_AS(optimizer.load(state),
+                       doctest::Contains("different: conv.bias/sgd.velocity is float32 [0], expected float32 [4]"),
+                       Error);
+}
+
+TEST_CASE("loading does not write to the gradient that was kept, which is the user's") {
+  const Parameter w(Tensor::zeros({1, 2}), {"w", LayerKind::linear, ParamRole::weight, 1, 2});
+  Optimizer optimizer = over({w}).rule(Sgd{}).precondition(SHd{}).build();
+  w.set_grad(Tensor::full({1, 2}, 5));
+  optimizer.step();
+  const StateDict kept = cloned(optimizer.state());
+  const Tensor g = Tensor::ones({1, 2});
+  w.set_grad(g);
+  optimizer.step();
+  optimizer.load(kept);
+  CHECK(g.to_vector<float>() == std::vector<float>{1, 1});
+  CHECK(optimizer.state().at("w/s-hd.previous").to_vector<float>() == std::vector<float>{5, 5});
+}
+
 TEST_CASE("a state that was not cloned is refused after further steps, a cloned one brings them back") {
   const Parameter w(Tensor::ones({3}, DType::float64), {.name = "w"});
   Optimizer optimizer = over({w}).rule(Adam{}).build();
