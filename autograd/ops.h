@@ -82,6 +82,10 @@ Var mean(const Var& x, const Dims& dims = {}, bool keep_dims = false);
 /// The gradient is shared equally among the elements that attain the extremum.
 Var max(const Var& x, const Dims& dims = {}, bool keep_dims = false);
 Var min(const Var& x, const Dims& dims = {}, bool keep_dims = false);
+/// log(sum exp(x))
+Var logsumexp(const Var& x, const Dims& dims = {}, bool keep_dims = false);
+/// The biased one: divided by the number of elements.
+Var variance(const Var& x, const Dims& dims = {}, bool keep_dims = false);
 Var sum_to(const Var& x, const Shape& shape);
 
 // ---- Indexing, linear algebra --------------------------------------------------------------------------------------

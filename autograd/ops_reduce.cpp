@@ -71,6 +71,24 @@ Var min(const Var& x, const Dims& dims, bool keep_dims) {
       reduction(dims, keep_dims));
 }
 
+Var logsumexp(const Var& x, const Dims& dims, bool keep_dims) {
+  if (widens(x)) return logsumexp(cast(x, DType::float32), dims, keep_dims);
+  Tensor y = logsumexp(x.value(), dims, keep_dims);
+  return record(
+      "logsumexp", y, {x},
+      [x = Saved(x), y = SavedOutput(y), dims](const Var& gy, Inputs in, Curvature h) {
+        const auto spread = [&](const Var& v) { return expand_reduced(v, in.shape(0), dims); };
+        const Var share = exp(x.get(in) - spread(y.get(in)));  // the softmax
+        in[0] = spread(gy) * share;
+        if (h) h[0] = spread(h.y()) * square(share) + spread(gy) * (share - square(share));
+      },
+      reduction(dims, keep_dims));
+}
+
+Var variance(const Var& x, const Dims& dims, bool keep_dims) {
+  return mean(square(x - mean(x, dims, true)), dims, keep_dims);
+}
+
 Var sum_to(const Var& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   return record("sum_to", sum_to(x.value(), shape), {x},

@@ -65,6 +65,7 @@ class Var {
   /// given.
   void backward() const { backward(BackwardOptions{}); }
   void backward(const BackwardOptions& options) const;
+  void backward(const Tensor& seed) const { backward(seed, BackwardOptions{}); }
   void backward(const Tensor& seed, const BackwardOptions& options) const;
 
   /// Calls `hook` with the complete gradient of this variable whenever a walk reaches it; a defined result,

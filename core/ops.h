@@ -121,6 +121,11 @@ Tensor mean(const Tensor& x, const Dims& dims = {}, bool keep_dims = false);
 Tensor mean(const Tensor& x, const Dims& dims, bool keep_dims, DType dtype);
 Tensor max(const Tensor& x, const Dims& dims = {}, bool keep_dims = false);
 Tensor min(const Tensor& x, const Dims& dims = {}, bool keep_dims = false);
+/// log(sum exp(x)), which neither overflows nor loses small terms.
+Tensor logsumexp(const Tensor& x, const Dims& dims = {}, bool keep_dims = false);
+/// Mean of the squared distances from the mean, divided by the number of elements: the biased one, as normalizations
+/// take it.
+Tensor variance(const Tensor& x, const Dims& dims = {}, bool keep_dims = false);
 /// int64 indices of the first maximum along dim.
 Tensor argmax(const Tensor& x, int64_t dim, bool keep_dims = false);
 /// Sums x down to `shape`, undoing a broadcast.
@@ -133,6 +138,8 @@ double dot(const Tensor& a, const Tensor& b);
 bool all_finite(const Tensor& x);
 
 // ---- Indexing ------------------------------------------------------------------------------------------------------
+/// labels [...] int64 in [0, classes) -> [..., classes], 1 at the label and 0 elsewhere.
+Tensor one_hot(const Tensor& labels, int64_t classes, DType dtype = DType::float32);
 /// out[i][j] = x[index[i][j]][j] for dim 0, and so on: index has the rank of x, and its extents except at dim.
 Tensor gather(const Tensor& x, int64_t dim, const Tensor& index);
 /// Parts of x by their positions along dim, such as rows for dim 0: index is [n], and n takes the place of that extent.

@@ -1,5 +1,6 @@
 // Reductions over dimensions, indexing along one dimension, and the matrix product.
 #include <cmath>
+#include <limits>
 
 #include "core/error.h"
 #include "core/ops.h"
@@ -100,6 +101,19 @@ Tensor min(const Tensor& x, const Dims& dims, bool keep_dims) {
   return extremum("min", ReduceOp::min, x, dims, keep_dims);
 }
 
+Tensor logsumexp(const Tensor& x, const Dims& dims, bool keep_dims) {
+  check::floating("logsumexp", x);
+  const Tensor largest = max(x, dims, true);
+  // An infinite one is no origin: the differences would not be numbers.
+  const Tensor origin = where(less(abs(largest), std::numeric_limits<double>::infinity()), largest, 0.0);
+  const Tensor y = log(sum(exp(x - origin), dims, true)) + origin;
+  return keep_dims ? y : with_shape(y, Plan("logsumexp", x, dims).short_shape);
+}
+
+Tensor variance(const Tensor& x, const Dims& dims, bool keep_dims) {
+  return mean(square(x - mean(x, dims, true)), dims, keep_dims);
+}
+
 Tensor argmax(const Tensor& x, int64_t dim, bool keep_dims) {
   check::defined("argmax", x);
   const int d = normalize_dim("argmax", dim, x.rank());
@@ -144,6 +158,11 @@ bool all_finite(const Tensor& x) {
   if (!is_floating(x.dtype()) || x.numel() == 0) return true;
   // NaN wins both; what is finite at both ends is finite between.
   return std::isfinite(max(x).item()) && std::isfinite(min(x).item());
+}
+
+Tensor one_hot(const Tensor& labels, int64_t classes, DType dtype) {
+  check::indices("one_hot", labels, classes);
+  return cast(equal(unsqueeze(labels, -1), Tensor::arange(classes)), dtype);
 }
 
 Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) {

@@ -284,6 +284,7 @@ GRADUS_NODE(same_inputs, Min)
 GRADUS_NODE(same_inputs, MatMul)
 GRADUS_NODE(reduce, ReduceMean)
 GRADUS_NODE(reduce, ReduceMax)
+GRADUS_NODE(reduce, ReduceLogSumExp)
 GRADUS_NODE(reduce, ReduceMin)
 GRADUS_NODE(along_axis, Softmax)
 GRADUS_NODE(along_axis, LogSoftmax)
@@ -334,6 +335,7 @@ const std::map<std::string_view, Form> forms = {
     {"sum", reduce_sum},
     {"mean", ReduceMean},
     {"max", ReduceMax},
+    {"logsumexp", ReduceLogSumExp},
     {"min", ReduceMin},
     {"sum_to", sum_to},
     {"gather", gather},

@@ -1,4 +1,6 @@
+#include <cmath>
 #include <functional>
+#include <limits>
 
 #include "core/error.h"
 #include "core/ops.h"
@@ -280,4 +282,37 @@ TEST_CASE("matmul names what does not fit") {
   CHECK_THROWS_AS(matmul(Tensor::zeros({2, 2}), Tensor::zeros({2, 2}, DType::float64)), Error);
   CHECK_THROWS_AS(matmul(Tensor::zeros({2, 2}, DType::int64), Tensor::zeros({2, 2}, DType::int64)), Error);
   CHECK_THROWS_AS(matmul(Tensor::zeros({2, 2, 2}), Tensor::zeros({3, 2, 2})), Error);
+}
+
+TEST_CASE("logsumexp neither overflows nor loses small terms, and takes infinities as limits") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Tensor x = Tensor::from<double>(
+      {1000, 1000, -1000, -1001, 3, -infinity, -infinity, -infinity, infinity, 5, 0, std::nan("")}, {6, 2});
+  const Values y = elements(logsumexp(x, {1}));
+  CHECK(y[0] == doctest::Approx(1000 + std::log(2)).epsilon(1e-15));
+  CHECK(y[1] == doctest::Approx(-1000 + std::log1p(std::exp(-1))).epsilon(1e-15));
+  CHECK(y[2] == 3);
+  CHECK(y[3] == -infinity);
+  CHECK(y[4] == infinity);
+  CHECK(std::isnan(y[5]));
+  CHECK(logsumexp(x, {1}, true).shape() == Shape{6, 1});
+  CHECK(logsumexp(slice(x, 0, 0, 1)).shape() == Shape{});
+}
+
+TEST_CASE("variance divides by the number of elements") {
+  const Tensor x = Tensor::from<double>({1, 3, 5, 7, 1e8, 1e8 + 2}, {3, 2});
+  CHECK(elements(variance(x, {1})) == Values{1, 1, 1});
+  CHECK(elements(variance(slice(x, 0, 0, 2))) == Values{5});  // 9, 1, 1, 9 around 4
+  CHECK(variance(x, {0, 1}, true).shape() == Shape{1, 1});
+}
+
+TEST_CASE("one_hot has a 1 at each label, and refuses labels that are no classes") {
+  const Tensor labels = Tensor::from<int64_t>({2, 0, 1, 2}, {2, 2});
+  const Tensor y = one_hot(labels, 3);
+  CHECK(y.shape() == Shape{2, 2, 3});
+  CHECK(y.dtype() == DType::float32);
+  CHECK(elements(y) == Values{0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1});
+  CHECK(one_hot(labels, 3, DType::boolean).dtype() == DType::boolean);
+  CHECK_THROWS_WITH_AS(one_hot(labels, 2), "[one_hot] index 2 lies outside [0, 2)", Error);
+  CHECK_THROWS_AS(one_hot(cast(labels, DType::float32), 3), Error);
 }

@@ -227,6 +227,12 @@ TEST_CASE("every operation that has a form agrees with onnxruntime") {
   models.add(
       "all", [](const Var& x) { return max(x) + min(x); }, image);
   models.add(
+      "logsumexp",
+      [](const Var& x) {
+        return logsumexp(x, {1, -1}) + variance(x, {1, -1});
+      },
+      image);
+  models.add(
       "softmax", [](const Var& x) { return softmax(x, 1) + log_softmax(x, -1); }, image);
   const Var matrix = random_uniform({5, 2}, -1, 1, {.seed = 8});
   models.add(
