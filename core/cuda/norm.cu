@@ -35,19 +35,21 @@ bool along_groups(const Walk<N>& terms, int64_t group_stride, int64_t groups) {
   return groups == 1 || (terms.count > 1 && terms.stride[0][terms.rank - 1] < group_stride);
 }
 
-/// Where groups, or the channels of images, begin that are numbered along two dimensions: number i of `inner` in each
-/// image. With inner 0 they are numbered along one.
+/// Where groups begin that are numbered along one dimension, and such as are numbered along two: `inner` in each image.
 struct Starts {
-  int64_t stride, inner = 0, inner_stride = 0;
-  GRADUS_ANYWHERE int64_t operator[](int64_t i) const {
-    return inner == 0 ? i * stride : i / inner * stride + i % inner * inner_stride;
-  }
+  int64_t stride;
+  GRADUS_ANYWHERE int64_t operator[](int64_t i) const { return i * stride; }
+};
+struct StartsInImages {
+  int64_t image_stride, inner, inner_stride;
+  GRADUS_ANYWHERE int64_t operator[](int64_t i) const { return i / inner * image_stride + i % inner * inner_stride; }
 };
 
 // ---- Statistics -----------------------------------------------------------------------------------------------------
 
 /// Sums of x - x0 and its square, where x0 is the group's first element: the difference keeps its digits where the mean
 /// is large beside the deviation.
+template <class Starts>
 struct MomentsTerm {
   using Value = Pair;
   Walk<1> terms;
@@ -79,7 +81,7 @@ void statistics(const Tensor& x, int group_dim, double eps, Tensor& mean, Tensor
   const Walk<1> terms = make_walk<1>(without_extent(x.shape(), group_dim), {x.strides()});
   const int64_t groups = x.shape()[group_dim], stride = x.strides()[group_dim];
   reduce_terms(groups, terms.count, along_groups(terms, stride, groups),
-               MomentsTerm{terms, Starts{stride}, x.raw(), x.dtype(), eps, Vector(mean, 0), Vector(rstd, 1)});
+               MomentsTerm<Starts>{terms, Starts{stride}, x.raw(), x.dtype(), eps, Vector(mean, 0), Vector(rstd, 1)});
 }
 
 struct Normalize {
@@ -110,6 +112,7 @@ void normalize(const Tensor& x, int group_dim, int weight_dim, const Tensor& wei
 
 /// Per output the sums of w gy and of w gy times the normalized x. Statistics belong to the output, or to the term;
 /// then w is 1. Or an output is a channel of an image, whose statistics are those of `group_channels` of these.
+template <class Starts>
 struct GradientTerm {
   using Value = Pair;
   Walk<2> terms;  // gy, x
@@ -178,9 +181,9 @@ void gradient_sums(const Tensor& gy, const Tensor& x, int output_dim, const Tens
   const Walk<2> terms = make_walk<2>(without_extent(x.shape(), output_dim), {gy.strides(), x.strides()});
   const int64_t outputs = x.shape()[output_dim], gy_stride = gy.strides()[output_dim];
   reduce_terms(outputs, terms.count, along_groups(terms, gy_stride, outputs),
-               GradientTerm{terms, Starts{gy_stride}, Starts{x.strides()[output_dim]}, gy.raw(), x.raw(), x.dtype(),
-                            Vector(mean, 0), Vector(rstd, 1), Vector(weight, 1), per_output, totals, Vector(first, 0),
-                            Vector(second, 0)});
+               GradientTerm<Starts>{terms, Starts{gy_stride}, Starts{x.strides()[output_dim]}, gy.raw(), x.raw(),
+                                    x.dtype(), Vector(mean, 0), Vector(rstd, 1), Vector(weight, 1), per_output, totals,
+                                    Vector(first, 0), Vector(second, 0)});
 }
 
 // ---- Group norm -----------------------------------------------------------------------------------------------------
@@ -269,9 +272,9 @@ void group_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bia
   Shape group = without_extent(x.shape(), 0);
   group[1] = group_channels;
   const Walk<1> terms = make_walk<1>(group, {x.strides()});
-  const Starts starts{x.strides()[0], groups, group_channels * x.strides()[1]};
+  const StartsInImages starts{x.strides()[0], groups, group_channels * x.strides()[1]};
   reduce_terms(images * groups, terms.count, true,
-               MomentsTerm{terms, starts, x.raw(), x.dtype(), eps, flat(mean), flat(rstd)});
+               MomentsTerm<StartsInImages>{terms, starts, x.raw(), x.dtype(), eps, flat(mean), flat(rstd)});
   const Walk<4> walk = make_walk<4>(
       x.shape(), {y.strides(), x.strides(), number_of_image(groups, x.rank()), position_along(1, x.rank())});
   for_each(walk.count, Normalize{walk, x.raw(), y.raw(), x.dtype(), flat(mean), flat(rstd), Vector(weight, 1),
@@ -290,10 +293,10 @@ void group_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight
   const Walk<2> terms = make_walk<2>(pixels, {gy.strides(), x.strides()});
   const bool neighbors = along_groups(terms, gy.strides()[1], channels);
   reduce_terms(images * channels, terms.count, neighbors,
-               GradientTerm{terms, Starts{gy.strides()[0], channels, gy.strides()[1]},
-                            Starts{x.strides()[0], channels, x.strides()[1]}, gy.raw(), x.raw(), x.dtype(), flat(mean),
-                            flat(rstd), Vector(Tensor(), 1), true, of_channels, Vector(Tensor(), 0),
-                            Vector(Tensor(), 0), group_channels});
+               GradientTerm<StartsInImages>{terms, StartsInImages{gy.strides()[0], channels, gy.strides()[1]},
+                                            StartsInImages{x.strides()[0], channels, x.strides()[1]}, gy.raw(), x.raw(),
+                                            x.dtype(), flat(mean), flat(rstd), Vector(Tensor(), 1), true, of_channels,
+                                            Vector(Tensor(), 0), Vector(Tensor(), 0), group_channels});
   reduce_terms(images * groups, group_channels, true,
                GroupTerm{of_channels, groups, group_channels, Vector(weight, 1), of_groups});
   reduce_terms(channels, images, false, ChannelTerm{of_channels, channels, Vector(gbias, 0), Vector(gweight, 0)});
