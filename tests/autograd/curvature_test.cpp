@@ -126,7 +126,7 @@ TEST_CASE("a 2-3-2 network has the curvature computed by hand, exactly and by ea
 TEST_CASE("every operation passes curvature as its derivatives say") {
   // Uses of one variable count each alone, and statistics as constants, by definition: these rows have tests of their
   // own below. And pow of two variables has no rule.
-  const std::set<std::string> forks = {"operator* (by itself)", "where (broadcast)"},
+  const std::set<std::string> forks = {"operator* (by itself)", "where (broadcast)", "variance"},
                               without = {"pow", "pow (broadcast)"};
   const auto starts = [](const std::string& name, std::initializer_list<const char*> with) {
     return std::any_of(with.begin(), with.end(), [&](const char* w) { return name.starts_with(w); });
@@ -153,7 +153,7 @@ TEST_CASE("every operation passes curvature as its derivatives say") {
     for (const bool newton : {false, true}) {
       const auto method = newton ? CurvatureMethod::hesscale_gn : CurvatureMethod::hesscale;
       const std::vector<Tensor> h = curvature(loss, inputs, {.method = method, .retain_graph = true});
-      const bool bends = !newton || starts(row.name, {"log_softmax", "cross_entropy", "mse_loss", "huber",
+      const bool bends = !newton || starts(row.name, {"log_softmax", "logsumexp", "cross_entropy", "mse_loss", "huber",
                                                       "binary_cross", "gaussian", "ppo"});
       // Attention is several operations, each of which passes on a diagonal: only the value sees the last one alone.
       for (size_t i = starts(row.name, {"attention"}) ? 2 : 0; i < inputs.size(); ++i)
