@@ -223,7 +223,7 @@ struct Normal {
 static inline Normal normal(float x) {
   const float limited = at_most(absolute(x), 14.43f);  // beyond, e^(-x^2 / 2) is 0 in float32
   const float square = limited * limited;
-  Reduced exponent = reduced(-0.5f * square);
+  Reduced exponent = reduced(-0.5f * square);  // to which the square's rounding error comes
   exponent.r -= 0.5f * square_error(limited, square);
   const float bell = exp(exponent);
   return {0.5f * scaled_erfc(limited * 0x1.6a09e6p-1f), bell};
