@@ -2,6 +2,7 @@
 // the reference in float64.
 #include <cmath>
 
+#include "core/ops.h"
 #include "tests/core/random_cases.h"
 
 using namespace gradus;
@@ -20,11 +21,14 @@ double sum_of(const std::vector<double>& v) {
   return sum;
 }
 
-/// The elements of one group of x (a channel, or a row), in row-major order.
+/// The elements of one group of x (a channel, a row, or some channels of an image), in row-major order.
 struct Groups {
   Groups(const Shape& shape, int dim) : count(shape[dim]), inner(1) {
     for (int i = dim + 1; i < shape.rank(); ++i) inner *= shape[i];
     size = numel(shape) / std::max<int64_t>(1, count);
+  }
+  static Groups of_channels(const Shape& shape, int64_t groups) {
+    return Groups(Shape{shape[0] * groups, numel(shape) / (shape[0] * groups)}, 0);
   }
   /// The group of the element with a row-major number.
   int64_t of(size_t i) const { return static_cast<int64_t>(i) / inner % count; }
@@ -55,37 +59,59 @@ struct Moments {
   double mean = 0, rstd, mean_error, rstd_error;
 };
 
-void norm_case(Draw& d, bool layer) {
-  const DType dtype = layer ? d.of({DType::float32, DType::float32, DType::float64}) : d.floating();
+enum class Norm { batch, layer, group };
+
+/// The statistics of group norm are contiguous.
+void group_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean,
+                        Tensor& rstd) {
+  Tensor dense_mean = Tensor::empty(mean.shape(), mean.dtype()), dense_rstd = Tensor::empty_like(dense_mean);
+  kernels::group_norm_forward(x, weight, bias, eps, y, dense_mean, dense_rstd);
+  ref::copy(dense_mean, mean);
+  ref::copy(dense_rstd, rstd);
+}
+void group_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
+                         const Tensor& rstd, Tensor& gx, Tensor& gweight, Tensor& gbias) {
+  kernels::group_norm_backward(gy, x, weight, contiguous(mean), contiguous(rstd), gx, gweight, gbias);
+}
+
+void norm_case(Draw& d, Norm norm) {
+  const bool batch = norm == Norm::batch, layer = norm == Norm::layer;
+  const DType dtype = batch ? d.floating() : d.of({DType::float32, DType::float32, DType::float64});
   const DType parameters = dtype == DType::bfloat16 ? DType::float32 : dtype;
   const Shape shape = d.shape(layer ? 2 : d.of({2, 4, 4, 4, 3}), d.elements(), false);
   const int64_t columns = shape[1];
-  const Groups groups(shape, layer ? 0 : 1);
+  int64_t split = d.whole(1, columns);
+  while (columns % split != 0) --split;
+  const Groups by_column(shape, 1);
+  const Groups groups = batch ? by_column : layer ? Groups(shape, 0) : Groups::of_channels(shape, split);
+  const Shape statistics = norm == Norm::group ? Shape{shape[0], split} : Shape{groups.count};
   const double eps = d.of({1e-5, 1e-3, 0.1}), center = d.of({0.0, 0.0, 2.0, -30.0, 1000.0}), unit = arithmetic(dtype);
-  d.say(layer ? "layer norm" : "batch norm", eps, "around", center);
+  d.say(batch ? "batch norm" : layer ? "layer norm" : "group norm", eps, "around", center, "groups", split);
   const Place x = d.operand(shape, dtype, "x", center - 1, center + 1), gy = d.operand(shape, dtype, "gy");
   const auto optional = [&](const char* name) {
     return d.one_in(3) ? Tensor() : d.operand({columns}, parameters, name, -2, 2, {}, false).view;
   };
   const Tensor weight = optional("weight"), bias = optional("bias");
   const std::vector<double> w = vector_or(weight, columns, 1), b = vector_or(bias, columns, 0), xs = elements(x.view);
-  const auto gain = [&](size_t i) { return at(w, layer ? static_cast<int64_t>(i) % columns : groups.of(i)); };
-  const auto shift = [&](size_t i) { return at(b, layer ? static_cast<int64_t>(i) % columns : groups.of(i)); };
+  const auto gain = [&](size_t i) { return at(w, by_column.of(i)); };
+  const auto shift = [&](size_t i) { return at(b, by_column.of(i)); };
   // Rows are summed in float32 in any order, columns in float32 over at most 32.
-  const double terms = layer ? static_cast<double>(columns) + 4 : dtype == DType::float64 ? groups.size + 4 : 36;
+  const double terms = layer                     ? static_cast<double>(columns) + 4
+                       : dtype == DType::float64 ? static_cast<double>(groups.size) + 4
+                                                 : 36;
   std::vector<Moments> moments;
   for (const auto& group : groups.split(xs)) moments.emplace_back(group, eps, terms, unit, !layer);
   const auto of = [&](size_t i) -> const Moments& { return moments[static_cast<size_t>(groups.of(i))]; };
 
-  Place y = d.place(shape, dtype, "y"), mean = d.place({groups.count}, parameters, "mean");
-  Place rstd = d.place({groups.count}, parameters, "rstd");
-  Tensor right = blank(shape), right_mean = blank({groups.count}), right_rstd = blank({groups.count});
-  const auto forward = layer ? kernels::layer_norm_forward : kernels::batch_norm_train;
+  Place y = d.place(shape, dtype, "y"), mean = d.place(statistics, parameters, "mean");
+  Place rstd = d.place(statistics, parameters, "rstd");
+  Tensor right = blank(shape), right_mean = blank(statistics), right_rstd = blank(statistics);
+  const auto forward = batch ? kernels::batch_norm_train : layer ? kernels::layer_norm_forward : group_norm_forward;
   forward(x.view, weight, bias, eps, y.view, mean.view, rstd.view);
   Place inside = d.copy(x.view, "inside");
   forward(inside.view, weight, bias, eps, inside.view, mean.view, rstd.view);
-  (layer ? ref::layer_norm_forward : ref::batch_norm_train)(wide(x.view), wide(weight), wide(bias), eps, right,
-                                                            right_mean, right_rstd);
+  const auto right_forward = batch ? ref::batch_norm_train : layer ? ref::layer_norm_forward : ref::group_norm_forward;
+  right_forward(wide(x.view), wide(weight), wide(bias), eps, right, right_mean, right_rstd);
   d.check("mean", mean, elements(right_mean), [&](size_t i) { return moments[i].mean_error; });
   d.check("rstd", rstd, elements(right_rstd), [&](size_t i) { return moments[i].rstd_error; });
   const auto bound = [&](size_t i) {
@@ -101,7 +127,7 @@ void norm_case(Draw& d, bool layer) {
   const Tensor given_mean = d.copy(mean.view, "given mean").view, given_rstd = d.copy(rstd.view, "given rstd").view;
   const std::vector<double> ms = elements(given_mean), rs = elements(given_rstd), gs = elements(gy.view);
   const auto normalized = [&](size_t i) { return (xs[i] - at(ms, groups.of(i))) * at(rs, groups.of(i)); };
-  if (!layer) {
+  if (batch) {
     Place applied = d.place(shape, dtype, "applied");
     kernels::batch_norm_apply(x.view, weight, bias, given_mean, given_rstd, applied.view);
     ref::batch_norm_apply(wide(x.view), wide(weight), wide(bias), wide(given_mean), wide(given_rstd), right);
@@ -111,17 +137,21 @@ void norm_case(Draw& d, bool layer) {
   Place gx = d.place(shape, dtype, "gx"), gweight = d.place({columns}, parameters, "gweight");
   Place gbias = d.place({columns}, parameters, "gbias");
   Tensor right_gweight = blank({columns}), right_gbias = blank({columns});
-  const auto backward = layer ? kernels::layer_norm_backward : kernels::batch_norm_backward;
+  const auto backward = batch   ? kernels::batch_norm_backward
+                        : layer ? kernels::layer_norm_backward
+                                : group_norm_backward;
   Place over_gy = d.copy(gy.view, "inside");
   backward(over_gy.view, x.view, weight, given_mean, given_rstd, over_gy.view, gweight.view, gbias.view);
   backward(gy.view, x.view, weight, given_mean, given_rstd, gx.view, gweight.view, gbias.view);
-  (layer ? ref::layer_norm_backward : ref::batch_norm_backward)(
-      wide(gy.view), wide(x.view), wide(weight), wide(given_mean), wide(given_rstd), right, right_gweight, right_gbias);
+  const auto right_backward = batch   ? ref::batch_norm_backward
+                              : layer ? ref::layer_norm_backward
+                                      : ref::group_norm_backward;
+  right_backward(wide(gy.view), wide(x.view), wide(weight), wide(given_mean), wide(given_rstd), right, right_gweight,
+                 right_gbias);
   // Per column the sums of |gy| and |gy normalized|, and per group those of the terms that gx takes the mean of.
-  const Groups by_column(shape, 1);
   std::vector<double> g1, gn, t1, tn;
   for (size_t i = 0; i < gs.size(); ++i) {
-    const double t = layer ? gs[i] * gain(i) : gs[i];
+    const double t = batch ? gs[i] : gs[i] * gain(i);
     g1.push_back(std::abs(gs[i])), gn.push_back(std::abs(gs[i] * normalized(i)));
     t1.push_back(std::abs(t)), tn.push_back(std::abs(t * normalized(i)));
   }
@@ -139,7 +169,7 @@ void norm_case(Draw& d, bool layer) {
           [&](size_t i) { return ((column_terms + 4) * unit + of_double) * cn[i]; });
   const auto bound_of_gx = [&](size_t i) {
     const auto group = static_cast<size_t>(groups.of(i));
-    const double n = static_cast<double>(groups.size), scale = rs[group] * (layer ? 1 : std::abs(gain(i)));
+    const double n = static_cast<double>(groups.size), scale = rs[group] * (batch ? std::abs(gain(i)) : 1);
     const double share = s1[group] / n, slope = std::abs(normalized(i)) * sn[group] / n;
     return scale * unit * ((terms + 8) * (share + slope) + 6 * t1[i]);
   };
@@ -147,8 +177,9 @@ void norm_case(Draw& d, bool layer) {
   d.check("over gy", over_gy, elements(right), bound_of_gx);
 }
 
-void batch_norm_case(Draw& d) { norm_case(d, false); }
-void layer_norm_case(Draw& d) { norm_case(d, true); }
+void batch_norm_case(Draw& d) { norm_case(d, Norm::batch); }
+void layer_norm_case(Draw& d) { norm_case(d, Norm::layer); }
+void group_norm_case(Draw& d) { norm_case(d, Norm::group); }
 
 // ---- Softmax and cross-entropy -------------------------------------------------------------------------------------
 
@@ -422,6 +453,7 @@ void matrices_case(Draw& d) {
 TEST_CASE("random cases: normalization, softmax and cross-entropy") {
   campaign("batch norm", 2000, batch_norm_case);
   campaign("layer norm", 1500, layer_norm_case);
+  campaign("group norm", 1500, group_norm_case);
   campaign("softmax", 2500, softmax_case);
   campaign("cross entropy", 1000, cross_entropy_case);
 }
