@@ -67,6 +67,13 @@ void frozen_curvature(Inputs in, Curvature h, const Var& x, const Var& weight, c
   if (in.needs(2)) h[2] = sum(hy, around);
 }
 
+/// The gradients of input, weight and bias to the inputs in this order.
+void hand_over(Inputs in, NormGradients g) {
+  in[0] = std::move(g.input);
+  in[1] = std::move(g.weight);
+  in[2] = std::move(g.bias);
+}
+
 /// layer_norm() of a matrix [rows, columns].
 Var normalize_rows(const Var& x, const Var& weight, const Var& bias, double eps) {
   Normalized y = layer_norm(x.value(), weight.value(), bias.value(), eps);
@@ -78,13 +85,8 @@ Var normalize_rows(const Var& x, const Var& weight, const Var& bias, double eps)
         if (h)
           frozen_curvature(in, h, input, weight, unsqueeze(mean, 1), unsqueeze(rstd, 1),
                            [](const Var& parameter) { return parameter; }, {0});
-        if (!recording()) {
-          NormGradients g = layer_norm_backward(gy.value(), input.value(), weight.value(), mean, rstd);
-          in[0] = std::move(g.input);
-          in[1] = std::move(g.weight);
-          in[2] = std::move(g.bias);
-          return;
-        }
+        if (!recording())
+          return hand_over(in, layer_norm_backward(gy.value(), input.value(), weight.value(), mean, rstd));
         const Standardized s = standardize(input, {1}, eps);
         if (in.needs(0)) in[0] = standardize_grad(weight.defined() ? gy * weight : gy, s, {1});
         if (in.needs(1)) in[1] = sum(gy * s.values, {0});
@@ -112,30 +114,27 @@ Var batch_norm(const Var& x, const Var& weight, const Var& bias, double eps, Bat
     statistics->mean = y.mean;
     statistics->variance = clamp(reciprocal(square(y.rstd)) - eps, 0, std::numeric_limits<double>::infinity());
   }
-  return record(
-      "batch_norm", std::move(y.values), {x, weight, bias},
-      [x = Saved(x), w = Saved(weight), mean = Saved(y.mean), rstd = std::move(y.rstd), eps](const Var& gy, Inputs in,
-                                                                                             Curvature h) {
-        const Var &input = x.get(in), &weight = w.get(in);
-        const auto per = [&](const Var& parameter) { return per_channel("batch_norm", parameter, input); };
-        if (h) frozen_curvature(in, h, input, weight, per(mean.get(in)), per(rstd), per, around_channels(input.rank()));
-        if (!recording()) {
-          NormGradients g = batch_norm_backward(gy.value(), input.value(), weight.value(), mean.get(in).value(), rstd);
-          in[0] = std::move(g.input);
-          in[1] = std::move(g.weight);
-          in[2] = std::move(g.bias);
-          return;
-        }
-        const Dims dims = around_channels(input.rank());
-        const Standardized s = standardize(cast(input, rstd.dtype()), dims, eps);
-        const Var wide = cast(gy, rstd.dtype());
-        if (in.needs(0)) {
-          const Var g = weight.defined() ? wide * per(weight) : wide;
-          in[0] = cast(standardize_grad(g, s, dims), in.dtype(0));
-        }
-        if (in.needs(1)) in[1] = sum(wide * s.values, dims);
-        if (in.needs(2)) in[2] = sum(wide, dims);
-      });
+  return record("batch_norm", std::move(y.values), {x, weight, bias},
+                [x = Saved(x), w = Saved(weight), mean = Saved(y.mean), rstd = std::move(y.rstd), eps](
+                    const Var& gy, Inputs in, Curvature h) {
+                  const Var &input = x.get(in), &weight = w.get(in);
+                  const auto per = [&](const Var& parameter) { return per_channel("batch_norm", parameter, input); };
+                  if (h)
+                    frozen_curvature(in, h, input, weight, per(mean.get(in)), per(rstd), per,
+                                     around_channels(input.rank()));
+                  if (!recording())
+                    return hand_over(
+                        in, batch_norm_backward(gy.value(), input.value(), weight.value(), mean.get(in).value(), rstd));
+                  const Dims dims = around_channels(input.rank());
+                  const Standardized s = standardize(cast(input, rstd.dtype()), dims, eps);
+                  const Var wide = cast(gy, rstd.dtype());
+                  if (in.needs(0)) {
+                    const Var g = weight.defined() ? wide * per(weight) : wide;
+                    in[0] = cast(standardize_grad(g, s, dims), in.dtype(0));
+                  }
+                  if (in.needs(1)) in[1] = sum(wide * s.values, dims);
+                  if (in.needs(2)) in[2] = sum(wide, dims);
+                });
 }
 
 Var batch_norm_apply(const Var& x, const Var& weight, const Var& bias, const Tensor& mean, const Tensor& variance,
@@ -191,13 +190,8 @@ Var group_norm(const Var& x, int64_t groups, const Var& weight, const Var& bias,
         const Dims around = around_channels(input.rank());
         const auto per = [&](const Var& parameter) { return per_channel("group_norm", parameter, input); };
         if (h) frozen_curvature(in, h, input, weight, per_group(mean, input), per_group(rstd, input), per, around);
-        if (!recording()) {
-          NormGradients g = group_norm_backward(gy.value(), input.value(), weight.value(), mean, rstd);
-          in[0] = std::move(g.input);
-          in[1] = std::move(g.weight);
-          in[2] = std::move(g.bias);
-          return;
-        }
+        if (!recording())
+          return hand_over(in, group_norm_backward(gy.value(), input.value(), weight.value(), mean, rstd));
         const Shape rows = {mean.numel(), input.value().numel() / std::max<int64_t>(mean.numel(), 1)};
         const Standardized s = standardize(reshape(input, rows), {1}, eps);
         if (in.needs(0)) {
