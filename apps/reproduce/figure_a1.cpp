@@ -109,8 +109,8 @@ void read(const Context& context, Report& report) {
       "Angle between g and P g in degrees: mean over the training, then mean and standard deviation over seeds. The "
       "paper only calls the start of M small. 3.5 / sqrt(inputs) is derived from the published angles: for a gradient "
       "without direction it gives 42.75 degrees, and 3 / sqrt(inputs) gives 41.99. Over the training angles grow in "
-      "the narrow layers: what P amplifies is learned first, and what is left of g is turned further." +
-      remarks);
+      "the narrow layers: what P amplifies is learned first, and what is left of g is turned further. " +
+      size(context).recipe() + remarks);
   report.csv("means", means);
   report.csv("angles", curves);
   std::string commands = gradus::text(

@@ -88,9 +88,7 @@ void read(const Context& context, Report& report) {
       verdict += control.mean - control.half_width > 0   ? ", above its control"
                  : control.mean + control.half_width < 0 ? ", below its control"
                                                          : ", not told from its control";
-    size_t diverged = 0;
-    for (const Run& run : curve.runs) diverged += context.at(run).diverged.empty() ? 0 : 1;
-    if (diverged > 0) verdict += (verdict.empty() ? "" : ", ") + std::to_string(diverged) + " diverged";
+    verdict = with_diverged(verdict, count_diverged(context, curve.runs));
     table.rows.push_back({curve.name + (i > std::size(ranks) ? " (ours)" : ""),
                           i == 0 ? "baseline"
                           : full ? "+0.6 over momentum"
@@ -115,7 +113,8 @@ void read(const Context& context, Report& report) {
       std::string("The paper's ordering, a larger rank is better, ") + (ordered ? "holds" : "does not hold") +
       " for the means of the final accuracies. Differences are paired by seed, with 95 % intervals. The control "
       "of a rank is momentum whose learning rate is multiplied, per layer, by 1 + min(rank, inputs) sigma^2, "
-      "the mean factor by which P lengthens the step at the start.");
+      "the mean factor by which P lengthens the step at the start. " +
+      size(context).recipe() + about_diverged(context, runs(context)));
   report.csv("accuracies", finals);
   report.csv("curves", lines);
   std::string commands =

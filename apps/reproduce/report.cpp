@@ -31,6 +31,7 @@ std::string fixed(double value, int decimals) {
 }
 
 std::string scientific(double value) {
+  if (std::isnan(value)) return "-";
   char text[64];
   std::snprintf(text, sizeof text, "%.1e", value);
   return text;
@@ -68,11 +69,13 @@ void Report::write_timing(const std::vector<Run>& runs) const {
   std::string text = "run,seconds,steps,threads\n";
   for (const Run& run : runs) {
     const Outcome& outcome = context_.at(run);
-    text +=
-        apps::Record{
-            {"run", run.name}, {"seconds", outcome.seconds}, {"steps", run.steps}, {"threads", outcome.threads}}
-            .csv_values() +
-        "\n";
+    const std::optional<int64_t> steps = outcome.steps_of(run.steps);
+    text += apps::Record{{"run", run.name},
+                         {"seconds", outcome.seconds},
+                         {"steps", steps ? std::to_string(*steps) : "not counted"},
+                         {"threads", outcome.threads}}
+                .csv_values() +
+            "\n";
   }
   write_file_atomically(folder_ + "/timing.csv", text);
 }
@@ -94,6 +97,8 @@ void Report::write_manifest(const std::vector<Run>& runs) const {
                         {"jobs", request.jobs}};
   if (autocasting()) manifest.add("amp", std::string("bf16"));
   manifest.add(context_.data_record(images_));
+  for (const Images images : also_)
+    for (const auto& [name, value] : context_.data_record(images).fields()) manifest.add("also_" + name, value);
   manifest.add({{"training_seconds", seconds}, {"report_seconds", watch_.seconds()}});
   const auto quoted_key = [&](const Run& run) { return "\"" + context_.key(run) + "\""; };
   std::string text = manifest.json_lines();

@@ -1,6 +1,8 @@
 // What experiments are made of, without the program: settings, held out images, choices from a grid, a theorem's bound.
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <filesystem>
 #include <set>
 
 #include "apps/common/checkpoint.h"
@@ -11,10 +13,14 @@
 #include "apps/reproduce/inspect.h"
 #include "apps/reproduce/ledger.h"
 #include "apps/reproduce/outcome.h"
+#include "apps/reproduce/protocols.h"
+#include "apps/reproduce/small_training.h"
+#include "apps/reproduce/train.h"
 #include "autograd/autocast.h"
 #include "core/accelerator.h"
 #include "core/error.h"
 #include "core/ops.h"
+#include "tests/apps/tiny_images.h"
 #include "tests/apps/tiny_training.h"
 #include "tests/data/temporary_folder.h"
 
@@ -80,6 +86,19 @@ TEST_CASE("held out images are training images that are not trained on, and sett
   CHECK(held.empty());  // none was there already
   run.train_samples = 300;
   CHECK(images_of(data.loader(run, true)) == trained);
+}
+
+TEST_CASE("the paper's protocol for ImageNet has images of 299 pixels") {
+  CHECK(imagenet_run({}, "fop", 0).image_size == 299);
+}
+
+TEST_CASE("steps that were counted are those taken; where not, all of a training that came to its end") {
+  Outcome outcome;
+  CHECK(outcome.steps_of(10) == 10);
+  outcome.diverged = "the loss is not finite";
+  CHECK(!outcome.steps_of(10));
+  outcome.steps = 3;
+  CHECK(Outcome::parse(outcome.json()).steps_of(10) == 3);
 }
 
 TEST_CASE("a training in the ledger that is damaged names its file, whatever the damage is") {
