@@ -92,6 +92,24 @@ TEST_CASE("the paper's protocol for ImageNet has images of 299 pixels") {
   CHECK(imagenet_run({}, "fop", 0).image_size == 299);
 }
 
+TEST_CASE("the best accuracy is one that was measured, also where all are worse than a guess") {
+  const TemporaryFolder folder;
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache"), nowhere("GRADUS_DATA", folder / "nowhere");
+  const ImageData data = find_images(Images::mnist, {}, true);
+  Run run = mnist_run({.train = 20, .test = 200, .steps = 2}, "none", 0, 0);
+  run.flags.lr = 0;
+  double accuracy = 1;
+  for (; accuracy >= 0.1 && run.flags.seed < 50; ++run.flags.seed) {
+    const std::optional<Outcome> outcome =
+        train(run, data, {.checkpoint = folder / "checkpoint", .stop = [] { return false; }, .watch = [](int64_t) {}});
+    REQUIRE(outcome.has_value());
+    CHECK(outcome->steps == 2);
+    accuracy = outcome->at("final_accuracy");
+    CHECK(outcome->at("best_accuracy") == accuracy);
+  }
+  REQUIRE(accuracy < 0.1);
+}
+
 TEST_CASE("steps that were counted are those taken; where not, all of a training that came to its end") {
   Outcome outcome;
   CHECK(outcome.steps_of(10) == 10);
