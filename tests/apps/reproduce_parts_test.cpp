@@ -110,6 +110,21 @@ TEST_CASE("the best accuracy is one that was measured, also where all are worse 
   REQUIRE(accuracy < 0.1);
 }
 
+TEST_CASE("a small training that diverges keeps no look that is not finite") {
+  const TemporaryFolder folder;
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache"), nowhere("GRADUS_DATA", folder / "nowhere");
+  const DataSplits data = find_images(Images::mnist, {}, true).splits;
+  manual_seed(0);
+  Mlp model(28 * 28, 10, {.hidden = {8}});
+  optim::Optimizer optimizer = optim::over(model.parameters()).rule(optim::Sgd{.lr = 1e30}).build();
+  const auto result =
+      train_small({.train = 40, .test = 20, .batch = 10, .steps = 8, .evaluate_every = 1}, data, model, optimizer);
+  REQUIRE(result.has_value());
+  CHECK(result->diverged);
+  REQUIRE(result->looks.size() == 1);
+  CHECK(std::isfinite(result->last().train_loss));
+}
+
 TEST_CASE("steps that were counted are those taken; where not, all of a training that came to its end") {
   Outcome outcome;
   CHECK(outcome.steps_of(10) == 10);

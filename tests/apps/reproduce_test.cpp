@@ -414,6 +414,44 @@ TEST_CASE("notes say what decides where the paper is silent, and as what a train
   CHECK(contains(read_file(out + "/figure_a1/table.md"), mnist));
 }
 
+TEST_CASE(
+    "regularization and conditioning count the trainings that diverged; kappas are of seed 0, over so many images") {
+  const NoData none;
+  const std::string out = none.folder / "out";
+  const auto table = [&](const std::string& name) {
+    REQUIRE(run_program(program, {name, "--scale", "smoke", "--seeds", "2", "--out", out}).exit_code == 0);
+    return read_file(out + "/" + name + "/table.md");
+  };
+  for (const std::string name : {"regularization", "conditioning"}) {
+    CAPTURE(name);
+    CHECK(!contains(table(name), "diverged"));
+    edit_ledger(out, [&](const nlohmann::json& settings, nlohmann::json& outcome) {
+      if (settings.contains("seed") && settings.at("seed") == 1) outcome["diverged"] = "the loss is not finite";
+    });
+    const std::string text = table(name);
+    CHECK(contains(text, ", 1 diverged"));
+    CHECK(contains(text, "counts with the loss and accuracy of its last finite look"));
+  }
+  const std::string text = table("conditioning");
+  CHECK(contains(text, "| kappa, layer 1 (seed 0) | kappa, layer 2 (seed 0) |"));
+  CHECK(contains(text, "the input of a layer over 100 images after the training with seed 0"));
+  CHECK(contains(text, "where its kappa is below 0.9 times the plain network's"));
+  const auto manifest = nlohmann::json::parse(read_file(out + "/conditioning/manifest.json"));
+  CHECK(manifest.at("also_train_md5").get<std::string>().size() == 32);
+  CHECK(manifest.at("also_train_md5") != manifest.at("train_md5"));
+  // A layer is better conditioned by a margin alone.
+  const auto with_kappa = [&](double kappa) {
+    edit_ledger(out, [&](const nlohmann::json& settings, nlohmann::json& outcome) {
+      if (settings.value("condition_numbers", false))
+        for (auto& value : outcome["series"]["kappa"]["rows"][0])
+          value = settings.at("method") == "plain" ? 100.0 : kappa;
+    });
+    return table("conditioning");
+  };
+  CHECK(contains(with_kappa(95), "better conditioned in 0 of 3 layers"));
+  CHECK(contains(with_kappa(85), "better conditioned in every layer"));
+}
+
 TEST_CASE("--list names the experiments") {
   const Program::Result result = run_program(program, {"--list"});
   CHECK(result.exit_code == 0);
