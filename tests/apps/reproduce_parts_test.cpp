@@ -88,6 +88,22 @@ TEST_CASE("held out images are training images that are not trained on, and sett
   CHECK(images_of(data.loader(run, true)) == trained);
 }
 
+TEST_CASE("photographs are known by their content, not by where they lie: moved ones find their trainings again") {
+  const TemporaryFolder folder;
+  for (const char* file : {"train/n01440764/a.ppm", "train/n01443537/b.ppm", "val/n01440764/c.ppm"})
+    folder.write(std::string("first/") + file, noisy_picture(16, 3, 0, 1));
+  const auto record = [&](const char* name) {
+    const ImageData data = find_images(Images::imagenet, {folder / name}, false);
+    CHECK(data.name == name);
+    return data.record.json();
+  };
+  const std::string before = record("first");
+  std::filesystem::rename(folder / "first", folder / "second");
+  CHECK(record("second") == before);
+  folder.write("second/train/n01443537/d.ppm", noisy_picture(16, 3, 0, 1));
+  CHECK(record("second") != before);
+}
+
 TEST_CASE("the paper's protocol for ImageNet has images of 299 pixels") {
   CHECK(imagenet_run({}, "fop", 0).image_size == 299);
 }
