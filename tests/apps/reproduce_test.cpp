@@ -332,6 +332,34 @@ TEST_CASE("a gradient of zero has no angle: figure_a1 leaves it out, and says ho
   CHECK(!contains(read_file(out + "/figure_a1/angles.csv"), "nan"));
 }
 
+TEST_CASE("all leaves out what there are no images for, with a note each and a list at the end, before any work") {
+  if (contains(run_program(program, {"--list"}).out, "needs the walker")) return;  // which is to stop this one early
+  const NoData none;
+  const std::string out = none.folder / "out";
+  const Program::Result result = run_program(program, {"all", "--scale", "cpu", "--budget", "1e-9", "--out", out});
+  CAPTURE(result.err);
+  CHECK(result.exit_code == 0);
+  for (const char* part :
+       {"leaves out table_cifar10: [data] CIFAR-10 is not in ", "leaves out figure_a1: [data] MNIST ",
+        "leaves out table_imagenet: [data] ImageNet ", "the budget is used up in figure_4a"})
+    CHECK(contains(result.err, part));
+  CHECK(contains(lines_of(result.err).back(),
+                 "left out, as there are no images for them: table_cifar10, baseline_cifar10, table_imagenet, "));
+  CHECK(fs::exists(out + "/figure_1/table.md"));
+  const Program::Result named = run_program(program, {"all", "figure_5", "--out", none.folder / "named"});
+  CHECK(named.exit_code == 1);
+  CHECK(contains(named.err, "CIFAR-10 is not in"));
+  CHECK(!fs::exists(none.folder / "named"));
+}
+
+TEST_CASE("an experiment that is named twice runs once") {
+  const TemporaryFolder folder;
+  const Program::Result result = run_program(program, {"theorem_2", "theorem_2", "--out", folder / "out"});
+  REQUIRE(result.exit_code == 0);
+  const std::string title = lines_of(result.out).at(0);
+  CHECK(result.out.find(title) == result.out.rfind(title));
+}
+
 TEST_CASE(
     "a table's time is per step taken, of as many threads, and its counts are of the first training that counted") {
   const NoData none;
@@ -452,6 +480,18 @@ TEST_CASE(
   CHECK(contains(with_kappa(85), "better conditioned in every layer"));
 }
 
+TEST_CASE("hesscale_cost ends when it is interrupted, without a table") {
+  const TemporaryFolder folder;
+  Program running(program, {"hesscale_cost", "--scale", "cpu", "--out", folder / "out"});
+  for (int i = 0; i < 60000 && !fs::exists(folder / "out/hesscale_cost"); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  running.signal(SIGINT);
+  const Program::Result result = running.finish();
+  CHECK(result.exit_code == 130);
+  CHECK(contains(result.err, "interrupted in hesscale_cost"));
+  CHECK(!fs::exists(folder / "out/hesscale_cost/table.md"));
+}
+
 TEST_CASE("--list names the experiments") {
   const Program::Result result = run_program(program, {"--list"});
   CHECK(result.exit_code == 0);
@@ -473,6 +513,8 @@ TEST_CASE("reproduce refuses what it cannot do in one line") {
   };
   refuses({"figure_99"}, 2, "no experiment is called 'figure_99'; there are: all, figure_1, ");
   refuses({}, 2, "name an experiment, or --list them");
+  refuses({"figure_1", "--jobs", "1025"}, 2, "1025 is not a number from 1 to 1024");
+  refuses({"figure_1", "--seeds", "10001"}, 2, "10001 is not a number from 0 to 10000");
   refuses({"figure_1", "--scale", "huge"}, 2, "--scale");
   refuses({"figure_1", "--out", "/proc/results"}, 1, "/proc/results");
   refuses({"table_imagenet", "--out", none.folder / "out"}, 1, "ImageNet is not in");
