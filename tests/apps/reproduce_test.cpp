@@ -492,6 +492,32 @@ TEST_CASE("hesscale_cost ends when it is interrupted, without a table") {
   CHECK(!fs::exists(folder / "out/hesscale_cost/table.md"));
 }
 
+TEST_CASE("--jobs: a signal that a terminal sends to all processes costs no work, although the parent passes it on") {
+  const NoData none;
+  const std::string out = none.folder / "out";
+  const auto unfinished = [&] {
+    size_t count = 0;
+    for (const auto& entry : fs::directory_iterator(out + "/ledger"))
+      count += entry.path().extension() == ".safetensors";
+    return count;
+  };
+  for (int attempt = 0; attempt < 5; ++attempt) {  // it may come between two trainings
+    fs::remove_all(out);
+    Program running(program, figure_a1(out, {"--seeds", "200", "--jobs", "2"}));
+    for (int i = 0; i < 60000 && ledger_of(out).empty(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    for (const int child : running.children()) {
+      kill(child, SIGINT);
+      kill(child, SIGTERM);
+    }
+    running.signal(SIGINT);
+    const Program::Result result = running.finish();
+    CHECK(result.exit_code == 130);
+    CHECK(contains(result.err, "interrupted in figure_a1; the same command goes on from here"));
+    if (unfinished() > 0) return;
+  }
+  FAIL("no training was saved");
+}
+
 TEST_CASE("--list names the experiments") {
   const Program::Result result = run_program(program, {"--list"});
   CHECK(result.exit_code == 0);
