@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <system_error>
 
 #include "apps/common/command_line.h"
@@ -33,6 +34,12 @@ std::vector<std::string> wrapped(const std::string& text, size_t letters) {
   return lines;
 }
 
+/// Of these results, or of earlier ones, beside which they would look like these.
+void remove_plots(const std::string& folder, const std::string& name) {
+  std::error_code ignored;
+  for (const char* ending : {".svg", ".png"}) std::filesystem::remove(folder + "/" + name + ending, ignored);
+}
+
 void run_gnuplot(const std::string& folder, const std::string& name) {
   static bool missing = false;
   for (const std::string format : {"svg", "png"}) {
@@ -53,9 +60,12 @@ void run_gnuplot(const std::string& folder, const std::string& name) {
     int status = 0;
     while (error == 0 && waitpid(process, &status, 0) < 0 && errno == EINTR) {
     }
-    if (error != 0 || status != 0)
-      fail(ErrorKind::io, "gnuplot", "failed on ", folder, "/", script, error ? ": " : "",
-           error ? std::generic_category().message(error) : "");
+    if (error != 0 || status != 0) {
+      apps::note(text("gnuplot failed on ", folder, "/", script, error ? ": " : "",
+                      error ? std::generic_category().message(error) : "", ", so that there is no such plot"));
+      remove_plots(folder, name);
+      return;
+    }
   }
 }
 
@@ -83,6 +93,7 @@ void write_plot(const std::string& folder, const std::string& name, const std::v
     for (const std::string& line : wrapped(text, static_cast<size_t>(width) / 9))  // a letter takes 8 pixels or so
       lines += (lines.empty() ? "" : ".\"\\n\".") + quoted(line);
   write_file_atomically(folder + "/" + name + ".gp", head + "heading = " + lines + "\nset title heading\n" + commands);
+  remove_plots(folder, name);
   run_gnuplot(folder, name);
 }
 

@@ -480,6 +480,26 @@ TEST_CASE(
   CHECK(contains(with_kappa(85), "better conditioned in every layer"));
 }
 
+TEST_CASE("a gnuplot that fails or is missing costs plots alone, and none of earlier results stay") {
+  const TemporaryFolder folder;
+  folder.write("failing/gnuplot", "#!/bin/sh\necho half > rates.svg\nexit 1\n");
+  fs::permissions(folder / "failing/gnuplot", fs::perms::owner_all);
+  fs::create_directories(folder / "empty");
+  const auto call = [&](const char* path) {
+    for (const char* ending : {".svg", ".png"}) folder.write(std::string("out/theorem_2/rates") + ending, "old");
+    const ScopedVariable variable("PATH", folder / path);
+    const Program::Result result = run_program(program, {"theorem_2", "--out", folder / "out"});
+    CHECK(result.exit_code == 0);
+    CHECK(fs::exists(folder / "out/theorem_2/table.md"));
+    for (const char* ending : {".svg", ".png"})
+      CHECK(!fs::exists(folder / (std::string("out/theorem_2/rates") + ending)));
+    fs::remove_all(folder / "out");
+    return result.err;
+  };
+  CHECK(contains(call("failing"), "gnuplot failed on " + (folder / "out/theorem_2/rates.gp")));
+  CHECK(contains(call("empty"), "there is no gnuplot"));
+}
+
 TEST_CASE("hesscale_cost ends when it is interrupted, without a table") {
   const TemporaryFolder folder;
   Program running(program, {"hesscale_cost", "--scale", "cpu", "--out", folder / "out"});
