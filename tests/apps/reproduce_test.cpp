@@ -480,6 +480,27 @@ TEST_CASE(
   CHECK(contains(with_kappa(85), "better conditioned in every layer"));
 }
 
+TEST_CASE("figure_5 trains one seed, and shows no plots where no matrix was ever measured") {
+  const NoData none;
+  const std::string out = none.folder / "out";
+  const auto table = [&] {
+    REQUIRE(run_program(program, {"figure_5", "--scale", "smoke", "--seeds", "3", "--out", out}).exit_code == 0);
+    return read_file(out + "/figure_5/table.md");
+  };
+  CHECK(contains(table(), "One seed is all there is, whatever --seeds says"));
+  CHECK(ledger_of(out).size() == 1);
+  CHECK(contains(read_file(out + "/figure_5/table.md"), "weight decay 0.001 of weights, coupled"));
+  CHECK(fs::exists(out + "/figure_5/heat_maps.gp"));
+  fs::remove_all(out + "/figure_5");
+  edit_ledger(out, [&](const nlohmann::json&, nlohmann::json& outcome) {
+    outcome["diverged"] = "the loss is not finite";
+    for (const char* layer : {"1", "2", "3", "4", "5", "6", "7"})
+      outcome["series"].erase(std::string("P conv") + layer);
+  });
+  CHECK(contains(table(), "The training diverged"));
+  CHECK(!fs::exists(out + "/figure_5/heat_maps.gp"));
+}
+
 TEST_CASE("a gnuplot that fails or is missing costs plots alone, and none of earlier results stay") {
   const TemporaryFolder folder;
   folder.write("failing/gnuplot", "#!/bin/sh\necho half > rates.svg\nexit 1\n");
