@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "apps/reproduce/experiment.h"
+#include "apps/reproduce/gnuplot.h"
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
 #include "core/error.h"
@@ -90,8 +91,9 @@ void read(const Context& context, Report& report) {
     for (const apps::Record& row :
          band(context, trainings, "accuracy", "test_accuracy", {{"recipe", std::string(recipe.name)}}))
       lines.push_back(row);
-    commands += gradus::text("'curves.csv' using 2:(of('", recipe.name, "', 3)) every ::1 with lines lw 2 title '",
-                             recipe.name, "'", &recipe == &recipes[std::size(recipes) - 1] ? "\n" : ", ");
+    commands +=
+        gradus::text("'curves.csv' using 2:(of('", csv_name(recipe.name), "', 3)) every ::1 with lines lw 2 title '",
+                     recipe.name, "'", &recipe == &recipes[std::size(recipes) - 1] ? "\n" : ", ");
   }
   report.table(table);
   report.note(

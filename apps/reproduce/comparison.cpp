@@ -6,8 +6,10 @@
 #include <optional>
 #include <set>
 
+#include "apps/reproduce/gnuplot.h"
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
+#include "core/error.h"
 #include "core/joined.h"
 
 namespace gradus::reproduce {
@@ -148,16 +150,9 @@ void report_comparison(const Context& context, const Comparison& comparison, Rep
   report.csv("accuracies", finals);
   report.csv("curves", lines);
   for (const char* column : {"test_accuracy", "train_loss"}) {
-    std::string commands = std::string("set xlabel 'step'\nset ylabel '") + column +
-                           "'\nset key outside right\nset style fill transparent solid 0.15 noborder\n"
-                           "of(m, c) = strcol(1) eq '" +
-                           column + "' && strcol(2) eq m ? column(c) : NaN\nplot ";
-    for (size_t i = 0; i < names.size(); ++i) {
-      const std::string of = "(of(\"" + names[i] + "\", ", color = " lc " + std::to_string(i + 1);
-      commands += "'curves.csv' using 3:" + of + "5)):" + of + "6)) every ::1 with filledcurves" + color +
-                  " notitle, '' using 3:" + of + "4)) every ::1 with lines lw 2" + color + " title \"" + names[i] +
-                  "\"" + (i + 1 < names.size() ? ", " : "\n");
-    }
+    const std::string commands =
+        text("set xlabel 'step'\nset ylabel '", column, "'\nset key outside right\n",
+             lines_with_bands("curves", names, {.name = 2, .x = 3, .condition = text("strcol(1) eq '", column, "'")}));
     report.plot(column, std::string(column) + ": mean, lowest and highest of all seeds", commands, 1000, 600);
   }
 }

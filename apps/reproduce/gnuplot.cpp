@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 
@@ -71,12 +72,42 @@ void run_gnuplot(const std::string& folder, const std::string& name) {
 
 }  // namespace
 
+std::string csv_name(std::string name) {
+  std::replace(name.begin(), name.end(), ',', ';');
+  return name;
+}
+
 std::string plot_squares(const std::string& file, const std::string& condition, int row, int column,
                          const std::string& value) {
   const std::string x = "$" + std::to_string(column), y = "$" + std::to_string(row);
   return "plot '" + file + ".csv' using (" + condition + " ? " + x + " : NaN):(" + y + "):(" + x + " - 0.5):(" + x +
          " + 0.5):(" + y + " - 0.5):(" + y + " + 0.5):(" + value +
          ") every ::1 with boxxyerror fillstyle solid noborder linecolor palette\n";
+}
+
+std::string lines_with_bands(const std::string& file, const std::vector<PlottedCurve>& curves,
+                             const CurveColumns& columns) {
+  std::string commands = text("of(name, c) = strcol(", columns.name, ") eq name",
+                              columns.condition.empty() ? "" : " && " + columns.condition,
+                              " ? column(c) : NaN\nset style fill transparent solid 0.2 noborder\nplot ");
+  for (const PlottedCurve& curve : curves) {
+    const auto of = [&](int column) { return text("(of(", quoted(csv_name(curve.name)), ", ", column, "))"); };
+    const std::string from = text("'", file, ".csv' using ", columns.x, ":");
+    if (&curve != curves.data()) commands += ", ";
+    if (!curve.dashed)
+      commands += text(from, of(columns.x + 2), ":", of(columns.x + 3), " every ::1 with filledcurves lc ", curve.color,
+                       " notitle, ");
+    commands += text(from, of(columns.x + 1), " every ::1 with lines ", curve.dashed ? "dt 2" : "lw 2", " lc ",
+                     curve.color, " title ", quoted(curve.name));
+  }
+  return commands + "\n";
+}
+
+std::string lines_with_bands(const std::string& file, const std::vector<std::string>& names,
+                             const CurveColumns& columns) {
+  std::vector<PlottedCurve> curves;
+  for (const std::string& name : names) curves.push_back({.name = name, .color = static_cast<int>(curves.size()) + 1});
+  return lines_with_bands(file, curves, columns);
 }
 
 void write_plot(const std::string& folder, const std::string& name, const std::vector<std::string>& heading,

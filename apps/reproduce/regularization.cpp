@@ -6,6 +6,7 @@
 
 #include "apps/reproduce/choices.h"
 #include "apps/reproduce/experiment.h"
+#include "apps/reproduce/gnuplot.h"
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/small_training.h"
 #include "apps/reproduce/statistics.h"
@@ -189,8 +190,8 @@ std::string plot_commands() {
   int number = 0;
   const auto points = [&](const Option& option) {
     ++number;
-    return text("'options.csv' using 6:(of('", option.name, "', 4)) every ::1 pt ", number, " title '", option.name,
-                "'");
+    return text("'options.csv' using 6:(of('", csv_name(option.name), "', 4)) every ::1 pt ", number, " title '",
+                option.name, "'");
   };
   return "set xlabel '|p|'\nset ylabel 'test accuracy, %'\nset key outside right\n"
          "of(n, c) = strcol(1) eq n ? column(c) : NaN\nset style data points\nplot " +

@@ -18,7 +18,12 @@ void write_csv(const std::string& folder, const std::string& name, const std::ve
   std::string text;
   for (const apps::Record& row : rows) {
     if (text.empty()) text = row.csv_names() + "\n";
-    text += row.csv_values() + "\n";
+    apps::Record plain;
+    for (const auto& [field, value] : row.fields()) {
+      const auto* const word = std::get_if<std::string>(&value);
+      plain.add(field, word ? csv_name(*word) : value);
+    }
+    text += plain.csv_values() + "\n";
   }
   write_file_atomically(folder + "/" + name + ".csv", text);
 }

@@ -59,7 +59,7 @@ class Report {
 /// OUT/index.html: the tables and plots of every experiment that has been written to OUT.
 void write_index(const std::string& out);
 
-/// FOLDER/NAME.csv; records of one file have the same names.
+/// FOLDER/NAME.csv; records of one file have the same names. Texts are csv_name()s.
 void write_csv(const std::string& folder, const std::string& name, const std::vector<apps::Record>& rows);
 
 /// A number for tables: `decimals` digits after the point; "-" where it is not a number.

@@ -10,10 +10,12 @@
 #include "apps/reproduce/comparison.h"
 #include "apps/reproduce/data_sets.h"
 #include "apps/reproduce/descent_bound.h"
+#include "apps/reproduce/gnuplot.h"
 #include "apps/reproduce/inspect.h"
 #include "apps/reproduce/ledger.h"
 #include "apps/reproduce/outcome.h"
 #include "apps/reproduce/protocols.h"
+#include "apps/reproduce/report.h"
 #include "apps/reproduce/small_training.h"
 #include "apps/reproduce/train.h"
 #include "autograd/autocast.h"
@@ -102,6 +104,23 @@ TEST_CASE("photographs are known by their content, not by where they lie: moved 
   CHECK(record("second") == before);
   folder.write("second/train/n01443537/d.ppm", noisy_picture(16, 3, 0, 1));
   CHECK(record("second") != before);
+}
+
+TEST_CASE("curves are drawn as lines within bands, dashed ones without, from the rows that count") {
+  const std::vector<PlottedCurve> curves{{.name = "FOP's", .color = 3},
+                                         {.name = "FOP's, longer", .color = 3, .dashed = true}};
+  CHECK(lines_with_bands("curves", curves, {.name = 2, .x = 4, .condition = "column(1) == 7"}) ==
+        "of(name, c) = strcol(2) eq name && column(1) == 7 ? column(c) : NaN\n"
+        "set style fill transparent solid 0.2 noborder\nplot "
+        "'curves.csv' using 4:(of(\"FOP's\", 6)):(of(\"FOP's\", 7)) every ::1 with filledcurves lc 3 notitle, "
+        "'curves.csv' using 4:(of(\"FOP's\", 5)) every ::1 with lines lw 2 lc 3 title \"FOP's\", "
+        "'curves.csv' using 4:(of(\"FOP's; longer\", 5)) every ::1 with lines dt 2 lc 3 title \"FOP's, longer\"\n");
+  // gnuplot would take a comma for the end of the name, within quotes too.
+  const TemporaryFolder folder;
+  write_csv(folder.path(), "curves", {{{"name", "FOP's, longer"}, {"step", 1.5}}});
+  CHECK(read_file(folder / "curves.csv") == "name,step\nFOP's; longer,1.5\n");
+  CHECK(contains(lines_with_bands("curves", {std::string("a"), std::string("b")}, {}),
+                 "with lines lw 2 lc 2 title \"b\""));
 }
 
 TEST_CASE("the paper's protocol for ImageNet has images of 299 pixels") {
