@@ -1,5 +1,5 @@
 // Trains ResNet-18 or another network on ImageNet, or on any other photographs in folders, with FOP or another
-// optimizer: the second half of the FOP paper's Figure 2 (Moskovitz et al. 2019), whose protocol the defaults are.
+// optimizer: the second half of the FOP paper's Figure 2 (Moskovitz et al. 2019), whose schedule the defaults are.
 #include "apps/common/command_line.h"
 #include "apps/common/photo_training.h"
 
@@ -20,8 +20,11 @@ constexpr const char* examples = R"(Examples:
 }  // namespace
 
 int main(int argc, char** argv) {
-  CommandLine line("Trains a network on ImageNet or other photographs. The defaults are the FOP paper's protocol.",
-                   examples, program);
+  CommandLine line(
+      "Trains a network on ImageNet or other photographs. The defaults are the FOP paper's protocol, but for the "
+      "network "
+      "and its images: the paper's are --shortcut paper --image-size 299.",
+      examples, program);
   PhotoFlags flags;
   flags.epochs = 60;
   flags.batch = 256;

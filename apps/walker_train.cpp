@@ -1,4 +1,5 @@
 // Teaches the bipedal walker to walk, with PPO and FOP or another optimizer: the FOP paper's Figure 4.
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -54,7 +55,7 @@ struct Flags {
     line.add("--time-limit", time_limit, "steps of an episode [1600; 2000 unless stock]", apps::at_least(1));
     line.add("--force", force, "newtons: the push at the start is uniform within +- this [5]", apps::between(0, 1000));
     line.add("--jitter", jitter, "terrain steps: the place of the start is uniform within +- this [0]",
-             apps::at_least(0));
+             apps::between(0, 5));
 
     line.group("PPO");
     line.add("--preset", preset,
@@ -138,6 +139,25 @@ struct Flags {
     s.seed = seed;
     s.check();
     return plan;
+  }
+
+  /// Those that were given in vain, a line each.
+  std::vector<std::string> without_effect(const apps::CommandLine& line) const {
+    std::vector<std::string> notes;
+    const std::string name = plan(seeds.front()).settings.optimizer.name;
+    const auto needs = [&](const char* flag, bool effect) {
+      if (line.given(flag) && !effect) notes.push_back(std::string(flag) + " has no effect with --optimizer " + name);
+    };
+    const bool learned = name.starts_with("fop") || name.ends_with("-hd");
+    needs("--momentum", name == "momentum" || (learned && name != "fop-adam"));
+    needs("--hyper-lr", learned);
+    return notes;
+  }
+
+  void check_seeds() const {
+    for (auto seed = seeds.begin(); seed != seeds.end(); ++seed)
+      if (std::find(seeds.begin(), seed, *seed) != seed)
+        throw apps::UsageError("--seeds names " + std::to_string(*seed) + " twice, which is the same training");
   }
 
   static uint64_t parse_seed(const std::string& text) {
@@ -293,5 +313,9 @@ int main(int argc, char** argv) {
                          examples, program);
   Flags flags;
   flags.add_to(line);
-  return apps::run(line, argc, argv, [&] { return train(flags); });
+  return apps::run(line, argc, argv, [&] {
+    flags.check_seeds();
+    for (const std::string& remark : flags.without_effect(line)) apps::note(remark);
+    return train(flags);
+  });
 }

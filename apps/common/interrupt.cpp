@@ -1,6 +1,7 @@
 #include "apps/common/interrupt.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -10,10 +11,12 @@ namespace {
 
 std::atomic<bool> deferred{false};
 std::atomic<bool> seen{false};
+std::atomic<bool> parent_ends_it{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may touch nothing else");
 
 void on_signal(int) {
-  if (!deferred || seen.exchange(true)) _exit(exit_interrupted);
+  const bool first = !seen.exchange(true);
+  if (!parent_ends_it && !(deferred && first)) _exit(exit_interrupted);
 }
 
 /// oneDNN's products run on a stack that they cut from the heap, and a signal's frame below it would overwrite whatever
@@ -43,6 +46,11 @@ void exit_on_interrupts() {
 
 DeferInterrupts::DeferInterrupts() { deferred = true; }
 DeferInterrupts::~DeferInterrupts() { deferred = false; }
+
+void leave_ending_to_parent() {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  parent_ends_it = true;
+}
 
 bool interrupted() { return seen; }
 

@@ -11,7 +11,8 @@ inline constexpr int exit_interrupted = 130;
 /// call.
 void exit_on_interrupts();
 
-/// While one lives, the first signal only makes interrupted() true; a second one ends the process at once.
+/// While one lives, the first signal only makes interrupted() true; a second one ends the process at once, unless
+/// leave_ending_to_parent() was called.
 class DeferInterrupts {
  public:
   DeferInterrupts();
@@ -19,6 +20,11 @@ class DeferInterrupts {
   DeferInterrupts(const DeferInterrupts&) = delete;
   DeferInterrupts& operator=(const DeferInterrupts&) = delete;
 };
+
+/// For a process that its parent ends: from now on signals only make interrupted() true, however many come. A terminal
+/// and `timeout` send theirs to all processes of a command, and the parent, which saw it too, passes it on: this one
+/// would otherwise end before it has saved. When the parent ends, this process is killed.
+void leave_ending_to_parent();
 
 bool interrupted();
 

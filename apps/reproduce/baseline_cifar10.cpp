@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "apps/reproduce/experiment.h"
+#include "apps/reproduce/gnuplot.h"
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
 #include "core/error.h"
@@ -70,8 +71,7 @@ void read(const Context& context, Report& report) {
     const std::vector<double> final = values_of(context, trainings, "final_accuracy", 100),
                               best = values_of(context, trainings, "best_accuracy", 100);
     const std::vector<apps::Record> training = band(context, trainings, "accuracy", "train_accuracy", {}, 100);
-    size_t diverged = 0;
-    for (const Run& run : trainings) diverged += context.at(run).diverged.empty() ? 0 : 1;
+    const int64_t diverged = count_diverged(context, trainings);
     const double difference = mean(final) - published;
     table.rows.push_back(
         {recipe.name, fixed(recipe.decay, 4), recipe.whiten ? "yes" : "no", recipe.augment ? "yes" : "no",
@@ -80,7 +80,7 @@ void read(const Context& context, Report& report) {
          training.empty() ? "-" : fixed(std::get<double>(training.back().fields().at(1).second), 2),
          std::to_string(final.size()), fixed(published, 1),
          diverged > 0
-             ? std::to_string(diverged) + " diverged"
+             ? with_diverged("", diverged)
              : gradus::text(std::abs(difference) <= reach ? "within " + fixed(reach, 1) + " of the paper: " : "",
                             fixed(std::abs(difference), 2), difference < 0 ? " below" : " above")});
     for (size_t i = 0; i < final.size(); ++i)
@@ -91,13 +91,15 @@ void read(const Context& context, Report& report) {
     for (const apps::Record& row :
          band(context, trainings, "accuracy", "test_accuracy", {{"recipe", std::string(recipe.name)}}))
       lines.push_back(row);
-    commands += gradus::text("'curves.csv' using 2:(of('", recipe.name, "', 3)) every ::1 with lines lw 2 title '",
-                             recipe.name, "'", &recipe == &recipes[std::size(recipes) - 1] ? "\n" : ", ");
+    commands +=
+        gradus::text("'curves.csv' using 2:(of('", csv_name(recipe.name), "', 3)) every ::1 with lines lw 2 title '",
+                     recipe.name, "'", &recipe == &recipes[std::size(recipes) - 1] ? "\n" : ", ");
   }
   report.table(table);
   report.note(
-      "Momentum alone. Training accuracy is that of the batches of the last epoch, with dropout and augmentation. "
-      "Whitened: global contrast normalization and ZCA, as the network's authors had it.");
+      std::string("Momentum alone. Training accuracy is that of the batches of the last epoch, with dropout and "
+                  "augmentation. Whitened: global contrast normalization and ZCA, as the network's authors had it.") +
+      about_diverged(context, runs(context)));
   report.csv("accuracies", finals);
   report.csv("curves", lines);
   report.plot("test_accuracy", "test accuracy of momentum: mean of all seeds", commands, 1000, 600);

@@ -1,7 +1,6 @@
 #include "apps/reproduce/campaign.h"
 
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,6 +81,7 @@ Campaign::End Campaign::run_all(const Experiment& experiment) {
 
 bool run_in_processes(const Request& request, const Ledger& ledger, const std::vector<const Experiment*>& experiments,
                       const apps::Stopwatch& since) {
+  const pid_t parent = getpid();
   std::vector<pid_t> processes;
   for (int64_t job = 0; job < request.jobs; ++job) {
     const pid_t process = fork();
@@ -90,7 +90,8 @@ bool run_in_processes(const Request& request, const Ledger& ledger, const std::v
       processes.push_back(process);
       continue;
     }
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    apps::leave_ending_to_parent();
+    if (getppid() != parent) _exit(apps::exit_interrupted);  // it ended before anybody could be told
     int code = 0;
     try {
       set_num_threads(static_cast<int>(std::max<int64_t>(1, num_threads() / request.jobs)));

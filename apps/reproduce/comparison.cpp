@@ -2,9 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <optional>
+#include <set>
 
+#include "apps/reproduce/gnuplot.h"
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
+#include "core/error.h"
+#include "core/joined.h"
 
 namespace gradus::reproduce {
 
@@ -12,40 +18,91 @@ void order_by_seed(std::vector<Run>& runs) {
   std::stable_sort(runs.begin(), runs.end(), [](const Run& a, const Run& b) { return a.flags.seed < b.flags.seed; });
 }
 
+namespace {
+
+/// A number of matrices that the trainings of a row counted; those that diverged at once did not.
+std::string counted(const Context& context, const std::vector<Run>& runs, const std::string& value) {
+  for (const Run& run : runs)
+    if (const Outcome& outcome = context.at(run); outcome.values.contains(value)) return fixed(outcome.at(value), 0);
+  return runs.front().flags.preconditioner == "none" ? "0" : "-";
+}
+
+/// Time per step of the rows, which is compared only where it can be.
+class Timing {
+ public:
+  Timing(const Context& context, const std::vector<Run>& baseline)
+      : context_(context), threads_(threads_of(baseline)), seconds_(seconds_of(baseline)) {}
+
+  /// "1.5 %" more than the baseline; "-" where a training diverged after steps that nobody counted, or the threads
+  /// differ. (Whatever else decides the time, as the device, is in the settings, and so the same.)
+  std::string more(const std::string& row, const std::vector<Run>& runs) {
+    const std::set<int64_t> threads = threads_of(runs);
+    if (threads != threads_ || threads.size() > 1) {
+      others_ += "; " + row + " with " + joined(threads, std::identity(), " and ");
+      return "-";
+    }
+    const std::string percent = fixed(100 * (seconds_of(runs) / seconds_ - 1), 1);
+    return percent == "-" ? percent : percent + " %";
+  }
+  /// For the note, with a blank before: which rows' time is not compared, as their threads are others.
+  std::string note() const {
+    if (others_.empty()) return "";
+    return " Time is not compared across numbers of threads: the baseline ran with " +
+           joined(threads_, std::identity(), " and ") + others_ + ".";
+  }
+
+ private:
+  std::set<int64_t> threads_of(const std::vector<Run>& runs) const {
+    std::set<int64_t> threads;
+    for (const Run& run : runs) threads.insert(context_.at(run).threads);
+    return threads;
+  }
+  /// Per step; not a number where steps were not counted.
+  double seconds_of(const std::vector<Run>& runs) const {
+    double seconds = 0, steps = 0;
+    for (const Run& run : runs) {
+      const Outcome& outcome = context_.at(run);
+      const std::optional<int64_t> taken = outcome.steps_of(run.steps);
+      seconds += outcome.seconds;
+      steps += taken ? static_cast<double>(*taken) : std::nan("");
+    }
+    return seconds / steps;
+  }
+
+  const Context& context_;
+  std::set<int64_t> threads_;
+  double seconds_;
+  std::string others_;
+};
+
+}  // namespace
+
 void report_comparison(const Context& context, const Comparison& comparison, Report& report) {
   Table table{{"method", "paper %", "final %", "difference", "best %", "n", "minus momentum, 95 % interval",
                "parameters: paper", "counted so", "stored", "time: paper", "measured", "verdict"},
               {}};
   const std::vector<Run> momentum = comparison.runs_of(comparison.methods[0]);
   const std::vector<double> baseline = values_of(context, momentum, "final_accuracy", 100);
-  const auto seconds = [&](const std::vector<Run>& runs) {
-    double sum = 0;
-    for (const Run& run : runs) sum += context.at(run).seconds;
-    return sum;
-  };
+  Timing timing(context, momentum);
+  std::vector<Run> all;
   std::vector<apps::Record> finals, lines;
   std::vector<double> means;
   const auto add = [&](const std::string& name, const std::vector<Run>& runs, const Method* published) {
     const std::vector<double> final = values_of(context, runs, "final_accuracy", 100),
                               best = values_of(context, runs, "best_accuracy", 100);
     const PairedDifference gain = paired_difference(final, baseline);
-    const Outcome& first = context.at(runs[0]);
-    const bool learned = first.values.contains("paper_parameters");
     const double difference = published ? mean(final) - published->accuracy : std::nan("");
-    size_t diverged = 0;
-    for (const Run& run : runs) diverged += context.at(run).diverged.empty() ? 0 : 1;
-    std::string verdict = !published                                     ? ""
-                          : std::abs(difference) <= published->deviation ? "within one sd of the paper"
-                                                                         : "not within one sd of the paper";
-    if (diverged > 0) verdict += (verdict.empty() ? "" : ", ") + std::to_string(diverged) + " diverged";
+    const char* const verdict = !published                                     ? ""
+                                : std::abs(difference) <= published->deviation ? "within one sd of the paper"
+                                                                               : "not within one sd of the paper";
+    all.insert(all.end(), runs.begin(), runs.end());
     table.rows.push_back({name, published ? plus_minus(published->accuracy, published->deviation, 1) : "",
                           plus_minus(mean(final), standard_deviation(final), 2), fixed(difference, 2),
                           plus_minus(mean(best), standard_deviation(best), 2), std::to_string(final.size()),
                           plus_minus(gain.mean, gain.half_width, 2), published ? published->parameters : "",
-                          learned ? fixed(first.at("paper_parameters"), 0) : "0",
-                          learned ? fixed(first.at("stored_parameters"), 0) : "0",
-                          published ? "+" + fixed(published->time, 1) + " %" : "",
-                          fixed(100 * (seconds(runs) / seconds(momentum) - 1), 1) + " %", verdict});
+                          counted(context, runs, "paper_parameters"), counted(context, runs, "stored_parameters"),
+                          published ? "+" + fixed(published->time, 1) + " %" : "", timing.more(name, runs),
+                          with_diverged(verdict, count_diverged(context, runs))});
     if (published) means.push_back(mean(final));
     for (size_t i = 0; i < final.size(); ++i)
       finals.push_back({{"method", name},
@@ -88,20 +145,14 @@ void report_comparison(const Context& context, const Comparison& comparison, Rep
               (ordered ? "holds" : "does not hold") + "; FOP minus momentum is " + fixed(gap, 2) +
               " points (paper: " + fixed(comparison.published_gap, 1) +
               "). Differences are paired by seed. Time is "
-              "that of the training steps of these runs, whatever else the machine did meanwhile.");
+              "that of a training step of these runs, whatever else the machine did meanwhile." +
+              timing.note() + " " + comparison.recipe + about_diverged(context, all));
   report.csv("accuracies", finals);
   report.csv("curves", lines);
   for (const char* column : {"test_accuracy", "train_loss"}) {
-    std::string commands = std::string("set xlabel 'step'\nset ylabel '") + column +
-                           "'\nset key outside right\nset style fill transparent solid 0.15 noborder\n"
-                           "of(m, c) = strcol(1) eq '" +
-                           column + "' && strcol(2) eq m ? column(c) : NaN\nplot ";
-    for (size_t i = 0; i < names.size(); ++i) {
-      const std::string of = "(of(\"" + names[i] + "\", ", color = " lc " + std::to_string(i + 1);
-      commands += "'curves.csv' using 3:" + of + "5)):" + of + "6)) every ::1 with filledcurves" + color +
-                  " notitle, '' using 3:" + of + "4)) every ::1 with lines lw 2" + color + " title \"" + names[i] +
-                  "\"" + (i + 1 < names.size() ? ", " : "\n");
-    }
+    const std::string commands =
+        text("set xlabel 'step'\nset ylabel '", column, "'\nset key outside right\n",
+             lines_with_bands("curves", names, {.name = 2, .x = 3, .condition = text("strcol(1) eq '", column, "'")}));
     report.plot(column, std::string(column) + ": mean, lowest and highest of all seeds", commands, 1000, 600);
   }
 }

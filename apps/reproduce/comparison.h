@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "apps/reproduce/context.h"
@@ -26,6 +27,7 @@ struct Comparison {
   bool has_control = false;                                ///< a row of ours is meant to be there
   std::vector<Run> control = {};      ///< momentum with FOP's step; empty where every FOP run diverged
   std::vector<Run> on_momentum = {};  ///< a row of ours, FOP with P on the momentum; empty: there is none
+  std::string recipe = {};            ///< for the note: what decides where the paper is silent
 };
 
 /// All methods' runs of one seed after another, so that a budget leaves whole rounds of them.

@@ -72,10 +72,33 @@ std::vector<std::string> candidates(const std::string& path) {
   return inside;
 }
 
-std::optional<std::string> locate(Images images, const std::string& path) {
-  for (const std::string& candidate : candidates(path))
-    if (holds(images, candidate)) return candidate;
+std::optional<std::string> locate(Images images, const std::vector<std::string>& places) {
+  for (const std::string& place : places)
+    for (const std::string& candidate : candidates(place))
+      if (holds(images, candidate)) return candidate;
   return std::nullopt;
+}
+
+// Where to look, those that the user named first.
+std::vector<std::string> places_of(const std::vector<std::string>& paths) {
+  std::vector<std::string> places = paths;
+  for (const std::string& path : paths)
+    if (!fs::exists(path)) fail(ErrorKind::io, "data", path, " does not exist");
+  if (const char* variable = std::getenv("GRADUS_DATA"); variable && fs::exists(variable)) places.push_back(variable);
+  if (const std::string cache = cache_folder(); fs::is_directory(cache)) places.push_back(cache);
+  return places;
+}
+
+Error not_found(Images images, const std::vector<std::string>& places) {
+  const char* const name = images == Images::mnist ? "MNIST" : images == Images::cifar10 ? "CIFAR-10" : "ImageNet";
+  const char* const what =
+      images == Images::mnist     ? "a folder with train-images-idx3-ubyte.gz and the other three files"
+      : images == Images::cifar10 ? "cifar-10-batches-bin or an archive of it; apps/run cifar10_train downloads it"
+                                  : "a folder or an archive with train/n01440764/ and so on, and val/";
+  return Error(
+      ErrorKind::io,
+      text("[data] ", name, " is not in ", places.empty() ? "$GRADUS_DATA or the cache folder" : joined(places),
+           ": name its place with --data PATH (", what, "), or take --scale smoke, which does without"));
 }
 
 // Gray 28 x 28 middles of the synthetic 32 x 32 pictures: MNIST's shape.
@@ -172,43 +195,39 @@ ImageData photographs(PhotoSplits data) {
     data.notes.push_back(data.train.name() + " has no val or test folder: testing with the training photographs");
     data.test = data.train;
   }
-  return {
-      .name = data.train.name(),
-      .record = {{"data", data.train.name()}, {"train_md5", data.train.checksum()}, {"test_md5", data.test.checksum()}},
-      .train_images = data.train.size(),
-      .test_images = data.test.size(),
-      .splits = {},
-      .notes = data.notes,
-      .loader = [data](const Run& run, bool training) {
-        const PhotoSet photos = training ? evenly(data.train, run.train_samples) : evenly(data.test, run.test_samples);
-        const PhotoOptions options{.size = run.image_size, .augment = training};
-        return Loader(std::make_shared<PhotoSource>(photos, options),
-                      {.batch = training ? run.flags.batch : evaluation_batch,
-                       .seed = training ? run.flags.seed : 0,
-                       .shuffle = training,
-                       .workers = std::max(1, num_threads() / 2)});
-      }};
+  return {.name = data.train.name(),
+          // The name is the folder's, which may be moved.
+          .record = {{"data", "photographs"}, {"train_md5", data.train.checksum()}, {"test_md5", data.test.checksum()}},
+          .train_images = data.train.size(),
+          .test_images = data.test.size(),
+          .splits = {},
+          .notes = data.notes,
+          .loader = [data](const Run& run, bool training) {
+            const PhotoSet photos =
+                training ? evenly(data.train, run.train_samples) : evenly(data.test, run.test_samples);
+            const PhotoOptions options{.size = run.image_size, .augment = training};
+            return Loader(std::make_shared<PhotoSource>(photos, options),
+                          {.batch = training ? run.flags.batch : evaluation_batch,
+                           .seed = training ? run.flags.seed : 0,
+                           .shuffle = training,
+                           .workers = std::max(1, num_threads() / 2)});
+          }};
 }
 
 }  // namespace
 
+std::string missing_images(Images images, const std::vector<std::string>& paths, bool substitute) {
+  if (images == Images::none || substitute) return "";
+  const std::vector<std::string> places = places_of(paths);
+  return locate(images, places) ? "" : not_found(images, places).what();
+}
+
 ImageData find_images(Images images, const std::vector<std::string>& paths, bool substitute) {
-  std::vector<std::string> places = paths;
-  for (const std::string& path : paths)
-    if (!fs::exists(path)) fail(ErrorKind::io, "data", path, " does not exist");
-  if (const char* variable = std::getenv("GRADUS_DATA"); variable && fs::exists(variable)) places.push_back(variable);
-  if (const std::string cache = cache_folder(); fs::is_directory(cache)) places.push_back(cache);
-  for (const std::string& place : places)
-    if (const auto path = locate(images, place))
-      return images == Images::imagenet ? photographs(read_photo_folder(*path)) : in_memory(open_dataset(*path));
+  const std::vector<std::string> places = places_of(paths);
+  if (const auto path = locate(images, places))
+    return images == Images::imagenet ? photographs(read_photo_folder(*path)) : in_memory(open_dataset(*path));
   if (substitute) return in_memory(procedural(images));
-  const char* const name = images == Images::mnist ? "MNIST" : images == Images::cifar10 ? "CIFAR-10" : "ImageNet";
-  const char* const what =
-      images == Images::mnist     ? "a folder with train-images-idx3-ubyte.gz and the other three files"
-      : images == Images::cifar10 ? "cifar-10-batches-bin or an archive of it; apps/run cifar10_train downloads it"
-                                  : "a folder or an archive with train/n01440764/ and so on, and val/";
-  fail(ErrorKind::io, "data", name, " is not in ", places.empty() ? "$GRADUS_DATA or the cache folder" : joined(places),
-       ": name its place with --data PATH (", what, "), or take --scale smoke, which does without");
+  throw not_found(images, places);
 }
 
 }  // namespace gradus::reproduce

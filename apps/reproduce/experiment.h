@@ -20,6 +20,7 @@ struct Experiment {
   /// The trainings that are known so far: called again when they are finished, as some depend on the results of others.
   /// Null where the reader does all the work, in seconds to minutes.
   std::vector<Run> (*runs)(const Context&) = nullptr;
+  /// Where it takes longer than a second, it ends when interrupted(): its report is then left.
   void (*read)(const Context&, Report&) = nullptr;
   const char* missing = nullptr;  ///< what this version lacks to run it; null where nothing
   /// Mixed precision would make it another experiment, or none: what it shows is float32's or float64's, or what it is

@@ -104,12 +104,7 @@ Tally tabulate(const Context& context, Report& report, const std::vector<Cell>& 
     const std::vector<double> plain = values_of(context, cell.plain, "final_accuracy", 100),
                               fop = values_of(context, cell.fop, "final_accuracy", 100);
     const PairedDifference gain = difference_of(context, cell);
-    const auto diverged = [&](const std::vector<Run>& runs) {
-      int64_t count = 0;
-      for (const Run& run : runs) count += context.at(run).diverged.empty() ? 0 : 1;
-      return count;
-    };
-    const int64_t lost_plain = diverged(cell.plain), lost_fop = diverged(cell.fop);
+    const int64_t lost_plain = count_diverged(context, cell.plain), lost_fop = count_diverged(context, cell.fop);
     const Told is = told(gain);
     const bool better = is == Told::above || (is == Told::one_pair && gain.mean > 0),
                worse = is == Told::below || (is == Told::one_pair && gain.mean < 0);
@@ -140,9 +135,11 @@ Tally tabulate(const Context& context, Report& report, const std::vector<Cell>& 
   return tally;
 }
 
-constexpr const char* about =
-    " Hypergradients by Adam with 5e-4. A training that diverged counts as a guess, 10 %. The paper prints no numbers "
-    "for this figure.";
+/// What both notes end with.
+std::string about(const Context& context, const CifarSize& size, const std::vector<Cell>& cells) {
+  return " Hypergradients by Adam with 5e-4. " + size.recipe() + about_diverged(context, runs_of(cells)) +
+         " The paper prints no numbers for this figure." + of_one_seed(context, cells);
+}
 
 void read_a(const Context& context, Report& report) {
   const std::vector<Cell> cells = grid_a(context);
@@ -151,7 +148,7 @@ void read_a(const Context& context, Report& report) {
   report.note(tally.text("cells") +
               "; in the paper it helps most at a high learning rate and momentum. The axis of learning rates is "
               "not legible in the paper: this one is ours." +
-              about + of_one_seed(context, cells));
+              about(context, size(context, 3000), cells));
   const size_t columns = static_cast<size_t>(
       std::count_if(cells.begin(), cells.end(), [&](const Cell& cell) { return cell.momentum == cells[0].momentum; }));
   std::string x_names, y_names;
@@ -184,8 +181,8 @@ void read_b(const Context& context, Report& report) {
   report.protocol(size(context, 5000).text() + ", " + std::to_string(cells[0].fop.size()) + " seeds");
   const Tally tally = tabulate(context, report, cells, false);
   report.note(tally.text("learning rates") +
-              "; in the paper the curves are similar, FOP's slightly higher at the top." + about +
-              of_one_seed(context, cells));
+              "; in the paper the curves are similar, FOP's slightly higher at the top." +
+              about(context, size(context, 5000), cells));
   report.plot("curves", "Final test accuracy over Adam's learning rate",
               "set logscale x\nset format x '%.0e'\nset xlabel 'learning rate'\nset ylabel 'test accuracy, %'\n"
               "set key top left\nplot 'accuracies.csv' using 1:3 every ::1 with linespoints lw 2 title 'Adam', "

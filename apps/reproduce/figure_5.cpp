@@ -90,22 +90,20 @@ std::string histogram_commands() {
   return commands;
 }
 
-std::vector<Run> runs_of(const Context& context, const std::string& acts_on) {
-  std::vector<Run> runs;
-  for (uint64_t seed : context.seeds(1, 1, 3)) {
-    Run& run = runs.emplace_back(cifar_run(size(context), "fop", seed));
-    run.flags.acts_on = acts_on;
-    if (acts_on != "gradient") run.name = "fop on the " + acts_on + ", seed " + std::to_string(seed);
-  }
-  return runs;
+/// Matrices are those of one training, so there is one.
+Run run_of(const Context& context, const std::string& acts_on) {
+  Run run = cifar_run(size(context), "fop", 0);
+  run.flags.acts_on = acts_on;
+  if (acts_on != "gradient") run.name = "fop on the " + acts_on + ", seed 0";
+  return run;
 }
 
-std::vector<Run> runs(const Context& context) { return runs_of(context, "gradient"); }
-std::vector<Run> runs_on_direction(const Context& context) { return runs_of(context, "direction"); }
+std::vector<Run> runs(const Context& context) { return {run_of(context, "gradient")}; }
+std::vector<Run> runs_on_direction(const Context& context) { return {run_of(context, "direction")}; }
 
-void report_on(const Context& context, const std::vector<Run>& trainings, Report& report) {
-  report.protocol(size(context).text() + ", seed 0 of " + std::to_string(trainings.size()));
-  const Outcome& outcome = context.at(trainings[0]);
+void report_on(const Context& context, const Run& training, Report& report) {
+  report.protocol(size(context).text() + ", seed 0");
+  const Outcome& outcome = context.at(training);
   Table table{
       {"layer", "norm of P", "settles at", "smallest eigenvalue", "largest", "spread", "whitening score", "verdict"},
       {}};
@@ -161,12 +159,16 @@ void report_on(const Context& context, const std::vector<Run>& trainings, Report
       std::to_string(settled) +
       " layers here are within 2 % of their last norm by three quarters). Its spectra are lower and flatter in "
       "higher layers. The matrices differ from the identity only as far as the training is long: Adam with 1e-4 "
-      "moves an entry of M by at most about 1e-4 per step. Heat maps show P - I." +
-      (outcome.diverged.empty() ? "" : " The training diverged: " + outcome.diverged));
+      "moves an entry of M by at most about 1e-4 per step. Heat maps show P - I. " +
+      size(context).recipe() + (outcome.diverged.empty() ? "" : " The training diverged: " + outcome.diverged) +
+      (context.request().seeds > 1
+           ? " One seed is all there is, whatever --seeds says: matrices are those of one training."
+           : ""));
   report.csv("matrices", matrices);
   report.csv("spectra", spectra);
   report.csv("norms", norms);
   report.csv("entries", entries);
+  if (moments.empty()) return;  // nothing to plot
   report.plot(
       "heat_maps",
       "P - I from -" + scientific(largest) + " (blue) to " + scientific(largest) + " (red): start, middle and end",
@@ -177,9 +179,9 @@ void report_on(const Context& context, const std::vector<Run>& trainings, Report
   report.plot("histograms", "Entries of P off the diagonal at the end", histogram_commands());
 }
 
-void read(const Context& context, Report& report) { report_on(context, runs(context), report); }
+void read(const Context& context, Report& report) { report_on(context, run_of(context, "gradient"), report); }
 void read_on_direction(const Context& context, Report& report) {
-  report_on(context, runs_on_direction(context), report);
+  report_on(context, run_of(context, "direction"), report);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "apps/reproduce/experiment.h"
+#include "apps/reproduce/gnuplot.h"
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
 #include "core/error.h"
@@ -109,20 +110,15 @@ void read(const Context& context, Report& report) {
       "Angle between g and P g in degrees: mean over the training, then mean and standard deviation over seeds. The "
       "paper only calls the start of M small. 3.5 / sqrt(inputs) is derived from the published angles: for a gradient "
       "without direction it gives 42.75 degrees, and 3 / sqrt(inputs) gives 41.99. Over the training angles grow in "
-      "the narrow layers: what P amplifies is learned first, and what is left of g is turned further." +
-      remarks);
+      "the narrow layers: what P amplifies is learned first, and what is left of g is turned further. " +
+      size(context).recipe() + remarks);
   report.csv("means", means);
   report.csv("angles", curves);
-  std::string commands = gradus::text(
-      "set xlabel 'iteration'\nset ylabel 'angle of g and P g, degrees'\nset key bottom right\n"
-      "of(l, c) = strcol(1) eq l && column(2) == ",
-      mnist_gain, " ? column(c) : NaN\nset style fill transparent solid 0.2 noborder\nplot ");
-  for (size_t i = 0; i < std::size(layers); ++i) {
-    const std::string of = "(of('" + std::string(layers[i].name) + "', ", color = " lc " + std::to_string(i + 1);
-    commands += "'angles.csv' using 3:" + of + "5)):" + of + "6)) every ::1 with filledcurves" + color +
-                " notitle, '' using 3:" + of + "4)) every ::1 with lines lw 2" + color + " title '" + layers[i].name +
-                "'" + (i + 1 < std::size(layers) ? ", " : "\n");
-  }
+  std::vector<std::string> names;
+  for (const Layer& layer : layers) names.emplace_back(layer.name);
+  const std::string commands =
+      "set xlabel 'iteration'\nset ylabel 'angle of g and P g, degrees'\nset key bottom right\n" +
+      lines_with_bands("angles", names, {.x = 3, .condition = gradus::text("column(2) == ", mnist_gain)});
   report.plot("angles",
               "Angle between g and P g per layer, M from " + fixed(mnist_gain, 1) +
                   " / sqrt(inputs): mean, lowest and highest of all seeds",

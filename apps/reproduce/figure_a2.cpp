@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "apps/reproduce/experiment.h"
+#include "apps/reproduce/gnuplot.h"
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
 
@@ -70,11 +71,12 @@ void read(const Context& context, Report& report) {
   Table table{{"method", "paper", "final accuracy %", "best %", "n", "minus momentum", "minus its control", "verdict"},
               {}};
   std::vector<apps::Record> finals, lines;
+  std::vector<PlottedCurve> drawn;  ///< controls in the color of their rank
   const auto accuracy = [&](const Curve& curve) { return values_of(context, curve.runs, "final_accuracy", 100); };
   const auto difference = [&](const Curve& a, const Curve& b) { return paired_difference(accuracy(a), accuracy(b)); };
   for (size_t i = 0; i < all.size(); ++i) {
     const Curve& curve = all[i];
-    const bool is_fop = i >= 1 && i <= std::size(ranks), full = i == 1;
+    const bool is_control = i > std::size(ranks), is_fop = i >= 1 && !is_control, full = i == 1;
     const std::vector<double> final = accuracy(curve), best = values_of(context, curve.runs, "best_accuracy", 100);
     const PairedDifference gain = difference(curve, all[0]);
     const PairedDifference control = is_fop ? difference(curve, all[i + std::size(ranks)]) : PairedDifference{};
@@ -88,16 +90,17 @@ void read(const Context& context, Report& report) {
       verdict += control.mean - control.half_width > 0   ? ", above its control"
                  : control.mean + control.half_width < 0 ? ", below its control"
                                                          : ", not told from its control";
-    size_t diverged = 0;
-    for (const Run& run : curve.runs) diverged += context.at(run).diverged.empty() ? 0 : 1;
-    if (diverged > 0) verdict += (verdict.empty() ? "" : ", ") + std::to_string(diverged) + " diverged";
-    table.rows.push_back({curve.name + (i > std::size(ranks) ? " (ours)" : ""),
+    verdict = with_diverged(verdict, count_diverged(context, curve.runs));
+    table.rows.push_back({curve.name + (is_control ? " (ours)" : ""),
                           i == 0 ? "baseline"
                           : full ? "+0.6 over momentum"
                                  : "",
                           plus_minus(mean(final), standard_deviation(final), 2),
                           plus_minus(mean(best), standard_deviation(best), 2), std::to_string(final.size()),
                           i == 0 ? "" : interval(gain), is_fop ? interval(control) : "", verdict});
+    drawn.push_back({.name = curve.name,
+                     .color = static_cast<int>(is_control ? i - std::size(ranks) : i) + 1,
+                     .dashed = is_control});
     for (size_t seed = 0; seed < final.size(); ++seed)
       finals.push_back({{"method", curve.name},
                         {"seed", static_cast<int64_t>(seed)},
@@ -115,21 +118,13 @@ void read(const Context& context, Report& report) {
       std::string("The paper's ordering, a larger rank is better, ") + (ordered ? "holds" : "does not hold") +
       " for the means of the final accuracies. Differences are paired by seed, with 95 % intervals. The control "
       "of a rank is momentum whose learning rate is multiplied, per layer, by 1 + min(rank, inputs) sigma^2, "
-      "the mean factor by which P lengthens the step at the start.");
+      "the mean factor by which P lengthens the step at the start. " +
+      size(context).recipe() + about_diverged(context, runs(context)));
   report.csv("accuracies", finals);
   report.csv("curves", lines);
-  std::string commands =
-      "set xlabel 'iteration'\nset ylabel 'test accuracy, %'\nset key bottom right\nset yrange [*:100]\n"
-      "of(m, c) = strcol(1) eq m ? column(c) : NaN\nset style fill transparent solid 0.15 noborder\nplot ";
-  for (size_t i = 0; i < all.size(); ++i) {
-    const bool control = i > std::size(ranks);
-    const std::string of = "(of('" + all[i].name + "', ",
-                      color = " lc " + std::to_string(control ? i - std::size(ranks) + 1 : i + 1);
-    if (!control)
-      commands += "'curves.csv' using 2:" + of + "4)):" + of + "5)) every ::1 with filledcurves" + color + " notitle, ";
-    commands += "'curves.csv' using 2:" + of + "3)) every ::1 with lines" + color + (control ? " dt 2" : " lw 2") +
-                " title '" + all[i].name + "'" + (i + 1 < all.size() ? ", " : "\n");
-  }
+  const std::string commands =
+      "set xlabel 'iteration'\nset ylabel 'test accuracy, %'\nset key bottom right\nset yrange [*:100]\n" +
+      lines_with_bands("curves", drawn, {});
   report.plot("curves", "Test accuracy by rank of P = I + M M^T; dashed: momentum with the step of that rank", commands,
               1000, 700);
 }

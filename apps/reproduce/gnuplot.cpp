@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <system_error>
 
 #include "apps/common/command_line.h"
@@ -33,6 +35,12 @@ std::vector<std::string> wrapped(const std::string& text, size_t letters) {
   return lines;
 }
 
+/// Of these results, or of earlier ones, beside which they would look like these.
+void remove_plots(const std::string& folder, const std::string& name) {
+  std::error_code ignored;
+  for (const char* ending : {".svg", ".png"}) std::filesystem::remove(folder + "/" + name + ending, ignored);
+}
+
 void run_gnuplot(const std::string& folder, const std::string& name) {
   static bool missing = false;
   for (const std::string format : {"svg", "png"}) {
@@ -53,13 +61,21 @@ void run_gnuplot(const std::string& folder, const std::string& name) {
     int status = 0;
     while (error == 0 && waitpid(process, &status, 0) < 0 && errno == EINTR) {
     }
-    if (error != 0 || status != 0)
-      fail(ErrorKind::io, "gnuplot", "failed on ", folder, "/", script, error ? ": " : "",
-           error ? std::generic_category().message(error) : "");
+    if (error != 0 || status != 0) {
+      apps::note(text("gnuplot failed on ", folder, "/", script, error ? ": " : "",
+                      error ? std::generic_category().message(error) : "", ", so that there is no such plot"));
+      remove_plots(folder, name);
+      return;
+    }
   }
 }
 
 }  // namespace
+
+std::string csv_name(std::string name) {
+  std::replace(name.begin(), name.end(), ',', ';');
+  return name;
+}
 
 std::string plot_squares(const std::string& file, const std::string& condition, int row, int column,
                          const std::string& value) {
@@ -67,6 +83,31 @@ std::string plot_squares(const std::string& file, const std::string& condition, 
   return "plot '" + file + ".csv' using (" + condition + " ? " + x + " : NaN):(" + y + "):(" + x + " - 0.5):(" + x +
          " + 0.5):(" + y + " - 0.5):(" + y + " + 0.5):(" + value +
          ") every ::1 with boxxyerror fillstyle solid noborder linecolor palette\n";
+}
+
+std::string lines_with_bands(const std::string& file, const std::vector<PlottedCurve>& curves,
+                             const CurveColumns& columns) {
+  std::string commands = text("of(name, c) = strcol(", columns.name, ") eq name",
+                              columns.condition.empty() ? "" : " && " + columns.condition,
+                              " ? column(c) : NaN\nset style fill transparent solid 0.2 noborder\nplot ");
+  for (const PlottedCurve& curve : curves) {
+    const auto of = [&](int column) { return text("(of(", quoted(csv_name(curve.name)), ", ", column, "))"); };
+    const std::string from = text("'", file, ".csv' using ", columns.x, ":");
+    if (&curve != curves.data()) commands += ", ";
+    if (!curve.dashed)
+      commands += text(from, of(columns.x + 2), ":", of(columns.x + 3), " every ::1 with filledcurves lc ", curve.color,
+                       " notitle, ");
+    commands += text(from, of(columns.x + 1), " every ::1 with lines ", curve.dashed ? "dt 2" : "lw 2", " lc ",
+                     curve.color, " title ", quoted(curve.name));
+  }
+  return commands + "\n";
+}
+
+std::string lines_with_bands(const std::string& file, const std::vector<std::string>& names,
+                             const CurveColumns& columns) {
+  std::vector<PlottedCurve> curves;
+  for (const std::string& name : names) curves.push_back({.name = name, .color = static_cast<int>(curves.size()) + 1});
+  return lines_with_bands(file, curves, columns);
 }
 
 void write_plot(const std::string& folder, const std::string& name, const std::vector<std::string>& heading,
@@ -83,6 +124,7 @@ void write_plot(const std::string& folder, const std::string& name, const std::v
     for (const std::string& line : wrapped(text, static_cast<size_t>(width) / 9))  // a letter takes 8 pixels or so
       lines += (lines.empty() ? "" : ".\"\\n\".") + quoted(line);
   write_file_atomically(folder + "/" + name + ".gp", head + "heading = " + lines + "\nset title heading\n" + commands);
+  remove_plots(folder, name);
   run_gnuplot(folder, name);
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 
+#include "apps/common/interrupt.h"
 #include "apps/common/progress.h"
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/statistics.h"
@@ -94,9 +95,11 @@ void read(const Context& context, Report& report) {
     std::vector<Subject> subjects;
     for (const Method& method : all) subjects.emplace_back(method, net);
     std::vector<std::vector<double>> times(all.size());
-    for (int64_t round = -1; round < rounds; ++round)  // the first warms up; then all in turn
+    for (int64_t round = -1; round < rounds; ++round) {  // the first warms up; then all in turn
+      if (apps::interrupted()) return;
       for (size_t i = 0; i < all.size(); ++i)
         if (const double time = subjects[i].seconds(); round >= 0) times[i].push_back(time);
+    }
     last.clear();
     largest = net.parameter_count();
     for (size_t i = 0; i < all.size(); ++i) {

@@ -9,6 +9,7 @@
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/protocols.h"
 #include "apps/reproduce/statistics.h"
+#include "core/error.h"
 
 namespace gradus::reproduce::hesscale_training {
 namespace {
@@ -133,12 +134,16 @@ std::vector<Run> runs(const Context& context) {
 
 void read(const Context& context, Report& report) {
   const Size sized = size(context);
-  report.protocol(std::to_string(sized.train) + " training images, " + std::to_string(sized.epochs) + " epochs");
+  const size_t seeds = tuned(context, methods[0]).size();
+  report.protocol(gradus::text(sized.train, " training images, ", sized.epochs, " epochs, ", seeds,
+                               seeds == 1 ? " seed" : " seeds"));
   Table table{
       {"method", "learning rate", "paper (100 epochs)", "measured", "n", "train loss", "s per 100 steps", "verdict"},
       {}};
   std::vector<apps::Record> curves, finals, tuning;
   std::vector<double> of_adam;
+  std::vector<Run> reported;
+  int64_t lost_candidates = 0;
   Choices choices;
   for (const Method& method : methods)
     if (std::string(method.rule) == "adam") of_adam = values_of(context, tuned(context, method), "final_accuracy", 100);
@@ -146,14 +151,18 @@ void read(const Context& context, Report& report) {
     const std::vector<Run> runs = tuned(context, method);
     choices.add(method.title, *best_rate(context, method), rates(context, method));
     const std::vector<double> accuracy = values_of(context, runs, "final_accuracy", 100);
-    for (double lr : rates(context, method))
+    for (double lr : rates(context, method)) {
       tuning.push_back({{"method", std::string(method.title)}, {"lr", lr}, {"area", *area(context, method, lr)}});
+      lost_candidates += count_diverged(context, candidates(context, method, lr));
+    }
+    reported.insert(reported.end(), runs.begin(), runs.end());
     std::vector<double> losses, seconds;
     for (const Run& run : runs) {
       const Outcome& outcome = context.at(run);
       const auto& rows = outcome.series.at("accuracy").rows;
       losses.push_back(rows.empty() ? std::nan("") : rows.back().at(1));
-      seconds.push_back(100 * outcome.seconds / static_cast<double>(run.steps));
+      if (const std::optional<int64_t> steps = outcome.steps_of(run.steps))
+        seconds.push_back(100 * outcome.seconds / static_cast<double>(*steps));
       finals.push_back({{"method", std::string(method.title)},
                         {"lr", *run.flags.lr},
                         {"seed", static_cast<int64_t>(run.flags.seed)},
@@ -165,10 +174,11 @@ void read(const Context& context, Report& report) {
     table.rows.push_back({method.title, scientific(*runs.front().flags.lr), fixed(method.published, 2),
                           plus_minus(mean(accuracy), standard_deviation(accuracy), 2), std::to_string(runs.size()),
                           scientific(mean(losses)), fixed(mean(seconds), 2),
-                          std::string(method.rule) == "adam"            ? "the reference"
-                          : std::isnan(difference.half_width) || !apart ? "as Adam within its interval"
-                          : difference.mean > 0                         ? "above Adam"
-                                                                        : "below Adam"});
+                          with_diverged(std::string(method.rule) == "adam"            ? "the reference"
+                                        : std::isnan(difference.half_width) || !apart ? "as Adam within its interval"
+                                        : difference.mean > 0                         ? "above Adam"
+                                                                                      : "below Adam",
+                                        count_diverged(context, runs))});
     for (const apps::Record& row :
          band(context, runs, "accuracy", "test_accuracy", {{"method", std::string(method.title)}}, 100))
       curves.push_back(row);
@@ -182,7 +192,11 @@ void read(const Context& context, Report& report) {
       "tuning.csv). " +
       choices.text() +
       " Perceptron 784-1000-500-100-10, tanh, weights from a truncated normal of 0.03, batch 128. The paper's are the "
-      "stored means after 100 epochs of all images; whether its hidden units were tanh or ELU is not recorded.");
+      "stored means after 100 epochs of all images; whether its hidden units were tanh or ELU is not recorded." +
+      about_diverged(context, reported) +
+      (lost_candidates == 0 ? ""
+                            : gradus::text(" In the choice of the learning rates ", lost_candidates,
+                                           " diverged, which count as an area of 0.")));
   report.csv("tuning", tuning);
   report.csv("final", finals);
   report.csv("accuracy", curves);

@@ -13,6 +13,12 @@ double number(const Json& json) { return json.is_null() ? std::nan("") : json.nu
 
 }  // namespace
 
+std::optional<int64_t> Outcome::steps_of(int64_t planned) const {
+  if (steps > 0) return steps;
+  if (diverged.empty()) return planned;
+  return std::nullopt;
+}
+
 double Outcome::at(const std::string& value) const {
   if (const auto found = values.find(value); found != values.end()) return found->second;
   std::string names;
@@ -33,6 +39,7 @@ std::string Outcome::json() const {
   return Json({{"diverged", diverged},
                {"seconds", seconds},
                {"series", all_series},
+               {"steps", steps},
                {"threads", threads},
                {"values", values}})
       .dump();
@@ -57,6 +64,7 @@ Outcome Outcome::parse(const std::string& text) {
     json.at("diverged").get_to(outcome.diverged);
     json.at("seconds").get_to(outcome.seconds);
     json.at("threads").get_to(outcome.threads);
+    if (const Json* steps = json.find("steps")) steps->get_to(outcome.steps);
     return outcome;
   } catch (const JsonError& error) {
     fail(ErrorKind::value, "outcome", "not the result of a training: ", error.what());

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,10 @@ struct Outcome {
   std::string diverged;                  ///< why it ended early; empty where it did not
   double seconds = 0;                    ///< of training steps, without evaluation: measured, so no two are equal
   int64_t threads = 0;
+  int64_t steps = 0;  ///< taken; 0 where they were not counted, as in results of the first version
 
+  /// Steps taken of so many; nothing where it ended early and they were not counted.
+  std::optional<int64_t> steps_of(int64_t planned) const;
   /// Throws ErrorKind::value naming the values that there are.
   double at(const std::string& value) const;
   /// Adds a row; the columns count when the series is new.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 
+#include "apps/reproduce/report.h"
 #include "apps/reproduce/statistics.h"
 #include "core/error.h"
 
@@ -13,6 +14,12 @@ std::string CifarSize::text() const {
   return gradus::text(train, " training images, ", epochs, " epochs of batches of ", batch,
                       batch == paper_batch ? "" : " with momentum's learning rate in proportion",
                       dropout ? "" : ", no dropout");
+}
+
+std::string CifarSize::recipe() const {
+  const apps::TrainingFlags flags = cifar_run(*this, "fop", 0).flags;
+  return gradus::text("Where the paper is silent: weight decay ", apps::exact(*flags.weight_decay), " of weights, ",
+                      *flags.decay_mode, "; ", dropout ? "dropout as the network's authors, " : "", "no augmentation.");
 }
 
 double CifarSize::rate(double paper_rate) const {
@@ -46,6 +53,12 @@ std::string ImagenetSize::text() const {
                       batch == paper_batch ? "" : " with the learning rate in proportion");
 }
 
+std::string ImagenetSize::recipe() const {
+  const apps::TrainingFlags flags = imagenet_run(*this, "fop", 0).flags;
+  return gradus::text("Where the paper is silent: weight decay ", apps::exact(*flags.weight_decay), " of weights, ",
+                      *flags.decay_mode, "; random resized crops and flips.");
+}
+
 Run imagenet_run(const ImagenetSize& size, const std::string& preconditioner, uint64_t seed) {
   Run run = cifar_run({.train = size.train, .test = size.test, .epochs = size.epochs, .batch = size.batch},
                       preconditioner, seed);
@@ -59,6 +72,13 @@ Run imagenet_run(const ImagenetSize& size, const std::string& preconditioner, ui
 }
 
 std::string MnistSize::text() const { return gradus::text(steps, " steps"); }
+
+std::string MnistSize::recipe() const {
+  const Run run = mnist_run(*this, "fop", 0, 0);
+  return gradus::text("Where the paper is silent: learning rate ", apps::exact(*run.flags.lr), ", batch ",
+                      run.flags.batch, ", ", run.activation == Activation::relu ? "ReLU" : gradus::name(run.activation),
+                      ", hypergradients by Adam with ", apps::exact(run.flags.hyper_lr), ".");
+}
 
 Run mnist_run(const MnistSize& size, const std::string& preconditioner, int64_t rank, uint64_t seed) {
   Run run;
@@ -87,6 +107,25 @@ std::vector<double> values_of(const Context& context, const std::vector<Run>& ru
   std::vector<double> values;
   for (const Run& run : runs) values.push_back(factor * context.at(run).at(value));
   return values;
+}
+
+int64_t count_diverged(const Context& context, const std::vector<Run>& runs) {
+  return std::count_if(runs.begin(), runs.end(), [&](const Run& run) { return !context.at(run).diverged.empty(); });
+}
+
+std::string about_diverged(const Context& context, const std::vector<Run>& runs) {
+  for (const Run& run : runs) {
+    if (context.at(run).diverged.empty()) continue;
+    const double percent = 100 * context.at(run).at("final_accuracy");
+    return " A training that diverged counts as a guess, " + fixed(percent, percent == std::round(percent) ? 0 : 1) +
+           " %.";
+  }
+  return "";
+}
+
+std::string with_diverged(const std::string& verdict, int64_t count) {
+  if (count == 0) return verdict;
+  return verdict + (verdict.empty() ? "" : ", ") + std::to_string(count) + " diverged";
 }
 
 std::vector<apps::Record> band(const Context& context, const std::vector<Run>& runs, const std::string& series,

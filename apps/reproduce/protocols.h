@@ -17,6 +17,8 @@ struct CifarSize {
   int64_t drop_after = 80;  ///< epochs
   bool dropout = true;      ///< in a short training it would only keep the network at chance
   std::string text() const;
+  /// For the note: what decides its trainings where the paper is silent.
+  std::string recipe() const;
   double rate(double paper_rate) const;
 };
 /// `preconditioner` as cifar10_train takes it.
@@ -24,14 +26,15 @@ Run cifar_run(const CifarSize& size, const std::string& preconditioner, uint64_t
 
 /// Section 4.2: ResNet-18 on ImageNet with a projection in every stage, momentum 0.9, learning rate 0.1 divided by 10
 /// after epochs 25 and 50 of 60, batch 256. FOP leaves out the classifier, which S-HD and PP-HD have (by the paper's
-/// counts). Where the paper is silent: 224 pixels, random resized crops and flips, weight decay 0.0001 of weights,
-/// coupled. Smaller batches take the learning rate in proportion.
+/// counts). Images of 299 pixels. Where the paper is silent: random resized crops and flips, weight decay 0.0001 of
+/// weights, coupled. Smaller batches take the learning rate in proportion.
 struct ImagenetSize {
   static constexpr int64_t paper_batch = 256;
   int64_t train = 0, test = 0;  ///< images; 0: all
-  int64_t epochs = 60, batch = paper_batch, image_size = 224;
+  int64_t epochs = 60, batch = paper_batch, image_size = 299;
   std::string drop_after = "25,50";  ///< epochs
   std::string text() const;
+  std::string recipe() const;
 };
 Run imagenet_run(const ImagenetSize& size, const std::string& preconditioner, uint64_t seed);
 
@@ -44,6 +47,7 @@ Run imagenet_run(const ImagenetSize& size, const std::string& preconditioner, ui
 struct MnistSize {
   int64_t train = 60000, test = 10000, steps = 20000;
   std::string text() const;
+  std::string recipe() const;
 };
 Run mnist_run(const MnistSize& size, const std::string& preconditioner, int64_t rank, uint64_t seed);
 inline constexpr double mnist_gain = 3.5;
@@ -51,6 +55,13 @@ inline constexpr double mnist_gain = 3.5;
 /// One value of each training, times a factor.
 std::vector<double> values_of(const Context& context, const std::vector<Run>& runs, const std::string& value,
                               double factor = 1);
+
+/// How many of the trainings diverged.
+int64_t count_diverged(const Context& context, const std::vector<Run>& runs);
+/// For the note: as which accuracy a training that diverged counts, with a blank before; empty where none did.
+std::string about_diverged(const Context& context, const std::vector<Run>& runs);
+/// "2 diverged" at the end of a verdict, or alone; the verdict as it is where the count is 0.
+std::string with_diverged(const std::string& verdict, int64_t count);
 
 /// One curve of several trainings: mean, lowest and highest over them at every step of the series. Trainings that ended
 /// early count as long as they go, and a value that is not there, such as the angle of a gradient of zero, does not.

@@ -6,6 +6,8 @@
 
 #include "apps/reproduce/choices.h"
 #include "apps/reproduce/experiment.h"
+#include "apps/reproduce/gnuplot.h"
+#include "apps/reproduce/protocols.h"
 #include "apps/reproduce/small_training.h"
 #include "apps/reproduce/statistics.h"
 #include "core/joined.h"
@@ -136,6 +138,7 @@ std::vector<Run> runs(const Context& context) {
 struct Choice {
   double rate;
   std::vector<double> accuracy = {}, train_loss = {}, p = {}, z = {}, zeros = {};
+  int64_t diverged = 0;
 };
 
 /// All rates of an option; each training is also a row of options.csv.
@@ -145,6 +148,7 @@ std::vector<Choice> choices_of(const Context& context, const Option& option, std
     Choice& choice = choices.emplace_back(Choice{.rate = rate});
     for (uint64_t seed : seeds_of(context)) {
       const Outcome& m = context.at(run_of(context, option, rate, seed));
+      choice.diverged += m.diverged.empty() ? 0 : 1;
       choice.accuracy.push_back(m.at("accuracy"));
       choice.train_loss.push_back(m.at("train_loss"));
       choice.p.push_back(m.at("p"));
@@ -175,18 +179,19 @@ std::vector<std::string> table_row(const Option& option, const Choice& best, con
           fixed(mean(best.p), 2),
           fixed(mean(best.z), 3),
           fixed(mean(best.zeros), 1),
-          baseline                          ? "baseline"
-          : gain.mean - gain.half_width > 0 ? "above none"
-          : gain.mean + gain.half_width < 0 ? "below none"
-                                            : "not told from none"};
+          with_diverged(baseline                          ? "baseline"
+                        : gain.mean - gain.half_width > 0 ? "above none"
+                        : gain.mean + gain.half_width < 0 ? "below none"
+                                                          : "not told from none",
+                        best.diverged)};
 }
 
 std::string plot_commands() {
   int number = 0;
   const auto points = [&](const Option& option) {
     ++number;
-    return text("'options.csv' using 6:(of('", option.name, "', 4)) every ::1 pt ", number, " title '", option.name,
-                "'");
+    return text("'options.csv' using 6:(of('", csv_name(option.name), "', 4)) every ::1 pt ", number, " title '",
+                option.name, "'");
   };
   return "set xlabel '|p|'\nset ylabel 'test accuracy, %'\nset key outside right\n"
          "of(n, c) = strcol(1) eq n ? column(c) : NaN\nset style data points\nplot " +
@@ -203,6 +208,7 @@ void read(const Context& context, Report& report) {
   std::vector<apps::Record> rows;
   std::vector<double> without;
   Choices best_rates;
+  int64_t diverged = 0;
   for (const Option& option : options) {
     const std::vector<Choice> choices = choices_of(context, option, rows);
     const Choice& best = *std::max_element(choices.begin(), choices.end(), [](const Choice& a, const Choice& b) {
@@ -210,6 +216,7 @@ void read(const Context& context, Report& report) {
     });
     if (without.empty()) without = best.accuracy;
     best_rates.add(option.name, best.rate, option.rates);
+    diverged += best.diverged;
     table.rows.push_back(table_row(option, best, without));
   }
   report.table(table);
@@ -218,7 +225,8 @@ void read(const Context& context, Report& report) {
       "which favors a penalty over none, and the more so the more rates it has. " +
       best_rates.text() +
       " Differences are paired by seed, with 95 % intervals. z = P^-1 p with Adam's P = diag((sqrt(v) + eps)^(-1/2)), "
-      "both norms over the weights, after the last step.");
+      "both norms over the weights, after the last step." +
+      (diverged > 0 ? " A training that diverged counts with the loss and accuracy of its last finite look." : ""));
   report.csv("options", rows);
   report.plot("options", "Length of the parameter and test accuracy, one point per training", plot_commands());
 }

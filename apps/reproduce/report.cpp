@@ -18,7 +18,12 @@ void write_csv(const std::string& folder, const std::string& name, const std::ve
   std::string text;
   for (const apps::Record& row : rows) {
     if (text.empty()) text = row.csv_names() + "\n";
-    text += row.csv_values() + "\n";
+    apps::Record plain;
+    for (const auto& [field, value] : row.fields()) {
+      const auto* const word = std::get_if<std::string>(&value);
+      plain.add(field, word ? csv_name(*word) : value);
+    }
+    text += plain.csv_values() + "\n";
   }
   write_file_atomically(folder + "/" + name + ".csv", text);
 }
@@ -31,6 +36,7 @@ std::string fixed(double value, int decimals) {
 }
 
 std::string scientific(double value) {
+  if (std::isnan(value)) return "-";
   char text[64];
   std::snprintf(text, sizeof text, "%.1e", value);
   return text;
@@ -68,11 +74,13 @@ void Report::write_timing(const std::vector<Run>& runs) const {
   std::string text = "run,seconds,steps,threads\n";
   for (const Run& run : runs) {
     const Outcome& outcome = context_.at(run);
-    text +=
-        apps::Record{
-            {"run", run.name}, {"seconds", outcome.seconds}, {"steps", run.steps}, {"threads", outcome.threads}}
-            .csv_values() +
-        "\n";
+    const std::optional<int64_t> steps = outcome.steps_of(run.steps);
+    text += apps::Record{{"run", run.name},
+                         {"seconds", outcome.seconds},
+                         {"steps", steps ? std::to_string(*steps) : "not counted"},
+                         {"threads", outcome.threads}}
+                .csv_values() +
+            "\n";
   }
   write_file_atomically(folder_ + "/timing.csv", text);
 }
@@ -94,6 +102,8 @@ void Report::write_manifest(const std::vector<Run>& runs) const {
                         {"jobs", request.jobs}};
   if (autocasting()) manifest.add("amp", std::string("bf16"));
   manifest.add(context_.data_record(images_));
+  for (const Images images : also_)
+    for (const auto& [name, value] : context_.data_record(images).fields()) manifest.add("also_" + name, value);
   manifest.add({{"training_seconds", seconds}, {"report_seconds", watch_.seconds()}});
   const auto quoted_key = [&](const Run& run) { return "\"" + context_.key(run) + "\""; };
   std::string text = manifest.json_lines();

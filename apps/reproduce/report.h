@@ -32,6 +32,8 @@ class Report {
   /// A record for --json only, in place of the rows of the tables.
   void json_line(const apps::Record& record) { json_.push_back(record.json()); }
   void csv(const std::string& name, const std::vector<apps::Record>& rows);
+  /// Further images that trainings of the experiment saw: for the manifest.
+  void also(Images images) { also_.push_back(images); }
   /// Writes NAME.gp: `commands` under a head that sets output, size and title. They read the CSV files beside it, with
   /// their first line as header.
   void plot(const std::string& name, const std::string& heading, const std::string& commands, int width = 900,
@@ -50,18 +52,19 @@ class Report {
   std::vector<Table> tables_;
   std::string notes_;
   std::vector<std::string> json_;
+  std::vector<Images> also_;
   apps::Stopwatch watch_;
 };
 
 /// OUT/index.html: the tables and plots of every experiment that has been written to OUT.
 void write_index(const std::string& out);
 
-/// FOLDER/NAME.csv; records of one file have the same names.
+/// FOLDER/NAME.csv; records of one file have the same names. Texts are csv_name()s.
 void write_csv(const std::string& folder, const std::string& name, const std::vector<apps::Record>& rows);
 
 /// A number for tables: `decimals` digits after the point; "-" where it is not a number.
 std::string fixed(double value, int decimals);
-/// Two significant digits: "1.5e-01".
+/// Two significant digits: "1.5e-01"; "-" where it is not a number.
 std::string scientific(double value);
 /// "12.3 ± 0.4"; the second part is left out where it is not a number.
 std::string plus_minus(double value, double deviation, int decimals);

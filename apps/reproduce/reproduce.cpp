@@ -42,31 +42,60 @@ Scale parse_scale(const std::string& text) {
   return Scale::paper;
 }
 
+/// What the command line names, each once.
+struct Choice {
+  const Experiment* experiment;
+  bool by_name;  ///< not by `all` alone
+};
+
 /// `mixed`: in mixed precision, which some experiments are not for.
-std::vector<const Experiment*> choose(const std::vector<std::string>& names, bool mixed) {
-  std::vector<const Experiment*> chosen;
+std::vector<Choice> choose(const std::vector<std::string>& names, bool mixed) {
+  std::vector<Choice> chosen;
   for (const std::string& name : names) {
-    const size_t before = chosen.size();
+    bool found = false;
     std::string known;
     for (const Experiment* experiment : experiments()) {
-      const bool can_run = !experiment->missing && !(mixed && experiment->full_precision_only);
-      if (name == experiment->name || (name == "all" && can_run)) chosen.push_back(experiment);
       known += std::string(", ") + experiment->name;
+      const bool by_name = name == experiment->name, can_run = !(mixed && experiment->full_precision_only);
+      if (!by_name && !(name == "all" && !experiment->missing && can_run)) continue;
+      found = true;
+      const auto before = std::find_if(chosen.begin(), chosen.end(),
+                                       [&](const Choice& choice) { return choice.experiment == experiment; });
+      if (before == chosen.end())
+        chosen.push_back({experiment, by_name});
+      else
+        before->by_name |= by_name;
     }
-    if (chosen.size() == before)
-      throw apps::UsageError("no experiment is called '" + name + "'; there are: all" + known);
+    if (!found) throw apps::UsageError("no experiment is called '" + name + "'; there are: all" + known);
   }
   std::vector<const char*> refused;
-  for (const Experiment* experiment : chosen)
+  for (const auto& [experiment, by_name] : chosen)
     if (mixed && experiment->full_precision_only) refused.push_back(experiment->name);
   if (!refused.empty())
     throw apps::UsageError("without mixed precision only: " + joined(refused) + "; leave out --amp bf16");
   return chosen;
 }
 
-int reproduce_all(const Request& request, const std::vector<const Experiment*>& chosen) {
-  for (const Experiment* experiment : chosen)
+/// Those that can be run: what an experiment that was named lacks is an error; of `all`, one without its images is left
+/// out and named in `left_out`.
+std::vector<const Experiment*> runnable(const Request& request, const std::vector<Choice>& chosen,
+                                        std::vector<const char*>& left_out) {
+  std::vector<const Experiment*> result;
+  for (const auto& [experiment, by_name] : chosen) {
     if (experiment->missing) fail(ErrorKind::value, experiment->name, experiment->missing);
+    const std::string why = missing_images(experiment->images, request.data, request.scale == Scale::smoke);
+    if (!why.empty() && by_name) throw Error(ErrorKind::io, why);
+    if (why.empty()) {
+      result.push_back(experiment);
+    } else {
+      apps::note(std::string("leaves out ") + experiment->name + ": " + why);
+      left_out.push_back(experiment->name);
+    }
+  }
+  return result;
+}
+
+int reproduce_all(const Request& request, const std::vector<const Experiment*>& chosen) {
   const apps::RunDirectory out(request.out);  // before the work, so that a mistyped path costs none
   const Ledger ledger(request.out);
   const apps::DeferInterrupts deferred;
@@ -75,14 +104,16 @@ int reproduce_all(const Request& request, const std::vector<const Experiment*>& 
   const Context context(request, ledger);
   Campaign campaign(context, since, worked);
   for (const Experiment* experiment : chosen) {
+    const auto stopped = [&](const char* why, int code) {
+      apps::note(text(why, " in ", experiment->name, "; the same command goes on from here"));
+      return code;
+    };
     const Campaign::End end = campaign.run_all(*experiment);
-    if (end != Campaign::End::finished) {
-      apps::note(std::string(end == Campaign::End::interrupted ? "interrupted" : "the budget is used up") + " in " +
-                 experiment->name + "; the same command goes on from here");
-      return end == Campaign::End::interrupted ? apps::exit_interrupted : 0;
-    }
+    if (end == Campaign::End::interrupted) return stopped("interrupted", apps::exit_interrupted);
+    if (end == Campaign::End::out_of_time) return stopped("the budget is used up", 0);
     Report report(context, experiment->name, experiment->title, experiment->images);
     experiment->read(context, report);
+    if (apps::interrupted()) return stopped("interrupted", apps::exit_interrupted);
     report.finish(experiment->runs ? experiment->runs(context) : std::vector<Run>());
     write_index(request.out);
   }
@@ -98,7 +129,8 @@ int main(int argc, char** argv) {
   bool list = false;
   Request request;
   std::string scale = name(request.scale), amp = "none";
-  line.add("EXPERIMENT", names, "which experiments, one after another; all: every one that can be run");
+  line.add("EXPERIMENT", names,
+           "which experiments, one after another; all: every one that can be run, as far as its images are found");
   line.add("--list", list, "name the experiments that there are");
   line.add("--scale", scale,
            "smoke: seconds, to see that it works; cpu: under 45 minutes each on two cores; paper: the protocol of\n"
@@ -107,8 +139,8 @@ int main(int argc, char** argv) {
   line.add("--data", request.data,
            "where data sets lie: one, or a folder of them. At smoke scale a missing one is replaced by synthetic "
            "images");
-  line.add("--seeds", request.seeds, "how many; 0: what the scale says", apps::at_least(0));
-  line.add("--jobs", request.jobs, "processes that share the trainings and the cores", apps::at_least(1));
+  line.add("--seeds", request.seeds, "how many; 0: what the scale says", apps::between(0, 10000));
+  line.add("--jobs", request.jobs, "processes that share the trainings and the cores", apps::between(1, 1024));
   line.add("--budget", request.budget, "stop after so many minutes; the same command then goes on; 0: no limit",
            apps::at_least(0));
   line.add("--out", request.out, "folder for the results: files go to OUT/EXPERIMENT/");
@@ -134,11 +166,15 @@ int main(int argc, char** argv) {
       for (const Experiment* experiment : experiments()) apps::print_line(line_of(*experiment));
     else if (names.empty())
       throw apps::UsageError("name an experiment, or --list them");
-    const std::vector<const Experiment*> chosen = choose(names, amp == "bf16");
+    const std::vector<Choice> chosen = choose(names, amp == "bf16");
     for (const std::string& remark : device.without_effect(line)) apps::note(remark);
     device.apply();
     request.scale = parse_scale(scale);
     const Autocast precision(parse_amp(amp));
-    return chosen.empty() ? 0 : reproduce_all(request, chosen);
+    if (chosen.empty()) return 0;
+    std::vector<const char*> left_out;
+    const int code = reproduce_all(request, runnable(request, chosen, left_out));
+    if (!left_out.empty()) apps::note("left out, as there are no images for them: " + joined(left_out));
+    return code;
   });
 }

@@ -26,8 +26,9 @@ std::optional<SmallResult> train_small(const SmallTraining& training, const Data
   const auto look = [&](int64_t step) {
     const auto all = [](const apps::Score&) { return true; };
     const auto on_train = apps::evaluate(model, train_all, all), on_test = apps::evaluate(model, test, all);
+    result.diverged = !std::isfinite(on_train->loss());
+    if (result.diverged && !result.looks.empty()) return;
     result.looks.push_back({step, on_train->loss(), on_test->loss(), on_test->accuracy()});
-    result.diverged = result.diverged || !std::isfinite(on_train->loss());
   };
   look(0);
   model.train();
@@ -47,6 +48,7 @@ std::optional<SmallResult> train_small(const SmallTraining& training, const Data
       if (result.diverged || ++step == training.steps) break;
       if (training.evaluate_every > 0 && step % training.evaluate_every == 0) {
         look(step);
+        if (result.diverged) break;
         model.train();
       }
     }

@@ -28,7 +28,7 @@ struct Look {
 
 struct SmallResult {
   std::vector<Look> looks;  ///< the last one after the last step
-  bool diverged = false;    ///< a loss was not finite; the last look is the one before
+  bool diverged = false;    ///< a loss was not finite; the last look is the one before, if there is one
   const Look& last() const { return looks.back(); }
 };
 

@@ -75,7 +75,8 @@ void read(const Context& context, Report& report) {
                      .published_gap = 0.6,
                      .has_control = true,
                      .control = control_runs(context),
-                     .on_momentum = runs_on_momentum(context)},
+                     .on_momentum = runs_on_momentum(context),
+                     .recipe = size(context).recipe()},
                     report);
 }
 

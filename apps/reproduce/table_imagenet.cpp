@@ -46,7 +46,8 @@ void read(const Context& context, Report& report) {
   report_comparison(context,
                     {.methods = methods,
                      .runs_of = [&](const Method& method) { return runs_of(context, method); },
-                     .published_gap = 0.4},
+                     .published_gap = 0.4,
+                     .recipe = size(context).recipe()},
                     report);
   report.note(
       "The network has a projection in each of its four stages: the paper's counts, 22 and 197, say so. The 275M of "

@@ -7,6 +7,7 @@
 
 #include "apps/reproduce/descent_bound.h"
 #include "apps/reproduce/experiment.h"
+#include "apps/reproduce/gnuplot.h"
 #include "apps/reproduce/problems.h"
 
 namespace gradus::reproduce::theorem_1 {
@@ -93,8 +94,7 @@ void read(const Context&, Report& report) {
       "set logscale y\nset format y '%.0e'\nset xlabel 'step'\nset ylabel 'f - f*'\nset key outside bottom\n"
       "of(p) = strcol(1) eq p && column(3) > 0 ? column(3) : NaN\nplot ";
   for (const char* name : {"quadratic", "logistic", "sum log cosh", "quadratic, semi-definite"})
-    commands +=
-        std::string("'courses.csv' using 2:(of('") + name + "')) every ::1 with lines lw 2 title '" + name + "', ";
+    commands += "'courses.csv' using 2:(of('" + csv_name(name) + "')) every ::1 with lines lw 2 title '" + name + "', ";
   commands.resize(commands.size() - 2);
   report.plot("courses", "f - f* over the steps", commands + "\n");
 }

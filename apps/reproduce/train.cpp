@@ -66,12 +66,11 @@ class Training {
     }
     outcome_.threads = num_threads();
     if (const auto checkpoint = unfinished(supervision)) load(*checkpoint);
-    seconds_before_ = outcome_.seconds;
   }
 
   std::optional<Outcome> run() {
     if (state_.step == 0) look_at_curvature();
-    watch_ = apps::Stopwatch();
+    go_on_measuring_time();
     try {
       while (state_.step < run_.steps && !stopped_)
         apps::train_epoch(*model_, optimizer_, train_, state_, [&](const apps::Score& score) { return after(score); },
@@ -81,6 +80,7 @@ class Training {
       outcome_.diverged = error.what();
     }
     measure_time();
+    outcome_.steps = state_.step;
     if (stopped_) {
       save();
       return std::nullopt;
@@ -100,35 +100,32 @@ class Training {
   bool after(const apps::Score& score) {
     const auto due = [&](int64_t every) { return is_multiple(state_.step, every); };
     const bool last = state_.step == run_.steps;
+    measure_time();  // nothing of what follows is training
     if (due(run_.angles_every) || due(run_.matrices_every) || last)
       measure_preconditioners(due(run_.matrices_every) || last);
     if (due(run_.evaluate_every) || last) measure_accuracy(score);
     if (last) look_at_curvature();
     supervision_.watch(state_.step);
-    if (last) return false;
-    stopped_ = supervision_.stop();
-    if (!stopped_ && since_saved_.seconds() > seconds_between_checkpoints) save();
-    return !stopped_;
+    if (!last) {
+      stopped_ = supervision_.stop();
+      if (!stopped_ && since_saved_.seconds() > seconds_between_checkpoints) save();
+    }
+    go_on_measuring_time();
+    return !last && !stopped_;
   }
 
   void measure_accuracy(const apps::Score& train) {
-    measure_time();
     const auto test = apps::evaluate(*model_, test_, [](const apps::Score&) { return true; });
     outcome_.add("accuracy", {"step", "train_loss", "train_accuracy", "test_loss", "test_accuracy"},
                  {static_cast<double>(state_.step), train.loss(), train.accuracy(), test->loss(), test->accuracy()});
-    seconds_before_ = outcome_.seconds;  // evaluation does not count
-    watch_ = apps::Stopwatch();
   }
 
   void look_at_curvature() {
     if (!probes_) return;
-    measure_time();
     const Loader loader(
         *probes_, {.batch = probes_->size(), .shuffle = false, .workers = 1, .normalization = probe_normalization_});
     for (const auto& [images, labels] : loader.epoch(0))
       measure_curvature(*model_, images, labels, run_.flags.seed, static_cast<double>(state_.step), outcome_);
-    seconds_before_ = outcome_.seconds;
-    watch_ = apps::Stopwatch();
   }
 
   void measure_preconditioners(bool matrices) {
@@ -171,14 +168,19 @@ class Training {
   }
 
   void measure_time() { outcome_.seconds = seconds_before_ + watch_.seconds(); }
+  /// Leaves out what has passed since it was measured.
+  void go_on_measuring_time() {
+    seconds_before_ = outcome_.seconds;
+    watch_ = apps::Stopwatch();
+  }
 
   void summarize() {
     const double guess = 1 / static_cast<double>(train_.source().info().class_names.size());
-    double best = guess;
-    for (const auto& row : outcome_.series["accuracy"].rows) best = std::max(best, row.back());
+    const auto& looks = outcome_.series["accuracy"].rows;
+    double best = looks.empty() ? guess : looks.front().back();
+    for (const auto& row : looks) best = std::max(best, row.back());
     outcome_.values["best_accuracy"] = best;
-    outcome_.values["final_accuracy"] =
-        outcome_.diverged.empty() ? outcome_.series["accuracy"].rows.back().back() : guess;
+    outcome_.values["final_accuracy"] = outcome_.diverged.empty() ? looks.back().back() : guess;
     const auto gain = outcome_.series.find("gain");
     if (gain == outcome_.series.end()) return;
     const auto& rows = gain->second.rows;
@@ -187,8 +189,8 @@ class Training {
     outcome_.values["gain"] = sum / static_cast<double>(rows.size() - rows.size() / 2);
   }
 
+  /// Once the time is measured: it is part of the outcome.
   void save() {
-    measure_time();
     apps::Checkpoint checkpoint = apps::checkpoint_of(*model_, optimizer_, state_);
     checkpoint.metadata["outcome"] = outcome_.json();
     apps::write_checkpoint(supervision_.checkpoint, checkpoint);

@@ -5,6 +5,7 @@
 
 #include "apps/common/command_line.h"
 #include "apps/common/progress.h"
+#include "apps/reproduce/gnuplot.h"
 #include "apps/reproduce/statistics.h"
 #include "apps/reproduce/train.h"
 #include "core/error.h"
@@ -121,16 +122,8 @@ std::vector<apps::Record> records_of(const std::vector<BestSoFar>& curve, const 
 }
 
 std::string curve_commands(const std::string& file, const std::vector<std::string>& labels) {
-  std::string commands =
-      "set xlabel 'PPO iteration'\nset ylabel 'best return so far'\nset key bottom right\n"
-      "of(l, c) = strcol(1) eq l ? column(c) : NaN\nset style fill transparent solid 0.2 noborder\nplot ";
-  for (size_t i = 0; i < labels.size(); ++i) {
-    const std::string of = "(of('" + labels[i] + "', ", color = " lc " + std::to_string(i + 1);
-    commands += (i == 0 ? "'" : ", '") + file + ".csv' using 2:" + of + "4)):" + of +
-                "5)) every ::1 with filledcurves" + color + " notitle, '' using 2:" + of +
-                "3)) every ::1 with lines lw 2" + color + " title '" + labels[i] + "'";
-  }
-  return commands + "\n";
+  return "set xlabel 'PPO iteration'\nset ylabel 'best return so far'\nset key bottom right\n" +
+         lines_with_bands(file, labels, {});
 }
 
 }  // namespace gradus::reproduce

@@ -185,6 +185,7 @@ TEST_CASE("a single class is refused with the remedy") {
 
 TEST_CASE("imagenet_train --help groups the flags and shows three examples") {
   const Program::Result help = run_program(program, {"--help"});
+  CHECK(contains(help.out, "the paper's are --shortcut paper --image-size 299"));
   CHECK(help.exit_code == 0);
   for (const char* group : {"Data:", "Model:", "Optimizer:", "Preconditioner:", "Training:", "Results:", "Examples:"})
     CHECK(contains(help.out, std::string("\n") + group + "\n"));

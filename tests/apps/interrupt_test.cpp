@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <initializer_list>
@@ -23,6 +24,25 @@ TEST_CASE("interrupts have a stack with room for every register") {
     CHECK((action.sa_flags & SA_ONSTACK) != 0);
     signal(number, SIG_DFL);
   }
+}
+
+TEST_CASE("a process that its parent ends survives any number of signals, and others the first") {
+  const auto code_after_two = [](bool left_to_parent) {
+    const pid_t child = fork();
+    if (child == 0) {
+      exit_on_interrupts();
+      const DeferInterrupts deferred;
+      if (left_to_parent) leave_ending_to_parent();
+      raise(SIGINT);
+      raise(SIGTERM);
+      _exit(interrupted() ? 3 : 4);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  };
+  CHECK(code_after_two(true) == 3);
+  CHECK(code_after_two(false) == exit_interrupted);
 }
 
 }  // namespace

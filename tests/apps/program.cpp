@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <sstream>
 
 namespace gradus {
@@ -76,6 +78,12 @@ std::string Program::next_line() {
 }
 
 void Program::signal(int number) { REQUIRE(kill(process_, number) == 0); }
+
+std::vector<int> Program::children() const {
+  const std::string id = std::to_string(process_);
+  std::ifstream file("/proc/" + id + "/task/" + id + "/children");
+  return {std::istream_iterator<int>(file), {}};
+}
 
 Program::Result Program::finish() {
   Result result;

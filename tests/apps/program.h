@@ -18,6 +18,8 @@ class Program {
   /// Reads standard output up to and including the next line; empty at its end.
   std::string next_line();
   void signal(int number);
+  /// The processes that it has started and that have not ended.
+  std::vector<int> children() const;
 
   struct Result {
     int exit_code = -1;  ///< -1 where a signal ended it

@@ -1,6 +1,8 @@
 // What experiments are made of, without the program: settings, held out images, choices from a grid, a theorem's bound.
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <filesystem>
 #include <set>
 
 #include "apps/common/checkpoint.h"
@@ -8,13 +10,19 @@
 #include "apps/reproduce/comparison.h"
 #include "apps/reproduce/data_sets.h"
 #include "apps/reproduce/descent_bound.h"
+#include "apps/reproduce/gnuplot.h"
 #include "apps/reproduce/inspect.h"
 #include "apps/reproduce/ledger.h"
 #include "apps/reproduce/outcome.h"
+#include "apps/reproduce/protocols.h"
+#include "apps/reproduce/report.h"
+#include "apps/reproduce/small_training.h"
+#include "apps/reproduce/train.h"
 #include "autograd/autocast.h"
 #include "core/accelerator.h"
 #include "core/error.h"
 #include "core/ops.h"
+#include "tests/apps/tiny_images.h"
 #include "tests/apps/tiny_training.h"
 #include "tests/data/temporary_folder.h"
 
@@ -80,6 +88,85 @@ TEST_CASE("held out images are training images that are not trained on, and sett
   CHECK(held.empty());  // none was there already
   run.train_samples = 300;
   CHECK(images_of(data.loader(run, true)) == trained);
+}
+
+TEST_CASE("photographs are known by their content, not by where they lie: moved ones find their trainings again") {
+  const TemporaryFolder folder;
+  for (const char* file : {"train/n01440764/a.ppm", "train/n01443537/b.ppm", "val/n01440764/c.ppm"})
+    folder.write(std::string("first/") + file, noisy_picture(16, 3, 0, 1));
+  const auto record = [&](const char* name) {
+    const ImageData data = find_images(Images::imagenet, {folder / name}, false);
+    CHECK(data.name == name);
+    return data.record.json();
+  };
+  const std::string before = record("first");
+  std::filesystem::rename(folder / "first", folder / "second");
+  CHECK(record("second") == before);
+  folder.write("second/train/n01443537/d.ppm", noisy_picture(16, 3, 0, 1));
+  CHECK(record("second") != before);
+}
+
+TEST_CASE("curves are drawn as lines within bands, dashed ones without, from the rows that count") {
+  const std::vector<PlottedCurve> curves{{.name = "FOP's", .color = 3},
+                                         {.name = "FOP's, longer", .color = 3, .dashed = true}};
+  CHECK(lines_with_bands("curves", curves, {.name = 2, .x = 4, .condition = "column(1) == 7"}) ==
+        "of(name, c) = strcol(2) eq name && column(1) == 7 ? column(c) : NaN\n"
+        "set style fill transparent solid 0.2 noborder\nplot "
+        "'curves.csv' using 4:(of(\"FOP's\", 6)):(of(\"FOP's\", 7)) every ::1 with filledcurves lc 3 notitle, "
+        "'curves.csv' using 4:(of(\"FOP's\", 5)) every ::1 with lines lw 2 lc 3 title \"FOP's\", "
+        "'curves.csv' using 4:(of(\"FOP's; longer\", 5)) every ::1 with lines dt 2 lc 3 title \"FOP's, longer\"\n");
+  // gnuplot would take a comma for the end of the name, within quotes too.
+  const TemporaryFolder folder;
+  write_csv(folder.path(), "curves", {{{"name", "FOP's, longer"}, {"step", 1.5}}});
+  CHECK(read_file(folder / "curves.csv") == "name,step\nFOP's; longer,1.5\n");
+  CHECK(contains(lines_with_bands("curves", {std::string("a"), std::string("b")}, {}),
+                 "with lines lw 2 lc 2 title \"b\""));
+}
+
+TEST_CASE("the paper's protocol for ImageNet has images of 299 pixels") {
+  CHECK(imagenet_run({}, "fop", 0).image_size == 299);
+}
+
+TEST_CASE("the best accuracy is one that was measured, also where all are worse than a guess") {
+  const TemporaryFolder folder;
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache"), nowhere("GRADUS_DATA", folder / "nowhere");
+  const ImageData data = find_images(Images::mnist, {}, true);
+  Run run = mnist_run({.train = 20, .test = 200, .steps = 2}, "none", 0, 0);
+  run.flags.lr = 0;
+  double accuracy = 1;
+  for (; accuracy >= 0.1 && run.flags.seed < 50; ++run.flags.seed) {
+    const std::optional<Outcome> outcome =
+        train(run, data, {.checkpoint = folder / "checkpoint", .stop = [] { return false; }, .watch = [](int64_t) {}});
+    REQUIRE(outcome.has_value());
+    CHECK(outcome->steps == 2);
+    accuracy = outcome->at("final_accuracy");
+    CHECK(outcome->at("best_accuracy") == accuracy);
+  }
+  REQUIRE(accuracy < 0.1);
+}
+
+TEST_CASE("a small training that diverges keeps no look that is not finite") {
+  const TemporaryFolder folder;
+  const ScopedVariable cache("GRADUS_CACHE", folder / "cache"), nowhere("GRADUS_DATA", folder / "nowhere");
+  const DataSplits data = find_images(Images::mnist, {}, true).splits;
+  manual_seed(0);
+  Mlp model(28 * 28, 10, {.hidden = {8}});
+  optim::Optimizer optimizer = optim::over(model.parameters()).rule(optim::Sgd{.lr = 1e30}).build();
+  const auto result =
+      train_small({.train = 40, .test = 20, .batch = 10, .steps = 8, .evaluate_every = 1}, data, model, optimizer);
+  REQUIRE(result.has_value());
+  CHECK(result->diverged);
+  REQUIRE(result->looks.size() == 1);
+  CHECK(std::isfinite(result->last().train_loss));
+}
+
+TEST_CASE("steps that were counted are those taken; where not, all of a training that came to its end") {
+  Outcome outcome;
+  CHECK(outcome.steps_of(10) == 10);
+  outcome.diverged = "the loss is not finite";
+  CHECK(!outcome.steps_of(10));
+  outcome.steps = 3;
+  CHECK(Outcome::parse(outcome.json()).steps_of(10) == 3);
 }
 
 TEST_CASE("a training in the ledger that is damaged names its file, whatever the damage is") {

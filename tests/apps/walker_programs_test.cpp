@@ -178,6 +178,20 @@ TEST_CASE("the presets, terrains and flags reach the settings") {
   CHECK(config({"--terrain", "rough", "--landscape", "each"}).at("landscape") == "new in every episode");
 }
 
+TEST_CASE("walker_train notes flags that have no effect with its optimizer, and those alone") {
+  const auto notes = [](Words words) {
+    words.insert(words.begin(), {"--steps", "128"});
+    return run(train, tiny(words)).err;
+  };
+  const std::string adam = notes({"--optimizer", "adam", "--hyper-lr", "1", "--momentum", "0.5"});
+  CHECK(contains(adam, "--hyper-lr has no effect with --optimizer adam"));
+  CHECK(contains(adam, "--momentum has no effect with --optimizer adam"));
+  CHECK(contains(notes({"--preset", "zoo", "--hyper-lr", "1"}), "--hyper-lr has no effect with --optimizer adam"));
+  CHECK(contains(notes({"--optimizer", "fop-adam", "--momentum", "0.5"}), "--momentum has no effect"));
+  CHECK(!contains(notes({"--hyper-lr", "1e-7", "--momentum", "0.5"}), "no effect"));
+  CHECK(!contains(notes({"--optimizer", "adam"}), "no effect"));
+}
+
 TEST_CASE("walker_watch draws a filmstrip, an animation and frames, of a policy and of the heuristic") {
   namespace fs = std::filesystem;
   const TemporaryFolder folder;
@@ -244,6 +258,8 @@ TEST_CASE("input that makes no sense ends in one line and an exit code") {
   refused(train, {"--envs", "99999999999999999999"}, 2,
           "--envs: 99999999999999999999 is not a whole number from -9223372036854775808 to 9223372036854775807");
   refused(train, {"--seeds", "-1"}, 2, "-1 is not a whole number from 0 to 18446744073709551615");
+  refused(train, {"--jitter", "5.5"}, 2, "5.5 is not a number from 0 to 5");
+  refused(train, {"--seeds", "0", "7", "0"}, 2, "--seeds names 0 twice");
   refused(train, {"--seeds", "1,2"}, 2, "1,2 is not a whole number: between several stand blanks");
   refused(watch, {"heuristic", "--out", folder / "walk.svg", "--seed", "-1"}, 2, "-1 is not a whole number from 0 to ");
   run(train, tiny({"--out", folder / "run"}));

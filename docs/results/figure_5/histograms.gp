@@ -11,7 +11,7 @@ if (format eq 'svg') {
 }
 set output 'histograms.'.format
 set datafile separator ','
-heading = "Entries of P off the diagonal at the end"."\n"."Figure 5: the matrices that FOP learns; CIFAR-10 (JPEG q75), cpu scale (20000 training images, 25 epochs of"."\n"."batches of 64 with momentum's learning rate in proportion, no dropout, seed 0 of 1)"
+heading = "Entries of P off the diagonal at the end"."\n"."Figure 5: the matrices that FOP learns; CIFAR-10 (JPEG q75), cpu scale (20000 training images, 25"."\n"."epochs of batches of 64 with momentum's learning rate in proportion, no dropout, seed 0)"
 set title heading
 set style fill solid 0.5
 set xlabel 'off-diagonal entry'

@@ -11,7 +11,7 @@ if (format eq 'svg') {
 }
 set output 'spectra.'.format
 set datafile separator ','
-heading = "Eigenvalues of P at the end"."\n"."Figure 5 with P on the momentum, ours: the matrices that FOP learns; CIFAR-10 (JPEG q75), cpu scale (20000"."\n"."training images, 25 epochs of batches of 64 with momentum's learning rate in proportion, no dropout, seed 0 of"."\n"."1)"
+heading = "Eigenvalues of P at the end"."\n"."Figure 5 with P on the momentum, ours: the matrices that FOP learns; CIFAR-10 (JPEG q75), cpu scale"."\n"."(20000 training images, 25 epochs of batches of 64 with momentum's learning rate in proportion, no"."\n"."dropout, seed 0)"
 set title heading
 set xlabel 'index'
 set ylabel 'eigenvalue'

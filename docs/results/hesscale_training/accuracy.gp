@@ -11,7 +11,7 @@ if (format eq 'svg') {
 }
 set output 'accuracy.'.format
 set datafile separator ','
-heading = "Test accuracy over training"."\n"."HesScale: training a perceptron with curvature; MNIST, cpu scale (6000 training images, 8 epochs)"
+heading = "Test accuracy over training"."\n"."HesScale: training a perceptron with curvature; MNIST, cpu scale (6000 training images, 8 epochs, 3"."\n"."seeds)"
 set title heading
 set xlabel 'step'
 set ylabel 'test accuracy, %'

@@ -19,4 +19,4 @@ set xlabel 'step'
 set ylabel 'f - f*'
 set key outside bottom
 of(p) = strcol(1) eq p && column(3) > 0 ? column(3) : NaN
-plot 'courses.csv' using 2:(of('quadratic')) every ::1 with lines lw 2 title 'quadratic', 'courses.csv' using 2:(of('logistic')) every ::1 with lines lw 2 title 'logistic', 'courses.csv' using 2:(of('sum log cosh')) every ::1 with lines lw 2 title 'sum log cosh', 'courses.csv' using 2:(of('quadratic, semi-definite')) every ::1 with lines lw 2 title 'quadratic, semi-definite'
+plot 'courses.csv' using 2:(of('quadratic')) every ::1 with lines lw 2 title 'quadratic', 'courses.csv' using 2:(of('logistic')) every ::1 with lines lw 2 title 'logistic', 'courses.csv' using 2:(of('sum log cosh')) every ::1 with lines lw 2 title 'sum log cosh', 'courses.csv' using 2:(of('quadratic; semi-definite')) every ::1 with lines lw 2 title 'quadratic, semi-definite'
