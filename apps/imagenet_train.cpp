@@ -22,8 +22,7 @@ constexpr const char* examples = R"(Examples:
 int main(int argc, char** argv) {
   CommandLine line(
       "Trains a network on ImageNet or other photographs. The defaults are the FOP paper's protocol, but for the "
-      "network "
-      "and its images: the paper's are --shortcut paper --image-size 299.",
+      "network and its images: the paper's are --shortcut paper --image-size 299.",
       examples, program);
   PhotoFlags flags;
   flags.epochs = 60;
