@@ -347,7 +347,7 @@ void read(const Context& context, Report& report) {
                    " images after the training with seed 0; with BNP that of the standardized input, which it "
                    "conditions with implicitly. A layer is better conditioned where its kappa is below ",
                    apps::exact(clearly), " times the plain network's.") +
-      (diverged ? " A training that diverged counts with the loss and accuracy of its last finite look." : "") +
+      (diverged ? last_finite_look : "") +
       " In the second table H is the "
       "exact Hessian of a 16-8-10 tanh network on images of 4x4 pixels and P the rule's own; kappa counts absolute "
       "eigenvalues above 1e-6 of the largest." +

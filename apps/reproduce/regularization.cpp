@@ -226,7 +226,7 @@ void read(const Context& context, Report& report) {
       best_rates.text() +
       " Differences are paired by seed, with 95 % intervals. z = P^-1 p with Adam's P = diag((sqrt(v) + eps)^(-1/2)), "
       "both norms over the weights, after the last step." +
-      (diverged > 0 ? " A training that diverged counts with the loss and accuracy of its last finite look." : ""));
+      (diverged > 0 ? last_finite_look : ""));
   report.csv("options", rows);
   report.plot("options", "Length of the parameter and test accuracy, one point per training", plot_commands());
 }

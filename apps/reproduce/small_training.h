@@ -32,6 +32,10 @@ struct SmallResult {
   const Look& last() const { return looks.back(); }
 };
 
+/// For the note of a table in which such a result counts.
+inline constexpr const char* last_finite_look =
+    " A training that diverged counts with the loss and accuracy of its last finite look.";
+
 /// Steps are Optimizer::step(backward), so every stage may be among them. Nothing where it was interrupted.
 std::optional<SmallResult> train_small(const SmallTraining& training, const DataSplits& data, Module& model,
                                        optim::Optimizer& optimizer);

@@ -55,16 +55,12 @@ struct Images {
   int64_t count, channels, groups, group_channels, pixels;
 };
 
-/// Per channel of one image: mean, and squares around it, of the pixels so far.
+/// Per channel of one image: mean, and squares around it.
 class ChannelMoments {
  public:
-  explicit ChannelMoments(int64_t channels)
-      : mean(static_cast<size_t>(channels)), squares(mean), piece_sums_(mean), piece_squares_(mean) {}
-
-  void see(const float* x, const Images& in) {
+  ChannelMoments(const float* x, const Images& in)
+      : mean(static_cast<size_t>(in.channels)), squares(mean), piece_sums_(mean), piece_squares_(mean) {
     const int64_t piece = std::max<int64_t>(1, piece_elements / in.channels);
-    std::fill(mean.begin(), mean.end(), 0.0);
-    std::fill(squares.begin(), squares.end(), 0.0);
     for (int64_t row = 0; row < in.pixels; row += piece)
       add(x + row * in.channels, row, std::min(piece, in.pixels - row), in.channels);
   }
@@ -102,8 +98,7 @@ void group_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bia
   write_as_layout(result, Layout::channels_last, [&](Tensor& out) {
     in.for_each([&](int64_t n) {
       const float* from = floats(input) + n * in.size();
-      ChannelMoments moments(in.channels);
-      moments.see(from, in);
+      const ChannelMoments moments(from, in);
       std::vector<float> center(gain.size()), scale(gain.size());
       for (int64_t g = 0; g < in.groups; ++g) {
         const int64_t first = g * in.group_channels, end = first + in.group_channels;
