@@ -1,7 +1,9 @@
-// Matrix products: small ones in float32, those with one row and those of two vectors by kernels without any set-up,
-// others by oneDNN, rows or columns of the operands contiguous in memory as they come; those in float64 by Eigen.
+// Matrix products in float32 by our own kernels: small ones, those with one row and those of two vectors without any
+// set-up, others in pieces, one or more for each thread. Those of bfloat16 by oneDNN where the processor has
+// instructions for them, in float32 where it has none; those in float64 by Eigen.
 #include <Eigen/Core>
 #include <algorithm>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -15,10 +17,13 @@ namespace gradus::kernels {
 
 namespace {
 
+using cpu::vector::Strided;
 using cpu::vector::StridedMatrix;
 
-/// Multiplications up to which oneDNN's set-up would cost more than the product.
+/// Multiplications up to which a product needs neither threads nor a copy of its left operand.
 constexpr int64_t small_product = 64 * 64 * 64;
+/// Multiplications that are worth a thread.
+constexpr int64_t thread_grain = 4 * small_product;
 /// Elements of a product of two vectors up to which it is left in the cache nearest to a core.
 constexpr int64_t cached_product = 128 * 1024;
 /// Multiplications that are worth a thread where each takes an element from memory.
@@ -43,23 +48,12 @@ struct Matrix {
   int64_t rows, columns, row_stride, column_stride;
 };
 
-/// x, or a contiguous copy where neither its rows nor its columns are.
-Tensor operand(const Tensor& x) {
-  const Matrix matrix(x);
-  return matrix.is_row_major() || matrix.is_column_major() ? x : cpu::as_layout(x, Layout::contiguous);
-}
-
 Tensor transposed(const Tensor& x) {
   Shape shape = x.shape();
   Strides strides = x.strides();
   std::swap(shape[x.rank() - 2], shape[x.rank() - 1]);
   std::swap(strides[x.rank() - 2], strides[x.rank() - 1]);
   return Tensor(x.storage(), x.offset(), shape, strides, x.dtype());
-}
-
-cpu::onednn::MatrixOperand blas(const Matrix& matrix, const float* data) {
-  if (matrix.is_row_major()) return {data, std::max(matrix.row_stride, matrix.columns), false};
-  return {data, std::max(matrix.column_stride, matrix.rows), true};
 }
 
 /// Offsets of the matrices of a batch in the three tensors.
@@ -89,6 +83,63 @@ void for_each_product(const Tensor& a, const Tensor& b, Tensor& out, int64_t gra
   parallel_for(batch.count(), grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       multiply(left + batch.offset(0, i), right + batch.offset(1, i), to + batch.offset(2, i));
+  });
+}
+
+/// A product's pieces: rectangles of the result of at most rows x columns.
+struct Tiling {
+  /// As many as give each thread the same number of them in a batch of `count`, in the arrangement whose pieces cost
+  /// least: their multiplications, and the copying of the operands' parts.
+  Tiling(int64_t m, int64_t n, int64_t k, int64_t count) {
+    constexpr int64_t row_unit = 8, column_unit = 48, copy_cost = 8;
+    const int64_t threads = num_threads(), wanted = threads / std::gcd(threads, count);
+    const int64_t most = std::clamp<int64_t>(m * n * k / thread_grain, 1, wanted);
+    const auto share = [](int64_t extent, int64_t parts, int64_t unit) {
+      return (extent + parts * unit - 1) / (parts * unit) * unit;
+    };
+    int64_t least = 0;
+    for (int64_t along = 1; along <= most; ++along) {
+      const int64_t r = share(m, along, row_unit), c = share(n, most / along, column_unit);
+      const int64_t cost = r * c + copy_cost * (r + c);
+      if (along > 1 && cost >= least) continue;
+      least = cost, rows = r, columns = c;
+    }
+    across = (n + columns - 1) / columns;
+    total = (m + rows - 1) / rows * across;
+  }
+  int64_t rows, columns;  ///< of a piece
+  int64_t across, total;  ///< pieces beside each other, and all
+};
+
+void multiply_piece(const cpu::vector::Product<float>& product, float* room) {
+  cpu::vector::kernels().matmul(product, room);
+}
+void multiply_piece(const cpu::vector::Product<bfloat16>& product, float* room) {
+  cpu::vector::kernels().matmul_bfloat16(product, room);
+}
+
+/// Products of T of any extents and strides; out is float32 with contiguous rows.
+template <class T>
+void multiply_in_pieces(const Tensor& a, const Tensor& b, float alpha, float beta, Tensor& out) {
+  const Matrix left(a), right(b), to(out);
+  const int64_t m = left.rows, n = right.columns, k = left.columns;
+  const Batch batch(a, b, out);
+  const Tiling pieces(m, n, k, batch.count());
+  const auto *x = static_cast<const T*>(a.raw()), *y = static_cast<const T*>(b.raw());
+  auto* z = static_cast<float*>(out.raw());
+  const int64_t grain = std::max<int64_t>(1, thread_grain / std::max<int64_t>(1, m * n * k / pieces.total));
+  parallel_for(batch.count() * pieces.total, grain, [&](int64_t begin, int64_t end) {
+    const Storage room = Storage::allocate(cpu::vector::matmul_room * sizeof(float));
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t product = i / pieces.total, piece = i % pieces.total;
+      const int64_t row = piece / pieces.across * pieces.rows, column = piece % pieces.across * pieces.columns;
+      const Strided<T> from{x + batch.offset(0, product) + row * left.row_stride, left.row_stride, left.column_stride};
+      const Strided<T> by{y + batch.offset(1, product) + column * right.column_stride, right.row_stride,
+                          right.column_stride};
+      multiply_piece({std::min(pieces.rows, m - row), std::min(pieces.columns, n - column), k, alpha, from, by, beta,
+                      z + batch.offset(2, product) + row * to.row_stride + column, to.row_stride},
+                     static_cast<float*>(room.data()));
+    }
   });
 }
 
@@ -139,7 +190,7 @@ void outer_product(const Matrix& a, const float* x, const float* y, int64_t n, f
 void multiply(const Tensor& a, const Tensor& b, float alpha, float beta, Tensor& out) {
   const Matrix left(a), right(b), to(out);
   const int64_t m = left.rows, n = right.columns, k = left.columns, work = m * n * k;
-  const int64_t grain = std::max<int64_t>(1, 4 * small_product / work);
+  const int64_t grain = std::max<int64_t>(1, thread_grain / work);
   if (k == 1 && alpha == 1 && beta == 0 && right.column_stride == 1) {
     for_each_product(a, b, out, grain,
                      [&](const float* x, const float* y, float* z) { outer_product(left, x, y, n, z, to.row_stride); });
@@ -157,19 +208,24 @@ void multiply(const Tensor& a, const Tensor& b, float alpha, float beta, Tensor&
     Tensor row = transposed(out);
     return multiply(transposed(b), transposed(a), alpha, beta, row);
   }
-  const Tensor a_operand = operand(a), b_operand = operand(b);
-  const Matrix a_matrix(a_operand), b_matrix(b_operand);
-  // oneDNN spreads a product over the threads, unless there are enough products to share out.
-  const int64_t count = Batch(a, b, out).count();
-  for_each_product(
-      a_operand, b_operand, out, count < num_threads() ? count : 1, [&](const float* x, const float* y, float* z) {
-        if (is_row_times(a_matrix, b_matrix)) return row_times(x, b_matrix, y, false, alpha, beta, z);
-        cpu::onednn::sgemm(m, n, k, alpha, blas(a_matrix, x), blas(b_matrix, y), beta, z, std::max(to.row_stride, n));
-      });
+  if (is_row_times(left, right)) {
+    // One product at a time is spread over the threads, unless there are enough to share out.
+    const int64_t count = Batch(a, b, out).count();
+    return for_each_product(
+        a, b, out, count < num_threads() ? count : 1,
+        [&](const float* x, const float* y, float* z) { row_times(x, right, y, false, alpha, beta, z); });
+  }
+  multiply_in_pieces<float>(a, b, alpha, beta, out);
 }
 
-/// A product of bfloat16 matrices, summed in float32; out has contiguous rows.
-void multiply_bfloat16(const Tensor& a, const Tensor& b, Tensor& out) {
+/// x, or a contiguous copy where neither its rows nor its columns are.
+Tensor operand(const Tensor& x) {
+  const Matrix matrix(x);
+  return matrix.is_row_major() || matrix.is_column_major() ? x : cpu::as_layout(x, Layout::contiguous);
+}
+
+/// A product of bfloat16 matrices by the processor's instructions for it, summed in float32; out has contiguous rows.
+void multiply_natively(const Tensor& a, const Tensor& b, Tensor& out) {
   using namespace cpu::onednn;
   const Tensor left = operand(a), right = operand(b);
   const Batch batch(left, right, out);
@@ -202,7 +258,7 @@ EigenMatrix eigen(const Matrix& matrix, const double* data) {
   return {data, matrix.rows, matrix.columns, {matrix.column_stride, matrix.row_stride}};
 }
 
-/// float64, which oneDNN does not have: each thread takes some rows of the result.
+/// float64: each thread takes some rows of the result.
 void multiply_doubles(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor& out) {
   const Matrix left(a), right(b), to(out);
   const Batch batch(a, b, out);
@@ -227,10 +283,15 @@ void multiply_doubles(const Tensor& a, const Tensor& b, double alpha, double bet
 void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor& out) {
   if (out.numel() == 0) return;
   if (a.dtype() == DType::bfloat16 && a.size(-1) > 0) {
-    const bool direct = alpha == 1 && beta == 0 && Matrix(out).is_row_major();
+    const bool native = device::has_fast(a.dtype()), plain = alpha == 1 && beta == 0;
+    const bool direct = plain && Matrix(out).is_row_major() && (native || out.dtype() == DType::float32);
     Tensor result = direct ? out : Tensor::empty(out.shape());
-    multiply_bfloat16(a, b, result);
+    if (native)
+      multiply_natively(a, b, result);
+    else
+      multiply_in_pieces<bfloat16>(a, b, 1, 0, result);
     if (direct) return;
+    if (plain) return kernels::copy(result, out);
     if (result.dtype() == out.dtype()) return kernels::axpby(alpha, result, beta, out);
     Tensor narrow = Tensor::empty(out.shape(), out.dtype());
     kernels::copy(result, narrow);

@@ -174,20 +174,4 @@ inline dnnl::matmul::primitive_desc product(const Descriptor& a, const Descripto
 #endif
 }
 
-/// A row-major matrix, or (transposed) the transpose of one, `stride` elements from row to row in memory.
-struct MatrixOperand {
-  const float* data;
-  int64_t stride;
-  bool transposed;
-};
-
-/// c = alpha a b + beta c with a [m, k], b [k, n], c [m, n] row-major.
-inline void sgemm(int64_t m, int64_t n, int64_t k, float alpha, const MatrixOperand& a, const MatrixOperand& b,
-                  float beta, float* c, int64_t c_stride) {
-  match_threads();
-  const dnnl_status_t status = dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k, alpha, a.data,
-                                          a.stride, b.data, b.stride, beta, c, c_stride);
-  if (status != dnnl_success) fail(ErrorKind::backend, "matmul", "oneDNN: status ", static_cast<int>(status));
-}
-
 }  // namespace gradus::cpu::onednn

@@ -30,10 +30,26 @@ enum class Form : uint8_t { both, left, right };
 inline constexpr int form_count = 3;
 
 /// Element (i, j) of a matrix lies at data[i * row_stride + j * column_stride].
-struct StridedMatrix {
-  const float* data;
+template <class T>
+struct Strided {
+  const T* data;
   int64_t row_stride, column_stride;
 };
+using StridedMatrix = Strided<float>;
+
+/// c = alpha a b + beta c with a [m, k], b [k, n] of any strides, c [m, n] with contiguous rows `c_row` apart; k > 0.
+template <class T>
+struct Product {
+  int64_t m, n, k;
+  float alpha;
+  Strided<T> a, b;
+  float beta;
+  float* c;
+  int64_t c_row;
+};
+/// Floats of memory that matmul() needs for copies of its operands' parts.
+inline constexpr int64_t matmul_room = 320 * 1024;
+
 struct RowMoments {
   float mean, variance;
 };
@@ -100,6 +116,9 @@ struct Kernels {
   /// c = alpha a b + beta c, a [m, k], b [k, n] of any strides, c [m, n] with contiguous rows; k <= small_matmul_depth.
   void (*small_matmul)(int64_t m, int64_t n, int64_t k, float alpha, const StridedMatrix& a, const StridedMatrix& b,
                        float beta, float* c, int64_t c_row_stride);
+  /// Of any extents, on the calling thread. An element is the same sum in the same order wherever it lies in c.
+  void (*matmul)(const Product<float>& product, float* room);
+  void (*matmul_bfloat16)(const Product<bfloat16>& product, float* room);
   /// y += x b for a row x [k] and b [k, n] with contiguous rows b_row apart; [squared]: of b's squares.
   void (*add_row_times_matrix[2])(const float* x, const float* b, int64_t b_row, int64_t k, int64_t n, float* y);
   /// y = alpha x b^T + beta y for b [n, k].

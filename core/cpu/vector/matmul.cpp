@@ -1,5 +1,10 @@
-// Products of small matrices: one packed copy of the right operand on the stack, then blocks of the result in
-// registers.
+// Products of matrices. The right operand is copied in panels of a few vectors' width, so that a loop over the inner
+// extent reads it in order, and a block of the result stays in registers; a large product's left operand is copied too,
+// in parts of both that stay in the caches. (Strides that are powers of two would put a matrix's columns into the same
+// few lines of a cache.)
+#include <type_traits>
+#include <utility>
+
 #include "core/cpu/vector/kernels.h"
 #include "core/cpu/vector/pack.h"
 
@@ -7,17 +12,47 @@ namespace gradus::cpu::vector::GRADUS_ISA {
 
 namespace {
 
-constexpr int block = 6;                         // rows of the result in registers
-constexpr int most_packs = width == 16 ? 3 : 2;  // and columns, in packs
+// Rows and packs of a block of the result in registers, beside one row of the panel and one element of the left
+// operand.
+constexpr int block = width == 16 ? 8 : 4;
+constexpr int most_packs = 3;
+constexpr int most_panel = most_packs * width;
+
+// A part of a large product: `most_rows` of the left operand stay in the second cache, a panel in the first.
+constexpr int64_t most_depth = 288, most_rows = 144, most_columns = 960;
+constexpr int64_t few_rows = 16;
+static_assert(most_rows % block == 0 && most_columns % most_panel == 0);
+static_assert(most_depth * (most_rows + most_columns) <= matmul_room);
 
 using Quad = float __attribute__((vector_size(4 * sizeof(float))));
 
+Quad load_quad(const float* from) {
+  Quad q;
+  __builtin_memcpy(&q, from, sizeof q);
+  return q;
+}
+Quad load_quad(const bfloat16* from) {
+  using Halves = uint16_t __attribute__((vector_size(4 * sizeof(uint16_t))));
+  using Words = uint32_t __attribute__((vector_size(4 * sizeof(uint32_t))));
+  Halves h;
+  __builtin_memcpy(&h, from, sizeof h);
+  return (Quad)(__builtin_convertvector(h, Words) << 16);
+}
+float element(const float* from) { return *from; }
+float element(const bfloat16* from) {
+  const uint32_t bits = static_cast<uint32_t>(from->bits) << 16;
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 /// Four columns of k consecutive elements each, as k rows of four.
-void transpose_columns(const float* from, int64_t column_stride, int64_t k, float* to, int64_t row_stride) {
+template <class T>
+void transpose_columns(const T* from, int64_t column_stride, int64_t k, float* to, int64_t row_stride) {
   int64_t p = 0;
   for (; p + 4 <= k; p += 4) {
     Quad c[4];
-    for (int j = 0; j < 4; ++j) __builtin_memcpy(&c[j], from + j * column_stride + p, sizeof c[j]);
+    for (int j = 0; j < 4; ++j) c[j] = load_quad(from + j * column_stride + p);
     const Quad low01 = __builtin_shufflevector(c[0], c[1], 0, 4, 1, 5);
     const Quad low23 = __builtin_shufflevector(c[2], c[3], 0, 4, 1, 5);
     const Quad high01 = __builtin_shufflevector(c[0], c[1], 2, 6, 3, 7);
@@ -28,46 +63,63 @@ void transpose_columns(const float* from, int64_t column_stride, int64_t k, floa
     for (int i = 0; i < 4; ++i) __builtin_memcpy(to + (p + i) * row_stride, &rows[i], sizeof rows[i]);
   }
   for (; p < k; ++p)
-    for (int j = 0; j < 4; ++j) to[p * row_stride + j] = from[j * column_stride + p];
+    for (int j = 0; j < 4; ++j) to[p * row_stride + j] = element(from + j * column_stride + p);
 }
 
-/// Columns [column, column + columns) of b as rows of Packs packs, the rest zero.
-template <int Packs>
-void pack_panel(const StridedMatrix& b, int64_t k, int64_t column, int64_t columns, float* to) {
-  constexpr int64_t panel = Packs * width;
-  const float* from = b.data + column * b.column_stride;
-  if (b.column_stride == 1) {
-    for (int64_t p = 0; p < k; ++p, from += b.row_stride, to += panel)
-      for (int64_t j = 0; j < panel; j += width)
-        store(to + j, columns - j >= width ? load(from + j) : load_first(from + j, columns - j));
+/// The first columns <= Width columns of a matrix of k rows as rows of Width elements, the rest zero.
+template <int Width, class T>
+void pack_panel(const Strided<T>& matrix, int64_t k, int64_t columns, float* to) {
+  if (matrix.column_stride == 1 && columns == Width) {
+    const T* from = matrix.data;
+    for (int64_t p = 0; p < k; ++p, from += matrix.row_stride, to += Width) {
+      if constexpr (Width % width == 0) {
+        for (int j = 0; j < Width; j += width) store(to + j, load(from + j));
+      } else {
+        for (int j = 0; j < Width; j += 4) {
+          const Quad q = load_quad(from + j);
+          __builtin_memcpy(to + j, &q, sizeof q);
+        }
+      }
+    }
     return;
   }
-  if (columns < panel)
-    for (int64_t p = 0; p < k; ++p) store(to + (p + 1) * panel - width, Pack{});  // zeros beyond the last column
   int64_t packed = 0;
-  if (b.row_stride == 1)
+  if (matrix.row_stride == 1)
     for (; packed + 4 <= columns; packed += 4)
-      transpose_columns(from + packed * b.column_stride, b.column_stride, k, to + packed, panel);
-  for (int64_t j = packed; j < columns; ++j)
-    for (int64_t p = 0; p < k; ++p) to[p * panel + j] = from[j * b.column_stride + p * b.row_stride];
+      transpose_columns(matrix.data + packed * matrix.column_stride, matrix.column_stride, k, to + packed, Width);
+  for (int64_t p = 0; p < k; ++p) {
+    const T* from = matrix.data + p * matrix.row_stride;
+    for (int64_t j = packed; j < Width; ++j)
+      to[p * Width + j] = j < columns ? element(from + j * matrix.column_stride) : 0;
+  }
 }
+
+/// What becomes of a block's sums: c = alpha sums + beta c. In memory, where it takes no register from the sums.
+struct Scaling {
+  float alpha, beta;
+};
 
 /// `Rows` rows of the result against one panel.
 template <int Rows, int Packs>
-void multiply_block(const StridedMatrix& a, const float* packed, int64_t k, float alpha, float beta, float* c,
+void multiply_block(const StridedMatrix& a, const float* panel, int64_t k, const Scaling& scaling, float* c,
                     int64_t c_row, int64_t columns) {
   Pack sums[Rows][Packs] = {};
   const float* left[Rows];
-  for (int i = 0; i < Rows; ++i) left[i] = a.data + i * a.row_stride;
+  for (int i = 0; i < Rows; ++i) {
+    left[i] = a.data + i * a.row_stride;
+    __builtin_prefetch(c + i * c_row, 1);
+    __builtin_prefetch(c + i * c_row + columns - 1, 1);
+  }
   for (int64_t p = 0, at = 0; p < k; ++p, at += a.column_stride) {
     Pack right[Packs];
-    for (int j = 0; j < Packs; ++j) right[j] = load(packed + (p * Packs + j) * width);
+    for (int j = 0; j < Packs; ++j) right[j] = load(panel + (p * Packs + j) * width);
     for (int i = 0; i < Rows; ++i) {
       const Pack factor = spread(left[i][at]);
       for (int j = 0; j < Packs; ++j) sums[i][j] = multiply_add(factor, right[j], sums[i][j]);
     }
   }
   // Unrolled, so that no index of `sums` is a variable and all of it stays in registers.
+  const float alpha = scaling.alpha, beta = scaling.beta;
 #pragma GCC unroll 8
   for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 8
@@ -86,46 +138,101 @@ void multiply_block(const StridedMatrix& a, const float* packed, int64_t k, floa
   }
 }
 
-/// All rows of the result against one panel; the last block has as many rows as are left.
-template <int Packs>
-void multiply_panel(int64_t m, StridedMatrix a, const float* packed, int64_t k, float alpha, float beta, float* c,
-                    int64_t c_row, int64_t columns) {
-  using Multiply = decltype(&multiply_block<1, Packs>);
-  static constexpr Multiply of_rows[block + 1] = {nullptr,
-                                                  multiply_block<1, Packs>,
-                                                  multiply_block<2, Packs>,
-                                                  multiply_block<3, Packs>,
-                                                  multiply_block<4, Packs>,
-                                                  multiply_block<5, Packs>,
-                                                  multiply_block<6, Packs>};
-  for (int64_t left = m; left > 0; left -= block) {
-    const int64_t rows = left < block ? left : block;
-    of_rows[rows](a, packed, k, alpha, beta, c, c_row, columns);
-    a.data += rows * a.row_stride;
-    c += rows * c_row;
+using Multiply = void (*)(const StridedMatrix& a, const float* panel, int64_t k, const Scaling& scaling, float* c,
+                          int64_t c_row, int64_t columns);
+
+/// m rows of the result against one panel; the left operand's blocks of rows lie `a_step` elements apart.
+template <int Packs, int... Rows>
+void multiply_rows(int64_t m, StridedMatrix a, int64_t a_step, const float* panel, int64_t k, const Scaling& scaling,
+                   float* c, int64_t c_row, int64_t columns, std::integer_sequence<int, Rows...>) {
+  static constexpr Multiply of_rows[] = {multiply_block<Rows + 1, Packs>...};
+  for (; m > 0; m -= block) {
+    of_rows[(m < block ? m : block) - 1](a, panel, k, scaling, c, c_row, columns);
+    a.data += a_step;
+    c += block * c_row;
+  }
+}
+
+/// Calls body(packs, first column, columns) for each panel, `packs` a constant. None has a single pack if another can
+/// give it one: so few sums would wait for each other.
+template <class Body>
+void for_each_panel(int64_t n, Body body) {
+  for (int64_t column = 0; column < n;) {
+    const int64_t left = n - column, packs = (left + width - 1) / width;
+    if (packs == 3 || packs > 4) {
+      body(std::integral_constant<int, 3>(), column, left < most_panel ? left : most_panel);
+      column += most_panel;
+    } else if (packs > 1) {
+      body(std::integral_constant<int, 2>(), column, left < 2 * width ? left : 2 * width);
+      column += 2 * width;
+    } else {
+      body(std::integral_constant<int, 1>(), column, left);
+      column += width;
+    }
   }
 }
 
 void small_matmul(int64_t m, int64_t n, int64_t k, float alpha, const StridedMatrix& a, const StridedMatrix& b,
                   float beta, float* c, int64_t c_row) {
-  alignas(64) float packed[small_matmul_depth * most_packs * width];
-  for (int64_t column = 0; column < n; column += most_packs * width) {
-    const int64_t columns = n - column < most_packs * width ? n - column : most_packs * width;
-    if (columns > 2 * width) {
-      pack_panel<most_packs>(b, k, column, columns, packed);
-      multiply_panel<most_packs>(m, a, packed, k, alpha, beta, c + column, c_row, columns);
-    } else if (columns > width) {
-      pack_panel<2>(b, k, column, columns, packed);
-      multiply_panel<2>(m, a, packed, k, alpha, beta, c + column, c_row, columns);
-    } else {
-      pack_panel<1>(b, k, column, columns, packed);
-      multiply_panel<1>(m, a, packed, k, alpha, beta, c + column, c_row, columns);
+  alignas(64) float panel[small_matmul_depth * most_panel];
+  const Scaling scaling{alpha, beta};
+  for_each_panel(n, [&](auto packs, int64_t column, int64_t columns) {
+    const StridedMatrix right{b.data + column * b.column_stride, b.row_stride, b.column_stride};
+    pack_panel<packs * width>(right, k, columns, panel);
+    multiply_rows<packs>(m, a, block * a.row_stride, panel, k, scaling, c + column, c_row, columns,
+                         std::make_integer_sequence<int, block>());
+  });
+}
+
+/// n in equal parts of at most `most` elements, multiples of `unit`.
+int64_t share(int64_t n, int64_t most, int64_t unit) {
+  const int64_t parts = (n + most - 1) / most;
+  return (n + parts * unit - 1) / (parts * unit) * unit;
+}
+
+template <class T>
+void matmul(const Product<T>& p, float* room) {
+  const int64_t depth = share(p.k, most_depth, 1), rows = share(p.m, most_rows, block),
+                columns = share(p.n, most_columns, most_panel);
+  float *const left = room, *const right = room + most_depth * most_rows;
+  for (int64_t j = 0; j < p.n; j += columns) {
+    const int64_t n = p.n - j < columns ? p.n - j : columns;
+    for (int64_t l = 0; l < p.k; l += depth) {
+      const int64_t k = p.k - l < depth ? p.k - l : depth;
+      const Scaling scaling{p.alpha, l == 0 ? p.beta : 1};
+      const T* b = p.b.data + l * p.b.row_stride + j * p.b.column_stride;
+      // Rows that lie together are read a few at a time, whole ones: a panel's part of one is not a whole cache line.
+      const int64_t b_rows = p.b.column_stride == 1 ? few_rows : k, a_rows = p.a.row_stride == 1 ? few_rows : k;
+      for (int64_t q = 0; q < k; q += b_rows)
+        for_each_panel(n, [&](auto packs, int64_t column, int64_t count) {
+          pack_panel<packs * width, T>(
+              {b + q * p.b.row_stride + column * p.b.column_stride, p.b.row_stride, p.b.column_stride},
+              k - q < b_rows ? k - q : b_rows, count, right + column * k + q * packs * width);
+        });
+      for (int64_t i = 0; i < p.m; i += rows) {
+        const int64_t m = p.m - i < rows ? p.m - i : rows;
+        const T* a = p.a.data + i * p.a.row_stride + l * p.a.column_stride;
+        for (int64_t q = 0; q < k; q += a_rows)
+          for (int64_t row = 0; row < m; row += block)
+            pack_panel<block, T>(
+                {a + row * p.a.row_stride + q * p.a.column_stride, p.a.column_stride, p.a.row_stride},
+                k - q < a_rows ? k - q : a_rows, m - row < block ? m - row : block, left + row * k + q * block);
+        for_each_panel(n, [&](auto packs, int64_t column, int64_t count) {
+          multiply_rows<packs>(m, {left, 1, block}, block * k, right + column * k, k, scaling,
+                               p.c + i * p.c_row + j + column, p.c_row, count,
+                               std::make_integer_sequence<int, block>());
+        });
+      }
     }
   }
 }
 
 }  // namespace
 
-void add_matmul(Kernels& table) { table.small_matmul = small_matmul; }
+void add_matmul(Kernels& table) {
+  table.small_matmul = small_matmul;
+  table.matmul = matmul<float>;
+  table.matmul_bfloat16 = matmul<bfloat16>;
+}
 
 }  // namespace gradus::cpu::vector::GRADUS_ISA
