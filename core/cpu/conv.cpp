@@ -39,7 +39,8 @@ bool winograd_fits(DType dtype, const Shape& w, const Conv2dSpec& spec) {
 
 /// The fixed rule: with few channels the transforms outweigh the products that they save, and tiles that hang over the
 /// border do work for nothing. Stride 1 saves three quarters of the products, stride 2 less than half. Of bfloat16 the
-/// direct sum's products take half of the time of float32's, on a matrix unit an eighth and less.
+/// direct sum's products take half of the time of float32's, on a matrix unit an eighth and less; without instructions
+/// for them they are float32's.
 bool winograd_pays(DType dtype, const winograd::Problem& p) {
   if (dtype == DType::bfloat16 && cpu::amx::available()) return false;
   const auto covered = [](int64_t extent) { return (extent + 3) / 4 * 4; };
@@ -104,6 +105,21 @@ bool tiles_fit(DType dtype, const Shape& w, const Conv2dSpec& spec) {
          spec.dilation[1] == 1 && cpu::amx::available();
 }
 
+/// w as bfloat16 holds it, in float32.
+Tensor rounded(const Tensor& w) {
+  Tensor narrow = Tensor::empty(w.shape(), DType::bfloat16);
+  kernels::copy(w, narrow);
+  return cpu::in_float32(narrow);
+}
+
+/// Runs body(out) with an output in float32 in place of y: the processor has no instructions for y's dtype.
+template <class Body>
+void in_wide(Tensor& y, Body body) {
+  Tensor wide = Tensor::empty(y.shape(), DType::float32, Layout::channels_last);
+  body(wide);
+  kernels::copy(wide, y);
+}
+
 float* floats(const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; }
 
 }  // namespace
@@ -118,7 +134,12 @@ void conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& bias, bool r
   write_as_layout(y, Layout::channels_last, [&](Tensor& out) {
     choose(
         ConvPass::forward, x.dtype(), x.shape(), w.shape(), y.shape(), spec,
-        [&] { cpu::direct_conv_forward(input, weight, shift, relu, spec, out); },
+        [&] {
+          if (device::has_fast(x.dtype())) return cpu::direct_conv_forward(input, weight, shift, relu, spec, out);
+          in_wide(out, [&](Tensor& wide) {
+            conv2d_forward(cpu::in_float32(input), rounded(weight), shift, relu, spec, wide);
+          });
+        },
         [&]<class T>(const winograd::Problem& p, T) {
           winograd::forward(p, input.data<T>(), floats(cpu::in_float32(weight)), floats(shift), relu, out.data<T>());
         });
@@ -132,7 +153,12 @@ void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec
   write_as_layout(gx, Layout::channels_last, [&](Tensor& out) {
     choose(
         ConvPass::grad_input, gx.dtype(), gx.shape(), w.shape(), gy.shape(), spec,
-        [&] { cpu::direct_conv_grad_input(gradient, weight, spec, out); },
+        [&] {
+          if (device::has_fast(gx.dtype())) return cpu::direct_conv_grad_input(gradient, weight, spec, out);
+          in_wide(out, [&](Tensor& wide) {
+            conv2d_grad_input(cpu::in_float32(gradient), rounded(weight), spec, wide);
+          });
+        },
         [&]<class T>(const winograd::Problem& p, T) {
           winograd::grad_input(p, gradient.data<T>(), floats(cpu::in_float32(weight)), out.data<T>());
         });
@@ -151,7 +177,10 @@ void conv2d_grad_weight(const Tensor& gy, const Tensor& x, const Conv2dSpec& spe
                                    input.data<bfloat16>(), gradient.data<bfloat16>(), floats(out));
     choose(
         ConvPass::grad_weight, x.dtype(), x.shape(), gw.shape(), gy.shape(), spec,
-        [&] { cpu::direct_conv_grad_weight(gradient, input, spec, out); },
+        [&] {
+          if (device::has_fast(x.dtype())) return cpu::direct_conv_grad_weight(gradient, input, spec, out);
+          conv2d_grad_weight(cpu::in_float32(gradient), cpu::in_float32(input), spec, out);
+        },
         [&]<class T>(const winograd::Problem& p, T) {
           winograd::grad_weight(p, input.data<T>(), gradient.data<T>(), floats(out));
         });

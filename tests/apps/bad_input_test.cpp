@@ -194,13 +194,6 @@ TEST_CASE("values that a flag cannot take, and flags that contradict each other,
   }
 }
 
-TEST_CASE("mixed precision on a processor without bfloat16 instructions names the remedy") {
-  if (device_name() != "cpu") return;  // a GPU is chosen by its compute capability
-  setenv("GRADUS_MAX_ISA", "v3", 1);
-  expect_failure({"--data", "nowhere", "--amp", "bf16"}, 1, {"no fast bfloat16", "AVX2", "without --amp"});
-  unsetenv("GRADUS_MAX_ISA");
-}
-
 TEST_CASE("a subset larger than the data set is refused with both numbers") {
   const TinyImages images;
   expect_failure({"--data", images.data(), "--train-samples", "25"}, 1, {"25", "24"});

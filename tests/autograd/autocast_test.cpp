@@ -16,13 +16,6 @@ namespace {
 
 constexpr DType narrow = DType::bfloat16, wide = DType::float32;
 
-/// Whether this processor can; says so where it cannot.
-bool can_run() {
-  if (has_fast(narrow)) return true;
-  MESSAGE("skipped: no bfloat16 instructions on ", describe_device());
-  return false;
-}
-
 Tensor draw(const Shape& shape, uint64_t stream, DType dtype = wide) {
   return cast(random_uniform(shape, -1, 1, {.seed = 5, .stream = stream}), dtype);
 }
@@ -82,7 +75,6 @@ std::vector<Tensor> one_rounding_away(const std::vector<Tensor>& values, uint64_
 }  // namespace
 
 TEST_CASE("under Autocast products return bfloat16, and what needs precision float32") {
-  if (!can_run()) return;
   const Autocast scope(narrow);
   const Var image = draw({2, 3, 4, 4}, 0), matrix = draw({4, 4}, 1);
   const Var y = conv2d(image, draw({5, 3, 3, 3}, 2), draw({5}, 3));
@@ -110,7 +102,6 @@ TEST_CASE("operands of both dtypes meet in float32 under Autocast, and nowhere e
                        Error);
   CHECK_THROWS_AS(matmul(a, transpose(b, 0, 1)), Error);
   CHECK_THROWS_AS(linear(b, a), Error);
-  if (!can_run()) return;
   const Autocast scope(narrow);
   for (const Var& y :
        {a + b, b - a, a * b, b / a, pow(square(a), b), maximum(a, b), minimum(b, a),
@@ -123,7 +114,7 @@ TEST_CASE("operands of both dtypes meet in float32 under Autocast, and nowhere e
 TEST_CASE("a scope ends where it stood, an inner one of float32 casts nothing, and float64 is left alone") {
   const Var x = draw({2, 2}, 0), exact = draw({2, 2}, 1, DType::float64);
   CHECK(!rounds(x));
-  if (can_run()) {
+  {
     const Autocast outer(narrow);
     {
       const Autocast inner(wide);
@@ -144,7 +135,6 @@ TEST_CASE("a dtype without mixed precision and an unknown name are refused") {
 }
 
 TEST_CASE("gradients arrive in float32, near the exact ones, the same inside the scope and outside") {
-  if (!can_run()) return;
   const std::vector<Tensor> values = small_net_values();
   const std::vector<Tensor> exact = gradients(in_float64(values));
   std::vector<Tensor> inside;
@@ -172,7 +162,6 @@ TEST_CASE("gradients arrive in float32, near the exact ones, the same inside the
 }
 
 TEST_CASE("the gradient of a gradient goes through mixed precision too") {
-  if (!can_run()) return;
   const auto penalty = [](const std::vector<Tensor>& values) {  // of the first weight's gradient
     std::vector<Var> leaves;
     for (const Tensor& v : values) leaves.push_back(Var::leaf(v));
@@ -192,7 +181,6 @@ TEST_CASE("the gradient of a gradient goes through mixed precision too") {
 }
 
 TEST_CASE("curvature goes back through batch norm in mixed precision, in training and with fixed statistics") {
-  if (!can_run()) return;
   const Tensor mean = draw({16}, 8) * 0.1, variance = draw({16}, 9) * 0.2 + 1.0;
   for (const CurvatureMethod method : {CurvatureMethod::hesscale, CurvatureMethod::hesscale_gn})
     for (const bool fixed : {false, true}) {

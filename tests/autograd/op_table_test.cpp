@@ -216,10 +216,6 @@ void check_device(const OpRow& row) {
 /// Activations (first inputs) in bfloat16 with float32 parameters, under Autocast; then all inputs in bfloat16, which
 /// only operations with parameters may refuse.
 void check_mixed_precision(const OpRow& row) {
-  if (!has_fast(DType::bfloat16)) {
-    MESSAGE("skipped: no bfloat16 instructions on ", describe_device());
-    return;
-  }
   constexpr double rounding = 0x1p-7;
   const Autocast scope(DType::bfloat16);
   check_against_reference(row, rounding, [](size_t i) { return i == 0 ? DType::bfloat16 : DType::float32; });

@@ -124,9 +124,7 @@ void conv_case(Draw& d) {
   const Geometry g = draw_geometry(d, d.one_in(4));
   const Algorithm algorithm(d.of({ConvAlgorithm::automatic, ConvAlgorithm::direct, ConvAlgorithm::winograd}));
   const bool winograd = may_be_winograd(g);
-  // Winograd's sums of bfloat16 need no instructions of its own.
-  const bool by_winograd = winograd && conv_algorithm() == ConvAlgorithm::winograd && g.spec.stride[0] == 1;
-  const bool narrow = d.one_in(3) && (device::has_fast(DType::bfloat16) || by_winograd);
+  const bool narrow = d.one_in(3);
   const DType dtype = narrow ? DType::bfloat16 : d.one_in(12) ? DType::float64 : DType::float32;
   const DType parameters = narrow ? DType::float32 : dtype;
   const double unit = arithmetic(dtype);
@@ -143,12 +141,6 @@ void conv_case(Draw& d) {
   if (narrow) weight = wide(cast(w.view, dtype));  // rounded as it is read
   const double taps = static_cast<double>(g.w[2] * g.w[3]);
   const Tensor xs = wide(x.view), gys = wide(gy.view);
-  if (narrow && !device::has_fast(dtype)) try {
-      Tensor y = blank(g.y, dtype);
-      kernels::conv2d_forward(x.view, w.view, bias, relu, g.spec, y);
-    } catch (const Error&) {
-      return;  // refused where there is no Winograd either
-    }
   {
     Place y = d.place(g.y, dtype, "y");
     Tensor right = blank(g.y), size = blank(g.y), squares = blank(g.y);

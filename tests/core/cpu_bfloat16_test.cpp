@@ -30,13 +30,6 @@ void check_near(const Tensor& got, const Tensor& expected, int64_t terms = 1, do
   check_within(got, expected, [&](size_t i) { return step * std::abs(e[i]) + rest; });
 }
 
-/// Whether this device convolves and multiplies in bfloat16; says so where it does not.
-bool has_products() {
-  if (device::has_fast(narrow)) return true;
-  MESSAGE("skipped: no bfloat16 instructions on ", device::describe());
-  return false;
-}
-
 /// Relative error of what cuDNN rounds to bfloat16 beside bfloat16 activations, since it takes no other dtype there: a
 /// convolution's bias, and the gradient of its weight. Half a step to the nearest of two neighbors.
 double parameter_rounding() { return std::string_view(device::name()) == "cuda" ? step / 2 : 0; }
@@ -133,7 +126,6 @@ void leave_nan_in_free_memory() {
 }
 
 TEST_CASE("convolutions of bfloat16 round a float32 weight, and sum its gradient in float32") {
-  if (!has_products()) return;
   const struct {
     const char* name;
     Shape x, w;
@@ -194,7 +186,6 @@ TEST_CASE("convolutions of bfloat16 round a float32 weight, and sum its gradient
 }
 
 TEST_CASE("products of bfloat16 matrices agree with the reference, whatever their strides, in either dtype") {
-  if (!has_products()) return;
   for (const auto& [m, k, n] : {std::array<int64_t, 3>{5, 7, 3}, {64, 300, 33}, {1, 9, 1}, {130, 1, 4}}) {
     const Tensor a = draw({2, m, k}, 1), b = draw({2, k, n}, 2);
     for (const Memory memory : {Memory::contiguous, Memory::padded, Memory::reversed})

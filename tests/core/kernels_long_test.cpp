@@ -325,7 +325,6 @@ void index_case(Draw& d) {
 
 void matmul_case(Draw& d) {
   const DType dtype = d.of({DType::float32, DType::float32, DType::float64, DType::bfloat16});
-  if (dtype == DType::bfloat16 && !device::has_fast(dtype)) return;
   const int64_t most = d.one_in(8) ? 400 : 70;
   Shape a_shape, b_shape, shape;
   for (int64_t i = d.whole(0, 2); i > 0; --i)

@@ -80,10 +80,6 @@ TEST_CASE("winograd agrees with the reference for every geometry") {
 }
 
 TEST_CASE("convolution of bfloat16, by winograd where there is one, rounds filters and results, and nothing between") {
-  if (!device::has_fast(DType::bfloat16)) {
-    MESSAGE("skipped: no bfloat16 instructions on ", device::describe());
-    return;
-  }
   const Algorithm algorithm(ConvAlgorithm::winograd);
   const auto wide = [](const Tensor& t) { return cast(t, DType::float64); };
   // cuDNN rounds the gradient of the weight, too.
@@ -113,8 +109,8 @@ TEST_CASE("winograd is really taken where it is asked for") {
     return conv2d(x, w, {}, spec).to_vector<float>();
   };
   CHECK(run(ConvAlgorithm::winograd) != run(ConvAlgorithm::direct));
-  // On a GPU bfloat16 is always the direct sum; some processors have no such sum.
-  if (std::string_view(device::name()) != "cpu" || !device::has_fast(DType::bfloat16)) return;
+  // On a GPU bfloat16 is always the direct sum.
+  if (std::string_view(device::name()) != "cpu") return;
   const Tensor narrow = cast(x, DType::bfloat16);
   const auto run_narrow = [&](ConvAlgorithm a) {
     const Algorithm algorithm(a);
