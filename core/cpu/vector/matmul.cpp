@@ -20,7 +20,6 @@ constexpr int most_panel = most_packs * width;
 
 // A part of a large product: `most_rows` of the left operand stay in the second cache, a panel in the first.
 constexpr int64_t most_depth = 288, most_rows = 144, most_columns = 960;
-constexpr int64_t few_rows = 16;
 static_assert(most_rows % block == 0 && most_columns % most_panel == 0);
 static_assert(most_depth * (most_rows + most_columns) <= matmul_room);
 
@@ -140,17 +139,33 @@ void multiply_block(const StridedMatrix& a, const float* panel, int64_t k, const
 
 using Multiply = void (*)(const StridedMatrix& a, const float* panel, int64_t k, const Scaling& scaling, float* c,
                           int64_t c_row, int64_t columns);
+template <int Packs, class Rows>
+struct Blocks;
+/// multiply_block() for every number of rows.
+template <int Packs, int... Rows>
+struct Blocks<Packs, std::integer_sequence<int, Rows...>> {
+  static constexpr Multiply of_rows[] = {nullptr, multiply_block<Rows + 1, Packs>...};
+};
 
 /// m rows of the result against one panel; the left operand's blocks of rows lie `a_step` elements apart.
-template <int Packs, int... Rows>
+template <int Packs>
 void multiply_rows(int64_t m, StridedMatrix a, int64_t a_step, const float* panel, int64_t k, const Scaling& scaling,
-                   float* c, int64_t c_row, int64_t columns, std::integer_sequence<int, Rows...>) {
-  static constexpr Multiply of_rows[] = {multiply_block<Rows + 1, Packs>...};
+                   float* c, int64_t c_row, int64_t columns) {
   for (; m > 0; m -= block) {
-    of_rows[(m < block ? m : block) - 1](a, panel, k, scaling, c, c_row, columns);
+    const auto multiply = Blocks<Packs, std::make_integer_sequence<int, block>>::of_rows[m < block ? m : block];
+    multiply(a, panel, k, scaling, c, c_row, columns);
     a.data += a_step;
     c += block * c_row;
   }
+}
+
+int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/// The matrix from that element on.
+template <class T>
+Strided<T> from(const Strided<T>& matrix, int64_t row, int64_t column) {
+  const T* data = matrix.data + row * matrix.row_stride + column * matrix.column_stride;
+  return {data, matrix.row_stride, matrix.column_stride};
 }
 
 /// Calls body(packs, first column, columns) for each panel, `packs` a constant. None has a single pack if another can
@@ -160,10 +175,10 @@ void for_each_panel(int64_t n, Body body) {
   for (int64_t column = 0; column < n;) {
     const int64_t left = n - column, packs = (left + width - 1) / width;
     if (packs == 3 || packs > 4) {
-      body(std::integral_constant<int, 3>(), column, left < most_panel ? left : most_panel);
+      body(std::integral_constant<int, 3>(), column, least(most_panel, left));
       column += most_panel;
     } else if (packs > 1) {
-      body(std::integral_constant<int, 2>(), column, left < 2 * width ? left : 2 * width);
+      body(std::integral_constant<int, 2>(), column, least(2 * width, left));
       column += 2 * width;
     } else {
       body(std::integral_constant<int, 1>(), column, left);
@@ -177,10 +192,8 @@ void small_matmul(int64_t m, int64_t n, int64_t k, float alpha, const StridedMat
   alignas(64) float panel[small_matmul_depth * most_panel];
   const Scaling scaling{alpha, beta};
   for_each_panel(n, [&](auto packs, int64_t column, int64_t columns) {
-    const StridedMatrix right{b.data + column * b.column_stride, b.row_stride, b.column_stride};
-    pack_panel<packs * width>(right, k, columns, panel);
-    multiply_rows<packs>(m, a, block * a.row_stride, panel, k, scaling, c + column, c_row, columns,
-                         std::make_integer_sequence<int, block>());
+    pack_panel<packs * width>(from(b, 0, column), k, columns, panel);
+    multiply_rows<packs>(m, a, block * a.row_stride, panel, k, scaling, c + column, c_row, columns);
   });
 }
 
@@ -190,37 +203,51 @@ int64_t share(int64_t n, int64_t most, int64_t unit) {
   return (n + parts * unit - 1) / (parts * unit) * unit;
 }
 
+/// Rows to pack before going on to the next panel. A panel's part of a row is no whole number of cache lines, so rows
+/// that lie together are read a few at a time.
+template <class T>
+int64_t rows_at_once(const Strided<T>& matrix, int64_t k) {
+  return matrix.column_stride == 1 ? 16 : k;
+}
+
+/// All panels of b [k, n], one after the other.
+template <class T>
+void pack_right(const Strided<T>& b, int64_t k, int64_t n, float* to) {
+  const int64_t rows = rows_at_once(b, k);
+  for (int64_t p = 0; p < k; p += rows)
+    for_each_panel(n, [&](auto packs, int64_t column, int64_t columns) {
+      constexpr int panel = packs * width;
+      pack_panel<panel>(from(b, p, column), least(rows, k - p), columns, to + column * k + p * panel);
+    });
+}
+
+/// The blocks of rows of a [m, k], each transposed.
+template <class T>
+void pack_left(const Strided<T>& a, int64_t m, int64_t k, float* to) {
+  const Strided<T> transposed{a.data, a.column_stride, a.row_stride};
+  const int64_t rows = rows_at_once(transposed, k);
+  for (int64_t p = 0; p < k; p += rows)
+    for (int64_t i = 0; i < m; i += block)
+      pack_panel<block>(from(transposed, p, i), least(rows, k - p), least(block, m - i), to + i * k + p * block);
+}
+
 template <class T>
 void matmul(const Product<T>& p, float* room) {
   const int64_t depth = share(p.k, most_depth, 1), rows = share(p.m, most_rows, block),
                 columns = share(p.n, most_columns, most_panel);
   float *const left = room, *const right = room + most_depth * most_rows;
   for (int64_t j = 0; j < p.n; j += columns) {
-    const int64_t n = p.n - j < columns ? p.n - j : columns;
+    const int64_t n = least(columns, p.n - j);
     for (int64_t l = 0; l < p.k; l += depth) {
-      const int64_t k = p.k - l < depth ? p.k - l : depth;
+      const int64_t k = least(depth, p.k - l);
       const Scaling scaling{p.alpha, l == 0 ? p.beta : 1};
-      const T* b = p.b.data + l * p.b.row_stride + j * p.b.column_stride;
-      // Rows that lie together are read a few at a time, whole ones: a panel's part of one is not a whole cache line.
-      const int64_t b_rows = p.b.column_stride == 1 ? few_rows : k, a_rows = p.a.row_stride == 1 ? few_rows : k;
-      for (int64_t q = 0; q < k; q += b_rows)
-        for_each_panel(n, [&](auto packs, int64_t column, int64_t count) {
-          pack_panel<packs * width, T>(
-              {b + q * p.b.row_stride + column * p.b.column_stride, p.b.row_stride, p.b.column_stride},
-              k - q < b_rows ? k - q : b_rows, count, right + column * k + q * packs * width);
-        });
+      pack_right(from(p.b, l, j), k, n, right);
       for (int64_t i = 0; i < p.m; i += rows) {
-        const int64_t m = p.m - i < rows ? p.m - i : rows;
-        const T* a = p.a.data + i * p.a.row_stride + l * p.a.column_stride;
-        for (int64_t q = 0; q < k; q += a_rows)
-          for (int64_t row = 0; row < m; row += block)
-            pack_panel<block, T>(
-                {a + row * p.a.row_stride + q * p.a.column_stride, p.a.column_stride, p.a.row_stride},
-                k - q < a_rows ? k - q : a_rows, m - row < block ? m - row : block, left + row * k + q * block);
+        const int64_t m = least(rows, p.m - i);
+        pack_left(from(p.a, i, l), m, k, left);
         for_each_panel(n, [&](auto packs, int64_t column, int64_t count) {
           multiply_rows<packs>(m, {left, 1, block}, block * k, right + column * k, k, scaling,
-                               p.c + i * p.c_row + j + column, p.c_row, count,
-                               std::make_integer_sequence<int, block>());
+                               p.c + i * p.c_row + j + column, p.c_row, count);
         });
       }
     }
