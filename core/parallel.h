@@ -6,10 +6,12 @@
 
 namespace gradus {
 
-/// Threads that kernels use: 1 to 1024. The default is OpenMP's: OMP_NUM_THREADS, or the number of cores that the
-/// process may run on.
+/// Threads that kernels use: 1 to 1024, or to OMP_THREAD_LIMIT where that is less. The default is OpenMP's:
+/// OMP_NUM_THREADS, or the number of cores that the process may run on.
 void set_num_threads(int threads);
 int num_threads();
+/// Those for a kernel that this thread calls now: 1 inside a parallel region, also one of the program's own.
+int threads_here();
 
 namespace detail {
 using RangeBody = void (*)(void* context, int64_t begin, int64_t end);

@@ -92,7 +92,7 @@ struct Tiling {
   /// least: their multiplications, and the copying of the operands' parts.
   Tiling(int64_t m, int64_t n, int64_t k, int64_t count) {
     constexpr int64_t row_unit = 8, column_unit = 48, copy_cost = 8;
-    const int64_t threads = num_threads(), wanted = threads / std::gcd(threads, count);
+    const int64_t threads = threads_here(), wanted = threads / std::gcd(threads, count);
     const int64_t most = std::clamp<int64_t>(m * n * k / thread_grain, 1, wanted);
     const auto share = [](int64_t extent, int64_t parts, int64_t unit) {
       return (extent + parts * unit - 1) / (parts * unit) * unit;
@@ -212,7 +212,7 @@ void multiply(const Tensor& a, const Tensor& b, float alpha, float beta, Tensor&
     // One product at a time is spread over the threads, unless there are enough to share out.
     const int64_t count = Batch(a, b, out).count();
     return for_each_product(
-        a, b, out, count < num_threads() ? count : 1,
+        a, b, out, count < threads_here() ? count : 1,
         [&](const float* x, const float* y, float* z) { row_times(x, right, y, false, alpha, beta, z); });
   }
   multiply_in_pieces<float>(a, b, alpha, beta, out);

@@ -1,13 +1,18 @@
 #include "core/parallel.h"
 
 #include <doctest/doctest.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <mutex>
 #include <stdexcept>
 #include <vector>
 
+#include "core/convolution.h"
 #include "core/error.h"
+#include "core/kernels.h"
+#include "core/ops.h"
+#include "core/random.h"
 
 using namespace gradus;
 
@@ -48,7 +53,8 @@ TEST_CASE("ranges cover everything exactly once") {
 
 TEST_CASE("a number of threads that no machine has is refused") {
   const int before = num_threads();
-  CHECK_THROWS_WITH_AS(set_num_threads(100000), "[set_num_threads] at most 1024 threads, got 100000", Error);
+  CHECK_THROWS_WITH_AS(set_num_threads(100000), "[set_num_threads] takes 1 to 1024 threads, got 100000", Error);
+  CHECK_THROWS_WITH_AS(set_num_threads(0), "[set_num_threads] takes 1 to 1024 threads, got 0", Error);
   CHECK(num_threads() == before);
 }
 
@@ -79,4 +85,30 @@ TEST_CASE("nested calls run on their own thread") {
       });
   });
   CHECK(hits == std::vector<int>(64, 1));
+}
+
+TEST_CASE("sums over all threads are whole where OpenMP gives fewer: in a parallel region, and on a busy machine") {
+  const ConvAlgorithm algorithm = conv_algorithm();
+  set_conv_algorithm(ConvAlgorithm::direct);
+  const Threads threads(16);
+  const Conv2dSpec spec{.padding = 1};
+  const Shape shape{96, 3, 3, 3};
+  const Tensor x = random_normal({8, 3, 32, 32}, 0, 1, {.seed = 1});
+  const Tensor gy = random_normal({8, 96, 32, 32}, 0, 1, {.seed = 2});
+  Tensor expected = Tensor::empty(shape);
+  ref::conv2d_grad_weight(gy, x, spec, expected);
+  const auto error = [&](const Tensor& gw) { return max(abs(gw - expected)).item(); };
+  const double bound = 1e-4 * max(abs(expected)).item();
+  CHECK(error(conv2d_grad_weight(gy, x, spec, shape)) < bound);
+  std::vector<double> inside(2);
+  parallel_for(2, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      inside[static_cast<size_t>(i)] = error(conv2d_grad_weight(gy, x, spec, shape));
+  });
+  CHECK(inside[0] < bound);
+  CHECK(inside[1] < bound);
+  omp_set_dynamic(1);
+  CHECK(error(conv2d_grad_weight(gy, x, spec, shape)) < bound);
+  omp_set_dynamic(0);
+  set_conv_algorithm(algorithm);
 }
