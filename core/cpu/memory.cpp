@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -132,7 +134,8 @@ class Heap {
 };
 
 /// Blocks of middling size, such as weights and their gradients, are cut from memory in huge pages; returned ones serve
-/// the next of their size.
+/// the next of their size. The pages of those that nobody takes, because sizes change from step to step, go back to the
+/// system once they are twice as many as were ever in use.
 class Slabs {
  public:
   static Slabs& instance() {
@@ -141,41 +144,81 @@ class Slabs {
   }
 
   void* take(size_t bytes) {
+    bytes = rounded(bytes);
     const std::lock_guard lock(mutex_);
-    Size& size = sizes_[bytes];
-    if (!size.free.empty()) {
-      void* data = size.free.back();
-      size.free.pop_back();
-      return data;
-    }
-    size.free.reserve(++size.blocks);  // so that give_back() allocates nothing
-    const size_t step = round_up(bytes, 64);
-    if (static_cast<size_t>(end_ - next_) < step) {
-      next_ = static_cast<char*>(aligned_memory(huge_page, slab));
-      end_ = next_ + slab;
-    }
-    return std::exchange(next_, next_ + step);
+    void* data = place(bytes);
+    in_use_ += bytes;
+    peak_ = std::max(peak_, in_use_);
+    return data;
   }
 
   void give_back(void* data, size_t bytes) noexcept {
+    bytes = rounded(bytes);
     const std::lock_guard lock(mutex_);
-    sizes_.find(bytes)->second.free.push_back(data);
+    sizes_.find(bytes)->second.free.push_back(static_cast<char*>(data));
+    in_use_ -= bytes;
+    idle_ += bytes;
+    if (idle_ > 2 * std::max(peak_, slab)) drop_pages();
+  }
+
+  /// Gives the pages of what is free back to the system.
+  void trim() noexcept {
+    const std::lock_guard lock(mutex_);
+    drop_pages();
   }
 
  private:
   struct Size {
     size_t blocks = 0;
-    std::vector<void*> free;
+    std::vector<char*> free;
+    size_t without_pages = 0;  // the first of them
   };
   static constexpr size_t slab = 8 * large;
+
+  /// Eight sizes per power of two.
+  static size_t rounded(size_t bytes) { return round_up(bytes, std::bit_floor(bytes) / 8); }
+
+  void* place(size_t bytes) {
+    Size& size = sizes_[bytes];
+    if (!size.free.empty()) {
+      char* data = size.free.back();
+      size.free.pop_back();
+      if (size.without_pages > size.free.size())
+        --size.without_pages;
+      else
+        idle_ -= bytes;
+      return data;
+    }
+    size.free.reserve(size.blocks + 1);  // so that give_back() allocates nothing
+    if (static_cast<size_t>(end_ - next_) < bytes) {
+      next_ = static_cast<char*>(aligned_memory(huge_page, slab));
+      end_ = next_ + slab;
+    }
+    ++size.blocks;
+    return std::exchange(next_, next_ + bytes);
+  }
+
+  /// Of whole pages within the blocks.
+  void drop_pages() noexcept {
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    for (auto& [bytes, size] : sizes_)
+      for (; size.without_pages < size.free.size(); ++size.without_pages) {
+        char* data = size.free[size.without_pages];
+        const size_t before = (page - reinterpret_cast<uintptr_t>(data) % page) % page;
+        madvise(data + before, (bytes - before) / page * page, MADV_DONTNEED);
+      }
+    idle_ = 0;
+  }
+
   std::mutex mutex_;
   std::map<size_t, Size> sizes_;
   char *next_ = nullptr, *end_ = nullptr;
+  size_t in_use_ = 0, peak_ = 0, idle_ = 0;  // bytes; idle: free, and with pages
 };
 
 }  // namespace
 
-bool keeps_released(size_t bytes) { return bytes >= large; }
+bool keeps_released(size_t bytes) { return bytes >= middling; }
 
 void* allocate(size_t bytes) {
   if (bytes >= large) {
@@ -192,6 +235,9 @@ void release(void* data, size_t bytes) noexcept {
   if (bytes < large || !Heap::instance().give_back(data, bytes)) std::free(data);
 }
 
-void trim() noexcept { Heap::instance().trim(); }
+void trim() noexcept {
+  Heap::instance().trim();
+  Slabs::instance().trim();
+}
 
 }  // namespace gradus::device

@@ -1,9 +1,12 @@
 #include "core/allocator.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <fstream>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -93,6 +96,28 @@ TEST_CASE("large blocks that are free serve any size together, and their pages c
   const Storage again = Storage::allocate(8 * mib);
   CHECK(again.data() == first);
   CHECK(first[0] == 0);
+}
+
+TEST_CASE("sizes that change do not keep their memory for ever") {
+  if (std::string_view(device::name()) != "cpu") return;  // a GPU's memory is not the process's
+  constexpr size_t kib = 1024, mib = 1024 * kib, live = 64 * mib;
+  const auto resident = [] {
+    size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages >> pages;
+    return pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  };
+  release_cached_memory();
+  const size_t before = resident();
+  for (const size_t size : {80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768}) {
+    std::vector<Storage> blocks;
+    for (size_t bytes = 0; bytes < live; bytes += size * kib) {
+      blocks.push_back(Storage::allocate(size * kib));
+      std::fill_n(static_cast<char*>(blocks.back().data()), size * kib, char{1});
+    }
+  }
+  CHECK(resident() < before + 5 * live);  // not 14
+  release_cached_memory();
+  CHECK(resident() < before + live / 2);
 }
 
 TEST_CASE("an impossible request is an error of the device and leaves the counters alone") {
