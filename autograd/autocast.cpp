@@ -22,8 +22,9 @@ bool checked(DType dtype) {
          "; compute in float32, in programs without --amp");
   static std::once_flag told;
   std::call_once(told, [] {
-    warn(text("bfloat16 saves memory here, not time: its products are computed in float32 without AVX-512 BF16 or AMX (",
-              describe_device(), ")"));
+    warn(
+        text("bfloat16 saves memory here, not time: without AVX-512 BF16 or AMX its products are computed in float32 (",
+             describe_device(), ")"));
   });
   return true;
 }

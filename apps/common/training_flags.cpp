@@ -175,7 +175,7 @@ void TrainingFlags::resolve() {
   threads = num_threads();
   set_conv_algorithm(parse_conv_algorithm(conv));
   device.apply();
-  const Autocast possible(parse_amp(amp));  // throws here and now where this processor cannot
+  const Autocast possible(parse_amp(amp));  // throws here and now where this device cannot
 }
 
 std::vector<std::string> TrainingFlags::without_effect(const CommandLine& line) const {

@@ -60,7 +60,7 @@ void run_faster(ConvPass pass, DType dtype, const winograd::Problem& p, const au
   static std::mutex mutex;
   static std::map<Key, bool> fast_wins;
   const Key key{pass,        dtype, p.images, p.height, p.width,      p.out_height,
-                p.out_width, p.in,  p.out,    p.stride, num_threads()};
+                p.out_width, p.in,  p.out,    p.stride, threads_here()};
   const std::lock_guard lock(mutex);
   auto known = fast_wins.find(key);
   if (known == fast_wins.end()) {
@@ -155,9 +155,8 @@ void conv2d_grad_input(const Tensor& gy, const Tensor& w, const Conv2dSpec& spec
         ConvPass::grad_input, gx.dtype(), gx.shape(), w.shape(), gy.shape(), spec,
         [&] {
           if (device::has_fast(gx.dtype())) return cpu::direct_conv_grad_input(gradient, weight, spec, out);
-          in_wide(out, [&](Tensor& wide) {
-            conv2d_grad_input(cpu::in_float32(gradient), rounded(weight), spec, wide);
-          });
+          in_wide(out,
+                  [&](Tensor& wide) { conv2d_grad_input(cpu::in_float32(gradient), rounded(weight), spec, wide); });
         },
         [&]<class T>(const winograd::Problem& p, T) {
           winograd::grad_input(p, gradient.data<T>(), floats(cpu::in_float32(weight)), out.data<T>());

@@ -253,6 +253,25 @@ TEST_CASE("a flag without effect is pointed out") {
     CHECK(contains(train(images, {"--tf32", "--epochs", "0"}).err, "--tf32 has no effect in a build for the CPU"));
 }
 
+TEST_CASE("mixed precision trains on every processor, and one without instructions for it says so once") {
+  const TinyImages images;
+  const Words words = {"--amp", "bf16", "--epochs", "2", "--json"};
+  const auto loss = [](const Program::Result& result) {
+    return Json::parse(lines_of(result.out).back()).at("test_loss").get<double>();
+  };
+  const Program::Result best = train(images, words);
+  if (device_name() != "cpu") return;
+  const ScopedVariable lesser("GRADUS_MAX_ISA", "v3");
+  const Program::Result emulated = train(images, words);
+  const std::string line = "bfloat16 saves memory here, not time";
+  REQUIRE(contains(emulated.err, line));
+  CHECK(!contains(emulated.err.substr(emulated.err.find(line) + 1), line));
+  CHECK(loss(emulated) == doctest::Approx(loss(best)).epsilon(0.02));
+  Words full = words;
+  full[1] = "none";
+  CHECK(loss(emulated) != loss(train(images, full)));
+}
+
 TEST_CASE("a preconditioner that runs away is told once, and one that does not is not") {
   const TinyImages images;
   // Without a step to speak of, gradients stay as they are, and P grows as fast as it can.
