@@ -7,7 +7,8 @@ namespace gradus {
 
 enum class ConvAlgorithm {
   direct,     ///< the plain sum of products; on a GPU, cuDNN
-  winograd,   ///< minimal filtering wherever the shape allows it, direct elsewhere
+  winograd,   ///< minimal filtering wherever the shape allows it, direct elsewhere; its transforms mix the pixels of a
+              ///< tile, so beside one that is infinite, or a million times as large, its neighbors lose their digits
   automatic,  ///< a fixed rule: a pure function of shapes, dtype, instruction set and threads, so equal runs stay equal
   measure     ///< times both on first sight of a shape and keeps the faster: runs may differ in the last bits; on a GPU
               ///< as automatic

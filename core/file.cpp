@@ -111,6 +111,17 @@ void FileReader::read(void* to, size_t bytes) {
   }
 }
 
+std::vector<char> FileReader::read(size_t bytes) {
+  std::vector<char> content;
+  try {
+    content.resize(bytes);
+  } catch (const std::exception&) {
+    fail(ErrorKind::io, "file", "no memory for ", bytes, " bytes of ", path_);
+  }
+  read(content.data(), bytes);
+  return content;
+}
+
 void FileWriter::write(const void* from, size_t bytes) { write_all(descriptor_, path_, from, bytes); }
 
 FileAppender::FileAppender(const std::string& path)

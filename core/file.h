@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace gradus {
 
@@ -22,6 +23,8 @@ class FileReader {
   uint64_t size() const { return size_; }
   /// Fills `to` with the next `bytes`; throws where the file ends before.
   void read(void* to, size_t bytes);
+  /// The next `bytes`; throws where there is no memory for them, too.
+  std::vector<char> read(size_t bytes);
 
  private:
   std::string path_;

@@ -46,10 +46,7 @@ class Reader {
     if (present != static_cast<uint64_t>(bytes))
       reject(is_half_ ? "float16" : name(dtype_), " ", shape_, " takes ", bytes, " bytes, but ", present,
              " follow the header", present < static_cast<uint64_t>(bytes) ? ": the file was cut short" : "");
-    std::vector<char> data(static_cast<size_t>(bytes));
-    file_.read(data.data(), data.size());
-    if (dtype_ == DType::boolean && std::any_of(data.begin(), data.end(), [](char b) { return b != 0 && b != 1; }))
-      reject("it holds bool, but has a byte that is neither 0 nor 1");
+    const std::vector<char> data = file_.read(static_cast<size_t>(bytes));
     try {
       return tensor_of(is_half_ ? widened_halves(data) : data);
     } catch (const Error& error) {

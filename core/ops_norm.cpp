@@ -175,8 +175,10 @@ Tensor cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& l
   check::same_dtype("cross_entropy_backward", x, gy);
   const Tensor each = expand(gy, labels.shape());
   check::shape("cross_entropy_backward", "the normalizers", normalizers, {x.size(0), 2});
+  if (normalizers.dtype() != DType::float64)
+    fail(ErrorKind::dtype, "cross_entropy_backward", "the normalizers must be float64, got ", normalizers.dtype());
   Tensor gx = Tensor::empty_like(x);
-  kernels::cross_entropy_backward(each, x, labels, normalizers, smoothing, share, gx);
+  kernels::cross_entropy_backward(each, x, labels, contiguous(normalizers), smoothing, share, gx);
   return gx;
 }
 

@@ -27,7 +27,7 @@ class UpdateCheck {
     if (!x) return;
     check::shape("update_", role, *x, {n, n});
     check::same_dtype("update_", value_, *x);
-    if (!x->is_contiguous() || value_.numel() % n != 0)
+    if (!x->is_contiguous() || n == 0 || value_.numel() % n != 0)
       fail(ErrorKind::shape, "update_", role, " must be contiguous and act on whole rows of ", value_.shape());
   }
   void state(const RuleUpdate& rule) const {
@@ -59,6 +59,7 @@ void check_update(const ParameterUpdate& p) {
   const int64_t n = p.p ? p.p->size(0) : 1;
   check.square("P", p.p, n);
   check.square("the correlation", p.correlation, n);
+  if (p.p && p.diagonal) fail(ErrorKind::value, "update_", "takes P or a diagonal, not both");
   if (p.correlation && !(p.p && p.previous))
     fail(ErrorKind::value, "update_", "a correlation needs P and the previous gradient");
   if (p.correlated && p.rule.kind != RuleUpdate::Kind::plain)

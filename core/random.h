@@ -62,7 +62,8 @@ class Generator {
   int left_ = 0;
 };
 
-/// Uniform in [low, high), float32 or float64.
+/// Uniform in [low, high), float32 or float64; rounding may reach `high` itself where the two have many digits in
+/// common.
 Tensor random_uniform(const Shape& shape, double low, double high, const RandomKey& key, DType dtype = DType::float32);
 /// Normal with the given mean and standard deviation.
 Tensor random_normal(const Shape& shape, double mean, double std, const RandomKey& key, DType dtype = DType::float32);

@@ -67,6 +67,8 @@ Tensor Tensor::eye(int64_t n, DType dtype) {
 Tensor Tensor::arange(int64_t n, DType dtype) {
   check::bytes("tensor", {n}, DType::int64);
   if (n > 0) check::scalar("arange", dtype, static_cast<double>(n - 1));
+  const int64_t most = dtype == DType::float32 ? int64_t{1} << 24 : dtype == DType::bfloat16 ? 256 : INT64_MAX;
+  if (n - 1 > most) fail(ErrorKind::value, "arange", dtype, " holds integers up to ", most, " alone, not ", n - 1);
   std::vector<int64_t> values(static_cast<size_t>(n));
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int64_t>(i);
   const Tensor counted = from(values, {n});
@@ -165,6 +167,9 @@ std::vector<char> Tensor::to_bytes() const {
 
 Tensor Tensor::from_bytes(const void* bytes, const Shape& shape, DType dtype) {
   Tensor out = empty(shape, dtype);
+  const auto* first = static_cast<const unsigned char*>(bytes);
+  if (dtype == DType::boolean && std::any_of(first, first + out.numel(), [](unsigned char b) { return b > 1; }))
+    fail(ErrorKind::value, "from_bytes", "a bool has a byte that is neither 0 nor 1");
   upload("from_bytes", out.raw(), bytes, static_cast<size_t>(out.numel()) * size_of(dtype));
   return out;
 }
@@ -198,11 +203,17 @@ std::ostream& operator<<(std::ostream& out, const Tensor& tensor) {
   out << tensor.dtype() << ' ' << tensor.shape();
   constexpr int64_t shown = 64;
   if (tensor.numel() > shown) return out << " (" << tensor.numel() << " elements)";
-  Tensor values = Tensor::empty(tensor.shape(), DType::float64);
-  kernels::copy(tensor, values);
-  const auto numbers = values.to_vector<double>();
   const size_t columns = tensor.rank() ? static_cast<size_t>(std::max<int64_t>(tensor.shape().back(), 1)) : 1;
-  for (size_t i = 0; i < numbers.size(); ++i) out << (i % columns == 0 ? "\n  " : " ") << numbers[i];
+  const auto write = [&]<class T>(T) {
+    Tensor values = Tensor::empty(tensor.shape(), dtype_of<T>);
+    kernels::copy(tensor, values);
+    const auto numbers = values.to_vector<T>();
+    for (size_t i = 0; i < numbers.size(); ++i) out << (i % columns == 0 ? "\n  " : " ") << numbers[i];
+  };
+  if (is_floating(tensor.dtype()))
+    write(double{});
+  else
+    write(int64_t{});
   return out;
 }
 

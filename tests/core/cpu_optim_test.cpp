@@ -187,6 +187,11 @@ TEST_CASE("updates that do not fit are refused before anything is written") {
           "[update_] a rule lacks the state that it needs");
   refused({.value = &value, .gradient = &gradient, .rule = {.kind = Kind::adam, .first = &velocity}},
           "[update_] a rule lacks the state that it needs");
+  Tensor empty = Tensor::zeros({0, 0}), nothing = Tensor::zeros({4, 0});
+  refused({.value = &nothing, .gradient = &nothing, .p = &empty},
+          "[update_] P must be contiguous and act on whole rows of [4,0]");
+  refused({.value = &value, .gradient = &gradient, .p = &p, .diagonal = &velocity},
+          "[update_] takes P or a diagonal, not both");
   Tensor gaps = empty_in(Memory::padded, {2, 9});
   refused({.value = &gaps, .gradient = &gradient}, "[update_] the value [2,9] has gaps in memory");
 }

@@ -103,6 +103,7 @@ TEST_CASE("reading past the end names the file and what is missing") {
   CHECK(file.size() == 3);
   char bytes[8];
   CHECK(contains(error_of([&] { file.read(bytes, 8); }), path + " ends 5 bytes too early"));
+  CHECK(contains(error_of([&] { file.read(SIZE_MAX); }), "no memory for"));
 }
 
 TEST_CASE("what cannot be written is named with the reason, and devices are not replaced") {

@@ -227,6 +227,12 @@ TEST_CASE("cross-entropy is what log_softmax says of the labels, and its gradien
   const Values l = elements(log_p), probability = elements(p),
                gradient = elements(
                    cross_entropy_backward(Tensor::full({}, 2, DType::float64), x, labels, normalizers, smoothing, 0.5));
+  const Tensor apart = transpose(contiguous(transpose(normalizers, 0, 1)), 0, 1);
+  CHECK(elements(cross_entropy_backward(Tensor::full({}, 2, DType::float64), x, labels, apart, smoothing, 0.5)) ==
+        gradient);
+  CHECK_THROWS_WITH_AS(cross_entropy_backward(Tensor::full({}, 2, DType::float64), x, labels,
+                                              cast(normalizers, DType::float32), smoothing, 0.5),
+                       "[cross_entropy_backward] the normalizers must be float64, got float32", Error);
   for (size_t n = 0; n < 2; ++n) {
     double expected = 0;
     for (size_t k = 0; k < 3; ++k) {

@@ -89,6 +89,9 @@ TEST_CASE("printing shows dtype, shape and values") {
   std::ostringstream out;
   out << Tensor::from<int64_t>({1, 2, 3, 4}, {2, 2});
   CHECK(out.str() == "int64 [2,2]\n  1 2\n  3 4");
+  out.str("");
+  out << Tensor::from<int64_t>({16777217, -9007199254740993}, {2});
+  CHECK(out.str() == "int64 [2]\n  16777217 -9007199254740993");
 }
 
 TEST_CASE("bytes are row-major whatever the layout, and come back by shape and dtype") {
@@ -97,6 +100,9 @@ TEST_CASE("bytes are row-major whatever the layout, and come back by shape and d
   CHECK(bytes == std::vector<char>{1, 4, 2, 5, 3, 6});
   CHECK(Tensor::from_bytes(bytes.data(), {3, 2}, DType::uint8).to_vector<uint8_t>() == x.to_vector<uint8_t>());
   CHECK(Tensor::from_bytes(nullptr, {0, 2}, DType::float32).shape() == Shape{0, 2});
+  const char neither[] = {1, 2};
+  CHECK_THROWS_WITH_AS(Tensor::from_bytes(neither, {2}, DType::boolean),
+                       "[from_bytes] a bool has a byte that is neither 0 nor 1", Error);
 }
 
 TEST_CASE("sizes that overflow are refused by name") {
@@ -112,6 +118,8 @@ TEST_CASE("sizes that overflow are refused by name") {
   CHECK_THROWS_AS(Tensor::empty({1, huge, huge, 0}, DType::uint8, Layout::channels_last), Error);
   CHECK_THROWS_AS(Tensor::from<float>({}, {int64_t{1} << 32, int64_t{1} << 32}), Error);
   CHECK_THROWS_AS(Tensor::arange(huge), Error);
+  CHECK_THROWS_WITH_AS(Tensor::arange(258, DType::bfloat16),
+                       "[arange] bfloat16 holds integers up to 256 alone, not 257", Error);
   CHECK_THROWS_AS(Tensor::eye(int64_t{1} << 32), Error);
   CHECK_THROWS_AS(Tensor::zeros({int64_t{1} << 59}), Error);  // countable, but no memory is that large
   CHECK(Tensor::empty({0, int64_t{1} << 40}).numel() == 0);
