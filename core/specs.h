@@ -145,7 +145,7 @@ struct ParameterUpdate {
 
 /// One learned matrix M [n, n] of a preconditioner and the P that follows from it: M takes a step of `rule` along
 /// factor h, h the gradient with respect to M of what has the gradient C with respect to P; then P is made anew. All
-/// are contiguous.
+/// are contiguous. Where the same update() makes C, a GPU may leave it in parts, whose sum is written here.
 struct MatrixUpdate {
   enum class Form : uint8_t {
     product,       ///< P = M M^T, h = (C + C^T) M

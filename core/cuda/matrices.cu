@@ -35,6 +35,7 @@ struct UpdateMatrices {
     double squares[threads_per_block], products[threads_per_block];  // shares of <Q, Q> and <Q, C>
     double scale, part;                                              // norm / |Q|, <Q, C> / |Q|^2
   };
+  static constexpr int resident = 1;  // blocks of a multiprocessor: registers for all loads at once
   Entry entry[entries];
 
   /// What a block works on: C, M, Q and the gradient with respect to M, in double.
@@ -49,7 +50,7 @@ struct UpdateMatrices {
     }
   };
 
-  GRADUS_ANYWHERE int phases() const { return 9; }
+  GRADUS_ANYWHERE int phases() const { return 11; }
   GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared) const {
     const Entry& e = entry[block];
     const Room room(e, shared);
@@ -75,19 +76,25 @@ struct UpdateMatrices {
         if (e.through) form_q(e, room, thread, shared);
         return;
       case 3:
+        if (e.through) gather(thread, shared);
+        return;
+      case 4:
         if (e.through && thread == 0) add(e, shared);
         return;
-      case 4:  // all elements of h before M changes
+      case 5:  // all elements of h before M changes
         for (int at = thread; at < elements; at += threads_per_block)
           room.h[at] = gradient(e, room, shared, at / e.n, at % e.n);
         return;
-      case 5:
+      case 6:
         for (int at = thread; at < elements; at += threads_per_block) room.m[at] = step(e, room, shared, at);
         return;
-      case 6:
+      case 7:
         if (e.p) form_q(e, room, thread, shared);
         return;
-      case 7:
+      case 8:
+        if (e.p && e.norm > 0) gather(thread, shared);
+        return;
+      case 9:
         if (e.p && e.norm > 0 && thread == 0) add(e, shared);
         return;
       default:
@@ -136,15 +143,18 @@ struct UpdateMatrices {
     const int elements = e.n * e.n, lanes = UpdateMatrices::lanes(elements), lane = thread / elements;
     if (!e.parts.parts || lane >= lanes) return;
     constexpr int at_once = 48;  // loads under way: half of 288 parts of 9 x 9
+    const double* const from = e.parts.parts + (thread - lane * elements);
     double sum = 0;
     for (int64_t first = lane; first < e.parts.count; first += at_once * lanes) {
-      double parts[at_once] = {};
+      double parts[at_once];
+      GRADUS_UNROLL
+      for (int k = 0; k < at_once; ++k) {  // beyond the last one the first: a load under a condition would wait for it
+        const int64_t part = first + k * lanes < e.parts.count ? first + k * lanes : first;
+        parts[k] = from[part * elements];
+      }
       GRADUS_UNROLL
       for (int k = 0; k < at_once; ++k)
-        if (first + k * lanes < e.parts.count)
-          parts[k] = e.parts.parts[(first + k * lanes) * elements + thread % elements];
-      GRADUS_UNROLL
-      for (int k = 0; k < at_once; ++k) sum += parts[k];
+        if (first + k * lanes < e.parts.count) sum += parts[k];
     }
     shared.part_sums[thread] = sum;  // thread = lane * elements + element
   }
@@ -201,9 +211,19 @@ struct UpdateMatrices {
     shared.products[thread] = products;
   }
 
+  static constexpr int gathering = 32;  // threads, each of which adds up some threads' shares
+
+  GRADUS_ANYWHERE static void gather(int thread, Shared& shared) {
+    if (thread >= gathering) return;
+    for (int other = thread + gathering; other < threads_per_block; other += gathering) {
+      shared.squares[thread] += shared.squares[other];
+      shared.products[thread] += shared.products[other];
+    }
+  }
+
   GRADUS_ANYWHERE static void add(const Entry& e, Shared& shared) {
     double squares = 0, products = 0;
-    for (int thread = 0; thread < threads_per_block; ++thread) {
+    for (int thread = 0; thread < gathering; ++thread) {
       squares += shared.squares[thread];
       products += shared.products[thread];
     }
