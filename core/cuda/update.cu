@@ -53,7 +53,7 @@ struct Table {
 static_assert(sizeof(Table) < 32000);
 
 /// Of parameters of one element type. `rich`: diagonals and rules that divide may be among them. Without those no
-/// register spills at five blocks.
+/// register spills at five blocks, but for a few of float64.
 template <class T, bool rich>
 struct Update {
   static constexpr int resident = rich ? 4 : 5;  // blocks of a multiprocessor: as many as registers allow
@@ -274,14 +274,14 @@ class Launches {
   explicit Launches(std::span<const MatrixUpdate> matrices = {}) : matrices_(matrices), parts_(matrices.size()) {}
 
   void add(const ParameterUpdate& p, bool transforms_only) {
-    const int64_t n = p.p ? p.p->shape()[0] : 1, count = p.value->numel();
-    const int64_t room = p.value->dtype() == DType::float64 ? tile_elements<double> : tile_elements<float>;
-    const int64_t at_a_time = elements_at_a_time(static_cast<int>(n));
-    const int64_t tile = room >= at_a_time ? room / at_a_time * at_a_time : room / n * n;
-    if (count == 0) {
+    const int64_t count = p.value->numel();
+    if (count == 0) {  // and P may be of any size
       if (p.correlation) kernels::fill(0, *p.correlation);
       return;
     }
+    const int64_t n = p.p ? p.p->shape()[0] : 1, at_a_time = elements_at_a_time(static_cast<int>(n));
+    const int64_t room = p.value->dtype() == DType::float64 ? tile_elements<double> : tile_elements<float>;
+    const int64_t tile = room / at_a_time * at_a_time;
     if (table_.entries == most_entries || (table_.entries > 0 && p.value->dtype() != dtype_)) launch();
     dtype_ = p.value->dtype();
     const int64_t blocks = (count + tile - 1) / tile;

@@ -201,6 +201,18 @@ TEST_CASE("no update's result depends on the order of threads and blocks, nor wh
   check_independent_of_order(results_of_learning);
 }
 
+TEST_CASE("a parameter without elements has a correlation of zeros, however long its rows are") {
+  for (const int64_t n : {9, 256, 257, 300}) {
+    CAPTURE(n);
+    Tensor value = Tensor::zeros({0, n}), correlation = Tensor::full({n, n}, 7);
+    const Tensor p = random({n, n}, 1);
+    const ParameterUpdate update{
+        .value = &value, .gradient = &value, .previous = &value, .p = &p, .correlation = &correlation};
+    kernels::update({&update, 1}, {});
+    CHECK(max(abs(correlation)).item() == 0);
+  }
+}
+
 TEST_CASE("a step of FOP or FOP-norm is two kernels, however many layers learn") {
   using Norm = optim::Fop::Norm;
   for (const auto& [layers, norm] : {std::pair<int64_t, Norm>{1, Norm::off}, {9, Norm::off}, {9, Norm::through}}) {
