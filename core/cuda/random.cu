@@ -69,20 +69,61 @@ struct Dropout {
   }
 };
 
-/// Row-major arrays of float32: a thread makes the four elements of a block.
+/// Row-major arrays: a thread makes the four elements of a block.
+template <class T>
 struct DropoutInOrder {
   Key key;
   double p;
   float scale;
-  const float* x;
-  float* out;
+  const T* x;
+  T* out;
   int64_t count;
   GRADUS_ANYWHERE void operator()(int64_t i) const {
     const auto words = key.block_of(4 * i);
     for (int k = 0; k < 4 && 4 * i + k < count; ++k)
-      out[4 * i + k] = to_unit_float(words[k]) >= p ? x[4 * i + k] * scale : 0.0f;
+      out[4 * i + k] = T(to_unit_float(words[k]) >= p ? static_cast<float>(x[4 * i + k]) * scale : 0.0f);
   }
 };
+
+/// Channels-last arrays: a thread makes the four elements of a block, pixels of one channel.
+template <class T>
+struct DropoutChannelsLast {
+  Key key;
+  double p;
+  float scale;
+  const T* x;
+  T* out;
+  uint32_t channels, quads;  // of an image: groups of four pixels
+  GRADUS_ANYWHERE void operator()(int64_t i) const {
+    const auto number = static_cast<uint32_t>(i);
+    const uint32_t quad = number / channels, c = number - quad * channels, image = quad / quads;
+    const auto words = key.block_of(4 * ((int64_t{image} * channels + c) * quads + (quad - image * quads)));
+    const int64_t first = 4 * int64_t{quad} * channels + c;
+    GRADUS_UNROLL
+    for (int k = 0; k < 4; ++k) {
+      const int64_t at = first + int64_t{k} * channels;
+      out[at] = T(to_unit_float(words[k]) >= p ? static_cast<float>(x[at]) * scale : 0.0f);
+    }
+  }
+};
+
+/// Whether a kernel that makes a block's four elements at a time did the work.
+template <class T>
+bool drop_by_fours(const Key& key, double p, const Tensor& x, Tensor& out) {
+  const auto scale = static_cast<float>(1 / (1 - p));
+  const T* const from = static_cast<const T*>(x.raw());
+  T* const to = static_cast<T*>(out.raw());
+  if (x.is_contiguous() && out.is_contiguous()) {
+    for_each((x.numel() + 3) / 4, DropoutInOrder<T>{key, p, scale, from, to, x.numel()});
+    return true;
+  }
+  if (!x.is_channels_last() || !out.is_channels_last()) return false;
+  const int64_t pixels = x.shape()[2] * x.shape()[3];
+  if (pixels % 4 != 0 || x.numel() / 4 > 0x7fffffff) return false;
+  for_each(x.numel() / 4, DropoutChannelsLast<T>{key, p, scale, from, to, static_cast<uint32_t>(x.shape()[1]),
+                                                 static_cast<uint32_t>(pixels / 4)});
+  return true;
+}
 
 }  // namespace
 
@@ -97,12 +138,9 @@ void random_normal(const RandomKey& key, double mean, double std, Tensor& out) {
 }
 
 void dropout(const RandomKey& key, double p, const Tensor& x, Tensor& out) {
-  if (x.dtype() == DType::float32 && x.is_contiguous() && out.is_contiguous())
-    return for_each((x.numel() + 3) / 4,
-                    DropoutInOrder{Key(key), p, static_cast<float>(1 / (1 - p)), static_cast<const float*>(x.raw()),
-                                   static_cast<float*>(out.raw()), x.numel()});
-  const Walk<3> walk =
-      make_walk<3>(out.shape(), {out.strides(), x.strides(), contiguous_strides(out.shape())});
+  if (x.dtype() == DType::float32 && drop_by_fours<float>(Key(key), p, x, out)) return;
+  if (x.dtype() == DType::bfloat16 && drop_by_fours<bfloat16>(Key(key), p, x, out)) return;
+  const Walk<3> walk = make_walk<3>(out.shape(), {out.strides(), x.strides(), contiguous_strides(out.shape())});
   const auto run = [&]<class W>(W scale) {
     for_each(walk.count, Dropout<W>{walk, Key(key), p, scale, x.raw(), out.raw(), x.dtype()});
   };

@@ -259,23 +259,27 @@ TEST_CASE(
 }
 
 TEST_CASE("random numbers are the CPU's to the bit in every memory order") {
-  const Shape shape{3, 5, 6, 7};
   const RandomKey key{11, 12, 13};
-  for (const DType dtype : {DType::float32, DType::float64}) {
-    for (const Memory memory : every_memory) {
-      Tensor out = empty_in(memory, shape, dtype), expected = Tensor::empty(shape, dtype);
-      kernels::random_uniform(key, -2, 3, out);
-      ref::random_uniform(key, -2, 3, expected);
-      check_equal(out, expected);
-      kernels::random_normal(key, 1, 2, out);
-      ref::random_normal(key, 1, 2, expected);
-      check_equal(out, expected);
-      Tensor dropped = empty_in(memory, shape, dtype);
-      const Tensor x = in(memory, expected);
-      kernels::dropout(key, 0.4, x, dropped);
-      Tensor expected_drop = Tensor::empty(shape, dtype);
-      ref::dropout(key, 0.4, expected, expected_drop);
-      check_equal(dropped, expected_drop);
+  for (const Shape& shape : {Shape{3, 5, 6, 7}, Shape{3, 5, 6, 2}}) {  // in the second four pixels share a block
+    for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16}) {
+      for (const Memory memory : every_memory) {
+        Tensor expected = Tensor::empty(shape, dtype);
+        if (dtype == DType::bfloat16) {
+          ref::copy(random(shape, 1), expected);
+        } else {
+          Tensor out = empty_in(memory, shape, dtype);
+          kernels::random_uniform(key, -2, 3, out);
+          ref::random_uniform(key, -2, 3, expected);
+          check_equal(out, expected);
+          kernels::random_normal(key, 1, 2, out);
+          ref::random_normal(key, 1, 2, expected);
+          check_equal(out, expected);
+        }
+        Tensor dropped = empty_in(memory, shape, dtype), expected_drop = Tensor::empty(shape, dtype);
+        kernels::dropout(key, 0.4, in(memory, expected), dropped);
+        ref::dropout(key, 0.4, expected, expected_drop);
+        check_equal(dropped, expected_drop);
+      }
     }
   }
 }
