@@ -14,8 +14,6 @@ namespace gradus::cuda::few_channels_parts {
 inline constexpr int side = 3, taps = side * side, run = 8;  // run: neighbouring outputs of a row
 inline constexpr int most_ins = 4;
 
-inline int64_t divided_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
-
 struct alignas(16) Quad {
   float at[4];
 };

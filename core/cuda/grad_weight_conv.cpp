@@ -10,8 +10,6 @@ namespace {
 
 constexpr int64_t window_pixels = 64, ins = 32;
 
-int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 int64_t windows_of(const Shape& y, int64_t width) {
   return divided_up(y[2], window_pixels / width) * divided_up(y[3], width);
 }

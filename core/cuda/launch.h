@@ -18,6 +18,9 @@ namespace gradus::cuda {
 
 inline constexpr int threads_per_block = 256;
 
+/// How many groups of `by` hold n.
+constexpr int64_t divided_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
+
 /// What a thread of a block keeps from phase to phase: nothing, but for a Body::Local.
 template <class Body>
 struct LocalMemory {
@@ -116,7 +119,7 @@ inline constexpr int64_t most_blocks = int64_t{1} << 20;
 template <class Body>
 void for_each(int64_t count, const Body& body) {
   if (count <= 0) return;
-  const int64_t blocks = std::min(most_blocks, (count + threads_per_block - 1) / threads_per_block);
+  const int64_t blocks = std::min(most_blocks, divided_up(count, threads_per_block));
   run_each<<<static_cast<unsigned>(blocks), threads_per_block, 0, current_stream()>>>(body, count);
   check_launch();
 }

@@ -10,22 +10,6 @@
 namespace gradus::cuda {
 namespace {
 
-/// A tensor of four dimensions.
-struct Places {
-  explicit Places(const Tensor& t) : data(t.raw()), type(t.dtype()) {
-    for (int d = 0; d < 4; ++d) stride[d] = t.strides()[d], extent[d] = t.shape()[d];
-  }
-  GRADUS_ANYWHERE int64_t place(int64_t a, int64_t b, int64_t c, int64_t d) const {
-    return a * stride[0] + b * stride[1] + c * stride[2] + d * stride[3];
-  }
-  GRADUS_ANYWHERE double at(int64_t a, int64_t b, int64_t c, int64_t d) const {
-    return load<double>(data, type, place(a, b, c, d));
-  }
-  void* data;
-  DType type;
-  int64_t stride[4], extent[4];
-};
-
 struct PlainConv {
   ConvPass pass;
   Places x, w, y;

@@ -1,5 +1,5 @@
-// Pooling: a thread for each output of a forward pass and for each input of average pooling's gradient; a thread for each
-// channel of an image where a gradient goes to places that only the index knows, so that sums are made in order.
+// Pooling: a thread for each output of a forward pass and for each input of average pooling's gradient; a thread for
+// each channel of an image where a gradient goes to places that only the index knows, so that sums are made in order.
 #include "core/cuda/element.h"
 #include "core/cuda/walk.h"
 #include "core/kernels.h"
@@ -9,22 +9,9 @@ namespace {
 
 using namespace cuda;
 
-/// Places of an image tensor: strides of N, C, H, W.
-struct Image {
-  explicit Image(const Tensor& x) : data(x.raw()), type(x.dtype()) {
-    for (int d = 0; d < 4; ++d) stride[d] = x.strides()[d], extent[d] = x.shape()[d];
-  }
-  GRADUS_ANYWHERE int64_t place(int64_t n, int64_t c, int64_t h, int64_t w) const {
-    return n * stride[0] + c * stride[1] + h * stride[2] + w * stride[3];
-  }
-  void* data;
-  DType type;
-  int64_t stride[4], extent[4];
-};
-
 /// Element i of an image in the order of memory that channels-last has.
 struct Position {
-  GRADUS_ANYWHERE Position(int64_t i, const Image& image) {
+  GRADUS_ANYWHERE Position(int64_t i, const Places& image) {
     c = i % image.extent[1];
     i /= image.extent[1];
     w = i % image.extent[3];
@@ -62,17 +49,17 @@ GRADUS_ANYWHERE double divisor(const Pool2dSpec& spec, const Range& rows, const 
 }
 
 struct MaxForward {
-  Image x, y, index;
+  Places x, y, index;
   Pool2dSpec spec;
   GRADUS_ANYWHERE void operator()(int64_t i) const {
     const Position p(i, y);
     const Range rows(p.h, spec.stride[0], spec.padding[0], spec.kernel[0], x.extent[2]);
     const Range columns(p.w, spec.stride[1], spec.padding[1], spec.kernel[1], x.extent[3]);
     int64_t best_h = rows.begin, best_w = columns.begin;
-    auto largest = load<double>(x.data, x.type, x.place(p.n, p.c, best_h, best_w));
+    double largest = x.at(p.n, p.c, best_h, best_w);
     for (int64_t h = rows.begin; h < rows.end; ++h)
       for (int64_t w = columns.begin; w < columns.end; ++w) {
-        const auto value = load<double>(x.data, x.type, x.place(p.n, p.c, h, w));
+        const double value = x.at(p.n, p.c, h, w);
         if (value > largest || (value != value && largest == largest))  // the first NaN wins
           largest = value, best_h = h, best_w = w;
       }
@@ -84,21 +71,20 @@ struct MaxForward {
 /// gx is zero; a thread adds a channel's gradients in the order of outputs.
 template <class W>
 struct MaxScatter {
-  Image gy, index, gx;
+  Places gy, index, gx;
   GRADUS_ANYWHERE void operator()(int64_t plane) const {
     const int64_t n = plane / gx.extent[1], c = plane % gx.extent[1], width = gx.extent[3];
     for (int64_t h = 0; h < gy.extent[2]; ++h)
       for (int64_t w = 0; w < gy.extent[3]; ++w) {
         const int64_t pixel = static_cast<const int64_t*>(index.data)[index.place(n, c, h, w)];
         const int64_t to = gx.place(n, c, pixel / width, pixel % width);
-        store<W>(gx.data, gx.type, to,
-                 load<W>(gx.data, gx.type, to) + load<W>(gy.data, gy.type, gy.place(n, c, h, w)));
+        store<W>(gx.data, gx.type, to, load<W>(gx.data, gx.type, to) + load<W>(gy.data, gy.type, gy.place(n, c, h, w)));
       }
   }
 };
 
 struct MaxGather {
-  Image x, index, y;
+  Places x, index, y;
   GRADUS_ANYWHERE void operator()(int64_t i) const {
     const Position p(i, y);
     const int64_t pixel = static_cast<const int64_t*>(index.data)[index.place(p.n, p.c, p.h, p.w)];
@@ -108,7 +94,7 @@ struct MaxGather {
 };
 
 struct AverageForward {
-  Image x, y;
+  Places x, y;
   Pool2dSpec spec;
   GRADUS_ANYWHERE void operator()(int64_t i) const {
     const Position p(i, y);
@@ -116,14 +102,13 @@ struct AverageForward {
     const Range columns(p.w, spec.stride[1], spec.padding[1], spec.kernel[1], x.extent[3]);
     double sum = 0;
     for (int64_t h = rows.begin; h < rows.end; ++h)
-      for (int64_t w = columns.begin; w < columns.end; ++w)
-        sum += load<double>(x.data, x.type, x.place(p.n, p.c, h, w));
+      for (int64_t w = columns.begin; w < columns.end; ++w) sum += x.at(p.n, p.c, h, w);
     store<double>(y.data, y.type, y.place(p.n, p.c, p.h, p.w), sum / divisor(spec, rows, columns));
   }
 };
 
 struct AverageBackward {
-  Image gy, gx;
+  Places gy, gx;
   Pool2dSpec spec;
   GRADUS_ANYWHERE void operator()(int64_t i) const {
     const Position p(i, gx);
@@ -134,7 +119,7 @@ struct AverageBackward {
       for (int64_t w = across.begin; w < across.end; ++w) {
         const Range rows(h, spec.stride[0], spec.padding[0], spec.kernel[0], gx.extent[2]);
         const Range columns(w, spec.stride[1], spec.padding[1], spec.kernel[1], gx.extent[3]);
-        sum += load<double>(gy.data, gy.type, gy.place(p.n, p.c, h, w)) / divisor(spec, rows, columns);
+        sum += gy.at(p.n, p.c, h, w) / divisor(spec, rows, columns);
       }
     store<double>(gx.data, gx.type, gx.place(p.n, p.c, p.h, p.w), sum);
   }
@@ -143,7 +128,7 @@ struct AverageBackward {
 }  // namespace
 
 void max_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y, Tensor& index) {
-  for_each(y.numel(), MaxForward{Image(x), Image(y), Image(index), spec});
+  for_each(y.numel(), MaxForward{Places(x), Places(y), Places(index), spec});
 }
 
 void max_pool2d_scatter(const Tensor& gy, const Tensor& index, Tensor& gx) {
@@ -155,21 +140,21 @@ void max_pool2d_scatter(const Tensor& gy, const Tensor& index, Tensor& gx) {
   kernels::fill(0, gx);
   if (gy.numel() == 0) return;
   const auto run = [&]<class W>(W) {
-    for_each(gx.shape()[0] * gx.shape()[1], MaxScatter<W>{Image(gy), Image(index), Image(gx)});
+    for_each(gx.shape()[0] * gx.shape()[1], MaxScatter<W>{Places(gy), Places(index), Places(gx)});
   };
   gx.dtype() == DType::float64 ? run(double()) : run(float());
 }
 
 void max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor& y) {
-  for_each(y.numel(), MaxGather{Image(x), Image(index), Image(y)});
+  for_each(y.numel(), MaxGather{Places(x), Places(index), Places(y)});
 }
 
 void avg_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y) {
-  for_each(y.numel(), AverageForward{Image(x), Image(y), spec});
+  for_each(y.numel(), AverageForward{Places(x), Places(y), spec});
 }
 
 void avg_pool2d_backward(const Tensor& gy, const Pool2dSpec& spec, Tensor& gx) {
-  for_each(gx.numel(), AverageBackward{Image(gy), Image(gx), spec});
+  for_each(gx.numel(), AverageBackward{Places(gy), Places(gx), spec});
 }
 
 }  // namespace gradus::kernels

@@ -304,8 +304,6 @@ struct Images {
   int64_t count, channels, height, width;
 };
 
-int64_t divided_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
-
 /// Tiles of `images` images, as many as the outputs of `cover` take, the first one's first pixel at (top, left).
 Tiles make_tiles(const Images& x, int64_t images, const Images& cover, int64_t top, int64_t left) {
   const int64_t across = divided_up(cover.width, outputs), per_image = divided_up(cover.height, outputs) * across;

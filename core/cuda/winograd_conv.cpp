@@ -5,14 +5,13 @@
 #include "core/accelerator.h"
 #include "core/convolution.h"
 #include "core/cuda/conv_check.h"
+#include "core/cuda/launch.h"
 #include "core/cuda/winograd.h"
 
 namespace gradus::cuda {
 namespace {
 
 constexpr int64_t points = 36, tile = 4, channel_multiple = 4;  // 16 bytes
-
-int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// Tiles of an image of y or, in the gradient of the input, of x.
 int64_t tiles_of(const Shape& image) { return divided_up(image[2], tile) * divided_up(image[3], tile); }
