@@ -11,36 +11,37 @@ namespace {
 using namespace cuda;
 
 /// Logits [N, K] and labels [N].
+template <class T>
 struct Problem {
   Problem(const Tensor& logits, const Tensor& given, double s)
-      : x(logits.raw()),
-        type(logits.dtype()),
+      : x(static_cast<const T*>(logits.raw())),
         row(logits.strides()[0]),
         column(logits.strides()[1]),
         classes(logits.shape()[1]),
         labels(given, 0),
         smoothing(s) {}
-  GRADUS_ANYWHERE double at(int64_t n, int64_t k) const { return load<double>(x, type, n * row + k * column); }
+  GRADUS_ANYWHERE double at(int64_t n, int64_t k) const { return wide(x[n * row + k * column]); }
   GRADUS_ANYWHERE int64_t label(int64_t n) const { return static_cast<int64_t>(labels[n]); }
 
-  const void* x;
-  DType type;
+  const T* x;
   int64_t row, column, classes;
   Vector labels;
   double smoothing;
 };
 
+template <class T>
 struct LossTerm {
   struct Value {
     double largest, sum, below, count;  // sum of exp(x - largest), of x - largest
   };
-  Problem problem;
+  Problem<T> problem;
   Vector losses;
   double* normalizers;
 
   GRADUS_ANYWHERE Value none() const { return {-std::numeric_limits<double>::infinity(), 0, 0, 0}; }
-  GRADUS_ANYWHERE Value at(int64_t n, int64_t k) const {
-    const double x = problem.at(n, k), infinity = std::numeric_limits<double>::infinity();
+  GRADUS_ANYWHERE T at(int64_t n, int64_t k) const { return problem.x[n * problem.row + k * problem.column]; }
+  GRADUS_ANYWHERE Value value(int64_t, T loaded) const {
+    const double x = wide(loaded), infinity = std::numeric_limits<double>::infinity();
     if (x != x) return {-infinity, x, x, 1};
     return {x, x == infinity ? x - x : 1, 0, 1};  // NaN, as exp(infinity - infinity) is
   }
@@ -48,7 +49,8 @@ struct LossTerm {
     if (a.count == 0 || b.count == 0) return a.count == 0 ? b : a;
     const double count = a.count + b.count;
     if (a.largest == b.largest) return {a.largest, a.sum + b.sum, a.below + b.below, count};
-    const Value &larger = a.largest > b.largest ? a : b, &smaller = a.largest > b.largest ? b : a;
+    const bool first = a.largest > b.largest;  // by value: references would put both into memory
+    const Value larger = first ? a : b, smaller = first ? b : a;
     const double step = smaller.largest - larger.largest;
     return {larger.largest, larger.sum + smaller.sum * std::exp(step),
             larger.below + smaller.below + smaller.count * step, count};
@@ -63,19 +65,20 @@ struct LossTerm {
   }
 };
 
+template <class T>
 struct Gradient {
-  Problem problem;
+  Problem<T> problem;
   Vector gy;
   const double* normalizers;
   double share;
-  void* gx;
+  T* gx;
   int64_t row, column;  // strides of gx
   GRADUS_ANYWHERE void operator()(int64_t i) const {
     const int64_t n = i / problem.classes, k = i % problem.classes;
     const double target =
         problem.smoothing / static_cast<double>(problem.classes) + (k == problem.label(n) ? 1 - problem.smoothing : 0);
     const double slope = std::exp((problem.at(n, k) - normalizers[2 * n]) - normalizers[2 * n + 1]) - target;
-    store<double>(gx, problem.type, n * row + k * column, share * gy[n] * slope);
+    gx[n * row + k * column] = ref::narrow<T>(share * gy[n] * slope);
   }
 };
 
@@ -83,14 +86,18 @@ struct Gradient {
 
 void cross_entropy(const Tensor& x, const Tensor& labels, double smoothing, Tensor& losses, Tensor& normalizers) {
   const bool along_rows = x.strides()[1] <= x.strides()[0];
-  reduce_terms(x.shape()[0], x.shape()[1], along_rows,
-               LossTerm{Problem(x, labels, smoothing), Vector(losses, 0), normalizers.data<double>()});
+  visit_floating(x.dtype(), [&]<class T>(T) {
+    reduce_terms(x.shape()[0], x.shape()[1], along_rows,
+                 LossTerm<T>{Problem<T>(x, labels, smoothing), Vector(losses, 0), normalizers.data<double>()});
+  });
 }
 
 void cross_entropy_backward(const Tensor& gy, const Tensor& x, const Tensor& labels, const Tensor& normalizers,
                             double smoothing, double share, Tensor& gx) {
-  for_each(x.numel(), Gradient{Problem(x, labels, smoothing), Vector(gy, 0), normalizers.data<double>(), share,
-                               gx.raw(), gx.strides()[0], gx.strides()[1]});
+  visit_floating(x.dtype(), [&]<class T>(T) {
+    for_each(x.numel(), Gradient<T>{Problem<T>(x, labels, smoothing), Vector(gy, 0), normalizers.data<double>(), share,
+                                    static_cast<T*>(gx.raw()), gx.strides()[0], gx.strides()[1]});
+  });
 }
 
 }  // namespace gradus::kernels

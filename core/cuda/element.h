@@ -1,5 +1,6 @@
 // Elements of any dtype as the number that a kernel computes with: float for float32 and bfloat16, double for float64,
-// int64 for all others. The dtype is known at run time only; every thread takes the same branch.
+// int64 for all others. The dtype is known at run time only; every thread takes the same branch. Where loads shall not
+// wait for it, kernels are made for each floating type, and compute in double.
 #pragma once
 
 #include "core/cuda/launch.h"
@@ -45,11 +46,58 @@ void visit_number(DType dtype, Body&& body) {
   return body(int64_t());
 }
 
-/// A tensor of one dimension, or none: an undefined one reads as `otherwise` everywhere.
+/// Calls body(T()) with a floating element type.
+template <class Body>
+void visit_floating(DType dtype, Body&& body) {
+  if (dtype == DType::float64) return body(double());
+  if (dtype == DType::bfloat16) return body(bfloat16());
+  return body(float());
+}
+
+/// An element of such a type as the number that is computed with.
+GRADUS_ANYWHERE inline double wide(double x) { return x; }
+GRADUS_ANYWHERE inline int64_t wide(int64_t x) { return x; }
+GRADUS_ANYWHERE inline double wide(bfloat16 x) { return static_cast<double>(static_cast<float>(x)); }
+
+/// A tensor's memory of such a type, which is computed with in double, and that of any other type, in int64.
+template <class T>
+struct Elements {
+  using Element = T;
+  using Number = double;
+  static constexpr int at_once = 4;  // loads under way
+  explicit Elements(const Tensor& x) : data(static_cast<const T*>(x.raw())) {}
+  GRADUS_ANYWHERE T operator[](int64_t i) const { return data[i]; }
+  const T* data;
+};
+struct Integers {
+  using Element = int64_t;
+  using Number = int64_t;
+  static constexpr int at_once = 1;
+  explicit Integers(const Tensor& x) : data(x.raw()), type(x.dtype()) {}
+  GRADUS_ANYWHERE int64_t operator[](int64_t i) const { return load<int64_t>(data, type, i); }
+  const void* data;
+  DType type;
+};
+
+/// Calls body with the one or the other of x.
+template <class Body>
+void visit_elements(const Tensor& x, Body&& body) {
+  if (!is_floating(x.dtype())) return body(Integers(x));
+  visit_floating(x.dtype(), [&]<class T>(T) { body(Elements<T>(x)); });
+}
+
+/// Neighbours in memory that one access hands out, of those that kernels for T read.
+template <class T>
+inline constexpr int64_t neighbours_at_once = sizeof(T) == 2 ? 16 : 8;
+
+/// A tensor of one dimension, or a contiguous one's elements, or none: an undefined one reads as `otherwise`
+/// everywhere.
 struct Vector {
   Vector(const Tensor& x, double value_of_none)
       : data(x.defined() ? x.raw() : nullptr),
-        stride(x.defined() ? x.strides()[0] : 0),
+        stride(!x.defined()    ? 0
+               : x.rank() == 1 ? x.strides()[0]
+                               : 1),
         dtype(x.defined() ? x.dtype() : DType::float32),
         otherwise(value_of_none) {}
   GRADUS_ANYWHERE double operator[](int64_t i) const {
@@ -60,6 +108,21 @@ struct Vector {
   void* data;
   int64_t stride;
   DType dtype;
+  double otherwise;
+};
+
+/// The same for reading, beside activations of type T: float64, or float32 beside bfloat16 too.
+template <class T>
+struct Parameters {
+  using Element = std::conditional_t<std::is_same_v<T, double>, double, float>;
+  Parameters(const Tensor& x, double value_of_none)
+      : data(x.defined() ? static_cast<const Element*>(x.raw()) : nullptr),
+        stride(Vector(x, 0).stride),
+        otherwise(value_of_none) {}
+  GRADUS_ANYWHERE double operator[](int64_t i) const { return data ? data[i * stride] : otherwise; }
+
+  const Element* data;
+  int64_t stride;
   double otherwise;
 };
 

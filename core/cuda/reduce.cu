@@ -29,15 +29,17 @@ bool terms_are_neighbours(const Walk<N>& outputs, const Walk<1>& terms) {
   return terms.stride[0][terms.rank - 1] < outputs.stride[0][outputs.rank - 1];
 }
 
-template <class W>
+template <class Elements>
 struct ReduceTerm {
+  using W = typename Elements::Number;
   using Value = W;
+  static constexpr int at_once = Elements::at_once;
   ReduceOp op;
   Walk<2> outputs;  // x, out
   Walk<1> terms;    // x
-  const void* x;
+  Elements x;
   void* out;
-  DType type, out_type;
+  DType out_type;
   W divisor;  // of the total
 
   GRADUS_ANYWHERE W none() const {
@@ -48,12 +50,17 @@ struct ReduceTerm {
     else
       return op == ReduceOp::max ? Limits::min() : Limits::max();
   }
-  GRADUS_ANYWHERE W at(int64_t output, int64_t i) const {
-    int64_t base[2], place[1];
+  GRADUS_ANYWHERE int64_t start(int64_t output) const {
+    int64_t base[2];
     outputs.places(output, base);
-    terms.places(i, place);
-    return load<W>(x, type, base[0] + place[0]);
+    return base[0];
   }
+  GRADUS_ANYWHERE typename Elements::Element at(int64_t start, int64_t i) const {
+    int64_t place[1];
+    terms.places(i, place);
+    return x[start + place[0]];
+  }
+  GRADUS_ANYWHERE W value(int64_t, typename Elements::Element loaded) const { return wide(loaded); }
   GRADUS_ANYWHERE W combine(W a, W b) const {
     switch (op) {
       case ReduceOp::sum:
@@ -73,24 +80,25 @@ struct ReduceTerm {
   }
 };
 
-template <class W>
+template <class Elements>
 struct ArgmaxTerm {
   struct Value {
-    W value;
+    typename Elements::Number value;
     int64_t index;  // -1: none
   };
+  static constexpr int at_once = Elements::at_once;
   Walk<2> outputs;  // x, out
   int64_t stride;
-  const void* x;
+  Elements x;
   int64_t* out;
-  DType type;
 
-  GRADUS_ANYWHERE Value none() const { return {W{0}, -1}; }
-  GRADUS_ANYWHERE Value at(int64_t output, int64_t i) const {
+  GRADUS_ANYWHERE int64_t start(int64_t output) const {
     int64_t base[2];
     outputs.places(output, base);
-    return {load<W>(x, type, base[0] + i * stride), i};
+    return base[0];
   }
+  GRADUS_ANYWHERE Value none() const { return {0, -1}; }
+  GRADUS_ANYWHERE Value at(int64_t start, int64_t i) const { return {wide(x[start + i * stride]), i}; }
   /// The larger, NaN being the largest of all; the first of equals.
   GRADUS_ANYWHERE Value combine(const Value& a, const Value& b) const {
     if (a.index < 0) return b;
@@ -110,7 +118,8 @@ struct ArgmaxTerm {
 template <class T, class W>
 struct BiasReluTerm {
   using Value = double;
-  Walk<3> terms;  // gy, y, gz without channels
+  static constexpr int at_once = 1;  // at() writes
+  Walk<3> terms;                     // gy, y, gz without channels
   int64_t gy_stride, y_stride, gz_stride;
   const T *gy, *y;
   T* gz;
@@ -205,8 +214,8 @@ struct GatherSums {
   GRADUS_ANYWHERE void finish(int64_t channel, double sum) const { out.set(channel, sum); }
 };
 
-/// Nothing where the tensors do not have the form that it needs: y and gz flat, and gy at least image by image, as a mean
-/// over pixels leaves it. Otherwise what is left to do.
+/// Nothing where the tensors do not have the form that it needs: y and gz flat, and gy at least image by image, as a
+/// mean over pixels leaves it. Otherwise what is left to do.
 template <class T, class W, int width>
 std::function<void()> bias_relu_by_rows(const Walk<3>& terms, const Tensor& gy, const Tensor& y, Tensor& gz,
                                         Tensor& gbias) {
@@ -218,7 +227,8 @@ std::function<void()> bias_relu_by_rows(const Walk<3>& terms, const Tensor& gy, 
   const int64_t per_image = terms.extent[inner];
   const Tensor* const tensors[] = {&gy, &y, &gz};
   for (int k = 0; k < 3; ++k) {
-    if (tensors[k]->strides()[1] != 1 || reinterpret_cast<uintptr_t>(tensors[k]->raw()) % sizeof(typename Rows::Group) != 0)
+    if (tensors[k]->strides()[1] != 1 ||
+        reinterpret_cast<uintptr_t>(tensors[k]->raw()) % sizeof(typename Rows::Group) != 0)
       return {};
     for (int d = 0; d < terms.rank; ++d)
       if (terms.stride[k][d] % width != 0) return {};
@@ -232,31 +242,27 @@ std::function<void()> bias_relu_by_rows(const Walk<3>& terms, const Tensor& gy, 
   auto* sums = static_cast<double*>(scratch.data());
   using Group = typename Rows::Group;
   const bool by_image = terms.rank == 2;
-  for_each_block(blocks, Rows{static_cast<int>(groups), static_cast<int>(rows), pixels, piece,
-                              by_image ? static_cast<uint32_t>(per_image) : 0,
-                              by_image ? terms.stride[0][0] / width : 0, terms.stride[0][inner] / width,
-                              terms.stride[1][inner] / width, terms.stride[2][inner] / width,
-                              static_cast<const Group*>(gy.raw()), static_cast<const Group*>(y.raw()),
-                              static_cast<Group*>(gz.raw()), sums});
+  for_each_block(blocks,
+                 Rows{static_cast<int>(groups), static_cast<int>(rows), pixels, piece,
+                      by_image ? static_cast<uint32_t>(per_image) : 0, by_image ? terms.stride[0][0] / width : 0,
+                      terms.stride[0][inner] / width, terms.stride[1][inner] / width, terms.stride[2][inner] / width,
+                      static_cast<const Group*>(gy.raw()), static_cast<const Group*>(y.raw()),
+                      static_cast<Group*>(gz.raw()), sums});
   return [scratch, channels, blocks, gbias] {
-    reduce_at_once(channels, blocks, GatherSums{static_cast<const double*>(scratch.data()), channels, Vector(gbias, 0)});
+    reduce_at_once(channels, blocks,
+                   GatherSums{static_cast<const double*>(scratch.data()), channels, Vector(gbias, 0)});
   };
-}
-
-/// W: what sums and comparisons are made in.
-template <class Body>
-void visit_wide(DType dtype, Body&& body) {
-  if (is_floating(dtype)) return body(double());
-  return body(int64_t());
 }
 
 void reduce_and_divide(ReduceOp op, const Tensor& x, int64_t divisor, Tensor& out) {
   const Split split(x.shape(), out.shape());
   const Walk<2> outputs = make_walk<2>(split.kept, {x.strides(), out.strides()});
   const Walk<1> terms = make_walk<1>(split.reduced, {x.strides()});
-  visit_wide(x.dtype(), [&]<class W>(W) {
+  visit_elements(x, [&]<class Elements>(const Elements& elements) {
     reduce_terms(outputs.count, terms.count, terms_are_neighbours(outputs, terms),
-                 ReduceTerm<W>{op, outputs, terms, x.raw(), out.raw(), x.dtype(), out.dtype(), static_cast<W>(divisor)});
+                 ReduceTerm<Elements>{op, outputs, terms, elements, out.raw(), out.dtype(),
+                                      static_cast<typename Elements::Number>(divisor)},
+                 x.dtype() == DType::bfloat16 ? neighbours_at_once<bfloat16> : neighbours_at_once<float>);
   });
 }
 
@@ -273,9 +279,9 @@ void argmax(const Tensor& x, int dim, Tensor& out) {
   Walk<1> terms;
   terms.count = x.shape()[dim];
   terms.stride[0][0] = x.strides()[dim];
-  visit_wide(x.dtype(), [&]<class W>(W) {
+  visit_elements(x, [&]<class Elements>(const Elements& elements) {
     reduce_terms(outputs.count, terms.count, terms_are_neighbours(outputs, terms),
-                 ArgmaxTerm<W>{outputs, x.strides()[dim], x.raw(), static_cast<int64_t*>(out.raw()), x.dtype()});
+                 ArgmaxTerm<Elements>{outputs, x.strides()[dim], elements, static_cast<int64_t*>(out.raw())});
   });
 }
 
@@ -300,10 +306,10 @@ std::function<void()> begin_bias_relu_backward(const Tensor& gy, const Tensor& y
   const auto run = [&]<class T, class W>(T, W) -> std::function<void()> {
     if (auto rest = bias_relu_by_rows<T, W, 16 / sizeof(T)>(terms, gy, y, gz, gbias)) return rest;
     if (auto rest = bias_relu_by_rows<T, W, 2>(terms, gy, y, gz, gbias)) return rest;
-    reduce_terms(channels, terms.count, along_terms,
-                 BiasReluTerm<T, W>{terms, gy.strides()[1], y.strides()[1], gz.strides()[1],
-                                    static_cast<const T*>(gy.raw()), static_cast<const T*>(y.raw()),
-                                    static_cast<T*>(gz.raw()), Vector(gbias, 0)});
+    reduce_terms(
+        channels, terms.count, along_terms,
+        BiasReluTerm<T, W>{terms, gy.strides()[1], y.strides()[1], gz.strides()[1], static_cast<const T*>(gy.raw()),
+                           static_cast<const T*>(y.raw()), static_cast<T*>(gz.raw()), Vector(gbias, 0)});
     return [] {};
   };
   switch (y.dtype()) {

@@ -26,10 +26,10 @@ struct Cut {
 };
 
 /// Where terms are no neighbours, `width` neighbouring outputs or more share a block: they are read together. Where
-/// that makes too few blocks for a GPU, fewer do.
-inline Cut make_cut(int64_t outputs, int64_t terms, bool along_terms, int64_t width = 32) {
+/// that makes too few blocks for a GPU, fewer do, down to `narrowest`.
+inline Cut make_cut(int64_t outputs, int64_t terms, bool along_terms, int64_t width = 32, int64_t narrowest = 8) {
   constexpr int64_t terms_per_lane = 4, terms_per_piece_and_lane = 16, enough_blocks = 1024;
-  constexpr int64_t fewest_blocks = 128, narrowest = 8;
+  constexpr int64_t fewest_blocks = 128;
   const auto power = [](int64_t n) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))); };
   while (width > narrowest && outputs < fewest_blocks * width) width /= 2;
   const int64_t most_lanes =
@@ -50,15 +50,47 @@ inline Cut make_cut(int64_t outputs, int64_t terms, bool along_terms, int64_t wi
   return cut;
 }
 
+/// Where an output's terms begin: what its Term says by start(), or the output's number.
+template <class Term>
+GRADUS_ANYWHERE auto start_of(const Term& term, int64_t output) {
+  if constexpr (requires { term.start(output); })
+    return term.start(output);
+  else
+    return output;
+}
+
+/// The value of what at() returned.
+template <class Term, class Start, class Loaded>
+GRADUS_ANYWHERE typename Term::Value value_of(const Term& term, const Start& start, const Loaded& loaded) {
+  if constexpr (requires { term.value(start, loaded); })
+    return term.value(start, loaded);
+  else
+    return loaded;
+}
+
+/// Terms whose loads are under way at a time.
+template <class Term>
+constexpr int terms_at_once() {
+  if constexpr (requires { Term::at_once; })
+    return Term::at_once;
+  else
+    return 4;
+}
+
 /// The kernel. A Term has
 ///   Value                          a plain struct or number
 ///   Value none()                   the value of no terms
-///   Value at(output, i)            term i; called once for each, so it may also write what belongs to it
+///   Start start(output)            optional: what all terms of the output share
+///   Value at(start, i)             term i; may be called again for it, unless there is
+///   int at_once                    optional: terms that are read at a time; 1 where at() writes what belongs to a term
+///   Value value(start, loaded)     optional: then at() returns what it loaded as it is, and this makes a value of it.
+///                                  So no load is waited for while others could be under way.
 ///   Value combine(Value, Value)    associative but for rounding
 ///   void finish(output, Value)     takes the total
 template <class Term>
 struct ReduceBlocks {
   using Value = typename Term::Value;
+  static constexpr int at_once = terms_at_once<Term>();
   struct Shared {
     Value at[threads_per_block];
   };
@@ -80,8 +112,18 @@ struct ReduceBlocks {
     if (phase == 0) {
       Value total = term.none();
       const int64_t begin = piece * cut.piece, end = begin + cut.piece < cut.terms ? begin + cut.piece : cut.terms;
-      if (output < cut.outputs)
-        for (int64_t i = begin + lane; i < end; i += cut.lanes) total = term.combine(total, term.at(output, i));
+      if (output < cut.outputs) {
+        const auto start = start_of(term, output);
+        for (int64_t first = begin + lane; first < end; first += at_once * cut.lanes) {
+          decltype(term.at(start, first)) next[at_once];
+          GRADUS_UNROLL
+          for (int k = 0; k < at_once; ++k)  // beyond the last one the first: a condition would wait for each load
+            next[k] = term.at(start, first + k * cut.lanes < end ? first + k * cut.lanes : first);
+          GRADUS_UNROLL
+          for (int k = 0; k < at_once; ++k)
+            if (first + k * cut.lanes < end) total = term.combine(total, value_of(term, start, next[k]));
+        }
+      }
       shared.at[slot] = total;
     } else if (half > 0) {
       if (lane < half) shared.at[slot] = term.combine(shared.at[slot], shared.at[slot + half * cut.width]);
@@ -117,11 +159,12 @@ void reduce_at_once(int64_t outputs, int64_t terms, const Term& term) {
   for_each_block(cut.tiles, ReduceBlocks<Term>{term, cut, nullptr});
 }
 
+/// `narrowest`: neighbouring outputs that share a block at least, as many as memory hands out at once.
 template <class Term>
-void reduce_terms(int64_t outputs, int64_t terms, bool along_terms, const Term& term) {
+void reduce_terms(int64_t outputs, int64_t terms, bool along_terms, const Term& term, int64_t narrowest = 8) {
   using Value = typename Term::Value;
   if (outputs == 0) return;
-  const Cut cut = make_cut(outputs, terms, along_terms);
+  const Cut cut = make_cut(outputs, terms, along_terms, 32, narrowest);
   if (cut.pieces == 1) return for_each_block(cut.tiles, ReduceBlocks<Term>{term, cut, nullptr});
   const Storage scratch = Storage::allocate(static_cast<size_t>(cut.pieces * outputs) * sizeof(Value));
   auto* partial = static_cast<Value*>(scratch.data());

@@ -8,18 +8,6 @@
 
 namespace gradus::cuda {
 
-/// Calls body(T()) with a floating element type.
-template <class Body>
-void visit_parameter(DType dtype, Body&& body) {
-  if (dtype == DType::float64) return body(double());
-  if (dtype == DType::bfloat16) return body(bfloat16());
-  return body(float());
-}
-
-/// An element as the number that is computed with.
-GRADUS_ANYWHERE inline double wide(double x) { return x; }
-GRADUS_ANYWHERE inline double wide(bfloat16 x) { return static_cast<double>(static_cast<float>(x)); }
-
 /// A parameter's element and what its rule keeps of it, as they are stored.
 template <class T>
 struct RuleState {

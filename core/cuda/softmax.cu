@@ -23,34 +23,40 @@ struct Lines {
   int64_t count;
 };
 
+template <class T>
 struct SoftmaxTerm {
   struct Value {
     double largest, sum;  // of exp(x - largest)
   };
   Walk<2> lines;  // x, number
   int64_t stride;
-  const void* x;
-  DType type;
-  Pair* totals;
+  const T* x;
+  bool log;
+  Pair* totals;  // the largest and the sum, or its logarithm
 
   GRADUS_ANYWHERE Value none() const { return {-std::numeric_limits<double>::infinity(), 0}; }
-  GRADUS_ANYWHERE Value at(int64_t line, int64_t i) const {
+  GRADUS_ANYWHERE int64_t start(int64_t line) const {
     int64_t base[2];
     lines.places(line, base);
-    const auto value = load<double>(x, type, base[0] + i * stride);
+    return base[0];
+  }
+  GRADUS_ANYWHERE T at(int64_t start, int64_t i) const { return x[start + i * stride]; }
+  GRADUS_ANYWHERE Value value(int64_t, T loaded) const {
+    const double value = wide(loaded);
     const double minus_infinity = -std::numeric_limits<double>::infinity();
     if (value != value) return {minus_infinity, value};
     return {value, value == -minus_infinity ? value - value : 1};  // NaN, as exp(infinity - infinity) is
   }
   GRADUS_ANYWHERE Value combine(const Value& a, const Value& b) const {
     if (a.largest == b.largest) return {a.largest, a.sum + b.sum};
-    const Value &larger = a.largest > b.largest ? a : b, &smaller = a.largest > b.largest ? b : a;
+    const bool first = a.largest > b.largest;  // by value: references would put both into memory
+    const Value larger = first ? a : b, smaller = first ? b : a;
     return {larger.largest, larger.sum + smaller.sum * std::exp(smaller.largest - larger.largest)};
   }
   GRADUS_ANYWHERE void finish(int64_t line, const Value& total) const {
     int64_t base[2];
     lines.places(line, base);
-    totals[base[1]] = {total.largest, total.sum};
+    totals[base[1]] = {total.largest, log ? std::log(total.sum) : total.sum};
   }
 };
 
@@ -66,25 +72,38 @@ struct SoftmaxResult {
     walk.places(i, at);
     const Pair total = totals[at[2]];
     const double shifted = load<double>(x, type, at[1]) - total.first;
-    store<double>(y, type, at[0], log ? shifted - std::log(total.second) : std::exp(shifted) / total.second);
+    store<double>(y, type, at[0], log ? shifted - total.second : std::exp(shifted) / total.second);
   }
 };
 
+template <class T>
 struct GradientTerm {
   using Value = double;
+  struct Start {
+    const T *gy, *y;
+  };
+  struct Loaded {
+    T gy, y = {};
+  };
   Walk<3> lines;  // gy, y, number
   int64_t gy_stride, y_stride;
-  const void *gy, *y;
-  DType type;
+  const T *gy, *y;
   bool log;
   double* totals;
 
   GRADUS_ANYWHERE double none() const { return 0; }
-  GRADUS_ANYWHERE double at(int64_t line, int64_t i) const {
+  GRADUS_ANYWHERE Start start(int64_t line) const {
     int64_t base[3];
     lines.places(line, base);
-    const auto g = load<double>(gy, type, base[0] + i * gy_stride);
-    return log ? g : g * load<double>(y, type, base[1] + i * y_stride);
+    return {gy + base[0], y + base[1]};
+  }
+  GRADUS_ANYWHERE Loaded at(const Start& start, int64_t i) const {
+    Loaded term{.gy = start.gy[i * gy_stride]};
+    if (!log) term.y = start.y[i * y_stride];
+    return term;
+  }
+  GRADUS_ANYWHERE double value(const Start&, const Loaded& term) const {
+    return log ? wide(term.gy) : wide(term.gy) * wide(term.y);
   }
   GRADUS_ANYWHERE double combine(double a, double b) const { return a + b; }
   GRADUS_ANYWHERE void finish(int64_t line, double sum) const {
@@ -124,8 +143,10 @@ void softmax(const Tensor& x, int dim, bool log, Tensor& y) {
   const Walk<2> lines = make_walk<2>(l.across, {x.strides(), l.numbers});
   const Storage scratch = Storage::allocate(static_cast<size_t>(lines.count) * sizeof(Pair));
   auto* totals = static_cast<Pair*>(scratch.data());
-  reduce_terms(lines.count, l.count, along_lines(lines, x.strides()[dim]),
-               SoftmaxTerm{lines, x.strides()[dim], x.raw(), x.dtype(), totals});
+  visit_floating(x.dtype(), [&]<class T>(T) {
+    reduce_terms(lines.count, l.count, along_lines(lines, x.strides()[dim]),
+                 SoftmaxTerm<T>{lines, x.strides()[dim], static_cast<const T*>(x.raw()), log, totals});
+  });
   const Walk<3> walk = make_walk<3>(x.shape(), {y.strides(), x.strides(), l.numbers});
   for_each(walk.count, SoftmaxResult{walk, x.raw(), y.raw(), x.dtype(), log, totals});
 }
@@ -136,8 +157,11 @@ void softmax_backward(const Tensor& gy, const Tensor& y, int dim, bool log, Tens
   const Walk<3> lines = make_walk<3>(l.across, {gy.strides(), y.strides(), l.numbers});
   const Storage scratch = Storage::allocate(static_cast<size_t>(lines.count) * sizeof(double));
   auto* totals = static_cast<double*>(scratch.data());
-  reduce_terms(lines.count, l.count, along_lines(lines, gy.strides()[dim]),
-               GradientTerm{lines, gy.strides()[dim], y.strides()[dim], gy.raw(), y.raw(), y.dtype(), log, totals});
+  visit_floating(y.dtype(), [&]<class T>(T) {
+    reduce_terms(lines.count, l.count, along_lines(lines, gy.strides()[dim]),
+                 GradientTerm<T>{lines, gy.strides()[dim], y.strides()[dim], static_cast<const T*>(gy.raw()),
+                                 static_cast<const T*>(y.raw()), log, totals});
+  });
   const Walk<4> walk = make_walk<4>(y.shape(), {gx.strides(), gy.strides(), y.strides(), l.numbers});
   for_each(walk.count, Gradient{walk, gy.raw(), y.raw(), gx.raw(), y.dtype(), log, totals});
 }

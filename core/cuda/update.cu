@@ -327,7 +327,7 @@ class Launches {
       else
         for_each_block(blocks_, Update<T, false>{table_});
     };
-    if (table_.entries > 0) visit_parameter(dtype_, start);
+    if (table_.entries > 0) visit_floating(dtype_, start);
     if (correlations_.entries > 0) for_each_block(gather_blocks_, GatherCorrelations{correlations_});
     table_ = {};
     correlations_ = {};

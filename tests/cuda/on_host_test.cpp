@@ -55,6 +55,36 @@ std::vector<Tensor> results_of_every_kernel() {
   all.insert(all.end(), {pooled.values, max_pool2d_scatter(pooled.values, pooled.index, x.shape()),
                          max_pool2d_gather(x, pooled.index), avg_pool2d(x, {.kernel = {2, 2}, .stride = {2, 2}}),
                          matmul(tall, transpose(tall, 0, 1))});
+  for (const Layout layout : {Layout::contiguous, Layout::channels_last}) {
+    for (const Shape& shape : {Shape{4, 24, 9, 10}, Shape{4, 24, 4, 10}}) {  // the second in patches of four pixels
+      const Tensor images = contiguous(random(shape, 10), layout), slope = contiguous(random(shape, 11), layout);
+      for (const int64_t groups : {1, 6, 24}) {
+        const Normalized some = group_norm(images, groups, weight, weight, 1e-5);
+        const NormGradients g = group_norm_backward(slope, images, weight, some.mean, some.rstd);
+        all.insert(all.end(), {some.values, some.mean, some.rstd, g.input, g.weight, g.bias});
+      }
+      const Normalized some = batch_norm(images, weight, weight, 1e-5);
+      const NormGradients g = batch_norm_backward(slope, images, weight, some.mean, some.rstd);
+      all.insert(all.end(), {some.values, g.input, g.weight, g.bias});
+      all.push_back(dropout(images, 0.3, {1, 2, 3}));
+      all.push_back(dropout(cast(images, DType::bfloat16), 0.3, {1, 2, 3}));
+    }
+  }
+  std::vector<int64_t> classes;
+  for (int64_t i = 0; i < tall.size(0); ++i) classes.push_back(i * 7 % tall.size(1));
+  const Tensor labels = Tensor::from(classes, {tall.size(0)});
+  for (const double smoothing : {0.0, 0.1}) {
+    const CrossEntropy loss = cross_entropy(tall, labels, smoothing);
+    all.insert(all.end(), {loss.losses, loss.normalizers,
+                           cross_entropy_backward(loss.losses, tall, labels, loss.normalizers, smoothing, 0.5)});
+  }
+  all.insert(all.end(),
+             {logsumexp(tall, {0}), logsumexp(tall, {1}), softmax_backward(tall, softmax(tall, 1), 1, false),
+              avg_pool2d_backward(random({4, 24, 5, 5}, 12),
+                                  {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1, 1, 1}}, x.shape())});
+  const Parameter table(random({40, 8}, 13), {.name = "table"});
+  sum(square(embedding(table, labels))).backward();
+  all.push_back(table.grad());
   const Tensor index = Tensor::from<int64_t>({2, 0, 2}, {3, 1});
   const Tensor lines = expand(index, {3, 40});
   std::vector<uint8_t> bytes;
