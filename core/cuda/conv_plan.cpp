@@ -159,12 +159,12 @@ std::unique_ptr<Plan> choose(cudnnHandle_t handle, const ConvKey& key) {
 }  // namespace
 
 bool library_conv(ConvPass pass, const ConvOperands& operands, const Conv2dSpec& spec) {
-  static std::mutex mutex;  // also of the handle, which serves one thread at a time
+  static std::mutex mutex;  // also of the handle, which serves one thread, and its stream, at a time
   static std::unordered_map<ConvKey, std::unique_ptr<Plan>, ConvKeyHash> plans;
   constexpr size_t most = 4096;  // a program with ever new shapes must not grow for ever
   const ConvKey key = make_key(pass, operands, spec);
-  const cudnnHandle_t handle = Context::get().cudnn();
   const std::lock_guard lock(mutex);
+  const cudnnHandle_t handle = Context::get().cudnn();
   auto found = plans.find(key);
   if (found == plans.end()) {
     if (plans.size() >= most) plans.clear();

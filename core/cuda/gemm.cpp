@@ -1,5 +1,7 @@
 #include "core/cuda/gemm.h"
 
+#include <mutex>
+
 #include "core/accelerator.h"
 #include "core/cuda/context.h"
 
@@ -24,6 +26,8 @@ void gemm(const Gemm& p) {
   const float alpha32 = static_cast<float>(p.alpha), beta32 = static_cast<float>(p.beta);
   const bool wide = p.dtype == DType::float64;
   const cudaDataType_t type = data_type(p.dtype), result = data_type(p.result);
+  static std::mutex mutex;  // of the handle, which serves one thread, and its stream and workspace, at a time
+  const std::lock_guard lock(mutex);
   check(cublasGemmStridedBatchedEx_64(Context::get().cublas(), operation(p.b), operation(p.a), p.n, p.m, p.k,
                                       wide ? static_cast<const void*>(&p.alpha) : &alpha32, p.b.data, type, p.b.leading,
                                       p.b.batch_stride, p.a.data, type, p.a.leading, p.a.batch_stride,
