@@ -152,15 +152,18 @@ void release(void* data, size_t) noexcept {
 }
 
 void upload(void* to_device, const void* from_host, size_t bytes) {
+  cuda::check_not_recording("upload");
   cuda::Staging::instance().upload(to_device, from_host, bytes);
   cuda::finish_if_managed(Context::get().stream());
 }
 
 void download(void* to_host, const void* from_device, size_t bytes) {
+  cuda::check_not_recording("download");
   cuda::Staging::instance().download(to_host, from_device, bytes);
 }
 
 void synchronize() {
+  cuda::check_not_recording("synchronize");
   finish_side_stream();
   cuda::finish(Context::get().stream());
 }

@@ -13,6 +13,7 @@
 
 #include "core/allocator.h"
 #include "core/anywhere.h"
+#include "core/error.h"
 
 namespace gradus::cuda {
 
@@ -190,6 +191,14 @@ size_t most_shared();
 
 /// While work is recorded, the steps by which random keys that advance will be later; null otherwise.
 const int64_t* recorded_steps();
+
+/// Throws while work is recorded, by whichever thread: all work goes to the one stream, and so into the recording.
+inline void check_not_recording(const char* op) {
+  if (recorded_steps())
+    fail(ErrorKind::device, op,
+         "waits for the device, reads from it or sends it a value while work is captured, by this "
+         "thread or another; captured work cannot repeat that");
+}
 
 /// Counts beginnings and ends of recordings, and replays. What was computed before one of them may not hold after it:
 /// recorded work is done again when its operands have changed, and a replay writes without counting versions.

@@ -1,4 +1,5 @@
 // Work that is recorded and replayed as a CUDA graph: what goes to the one stream between two calls is captured.
+#include <atomic>
 #include <utility>
 #include <vector>
 
@@ -12,7 +13,7 @@ namespace gradus {
 namespace cuda {
 namespace {
 
-const int64_t* steps = nullptr;
+std::atomic<const int64_t*> steps = nullptr;  // read by every thread
 int64_t events = 0;
 std::vector<Storage> kept;
 

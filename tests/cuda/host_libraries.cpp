@@ -1,5 +1,6 @@
 // What core/cuda asks of cuBLAS, cuDNN and the runtime, by plain loops on the host. With it the GPU's kernels, compiled
 // as C++, run the library's tests where there is no GPU.
+#include <atomic>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -17,7 +18,10 @@
 namespace gradus::device {
 
 const char* name() { return "cuda"; }
-void synchronize() { finish_side_stream(); }
+void synchronize() {
+  cuda::check_not_recording("synchronize");
+  finish_side_stream();
+}
 
 }  // namespace gradus::device
 
@@ -89,7 +93,7 @@ namespace {
 
 std::vector<std::function<void()>> record, side;
 std::vector<Storage> kept;
-const int64_t* steps = nullptr;
+std::atomic<const int64_t*> steps = nullptr;
 int64_t events = 0;
 
 class Calls final : public Recording {

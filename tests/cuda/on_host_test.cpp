@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <thread>
 
 #include "autograd/ops.h"
 #include "autograd/parameter.h"
@@ -476,4 +477,21 @@ TEST_CASE(
     gradus_cuda_on_host_reverse(false);
     CHECK(untouched.to_vector<float>() == std::vector<float>{0, 0, 0});
   }
+}
+
+TEST_CASE("while one thread captures no other one waits for the device: that would be captured too") {
+  std::string said;
+  StepGraph().capture([&] {
+    std::thread([&] {
+      try {
+        finish_device();
+      } catch (const Error& error) {
+        said = error.what();
+      }
+    }).join();
+  });
+  CHECK(
+      said ==
+      "[synchronize] waits for the device, reads from it or sends it a value while work is captured, by this thread or "
+      "another; captured work cannot repeat that");
 }
