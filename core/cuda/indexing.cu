@@ -43,6 +43,60 @@ struct ScatterAdd {
   }
 };
 
+/// The same for a source [n, D] whose rows go to rows of out [V, D], as an embedding's gradient does: a block for each
+/// row of the source, which adds all that go where this one goes, if it is the first of them. They are found by
+/// comparing numbers, 32 by each thread at a time.
+template <class T>
+struct ScatterRows {
+  using W = std::conditional_t<std::is_same_v<T, double>, double, float>;
+  static constexpr int resident = 3;  // blocks of a multiprocessor: with more, registers spill
+  static constexpr int of_thread = 32, of_chunk = threads_per_block * of_thread;
+  struct Shared {
+    uint32_t same[threads_per_block];  // a bit for each source
+  };
+  struct Local {
+    bool decided, first;
+  };
+  int64_t count, columns;
+  int64_t out_strides[2], source_strides[2], index_stride;
+  const int64_t* index;
+  const T* source;
+  T* out;
+
+  GRADUS_ANYWHERE int phases() const { return static_cast<int>(2 * divided_up(count, of_chunk)); }
+  GRADUS_ANYWHERE void operator()(int phase, int64_t block, int thread, Shared& shared, Local& local) const {
+    const int64_t begin = int64_t{phase / 2} * of_chunk, row = index[block * index_stride];
+    if (phase == 0) local = {false, false};
+    if (local.decided && !local.first) return;
+    if (phase % 2 == 0) {
+      uint32_t same = 0;
+      for (int k = 0; k < of_thread; ++k) {
+        const int64_t i = begin + thread * of_thread + k;
+        if (i < count && index[i * index_stride] == row) same |= uint32_t{1} << k;
+      }
+      shared.same[thread] = same;
+      return;
+    }
+    for (int at = 0; !local.decided && at < threads_per_block; ++at) {  // by the first source that is found
+      const uint32_t same = shared.same[at];
+      const int64_t own = block - begin - at * of_thread;
+      if (same != 0) local = {true, own >= 0 && own < of_thread && (same & -same) == uint32_t{1} << own};
+    }
+    if (!local.first) return;
+    for (int64_t column = thread; column < columns; column += threads_per_block) {
+      T* const to = out + row * out_strides[0] + column * out_strides[1];
+      const T* const from = source + begin * source_strides[0] + column * source_strides[1];
+      T sum = *to;
+      for (int at = 0; at < threads_per_block; ++at) {
+        int i = at * of_thread;
+        for (uint32_t same = shared.same[at]; same != 0; same >>= 1, ++i)
+          if (same & 1) sum = T(static_cast<W>(sum) + static_cast<W>(from[i * source_strides[0]]));
+      }
+      *to = sum;
+    }
+  }
+};
+
 template <class Bits>
 void gather_bits(const Tensor& x, int dim, const Tensor& index, Tensor& out) {
   Strides base = x.strides();
@@ -64,6 +118,17 @@ void gather(const Tensor& x, int dim, const Tensor& index, Tensor& out) {
 }
 
 void scatter_add(int dim, const Tensor& index, const Tensor& source, Tensor& out) {
+  if (dim == 0 && source.rank() == 2 && index.strides()[1] == 0 && is_floating(out.dtype()))
+    return visit_floating(out.dtype(), [&]<class T>(T) {
+      for_each_block(source.shape()[0], ScatterRows<T>{source.shape()[0],
+                                                       source.shape()[1],
+                                                       {out.strides()[0], out.strides()[1]},
+                                                       {source.strides()[0], source.strides()[1]},
+                                                       index.strides()[0],
+                                                       static_cast<const int64_t*>(index.raw()),
+                                                       static_cast<const T*>(source.raw()),
+                                                       static_cast<T*>(out.raw())});
+    });
   Shape across = source.shape();
   const int64_t count = across[dim];
   across[dim] = 1;

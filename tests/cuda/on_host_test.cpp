@@ -315,6 +315,23 @@ TEST_CASE("random numbers are the CPU's to the bit in every memory order") {
   }
 }
 
+TEST_CASE("rows are added in the reference's order, also where their numbers are compared in several parts") {
+  for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16}) {
+    for (const int64_t count : {1, 33, 9000}) {
+      CAPTURE(dtype);
+      CAPTURE(count);
+      std::vector<int64_t> rows;
+      for (int64_t i = 0; i < count; ++i) rows.push_back(i < 8500 ? i * i % 11 : i % 13);  // 11 and 12 come late
+      const Tensor index = expand(Tensor::from(rows, {count, 1}), {count, 3});
+      const Tensor source = cast(random({count, 3}, 1), dtype);
+      Tensor sums = cast(random({13, 3}, 2), dtype), expected = clone(sums);
+      kernels::scatter_add(0, index, source, sums);
+      ref::scatter_add(0, index, source, expected);
+      check_equal(sums, expected);
+    }
+  }
+}
+
 TEST_CASE("a cut covers every term once, whatever the numbers of outputs and terms") {
   for (const int64_t outputs : {1, 2, 7, 31, 96, 1000, 70000}) {
     for (const int64_t terms : {0, 1, 3, 64, 1000, 4096, 1000000}) {
