@@ -112,7 +112,7 @@ struct ReduceBlocks {
     if (phase == 0) {
       Value total = term.none();
       const int64_t begin = piece * cut.piece, end = begin + cut.piece < cut.terms ? begin + cut.piece : cut.terms;
-      if (output < cut.outputs) {
+      if (output < cut.outputs && begin + lane < end) {
         const auto start = start_of(term, output);
         for (int64_t first = begin + lane; first < end; first += at_once * cut.lanes) {
           decltype(term.at(start, first)) next[at_once];
