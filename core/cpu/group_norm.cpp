@@ -164,13 +164,8 @@ void group_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight
                                 in.pixels, in.channels, mutable_floats(out) + n * in.size());
     });
   });
-  const auto over_images = [&](const std::vector<double>& each, Tensor& total) {
-    std::vector<double> values(gain.size(), 0.0);
-    for (size_t i = 0; i < each.size(); ++i) values[i % values.size()] += each[i];
-    cpu::store(values, total);
-  };
-  over_images(products, gweight);
-  over_images(sums, gbias);
+  cpu::store(cpu::column_sums(products.data(), in.count, in.channels), gweight);
+  cpu::store(cpu::column_sums(sums.data(), in.count, in.channels), gbias);
 }
 
 }  // namespace gradus::kernels

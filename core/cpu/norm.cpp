@@ -31,13 +31,17 @@ constexpr int64_t piece_elements = 32768;
 bool is_ours(const Tensor& x) { return cpu::in_floats(x) && (x.rank() == 2 || x.rank() == 4) && x.numel() > 0; }
 Layout rows_layout(const Tensor& x) { return x.rank() == 4 ? Layout::channels_last : Layout::contiguous; }
 
-/// Cuts rows into pieces of a fixed size, so that sums over them do not depend on the number of threads.
+/// Cuts rows into pieces by their shape alone, so that sums over them do not depend on the number of threads.
 struct Pieces {
-  Pieces(int64_t row_count, int64_t column_count)
+  Pieces(int64_t row_count, int64_t column_count, int64_t least_rows = 1)
       : rows(row_count),
         columns(column_count),
-        piece(std::max<int64_t>(1, piece_elements / column_count)),
+        piece(std::max(piece_elements / column_count, least_rows)),
         count((rows + piece - 1) / piece) {}
+  /// For pieces that have a row of sums each: long rows come several to a piece, or sums would be most of the work.
+  static Pieces with_sums(int64_t rows, int64_t columns, int64_t least_rows = 1) {
+    return {rows, columns, std::max(least_rows, std::min<int64_t>(16, (rows + 15) / 16))};
+  }
   /// body(piece, first row, number of rows) on several threads.
   template <class Body>
   void for_each(Body body) const {
@@ -52,17 +56,20 @@ struct Pieces {
 class Partial {
  public:
   explicit Partial(const Pieces& pieces)
-      : columns_(pieces.columns), values_(static_cast<size_t>(pieces.count * pieces.columns), 0.0) {}
-  double* row(int64_t piece) { return values_.data() + piece * columns_; }
-  std::vector<double> sum() const {
-    std::vector<double> total(static_cast<size_t>(columns_), 0.0);
-    for (size_t i = 0; i < values_.size(); ++i) total[i % total.size()] += values_[i];
-    return total;
+      : count_(pieces.count),
+        columns_(pieces.columns),
+        memory_(Storage::allocate(static_cast<size_t>(count_ * columns_) * sizeof(double))) {}
+  /// Uninitialized.
+  double* row(int64_t piece) const { return static_cast<double*>(memory_.data()) + piece * columns_; }
+  double* zeros(int64_t piece) const {
+    std::fill_n(row(piece), columns_, 0.0);
+    return row(piece);
   }
+  std::vector<double> sum() const { return cpu::column_sums(row(0), count_, columns_); }
 
  private:
-  int64_t columns_;
-  std::vector<double> values_;
+  int64_t count_, columns_;
+  Storage memory_;
 };
 
 }  // namespace
@@ -72,22 +79,26 @@ void batch_norm_train(const Tensor& x, const Tensor& weight, const Tensor& bias,
   if (!is_ours(x)) return ref::batch_norm_train(x, weight, bias, eps, y, mean, rstd);
   const Tensor input = as_layout(x, rows_layout(x));
   const int64_t channels = x.size(1);
-  const Pieces pieces(x.numel() / channels, channels);
-  Partial sums(pieces), squares(pieces);  // of each piece: its sum, and the squares around its own mean
+  const Pieces pieces = Pieces::with_sums(x.numel() / channels, channels);
+  const Partial sums(pieces), squares(pieces);  // of each piece: its sum, and the squares around its own mean
   pieces.for_each([&](int64_t piece, int64_t row, int64_t rows) {
     const ReadFloats from(input, row * channels, rows * channels);
-    cpu::column_moments(from, rows, channels, sums.row(piece), squares.row(piece));
+    cpu::column_moments(from, rows, channels, sums.zeros(piece), squares.zeros(piece));
   });
   const auto count = static_cast<double>(pieces.rows);
   std::vector<double> means = sums.sum(), scales = squares.sum();
   for (double& m : means) m /= count;
-  for (int64_t piece = 0; piece < pieces.count; ++piece) {  // and the squares between the pieces' means
-    const auto rows = static_cast<double>(std::min(pieces.piece, pieces.rows - piece * pieces.piece));
-    for (size_t c = 0; c < means.size(); ++c) {
-      const double apart = sums.row(piece)[c] / rows - means[c];
-      scales[c] += rows * apart * apart;
+  cpu::for_each_columns(pieces.count, channels, [&](int64_t begin, int64_t end) {
+    for (int64_t piece = 0; piece < pieces.count; ++piece) {  // and the squares between the pieces' means
+      const auto rows = static_cast<double>(std::min(pieces.piece, pieces.rows - piece * pieces.piece));
+      const double* sum = sums.row(piece);
+      for (int64_t c = begin; c < end; ++c) {
+        const auto column = static_cast<size_t>(c);
+        const double apart = sum[c] / rows - means[column];
+        scales[column] += rows * apart * apart;
+      }
     }
-  }
+  });
   for (double& s : scales) s = 1 / std::sqrt(s / count + eps);
   store(means, mean);
   store(scales, rstd);
@@ -117,15 +128,15 @@ void batch_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight
   if (!is_ours(x)) return ref::batch_norm_backward(gy, x, weight, mean, rstd, gx, gweight, gbias);
   const Tensor input = as_layout(x, rows_layout(x)), gradient = as_layout(gy, rows_layout(x));
   const int64_t channels = x.size(1);
-  const Pieces pieces(x.numel() / channels, channels);
+  const Pieces pieces = Pieces::with_sums(x.numel() / channels, channels);
   const auto& table = cpu::vector::kernels();
   const auto center = elements_or(mean, channels, 0), scale = elements_or(rstd, channels, 1);
   const auto weights = elements_or(weight, channels, 1);
-  Partial sums(pieces), products(pieces);
+  const Partial sums(pieces), products(pieces);
   pieces.for_each([&](int64_t piece, int64_t row, int64_t rows) {
     const ReadFloats g(gradient, row * channels, rows * channels), from(input, row * channels, rows * channels);
     table.reduce_columns[static_cast<int>(ReduceOp::sum)](g, rows, channels, channels, sums.row(piece));
-    table.centered_products(g, from, center.data(), rows, channels, products.row(piece));
+    table.centered_products(g, from, center.data(), rows, channels, products.zeros(piece));
   });
   const std::vector<double> sum = sums.sum();
   std::vector<double> product = products.sum();  // of gy and the normalized x
@@ -179,15 +190,16 @@ void layer_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight
   const int64_t columns = x.size(1);
   const auto gain = elements_or(weight, columns, 1);
   const auto center = elements_or(mean, x.size(0), 0), scale = elements_or(rstd, x.size(0), 1);
-  const Pieces pieces(x.size(0), columns);
-  Partial weight_sums(pieces), bias_sums(pieces);
+  const Pieces pieces = Pieces::with_sums(x.size(0), columns, (x.size(0) + 63) / 64);  // one pass: they can be long
+  const Partial weight_sums(pieces), bias_sums(pieces);
   write_as_layout(gx, Layout::contiguous, [&](Tensor& out) {
     pieces.for_each([&](int64_t piece, int64_t row, int64_t rows) {
+      double *weight_sum = weight_sums.zeros(piece), *bias_sum = bias_sums.zeros(piece);
       for (int64_t r = row; r < row + rows; ++r)
         cpu::vector::kernels().layer_norm_row_backward(floats(gradient) + r * columns, floats(input) + r * columns,
                                                        center[static_cast<size_t>(r)], scale[static_cast<size_t>(r)],
-                                                       gain.data(), mutable_floats(out) + r * columns,
-                                                       weight_sums.row(piece), bias_sums.row(piece), columns);
+                                                       gain.data(), mutable_floats(out) + r * columns, weight_sum,
+                                                       bias_sum, columns);
     });
   });
   store(weight_sums.sum(), gweight);

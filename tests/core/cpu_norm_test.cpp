@@ -192,6 +192,39 @@ TEST_CASE("layer norm and its gradient agree with the reference in every memory 
   }
 }
 
+TEST_CASE("gradients through batch norm and layer norm agree with the reference where rows are longer than a piece") {
+  const Shape shape{50, 33000};
+  const int64_t rows = shape[0], columns = shape[1];
+  const Tensor x = random(shape, 24, 0, 2), gy = random(shape, 25), weight = random({columns}, 26, 0.5, 2);
+  Tensor y = Tensor::empty(shape), gx = Tensor::empty(shape), right_gx = Tensor::empty(shape);
+  Tensor gweight = Tensor::empty({columns}), gbias = Tensor::empty({columns});
+  Tensor right_gweight = Tensor::empty({columns}), right_gbias = Tensor::empty({columns});
+  for (const bool layer : {false, true}) {
+    CAPTURE(layer);
+    const int64_t groups = layer ? rows : columns;
+    Tensor mean = Tensor::empty({groups}), rstd = Tensor::empty({groups});
+    Tensor right_mean = Tensor::empty({groups}), right_rstd = Tensor::empty({groups});
+    const auto right_forward = layer ? ref::layer_norm_forward : ref::batch_norm_train;
+    const auto forward = layer ? kernels::layer_norm_forward : kernels::batch_norm_train;
+    right_forward(x, weight, Tensor(), 1e-2, y, right_mean, right_rstd);
+    forward(x, weight, Tensor(), 1e-2, y, mean, rstd);
+    const double scale = largest(right_rstd), added = layer ? static_cast<double>(columns) / 4 : stretch;
+    const double unit = (added + 8) * float_epsilon;
+    check_within(mean, right_mean, constant(2 * unit));
+    check_within(rstd, right_rstd, [&, r = elements(right_rstd)](size_t i) { return 2 * unit * r[i]; });
+
+    const auto right_backward = layer ? ref::layer_norm_backward : ref::batch_norm_backward;
+    const auto backward = layer ? kernels::layer_norm_backward : kernels::batch_norm_backward;
+    right_backward(gy, x, weight, right_mean, right_rstd, right_gx, right_gweight, right_gbias);
+    backward(gy, x, weight, right_mean, right_rstd, gx, gweight, gbias);
+    // sums of 50 terms, of which float32 adds no more than 16 to one another
+    const double sum = 20 * float_epsilon * static_cast<double>(rows);
+    check_within(gbias, right_gbias, constant(sum));
+    check_within(gweight, right_gweight, constant(sum * 4 * scale));
+    check_within(gx, right_gx, constant(2 * unit * scale * 2 * (2 + 4 * scale * scale)));
+  }
+}
+
 TEST_CASE("group norm and its gradient agree with the reference in every memory order") {
   struct Case {
     Shape shape;
@@ -281,6 +314,20 @@ TEST_CASE("normalizations give the same bits for every number of threads") {
     kernels::group_norm_forward(x, Tensor(), Tensor(), 1e-5, y, mean, rstd);
     kernels::group_norm_backward(gy, x, Tensor(), mean, rstd, gx, gweight, gbias);
     keep();
+    for (const Shape& matrix : {Shape{1600, 96}, Shape{4, 38400}}) {
+      const auto as_rows = [&](const Tensor& t) {
+        return Tensor(t.storage(), 0, matrix, contiguous_strides(matrix), DType::float32);
+      };
+      gx = Tensor::empty(matrix);
+      mean = Tensor::empty({matrix[0]});
+      rstd = Tensor::empty({matrix[0]});
+      gweight = Tensor::empty({matrix[1]});
+      gbias = Tensor::empty({matrix[1]});
+      Tensor normalized = as_rows(y);
+      kernels::layer_norm_forward(as_rows(x), Tensor(), Tensor(), 1e-5, normalized, mean, rstd);
+      kernels::layer_norm_backward(as_rows(gy), as_rows(x), Tensor(), mean, rstd, gx, gweight, gbias);
+      keep();
+    }
     if (threads == 1) first = all;
     CHECK(all == first);
   }
