@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
-#include <vector>
 
 #include "core/cpu/layout.h"
+#include "core/cpu/moments.h"
 #include "core/cpu/vector/kernels.h"
+#include "core/cpu/vectors.h"
 #include "core/kernels.h"
 #include "core/parallel.h"
 
@@ -16,8 +17,8 @@ namespace {
 
 /// Elements of a piece: small enough to share out, large enough to cost nothing.
 constexpr int64_t elements_of_piece = 65536;
-/// Columns of a piece where columns are kept.
-constexpr int64_t piece_columns = 4096;
+/// Columns of a piece where columns are kept, and of a piece of their partial results.
+constexpr int64_t piece_columns = 4096, total_columns = 512;
 
 struct Dimension {
   int64_t extent, stride, total_stride;  // in x, and in the row-major totals: 0 where reduced
@@ -51,16 +52,13 @@ struct Dimensions {
   }
 };
 
-/// An array of partial results, on the stack where it is short.
+/// An uninitialized array of partial results, on the stack where it is short.
 class Doubles {
  public:
-  explicit Doubles(int64_t count, double value = 0) {
-    if (count > few) {
-      many_.assign(static_cast<size_t>(count), value);
-      data_ = many_.data();
-    } else {
-      std::fill_n(data_, count, value);
-    }
+  explicit Doubles(int64_t count) {
+    if (count <= few) return;
+    many_ = Storage::allocate(static_cast<size_t>(count) * sizeof(double));
+    data_ = static_cast<double*>(many_.data());
   }
   Doubles(const Doubles&) = delete;
   double* data() { return data_; }
@@ -69,7 +67,7 @@ class Doubles {
  private:
   static constexpr int64_t few = 256;
   double short_[few];
-  std::vector<double> many_;
+  Storage many_;
   double* data_ = short_;
 };
 
@@ -78,86 +76,167 @@ double neutral(ReduceOp op) {
   return op == ReduceOp::sum ? 0 : op == ReduceOp::max ? -infinity : infinity;
 }
 
-/// totals[i * stride] = totals[i * stride] op partial[i]; NaN wins a maximum or minimum.
-void combine(ReduceOp op, const double* partial, int64_t n, double* totals, int64_t stride) {
+/// totals[i] = totals[i] op partial[i]; NaN wins a maximum or minimum.
+void combine(ReduceOp op, const double* partial, int64_t n, double* totals) {
   switch (op) {
     case ReduceOp::sum:
-      for (int64_t i = 0; i < n; ++i) totals[i * stride] += partial[i];
+      for (int64_t i = 0; i < n; ++i) totals[i] += partial[i];
       break;
     case ReduceOp::max:
       for (int64_t i = 0; i < n; ++i)
-        if (partial[i] != partial[i] || partial[i] > totals[i * stride]) totals[i * stride] = partial[i];
+        if (partial[i] != partial[i] || partial[i] > totals[i]) totals[i] = partial[i];
       break;
     case ReduceOp::min:
       for (int64_t i = 0; i < n; ++i)
-        if (partial[i] != partial[i] || partial[i] < totals[i * stride]) totals[i * stride] = partial[i];
+        if (partial[i] != partial[i] || partial[i] < totals[i]) totals[i] = partial[i];
       break;
   }
 }
 
-/// Position `index` in the first `count` dimensions, as offsets into x and into the totals.
-struct Position {
-  Position(const Dimension* list, int count, int64_t index) {
-    for (int d = count - 1; d >= 0; --d) {
-      const int64_t at = index % list[d].extent;
-      index /= list[d].extent;
-      x += at * list[d].stride;
-      total += at * list[d].total_stride;
-    }
-  }
-  int64_t x = 0, total = 0;
-};
-
-int64_t product_of_extents(const Dimension* list, int count) {
-  int64_t product = 1;
-  for (int d = 0; d < count; ++d) product *= list[d].extent;
-  return product;
+void round_to(const double* from, int64_t n, float* to, int64_t stride) {
+  if (stride == 1)
+    for (int64_t i = 0; i < n; ++i) to[i] = static_cast<float>(from[i]);
+  else
+    for (int64_t i = 0; i < n; ++i) to[i * stride] = static_cast<float>(from[i]);
 }
 
 int64_t pieces(int64_t extent, int64_t piece) { return (extent + piece - 1) / piece; }
 
+/// The outer dimensions of x, position by position in the order of memory: each has a partial result, or several of
+/// `stretches`, and those that make up one result have neighboring slots.
+class Outer {
+ public:
+  Outer(const Dimension* list, int count, int64_t stretches) : list_(list), count_(count), each_(stretches) {
+    for (int d = count - 1; d >= 0; --d) {
+      if (!list[d].reduced()) continue;
+      slots_[d] = each_;
+      each_ *= list[d].extent;
+    }
+    for (int d = count - 1; d >= 0; --d) {
+      if (list[d].reduced()) continue;
+      slots_[d] = each_ * results_;
+      results_ *= list[d].extent;
+    }
+  }
+  int64_t results() const { return results_; }
+  /// Slots of a result.
+  int64_t each() const { return each_; }
+
+  struct Place {
+    int64_t x = 0, slot = 0;
+  };
+  Place place(int64_t position) const {
+    Place at;
+    for (int d = count_ - 1; d >= 0; --d) {
+      const int64_t i = position % list_[d].extent;
+      position /= list_[d].extent;
+      at.x += i * list_[d].stride;
+      at.slot += i * slots_[d];
+    }
+    return at;
+  }
+  /// Where a result lies in the totals.
+  int64_t total(int64_t result) const {
+    int64_t at = 0;
+    for (int d = count_ - 1; d >= 0; --d) {
+      if (list_[d].reduced()) continue;
+      at += result % list_[d].extent * list_[d].total_stride;
+      result /= list_[d].extent;
+    }
+    return at;
+  }
+
+ private:
+  const Dimension* list_;
+  int count_;
+  int64_t each_, results_ = 1, slots_[max_rank] = {};
+};
+
+/// The innermost dimension is reduced, and no other: each row has its result.
+void reduce_each_row(ReduceOp op, const float* x, const Dimensions& dims, float* out) {
+  const auto rows_kernel = cpu::vector::kernels().reduce_rows[static_cast<int>(op)];
+  const int64_t length = dims.list[dims.count - 1].extent;
+  const Dimension row = dims.count > 1 ? dims.list[dims.count - 2] : Dimension{1, 0, 0};
+  const Outer outer(dims.list, std::max(dims.count - 2, 0), 1);
+  parallel_for(outer.results() * row.extent, std::max<int64_t>(1, elements_of_piece / length),
+               [&](int64_t begin, int64_t end) {
+                 while (begin < end) {
+                   const int64_t block = begin / row.extent, first = begin % row.extent;
+                   const int64_t count = std::min(row.extent - first, end - begin);
+                   rows_kernel(x + outer.place(block).x + first * row.stride, count, row.stride, length,
+                               out + outer.total(block) + first * row.total_stride, row.total_stride);
+                   begin += count;
+                 }
+               });
+}
+
 /// The innermost dimension is reduced: one partial result for each stretch of a row.
-void reduce_rows(ReduceOp op, const float* x, const Dimensions& dims, double* totals) {
+void reduce_rows(ReduceOp op, const float* x, const Dimensions& dims, float* out) {
   const auto row_kernel = cpu::vector::kernels().reduce_row[static_cast<int>(op)];
-  const int outer = dims.count - 1;
-  const int64_t rows = product_of_extents(dims.list, outer), length = dims.list[outer].extent;
-  const int64_t stretches = pieces(length, elements_of_piece), units = rows * stretches;
+  const int64_t length = dims.list[dims.count - 1].extent, stretches = pieces(length, elements_of_piece);
+  const Outer outer(dims.list, dims.count - 1, stretches);
+  if (outer.each() == 1) return reduce_each_row(op, x, dims, out);
+  const int64_t units = outer.results() * outer.each();
   Doubles partial(units);
   parallel_for(units, std::max<int64_t>(1, elements_of_piece / length), [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t from = unit % stretches * elements_of_piece;
-      const float* row = x + Position(dims.list, outer, unit / stretches).x;
-      partial[unit] = row_kernel(row + from, std::min(elements_of_piece, length - from));
+      const auto [at, slot] = outer.place(unit / stretches);
+      const int64_t stretch = unit % stretches, from = stretch * elements_of_piece;
+      partial[slot + stretch] = row_kernel(x + at + from, std::min(elements_of_piece, length - from));
     }
   });
-  for (int64_t unit = 0; unit < units; ++unit)
-    combine(op, &partial[unit], 1, totals + Position(dims.list, outer, unit / stretches).total, 1);
+  parallel_for(outer.results(), std::max<int64_t>(1, elements_of_piece / outer.each()),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t result = begin; result < end; ++result) {
+                   double total = neutral(op);
+                   for (int64_t i = 0; i < outer.each(); ++i)
+                     combine(op, &partial[result * outer.each() + i], 1, &total);
+                   out[outer.total(result)] = static_cast<float>(total);
+                 }
+               });
 }
 
 /// The innermost dimension is kept: one partial row of results for each stretch of rows.
-void reduce_columns(ReduceOp op, const float* x, const Dimensions& dims, double* totals) {
+void reduce_columns(ReduceOp op, const float* x, const Dimensions& dims, float* out) {
   const auto column_kernel = cpu::vector::kernels().reduce_columns[static_cast<int>(op)];
-  const int64_t columns = dims.list[dims.count - 1].extent;
-  int outer = dims.count - 1;
+  const int64_t columns = dims.list[dims.count - 1].extent, column_stride = dims.list[dims.count - 1].total_stride;
+  int count = dims.count - 1;
   Dimension rows{1, 0, 0};
-  if (outer > 0 && dims.list[outer - 1].reduced()) rows = dims.list[--outer];
+  if (count > 0 && dims.list[count - 1].reduced()) rows = dims.list[--count];
   const int64_t tile = std::min(columns, piece_columns), tiles = pieces(columns, tile);
   const int64_t stretch = std::max<int64_t>(1, elements_of_piece / tile), stretches = pieces(rows.extent, stretch);
-  const int64_t groups = product_of_extents(dims.list, outer) * stretches;
-  Doubles partial(groups * columns);
+  const Outer outer(dims.list, count, stretches);
+  const bool whole = outer.each() == 1;  // no partial results
+  Doubles partial(whole ? 0 : outer.results() * outer.each() * columns);
   const int64_t unit_elements = std::min(stretch, rows.extent) * tile;
-  parallel_for(groups * tiles, std::max<int64_t>(1, elements_of_piece / unit_elements),
+  parallel_for(outer.results() * outer.each() * tiles, std::max<int64_t>(1, elements_of_piece / unit_elements),
                [&](int64_t begin, int64_t end) {
+                 Doubles totals(whole ? tile : 0);
                  for (int64_t unit = begin; unit < end; ++unit) {
-                   const int64_t group = unit / tiles, column = unit % tiles * tile, row = group % stretches * stretch;
-                   const float* from = x + Position(dims.list, outer, group / stretches).x + row * rows.stride + column;
-                   column_kernel(from, std::min(stretch, rows.extent - row), rows.stride,
-                                 std::min(tile, columns - column), &partial[group * columns + column]);
+                   const int64_t column = unit % tiles * tile, here = unit / tiles % stretches, row = here * stretch;
+                   const auto [at, slot] = outer.place(unit / tiles / stretches);
+                   const int64_t n = std::min(tile, columns - column);
+                   double* to = whole ? totals.data() : &partial[(slot + here) * columns + column];
+                   column_kernel(x + at + row * rows.stride + column, std::min(stretch, rows.extent - row), rows.stride,
+                                 n, to);
+                   if (whole) round_to(to, n, out + outer.total(slot) + column * column_stride, column_stride);
                  }
                });
-  for (int64_t group = 0; group < groups; ++group)
-    combine(op, &partial[group * columns], columns, totals + Position(dims.list, outer, group / stretches).total,
-            dims.list[dims.count - 1].total_stride);
+  if (whole) return;
+  const int64_t total_tiles = pieces(columns, total_columns);
+  parallel_for(outer.results() * total_tiles,
+               std::max<int64_t>(1, elements_of_piece / (outer.each() * std::min(columns, total_columns))),
+               [&](int64_t begin, int64_t end) {
+                 double totals[total_columns];
+                 for (int64_t unit = begin; unit < end; ++unit) {
+                   const int64_t result = unit / total_tiles, column = unit % total_tiles * total_columns;
+                   const int64_t n = std::min(total_columns, columns - column);
+                   std::fill_n(totals, n, neutral(op));
+                   for (int64_t slot = result * outer.each(); slot < (result + 1) * outer.each(); ++slot)
+                     combine(op, &partial[slot * columns + column], n, totals);
+                   round_to(totals, n, out + outer.total(result) + column * column_stride, column_stride);
+                 }
+               });
 }
 
 /// Of flat int64 memory, such as an index that is checked; in lanes, as a comparison waits for the one before.
@@ -192,17 +271,9 @@ void reduce(ReduceOp op, const Tensor& x, Tensor& out) {
   const Dimensions dims(x, out.shape());
   if (dims.count == 0) return kernels::copy(x, out);
   if (dims.list[dims.count - 1].stride != 1) return kernels::reduce(op, cpu::as_layout(x, Layout::contiguous), out);
-  const int64_t results = out.numel();
-  Doubles totals(results, neutral(op));
-  const auto* from = static_cast<const float*>(x.raw());
-  if (dims.list[dims.count - 1].reduced()) {
-    reduce_rows(op, from, dims, totals.data());
-  } else {
-    reduce_columns(op, from, dims, totals.data());
-  }
   cpu::write_as_layout(out, Layout::contiguous, [&](Tensor& row_major) {
-    auto* to = static_cast<float*>(row_major.raw());
-    for (int64_t i = 0; i < results; ++i) to[i] = static_cast<float>(totals[i]);
+    const bool rows = dims.list[dims.count - 1].reduced();
+    (rows ? reduce_rows : reduce_columns)(op, cpu::floats(x), dims, cpu::mutable_floats(row_major));
   });
 }
 
@@ -222,27 +293,21 @@ void bias_relu_backward(const Tensor& gy, const Tensor& y, Tensor& gz, Tensor& g
   const Tensor gradient = cpu::as_layout(gy, Layout::channels_last), result = cpu::as_layout(y, Layout::channels_last);
   const int64_t channels = y.shape()[1], rows = y.numel() / channels;
   const int64_t stretch = std::max<int64_t>(1, elements_of_piece / channels), stretches = pieces(rows, stretch);
-  std::vector<double> partial(static_cast<size_t>(stretches * channels));
+  Doubles partial(stretches * channels);
   cpu::write_as_layout(gz, Layout::channels_last, [&](Tensor& out) {
     const auto mask = [&]<class T>(void (*kernel)(const T*, const T*, int64_t, int64_t, T*, double*)) {
       parallel_for(stretches, 1, [&](int64_t begin, int64_t end) {
         for (int64_t s = begin; s < end; ++s) {
           const int64_t at = s * stretch * channels;
           kernel(gradient.data<T>() + at, result.data<T>() + at, std::min(stretch, rows - s * stretch), channels,
-                 out.data<T>() + at, &partial[static_cast<size_t>(s * channels)]);
+                 out.data<T>() + at, &partial[s * channels]);
         }
       });
     };
     const auto& table = cpu::vector::kernels();
     narrow ? mask(table.mask_columns_bfloat16) : mask(table.mask_columns);
   });
-  cpu::write_as_layout(gbias, Layout::contiguous, [&](Tensor& out) {
-    for (int64_t c = 0; c < channels; ++c) {
-      double total = 0;
-      for (int64_t s = 0; s < stretches; ++s) total += partial[static_cast<size_t>(s * channels + c)];
-      out.data<float>()[c] = static_cast<float>(total);
-    }
-  });
+  cpu::store(cpu::column_sums(partial.data(), stretches, channels), gbias);
 }
 
 }  // namespace gradus::kernels

@@ -81,6 +81,51 @@ TEST_CASE("NaN wins maxima and minima wherever it lies, and spoils sums") {
   }
 }
 
+TEST_CASE("short rows have the maximum that long ones have, NaN and infinities among them") {
+  for (const int64_t n : {2, 3, 7, 31, 40, 63, 64, 65}) {
+    CAPTURE(n);
+    const Tensor x = random({37, n}, 7);
+    x.data<float>()[3 * n + n / 2] = NAN;
+    x.data<float>()[30 * n] = NAN;
+    for (int64_t i = 0; i < n; ++i) x.data<float>()[36 * n + i] = x.data<float>()[5 * n + i] = -INFINITY;
+    x.data<float>()[6 * n + 1] = INFINITY;
+    for (const ReduceOp op : {ReduceOp::max, ReduceOp::min})
+      for (const Memory memory : every_memory) {
+        Tensor out = empty_in(memory, {37, 1}), expected = Tensor::empty({37, 1});
+        kernels::reduce(op, in(memory, x), out);
+        ref::reduce(op, x, expected);
+        check_equal(out, expected);
+      }
+  }
+}
+
+TEST_CASE("reductions of few elements into many results, and of dimensions in turns, agree with the reference") {
+  struct Case {
+    Shape shape, to;
+  };
+  for (const Case& c : {Case{{2, 150000}, {1, 150000}},               // a stretch covers a result
+                        Case{{150000, 3}, {150000, 1}},               // so does a short row
+                        Case{{3, 5, 7, 2000}, {1, 5, 1, 2000}},       // reduced and kept in turns
+                        Case{{3, 5, 7, 200}, {3, 1, 7, 1}},           // the same, the last reduced
+                        Case{{2, 3, 70000}, {1, 3, 1}},               // several stretches of several rows
+                        Case{{4, 20000, 6}, {4, 1, 6}},               // several stretches of few columns
+                        Case{{2, 300, 5, 1000}, {2, 1, 5, 1000}}}) {  // long columns in several stretches
+    CAPTURE(c.shape);
+    for (const bool swapped : {false, true}) {
+      const Tensor plain = random(c.shape, 8), x = swapped ? transpose(plain, 0, 1) : plain;
+      Shape to = c.to;
+      if (swapped) std::swap(to[0], to[1]);
+      for (const ReduceOp op : {ReduceOp::sum, ReduceOp::max, ReduceOp::min}) {
+        Tensor expected = Tensor::empty(to), out = empty_in(Memory::padded, to);
+        ref::reduce(op, x, expected);
+        kernels::reduce(op, x, out);
+        const auto terms = static_cast<double>(x.numel() / out.numel());
+        check_within(out, expected, [&](size_t) { return op == ReduceOp::sum ? sum_bound * terms : 0; });
+      }
+    }
+  }
+}
+
 TEST_CASE("broadcast and empty tensors are reduced") {
   const Tensor row = random({1, 50}, 4);
   const Tensor spread(row.storage(), 0, {30, 50}, {0, 1}, DType::float32);
@@ -103,8 +148,13 @@ TEST_CASE("a long sum loses nothing to its length") {
 TEST_CASE("reductions give the same bits for every number of threads") {
   const int before = num_threads();
   const Tensor flat = random({300000}, 5), matrix = random({3000, 100}, 6);
+  const Tensor wide = Tensor(flat.storage(), 0, {3, 100000}, {100000, 1}, DType::float32);
+  const Tensor thin = Tensor(flat.storage(), 0, {100000, 3}, {3, 1}, DType::float32);
   set_num_threads(1);
   Tensor total = Tensor::empty({1}), columns = Tensor::empty({1, 100}), rows = Tensor::empty({3000, 1});
+  Tensor over_few = Tensor::empty({1, 100000}), of_thin = Tensor::empty({100000, 1});
+  kernels::reduce(ReduceOp::sum, wide, over_few);
+  kernels::reduce(ReduceOp::sum, thin, of_thin);
   kernels::reduce(ReduceOp::sum, flat, total);
   kernels::reduce(ReduceOp::sum, matrix, columns);
   kernels::reduce(ReduceOp::sum, matrix, rows);
@@ -118,6 +168,11 @@ TEST_CASE("reductions give the same bits for every number of threads") {
     CHECK(bits_of(total_again) == bits_of(total));
     CHECK(bits_of(columns_again) == bits_of(columns));
     CHECK(bits_of(rows_again) == bits_of(rows));
+    Tensor over_few_again = Tensor::empty({1, 100000}), of_thin_again = Tensor::empty({100000, 1});
+    kernels::reduce(ReduceOp::sum, wide, over_few_again);
+    kernels::reduce(ReduceOp::sum, thin, of_thin_again);
+    CHECK(bits_of(over_few_again) == bits_of(over_few));
+    CHECK(bits_of(of_thin_again) == bits_of(of_thin));
   }
   set_num_threads(before);
 }

@@ -162,6 +162,8 @@ struct Kernels {
 
   // Reductions, by ReduceOp.
   double (*reduce_row[3])(const float* x, int64_t n);
+  /// The same of many rows, each result rounded.
+  void (*reduce_rows[3])(const float* x, int64_t rows, int64_t row_stride, int64_t n, float* out, int64_t out_stride);
   /// totals[j] over `rows` rows of n columns; at least one row.
   void (*reduce_columns[3])(const float* x, int64_t rows, int64_t row_stride, int64_t n, double* totals);
   /// out = y > 0 ? gy : 0 in rows of n without gaps, and totals[j] the sums of its columns.

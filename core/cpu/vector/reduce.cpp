@@ -59,6 +59,23 @@ double reduce_row(const float* x, int64_t n) {
 }
 
 template <class Op>
+void reduce_rows(const float* x, int64_t rows, int64_t row_stride, int64_t n, float* out, int64_t out_stride) {
+  int64_t r = 0;
+  if constexpr (Op::exact) {  // a pack of short rows at once: one number at a time, each would be a jump
+    for (; n < 4 * width && r + width <= rows; r += width) {
+      Pack results = spread(Op::neutral);
+      for (int64_t i = 0; i < n; ++i) {
+        Pack column;
+        for (int j = 0; j < width; ++j) column[j] = x[(r + j) * row_stride + i];
+        results = Op::of(results, column);
+      }
+      for (int j = 0; j < width; ++j) out[(r + j) * out_stride] = results[j];
+    }
+  }
+  for (; r < rows; ++r) out[r * out_stride] = static_cast<float>(reduce_row<Op>(x + r * row_stride, n));
+}
+
+template <class Op>
 void reduce_columns(const float* x, int64_t rows, int64_t row_stride, int64_t n, double* totals) {
   constexpr int group = 4;  // packs of columns side by side
   for (int64_t column = 0; column < n; column += group * width) {
@@ -120,6 +137,7 @@ void mask_columns(const T* gy, const T* y, int64_t rows, int64_t n, T* out, doub
 void add_reduce(Kernels& table) {
   const auto set = [&]<class Op>(ReduceOp op, Op) {
     table.reduce_row[static_cast<int>(op)] = reduce_row<Op>;
+    table.reduce_rows[static_cast<int>(op)] = reduce_rows<Op>;
     table.reduce_columns[static_cast<int>(op)] = reduce_columns<Op>;
   };
   set(ReduceOp::sum, Sum());
