@@ -15,24 +15,11 @@ namespace gradus::kernels {
 
 namespace {
 
-using cpu::as_layout;
 using cpu::elements_or;
 using cpu::floats;
 using cpu::mutable_floats;
-using cpu::write_as_layout;
 
-bool are_images(const Tensor& x) { return x.dtype() == DType::float32 && x.rank() <= 4 && x.numel() > 0; }
-
-/// x [N, C, ...] as a view [N, C, H, W].
-Tensor with_rank_4(const Tensor& x) {
-  Shape shape = x.shape();
-  Strides strides = x.strides();
-  while (shape.rank() < 4) {
-    shape.push_back(1);
-    strides.push_back(1);
-  }
-  return Tensor(x.storage(), x.offset(), shape, strides, x.dtype());
-}
+bool are_images(const Tensor& x) { return x.dtype() == DType::float32 && x.numel() > 0; }
 
 /// Images as rows of channels, and how their channels make groups.
 struct Images {
@@ -91,11 +78,10 @@ class ChannelMoments {
 void group_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean,
                         Tensor& rstd) {
   if (!are_images(x)) return ref::group_norm_forward(x, weight, bias, eps, y, mean, rstd);
-  const Tensor input = as_layout(with_rank_4(x), Layout::channels_last);
+  const Tensor input = cpu::as_channel_rows(x);
   const Images in(input, mean);
   const auto gain = elements_or(weight, in.channels, 1), shift = elements_or(bias, in.channels, 0);
-  Tensor result = with_rank_4(y);
-  write_as_layout(result, Layout::channels_last, [&](Tensor& out) {
+  cpu::write_as_channel_rows(y, [&](Tensor& out) {
     in.for_each([&](int64_t n) {
       const float* from = floats(input) + n * in.size();
       const ChannelMoments moments(from, in);
@@ -127,15 +113,14 @@ void group_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bia
 void group_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
                          const Tensor& rstd, Tensor& gx, Tensor& gweight, Tensor& gbias) {
   if (!are_images(x)) return ref::group_norm_backward(gy, x, weight, mean, rstd, gx, gweight, gbias);
-  const Tensor input = as_layout(with_rank_4(x), Layout::channels_last);
-  const Tensor gradient = as_layout(with_rank_4(gy), Layout::channels_last);
+  const Tensor input = cpu::as_channel_rows(x);
+  const Tensor gradient = cpu::as_channel_rows(gy);
   const Images in(input, mean);
   const auto& table = cpu::vector::kernels();
   const auto gain = elements_or(weight, in.channels, 1);
   // Per image and channel, of gy and of gy times the normalized x.
   std::vector<double> sums(static_cast<size_t>(in.count * in.channels), 0.0), products(sums);
-  Tensor result = with_rank_4(gx);
-  write_as_layout(result, Layout::channels_last, [&](Tensor& out) {
+  cpu::write_as_channel_rows(gx, [&](Tensor& out) {
     in.for_each([&](int64_t n) {
       const float *grad = floats(gradient) + n * in.size(), *from = floats(input) + n * in.size();
       double *sum = sums.data() + n * in.channels, *product = products.data() + n * in.channels;

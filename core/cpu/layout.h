@@ -17,4 +17,35 @@ inline Tensor in_float32(const Tensor& x) {
   return wide;
 }
 
+/// x [N, C, ...] as [N, C, H, W]: a view, or of more than four dimensions that are not row-major a copy.
+inline Tensor with_rank_4(const Tensor& x) {
+  const Tensor dense = x.rank() > 4 ? as_layout(x, Layout::contiguous) : x;
+  Shape shape = dense.shape();
+  Strides strides = dense.strides();
+  while (shape.rank() < 4) {
+    shape.push_back(1);
+    strides.push_back(1);
+  }
+  if (shape.rank() > 4) {
+    for (int last = shape.rank() - 1; last >= 4; --last) {
+      shape[last - 1] *= shape[last];
+      shape.erase(last);
+    }
+    strides = contiguous_strides(shape);
+  }
+  return Tensor(dense.storage(), dense.offset(), shape, strides, dense.dtype());
+}
+
+/// x [N, C, ...] as rows of channels: with rank 4 and channels-last.
+inline Tensor as_channel_rows(const Tensor& x) { return as_layout(with_rank_4(x), Layout::channels_last); }
+
+/// Calls body(y) with y such rows that end up in `out`.
+template <class Body>
+void write_as_channel_rows(Tensor& out, Body&& body) {
+  if (out.rank() > 4 && !out.is_contiguous())
+    return write_as_layout(out, Layout::contiguous, [&](Tensor& dense) { write_as_channel_rows(dense, body); });
+  Tensor view = with_rank_4(out);
+  write_as_layout(view, Layout::channels_last, body);
+}
+
 }  // namespace gradus::cpu

@@ -1,5 +1,4 @@
-// Batch norm, also of bfloat16, and layer norm in float32. Batch norm sees rows of channels: rank 2, or rank 4
-// channels-last.
+// Batch norm, also of bfloat16, and layer norm in float32. Batch norm sees rows of channels.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -28,8 +27,7 @@ using cpu::WriteFloats;
 /// Elements of a piece of rows: its statistics take two passes, the second from the cache.
 constexpr int64_t piece_elements = 32768;
 
-bool is_ours(const Tensor& x) { return cpu::in_floats(x) && (x.rank() == 2 || x.rank() == 4) && x.numel() > 0; }
-Layout rows_layout(const Tensor& x) { return x.rank() == 4 ? Layout::channels_last : Layout::contiguous; }
+bool is_ours(const Tensor& x) { return cpu::in_floats(x) && x.numel() > 0; }
 
 /// Cuts rows into pieces by their shape alone, so that sums over them do not depend on the number of threads.
 struct Pieces {
@@ -77,7 +75,7 @@ class Partial {
 void batch_norm_train(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean,
                       Tensor& rstd) {
   if (!is_ours(x)) return ref::batch_norm_train(x, weight, bias, eps, y, mean, rstd);
-  const Tensor input = as_layout(x, rows_layout(x));
+  const Tensor input = cpu::as_channel_rows(x);
   const int64_t channels = x.size(1);
   const Pieces pieces = Pieces::with_sums(x.numel() / channels, channels);
   const Partial sums(pieces), squares(pieces);  // of each piece: its sum, and the squares around its own mean
@@ -108,13 +106,13 @@ void batch_norm_train(const Tensor& x, const Tensor& weight, const Tensor& bias,
 void batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& rstd,
                       Tensor& y) {
   if (!is_ours(x)) return ref::batch_norm_apply(x, weight, bias, mean, rstd, y);
-  const Tensor input = as_layout(x, rows_layout(x));
+  const Tensor input = cpu::as_channel_rows(x);
   const int64_t channels = x.size(1);
   const auto center = elements_or(mean, channels, 0), shift = elements_or(bias, channels, 0);
   auto scale = elements_or(rstd, channels, 1);
   const auto gain = elements_or(weight, channels, 1);
   for (size_t c = 0; c < scale.size(); ++c) scale[c] *= gain[c];
-  write_as_layout(y, rows_layout(x), [&](Tensor& out) {
+  cpu::write_as_channel_rows(y, [&](Tensor& out) {
     Pieces(x.numel() / channels, channels).for_each([&](int64_t, int64_t row, int64_t rows) {
       const ReadFloats from(input, row * channels, rows * channels);
       const WriteFloats to(out, row * channels, rows * channels);
@@ -126,7 +124,7 @@ void batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias,
 void batch_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
                          const Tensor& rstd, Tensor& gx, Tensor& gweight, Tensor& gbias) {
   if (!is_ours(x)) return ref::batch_norm_backward(gy, x, weight, mean, rstd, gx, gweight, gbias);
-  const Tensor input = as_layout(x, rows_layout(x)), gradient = as_layout(gy, rows_layout(x));
+  const Tensor input = cpu::as_channel_rows(x), gradient = cpu::as_channel_rows(gy);
   const int64_t channels = x.size(1);
   const Pieces pieces = Pieces::with_sums(x.numel() / channels, channels);
   const auto& table = cpu::vector::kernels();
@@ -150,7 +148,7 @@ void batch_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight
   }
   store(sum, gbias);
   store(product, gweight);
-  write_as_layout(gx, rows_layout(x), [&](Tensor& out) {
+  cpu::write_as_channel_rows(gx, [&](Tensor& out) {
     pieces.for_each([&](int64_t, int64_t row, int64_t rows) {
       const ReadFloats g(gradient, row * channels, rows * channels), from(input, row * channels, rows * channels);
       const WriteFloats to(out, row * channels, rows * channels);

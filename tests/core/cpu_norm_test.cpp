@@ -108,8 +108,8 @@ TEST_CASE("cross-entropy and its gradient agree with the reference in every memo
 }
 
 TEST_CASE("batch norm and its gradient agree with the reference in every memory order") {
-  for (const Shape& shape :
-       {Shape{4, 96, 5, 7}, Shape{64, 3, 33, 31}, Shape{700, 130}, Shape{2, 5, 1, 1}, Shape{3, 4, 6}}) {
+  for (const Shape& shape : {Shape{4, 96, 5, 7}, Shape{64, 3, 33, 31}, Shape{700, 130}, Shape{2, 5, 1, 1},
+                             Shape{3, 4, 6}, Shape{2, 3, 5, 1, 7}, Shape{2, 3, 2, 2, 3, 4}}) {
     const int64_t channels = shape[1];
     const Tensor x = random(shape, 4, 2, 4), gy = random(shape, 5);  // a mean well away from 0
     for (const bool affine : {false, true}) {
@@ -230,7 +230,7 @@ TEST_CASE("group norm and its gradient agree with the reference in every memory 
     Shape shape;
     int64_t groups;
   };
-  // More rows than one piece holds, sequences, vectors, single pixels, and one more dimension than the kernel knows.
+  // More rows than one piece holds, sequences, vectors, single pixels, and volumes.
   for (const Case& c : {Case{{3, 24, 5, 7}, 4}, Case{{2, 48, 25, 20}, 3}, Case{{5, 12, 9}, 12}, Case{{6, 40}, 5},
                         Case{{4, 6, 1, 1}, 6}, Case{{2, 6, 3, 2, 4}, 2}, Case{{0, 4, 2, 2}, 2}}) {
     const int64_t images = c.shape[0], channels = c.shape[1];
