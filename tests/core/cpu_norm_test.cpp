@@ -81,6 +81,27 @@ TEST_CASE("gradients of softmax agree with the reference along every dimension i
   }
 }
 
+TEST_CASE("softmax of very many classes loses nothing to their number, nor does its gradient") {
+  const int64_t n = 300007;
+  const Shape shape{1, n};
+  const Tensor x = Tensor::full(shape, -0.1), gy = random(shape, 27, 0.5, 1.5);
+  x.data<float>()[0] = 0;
+  // a lane adds at most 128 terms to one another; as many of other values round to both sides
+  const double sum = 150 * float_epsilon;
+  for (const bool log : {false, true}) {
+    Tensor y = Tensor::empty(shape), expected = Tensor::empty(shape);
+    kernels::softmax(x, 1, log, y);
+    ref::softmax(x, 1, log, expected);
+    check_within(y, expected, [&, e = elements(expected)](size_t i) { return sum * (log ? 1 : e[i]); });
+    Tensor gx = Tensor::empty(shape), right_gx = Tensor::empty(shape);
+    kernels::softmax_backward(gy, expected, 1, log, gx);
+    ref::softmax_backward(gy, expected, 1, log, right_gx);
+    check_within(gx, right_gx, [&, e = elements(expected)](size_t i) {
+      return log ? sum * 1.5 * (1 + std::exp(e[i]) * static_cast<double>(n)) : sum * 1.5 * e[i];
+    });
+  }
+}
+
 TEST_CASE("cross-entropy and its gradient agree with the reference in every memory order") {
   for (const Shape& shape : {Shape{1, 1}, Shape{128, 10}, Shape{3, 1000}, Shape{300, 7}}) {
     const int64_t rows = shape[0], classes = shape[1];

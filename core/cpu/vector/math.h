@@ -99,6 +99,8 @@ static inline float exp(const Reduced& x) {
 }
 /// e^x, 1 ulp; denormal results too.
 static inline float exp(float x) { return exp(reduced(at_least(at_most(x, 89.0f), -104.0f))); }
+/// The same for x <= 0, and whatever for x > 0.
+static inline float exp_of_negative(float x) { return exp(reduced(at_least(x, -104.0f))); }
 
 /// e^x in float64 for x <= 0, to 1e-14 of it: its Taylor polynomial of degree 11 for |r| <= ln(2) / 2. Below -700 it
 /// stays where it is, 1e-304.

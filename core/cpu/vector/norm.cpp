@@ -33,6 +33,50 @@ float largest_of(const float* x, int64_t n) {
   return largest;
 }
 
+/// Sums run in float32 over so many elements, at most 128 additions in a row per lane, and then in float64.
+constexpr int64_t stretch = 128 * width;
+
+/// Of e^(x - largest) for the elements [begin, end) of a row, which go to y unless that is null.
+float sum_of_exponentials(const float* x, float largest, int64_t begin, int64_t end, float* y) {
+  float sum = 0;
+  if (y) {
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = begin; i < end; ++i) sum += y[i] = exp_of_negative(x[i] - largest);
+  } else {
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = begin; i < end; ++i) sum += exp_of_negative(x[i] - largest);
+  }
+  return sum;
+}
+float sum_of_exponentials(const float* x, float largest, int64_t n, float* y) {
+  if (n <= stretch) return sum_of_exponentials(x, largest, 0, n, y);
+  double total = 0;
+  for (int64_t i = 0; i < n; i += stretch)
+    total += static_cast<double>(sum_of_exponentials(x, largest, i, n - i < stretch ? n : i + stretch, y));
+  return static_cast<float>(total);
+}
+
+/// The sum of packs(i) and, at the end of a row and in short ones, of numbers(i).
+template <class Packs, class Numbers>
+float sum_of_row(int64_t n, Packs packs, Numbers numbers) {
+  double total = 0;
+  int64_t i = 0;
+  while (n - i >= 16 * width) {
+    const int64_t end = n - i < stretch ? n : i + stretch;
+    Pack sums[4] = {};
+    for (; i + 4 * width <= end; i += 4 * width)
+      for (int j = 0; j < 4; ++j) sums[j] += packs(i + j * width);
+    const Pack sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    float part = 0;
+    for (int j = 0; j < width; ++j) part += sum[j];
+    total += static_cast<double>(part);
+  }
+  float rest = 0;
+#pragma omp simd reduction(+ : rest)
+  for (int64_t j = i; j < n; ++j) rest += numbers(j);
+  return static_cast<float>(total + static_cast<double>(rest));
+}
+
 // Several rows share each step, so that the logarithms, or the divisions, of their sums are one loop, and no row waits
 // for its own.
 void softmax_rows(const float* x, int64_t rows, int64_t n, float* y, bool logarithm) {
@@ -43,17 +87,8 @@ void softmax_rows(const float* x, int64_t rows, int64_t n, float* y, bool logari
     float largest[most] = {}, sums[most] = {};
     for (int64_t r = 0; r < count; ++r) {
       const float *from = x + r * n, top = largest_of(from, n);
-      float sum = 0;
-      if (logarithm) {
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < n; ++i) sum += exp(from[i] - top);
-      } else {
-        float* to = y + r * n;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < n; ++i) sum += to[i] = exp(from[i] - top);
-      }
+      sums[r] = sum_of_exponentials(from, top, n, logarithm ? nullptr : y + r * n);
       largest[r] = top;
-      sums[r] = sum;
     }
     if (logarithm) {
 #pragma omp simd
@@ -78,15 +113,14 @@ void softmax_rows(const float* x, int64_t rows, int64_t n, float* y, bool logari
 
 void softmax_rows_backward(const float* gy, const float* y, int64_t rows, int64_t n, float* gx, bool logarithm) {
   for (; rows > 0; --rows, gy += n, y += n, gx += n) {
-    float sum = 0;
     if (logarithm) {
-#pragma omp simd reduction(+ : sum)
-      for (int64_t i = 0; i < n; ++i) sum += gy[i];
+      const float sum = sum_of_row(
+          n, [=](int64_t i) { return load(gy + i); }, [=](int64_t i) { return gy[i]; });
 #pragma omp simd
       for (int64_t i = 0; i < n; ++i) gx[i] = multiply_add(exp(y[i]), -sum, gy[i]);
     } else {
-#pragma omp simd reduction(+ : sum)
-      for (int64_t i = 0; i < n; ++i) sum += gy[i] * y[i];
+      const float sum = sum_of_row(
+          n, [=](int64_t i) { return load(gy + i) * load(y + i); }, [=](int64_t i) { return gy[i] * y[i]; });
 #pragma omp simd
       for (int64_t i = 0; i < n; ++i) gx[i] = y[i] * (gy[i] - sum);
     }
