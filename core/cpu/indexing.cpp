@@ -2,6 +2,7 @@
 // part of the result.
 #include <cstring>
 
+#include "core/cpu/layout.h"
 #include "core/cpu/parts.h"
 #include "core/kernels.h"
 #include "core/ref/loops.h"
@@ -45,12 +46,6 @@ void scatter_part(int dim, const Tensor& index, const Tensor& source, Tensor& ou
   const auto* chosen = static_cast<const int64_t*>(index.raw());
   const auto* from = static_cast<const T*>(source.raw());
   auto* to = static_cast<T*>(out.raw());
-  const auto add = [](T& total, T value) {
-    if constexpr (std::is_same_v<T, bfloat16>)
-      total = bfloat16(static_cast<float>(total) + static_cast<float>(value));
-    else
-      total += value;
-  };
   ref::for_each_run<3>(source.shape(), {index.strides(), source.strides(), without_stride(out, dim)},
                        [&](const ref::Offsets<3>& at, const ref::Offsets<3>& step, int64_t count) {
                          const int64_t* i = chosen + at[0];
@@ -58,10 +53,10 @@ void scatter_part(int dim, const Tensor& index, const Tensor& source, Tensor& ou
                          T* target = to + at[2];
                          if (step[0] == 0 && step[1] == 1 && step[2] == 1) {
                            T* row = target + *i * stride;
-                           for (int64_t k = 0; k < count; ++k) add(row[k], values[k]);
+                           for (int64_t k = 0; k < count; ++k) row[k] += values[k];
                          } else {
                            for (int64_t k = 0; k < count; ++k)
-                             add(target[k * step[2] + i[k * step[0]] * stride], values[k * step[1]]);
+                             target[k * step[2] + i[k * step[0]] * stride] += values[k * step[1]];
                          }
                        });
 }
@@ -86,12 +81,14 @@ void gather(const Tensor& x, int dim, const Tensor& index, Tensor& out) {
 void scatter_add(int dim, const Tensor& index, const Tensor& source, Tensor& out) {
   if (source.numel() == 0) return;
   if (!is_floating(out.dtype())) return ref::scatter_add(dim, index, source, out);
+  if (out.dtype() == DType::bfloat16) {  // rounded once, not with every addition
+    Tensor sums = cpu::in_float32(out);
+    kernels::scatter_add(dim, index, cpu::in_float32(source), sums);
+    return kernels::copy(sums, out);
+  }
   const auto add = [&](const Tensor& which, const Tensor& from, Tensor& to) {
-    switch (to.dtype()) {
-      case DType::float64: return scatter_part<double>(dim, which, from, to);
-      case DType::bfloat16: return scatter_part<bfloat16>(dim, which, from, to);
-      default: return scatter_part<float>(dim, which, from, to);
-    }
+    if (to.dtype() == DType::float64) return scatter_part<double>(dim, which, from, to);
+    scatter_part<float>(dim, which, from, to);
   };
   const int split = cpu::longest_dim_but(dim, source.shape());
   if (split == dim) return add(index, source, out);

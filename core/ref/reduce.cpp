@@ -96,6 +96,13 @@ void gather(const Tensor& x, int dim, const Tensor& index, Tensor& out) {
 }
 
 void scatter_add(int dim, const Tensor& index, const Tensor& source, Tensor& out) {
+  if (out.dtype() == DType::bfloat16) {  // rounded once, not with every addition
+    Tensor terms = Tensor::empty_like(source, DType::float32), sums = Tensor::empty_like(out, DType::float32);
+    copy(source, terms);
+    copy(out, sums);
+    scatter_add(dim, index, terms, sums);
+    return copy(sums, out);
+  }
   visit_any(out.dtype(), [&]<class T>(T) {
     const int64_t* chosen = pointer<int64_t>(index);
     const T* from = pointer<T>(source);

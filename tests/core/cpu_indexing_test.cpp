@@ -49,6 +49,16 @@ TEST_CASE("rows, columns and single elements are gathered and added as the refer
   check_equal(ours, right);
 }
 
+TEST_CASE("what falls on an element of bfloat16 is added in float32 and rounded once") {
+  const Tensor ones = Tensor::full({1000, 3}, 1, DType::bfloat16);
+  const Tensor index = Tensor::zeros({1000, 3}, DType::int64);
+  for (const auto add : {kernels::scatter_add, ref::scatter_add}) {
+    Tensor sums = Tensor::full({2, 3}, 0.5, DType::bfloat16);
+    add(0, index, ones, sums);
+    CHECK(elements(sums) == std::vector<double>{1000, 1000, 1000, 0.5, 0.5, 0.5});
+  }
+}
+
 TEST_CASE("an index that expand() repeats is checked as one that is not") {
   const Tensor x = Tensor::zeros({5, 3}), wrong = expand(Tensor::from<int64_t>({0, 5}, {2, 1}), {2, 3});
   CHECK_THROWS_WITH(gather(x, 0, wrong), "[gather] index 5 lies outside [0, 5)");
