@@ -3,7 +3,6 @@
 
 namespace gradus::kernels {
 
-void argmax(const Tensor& x, int dim, Tensor& out) { ref::argmax(x, dim, out); }
 void pick_images(const Tensor& pixels, const Tensor& numbers, const Tensor& table, const RandomCrop& crop,
                  Tensor& out) {
   ref::pick_images(pixels, numbers, table, crop, out);

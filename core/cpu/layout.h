@@ -17,6 +17,17 @@ inline Tensor in_float32(const Tensor& x) {
   return wide;
 }
 
+/// A view with dimension `dim` last.
+inline Tensor with_last(const Tensor& x, int dim) {
+  Shape shape = x.shape();
+  Strides strides = x.strides();
+  shape.erase(dim);
+  strides.erase(dim);
+  shape.push_back(x.shape()[dim]);
+  strides.push_back(x.strides()[dim]);
+  return Tensor(x.storage(), x.offset(), shape, strides, x.dtype());
+}
+
 /// x [N, C, ...] as [N, C, H, W]: a view, or of more than four dimensions that are not row-major a copy.
 inline Tensor with_rank_4(const Tensor& x) {
   const Tensor dense = x.rank() > 4 ? as_layout(x, Layout::contiguous) : x;

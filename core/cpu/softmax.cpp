@@ -12,17 +12,6 @@ namespace {
 
 constexpr int64_t grain_elements = 8192;
 
-/// A view with dimension `dim` last.
-Tensor with_last(const Tensor& x, int dim) {
-  Shape shape = x.shape();
-  Strides strides = x.strides();
-  shape.erase(dim);
-  strides.erase(dim);
-  shape.push_back(x.shape()[dim]);
-  strides.push_back(x.strides()[dim]);
-  return Tensor(x.storage(), x.offset(), shape, strides, x.dtype());
-}
-
 /// body(position of the first element, number of rows) on several threads.
 template <class Body>
 void for_each_rows(const Tensor& x, Body body) {
@@ -36,8 +25,8 @@ void for_each_rows(const Tensor& x, Body body) {
 void softmax(const Tensor& x, int dim, bool log, Tensor& y) {
   if (y.dtype() != DType::float32) return ref::softmax(x, dim, log, y);
   if (y.numel() == 0) return;
-  const Tensor input = cpu::as_layout(with_last(x, dim), Layout::contiguous);
-  Tensor output = with_last(y, dim);
+  const Tensor input = cpu::as_layout(cpu::with_last(x, dim), Layout::contiguous);
+  Tensor output = cpu::with_last(y, dim);
   cpu::write_as_layout(output, Layout::contiguous, [&](Tensor& out) {
     const auto* from = static_cast<const float*>(input.raw());
     auto* to = static_cast<float*>(out.raw());
@@ -50,9 +39,9 @@ void softmax(const Tensor& x, int dim, bool log, Tensor& y) {
 void softmax_backward(const Tensor& gy, const Tensor& y, int dim, bool log, Tensor& gx) {
   if (y.dtype() != DType::float32) return ref::softmax_backward(gy, y, dim, log, gx);
   if (y.numel() == 0) return;
-  const Tensor gradient = cpu::as_layout(with_last(gy, dim), Layout::contiguous);
-  const Tensor output = cpu::as_layout(with_last(y, dim), Layout::contiguous);
-  Tensor input_gradient = with_last(gx, dim);
+  const Tensor gradient = cpu::as_layout(cpu::with_last(gy, dim), Layout::contiguous);
+  const Tensor output = cpu::as_layout(cpu::with_last(y, dim), Layout::contiguous);
+  Tensor input_gradient = cpu::with_last(gx, dim);
   cpu::write_as_layout(input_gradient, Layout::contiguous, [&](Tensor& out) {
     const auto *g = static_cast<const float*>(gradient.raw()), *o = static_cast<const float*>(output.raw());
     auto* to = static_cast<float*>(out.raw());

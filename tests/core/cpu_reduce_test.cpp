@@ -126,6 +126,40 @@ TEST_CASE("reductions of few elements into many results, and of dimensions in tu
   }
 }
 
+TEST_CASE("argmax agrees with the reference along every dimension in every memory order and dtype") {
+  for (const Shape& shape : {Shape{7, 200}, Shape{1, 1}, Shape{300, 63}, Shape{3, 65, 40}, Shape{2, 21, 9, 11},
+                             Shape{5, 1, 300}, Shape{2, 3, 4, 2}, Shape{20, 2500}, Shape{3000}}) {
+    CAPTURE(shape);
+    for (const bool special : {false, true}) {
+      // whole numbers: several elements are the largest
+      Tensor x = cast(cast(random(shape, 9, 0, special ? 4000 : 30), DType::int64), DType::float32);
+      for (int64_t i = 0; special && i < x.numel(); ++i) {
+        float& value = x.data<float>()[i];
+        value = value < 3 ? NAN : value < 2000 ? -INFINITY : value > 3900 ? INFINITY : 0.0f * (value - 3000);
+      }
+      for (int dim = 0; dim < shape.rank(); ++dim) {
+        Shape to = shape;
+        to[dim] = 1;
+        Tensor expected = Tensor::empty(to, DType::int64);
+        ref::argmax(x, dim, expected);
+        for (const Memory memory : every_memory) {
+          Tensor out = empty_in(memory, to, DType::int64);
+          kernels::argmax(in(memory, x), dim, out);
+          check_equal(out, expected);
+        }
+        for (const DType dtype : {DType::bfloat16, DType::float64}) {
+          Tensor out = Tensor::empty(to, DType::int64);
+          kernels::argmax(cast(x, dtype), dim, out);
+          if (dtype == DType::float64) check_equal(out, expected);
+          Tensor right = Tensor::empty(to, DType::int64);
+          ref::argmax(cast(x, dtype), dim, right);
+          check_equal(out, right);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("broadcast and empty tensors are reduced") {
   const Tensor row = random({1, 50}, 4);
   const Tensor spread(row.storage(), 0, {30, 50}, {0, 1}, DType::float32);
