@@ -1,10 +1,12 @@
-// Batch norm, also of bfloat16, and layer norm in float32. Batch norm sees rows of channels.
+// Batch norm, also of bfloat16, and layer norm in float32. Batch norm sees rows of channels, or planes where these are
+// what memory holds.
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "core/cpu/layout.h"
 #include "core/cpu/moments.h"
+#include "core/cpu/plane_norm.h"
 #include "core/cpu/stretch.h"
 #include "core/cpu/vector/kernels.h"
 #include "core/cpu/vectors.h"
@@ -75,6 +77,7 @@ class Partial {
 void batch_norm_train(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y, Tensor& mean,
                       Tensor& rstd) {
   if (!is_ours(x)) return ref::batch_norm_train(x, weight, bias, eps, y, mean, rstd);
+  if (cpu::has_planes(x)) return cpu::batch_norm_train_planes(x, weight, bias, eps, y, mean, rstd);
   const Tensor input = cpu::as_channel_rows(x);
   const int64_t channels = x.size(1);
   const Pieces pieces = Pieces::with_sums(x.numel() / channels, channels);
@@ -106,6 +109,7 @@ void batch_norm_train(const Tensor& x, const Tensor& weight, const Tensor& bias,
 void batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& rstd,
                       Tensor& y) {
   if (!is_ours(x)) return ref::batch_norm_apply(x, weight, bias, mean, rstd, y);
+  if (cpu::has_planes(x)) return cpu::batch_norm_apply_planes(x, weight, bias, mean, rstd, y);
   const Tensor input = cpu::as_channel_rows(x);
   const int64_t channels = x.size(1);
   const auto center = elements_or(mean, channels, 0), shift = elements_or(bias, channels, 0);
@@ -124,6 +128,7 @@ void batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias,
 void batch_norm_backward(const Tensor& gy, const Tensor& x, const Tensor& weight, const Tensor& mean,
                          const Tensor& rstd, Tensor& gx, Tensor& gweight, Tensor& gbias) {
   if (!is_ours(x)) return ref::batch_norm_backward(gy, x, weight, mean, rstd, gx, gweight, gbias);
+  if (cpu::has_planes(x)) return cpu::batch_norm_backward_planes(gy, x, weight, mean, rstd, gx, gweight, gbias);
   const Tensor input = cpu::as_channel_rows(x), gradient = cpu::as_channel_rows(gy);
   const int64_t channels = x.size(1);
   const Pieces pieces = Pieces::with_sums(x.numel() / channels, channels);

@@ -53,6 +53,14 @@ inline constexpr int64_t matmul_room = 320 * 1024;
 struct RowMoments {
   float mean, variance;
 };
+/// Sums of what is left of a center, and of its squares.
+struct CenteredMoments {
+  double sum, squares;
+};
+/// See batch_norm_gradient.
+struct BatchNormChannel {
+  float center, gain, share, slope;
+};
 /// Of e^(x - largest), and of x - largest.
 struct CrossEntropySums {
   double exps, below;
@@ -201,6 +209,12 @@ struct Kernels {
   /// gx = gain (gy - share - (x - center) slope).
   void (*batch_norm_gradient)(const float* gy, const float* x, const float* center, const float* gain,
                               const float* share, const float* slope, int64_t rows, int64_t n, float* gx);
+  /// The same four for a row of n pixels of one channel.
+  CenteredMoments (*centered_row_moments)(const float* x, float center, int64_t n);
+  double (*centered_row_product)(const float* gy, const float* x, float center, int64_t n);
+  void (*scale_row)(const float* x, float center, float scale, float shift, int64_t n, float* y);
+  void (*batch_norm_gradient_row)(const float* gy, const float* x, const BatchNormChannel& channel, int64_t n,
+                                  float* gx);
   /// Group norm's, of the rows of one image: gx = scale (weight gy - share - (x - center) slope).
   void (*group_norm_gradient)(const float* gy, const float* x, const GroupNormColumns& columns, int64_t rows, int64_t n,
                               float* gx);

@@ -36,6 +36,25 @@ float largest_of(const float* x, int64_t n) {
 /// Sums run in float32 over so many elements, at most 128 additions in a row per lane, and then in float64.
 constexpr int64_t stretch = 128 * width;
 
+/// The sum of packs(i) and, at the end of a row and in short ones, of numbers(i).
+template <class Packs, class Numbers>
+double sum_of_row(int64_t n, Packs packs, Numbers numbers) {
+  double total = 0;
+  int64_t i = 0;
+  while (n - i >= 16 * width) {
+    const int64_t end = n - i < stretch ? n : i + stretch;
+    Pack sums[4] = {};
+    for (; i + 4 * width <= end; i += 4 * width)
+      for (int j = 0; j < 4; ++j) sums[j] += packs(i + j * width);
+    const Pack sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    for (int j = 0; j < width; ++j) total += static_cast<double>(sum[j]);
+  }
+  float rest = 0;
+#pragma omp simd reduction(+ : rest)
+  for (int64_t j = i; j < n; ++j) rest += numbers(j);
+  return total + static_cast<double>(rest);
+}
+
 /// Of e^(x - largest) for the elements [begin, end) of a row, which go to y unless that is null.
 float sum_of_exponentials(const float* x, float largest, int64_t begin, int64_t end, float* y) {
   float sum = 0;
@@ -54,27 +73,6 @@ float sum_of_exponentials(const float* x, float largest, int64_t n, float* y) {
   for (int64_t i = 0; i < n; i += stretch)
     total += static_cast<double>(sum_of_exponentials(x, largest, i, n - i < stretch ? n : i + stretch, y));
   return static_cast<float>(total);
-}
-
-/// The sum of packs(i) and, at the end of a row and in short ones, of numbers(i).
-template <class Packs, class Numbers>
-float sum_of_row(int64_t n, Packs packs, Numbers numbers) {
-  double total = 0;
-  int64_t i = 0;
-  while (n - i >= 16 * width) {
-    const int64_t end = n - i < stretch ? n : i + stretch;
-    Pack sums[4] = {};
-    for (; i + 4 * width <= end; i += 4 * width)
-      for (int j = 0; j < 4; ++j) sums[j] += packs(i + j * width);
-    const Pack sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    float part = 0;
-    for (int j = 0; j < width; ++j) part += sum[j];
-    total += static_cast<double>(part);
-  }
-  float rest = 0;
-#pragma omp simd reduction(+ : rest)
-  for (int64_t j = i; j < n; ++j) rest += numbers(j);
-  return static_cast<float>(total + static_cast<double>(rest));
 }
 
 // Several rows share each step, so that the logarithms, or the divisions, of their sums are one loop, and no row waits
@@ -119,8 +117,8 @@ void softmax_rows_backward(const float* gy, const float* y, int64_t rows, int64_
 #pragma omp simd
       for (int64_t i = 0; i < n; ++i) gx[i] = multiply_add(exp(y[i]), -sum, gy[i]);
     } else {
-      const float sum = sum_of_row(
-          n, [=](int64_t i) { return load(gy + i) * load(y + i); }, [=](int64_t i) { return gy[i] * y[i]; });
+      const auto sum = static_cast<float>(sum_of_row(
+          n, [=](int64_t i) { return load(gy + i) * load(y + i); }, [=](int64_t i) { return gy[i] * y[i]; }));
 #pragma omp simd
       for (int64_t i = 0; i < n; ++i) gx[i] = y[i] * (gy[i] - sum);
     }
@@ -270,6 +268,33 @@ void group_norm_gradient(const float* gy, const float* x, const GroupNormColumns
   }
 }
 
+// ---- Batch norm: a channel of an image ----------------------------------------------------------------------------
+
+CenteredMoments centered_row_moments(const float* x, float center, int64_t n) {
+  const auto apart = [=](int64_t i) { return load(x + i) - center; };
+  return {sum_of_row(n, apart, [=](int64_t i) { return x[i] - center; }),
+          sum_of_row(
+              n, [=](int64_t i) { return apart(i) * apart(i); },
+              [=](int64_t i) { return (x[i] - center) * (x[i] - center); })};
+}
+
+double centered_row_product(const float* gy, const float* x, float center, int64_t n) {
+  return sum_of_row(
+      n, [=](int64_t i) { return load(gy + i) * (load(x + i) - center); },
+      [=](int64_t i) { return gy[i] * (x[i] - center); });
+}
+
+void scale_row(const float* x, float center, float scale, float shift, int64_t n, float* y) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] = multiply_add(x[i] - center, scale, shift);
+}
+
+void batch_norm_gradient_row(const float* gy, const float* x, const BatchNormChannel& of, int64_t n, float* gx) {
+  const float center = of.center, gain = of.gain, share = of.share, slope = of.slope;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) gx[i] = gain * multiply_add(x[i] - center, -slope, gy[i] - share);
+}
+
 // ---- Max pooling ---------------------------------------------------------------------------------------------------
 
 void raise_maximum(const float* x, int32_t position, float* largest, int32_t* index, int64_t n) {
@@ -297,6 +322,10 @@ void add_norm(Kernels& table) {
   table.normalize_columns = normalize_columns;
   table.batch_norm_gradient = batch_norm_gradient;
   table.group_norm_gradient = group_norm_gradient;
+  table.centered_row_moments = centered_row_moments;
+  table.centered_row_product = centered_row_product;
+  table.scale_row = scale_row;
+  table.batch_norm_gradient_row = batch_norm_gradient_row;
   table.raise_maximum = raise_maximum;
 }
 
