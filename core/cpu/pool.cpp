@@ -8,6 +8,7 @@
 #include "core/cpu/vector/kernels.h"
 #include "core/kernels.h"
 #include "core/parallel.h"
+#include "core/pool_window.h"
 
 namespace gradus::kernels {
 
@@ -16,22 +17,13 @@ namespace {
 using cpu::as_layout;
 using cpu::write_as_layout;
 
-/// The part of a window that lies inside the input.
-struct Range {
-  Range(int64_t position, int64_t stride, int64_t padding, int64_t kernel, int64_t extent)
-      : begin(std::max<int64_t>(position * stride - padding, 0)),
-        end(std::min(position * stride - padding + kernel, extent)) {}
-  int64_t size() const { return std::max<int64_t>(end - begin, 0); }
-  int64_t begin, end;
-};
-
 /// body(output pixel, rows, columns) for every window of one image.
 template <class Body>
 void for_each_window(const Shape& x, const Shape& y, const Pool2dSpec& spec, Body body) {
   for (int64_t h = 0; h < y[2]; ++h) {
-    const Range rows(h, spec.stride[0], spec.padding[0], spec.kernel[0], x[2]);
+    const WindowPart rows(h, spec.stride[0], spec.padding[0], spec.kernel[0], x[2]);
     for (int64_t w = 0; w < y[3]; ++w)
-      body(h * y[3] + w, rows, Range(w, spec.stride[1], spec.padding[1], spec.kernel[1], x[3]));
+      body(h * y[3] + w, rows, WindowPart(w, spec.stride[1], spec.padding[1], spec.kernel[1], x[3]));
   }
 }
 
@@ -43,7 +35,7 @@ void for_each_image(const Shape& shape, Body body) {
   });
 }
 
-float share_of(const Pool2dSpec& spec, const Range& rows, const Range& columns) {
+float share_of(const Pool2dSpec& spec, const WindowPart& rows, const WindowPart& columns) {
   const int64_t count = spec.count_padding ? spec.kernel[0] * spec.kernel[1] : rows.size() * columns.size();
   return 1.0f / static_cast<float>(count);
 }
@@ -76,16 +68,17 @@ void max_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y, Tens
         const ReadImage from(input, n);
         const WriteImage maxima(values, n);
         std::vector<int32_t> winner(static_cast<size_t>(channels));
-        for_each_window(x.shape(), y.shape(), spec, [&](int64_t pixel, const Range& rows, const Range& columns) {
-          float* largest = maxima + pixel * channels;
-          const int64_t first = rows.begin * width + columns.begin;
-          std::copy_n(from + first * channels, channels, largest);
-          std::fill(winner.begin(), winner.end(), static_cast<int32_t>(first));
-          for (int64_t h = rows.begin; h < rows.end; ++h)
-            for (int64_t at = h * width + columns.begin; at < h * width + columns.end; ++at)
-              raise(from + at * channels, static_cast<int32_t>(at), largest, winner.data(), channels);
-          std::copy(winner.begin(), winner.end(), image_of(positions, n) + pixel * channels);
-        });
+        for_each_window(x.shape(), y.shape(), spec,
+                        [&](int64_t pixel, const WindowPart& rows, const WindowPart& columns) {
+                          float* largest = maxima + pixel * channels;
+                          const int64_t first = rows.begin * width + columns.begin;
+                          std::copy_n(from + first * channels, channels, largest);
+                          std::fill(winner.begin(), winner.end(), static_cast<int32_t>(first));
+                          for (int64_t h = rows.begin; h < rows.end; ++h)
+                            for (int64_t at = h * width + columns.begin; at < h * width + columns.end; ++at)
+                              raise(from + at * channels, static_cast<int32_t>(at), largest, winner.data(), channels);
+                          std::copy(winner.begin(), winner.end(), image_of(positions, n) + pixel * channels);
+                        });
       });
     });
   });
@@ -133,14 +126,15 @@ void avg_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y) {
     for_each_image(input.shape(), [&](int64_t n) {
       const ReadImage from(input, n);
       const WriteImage image(out, n);
-      for_each_window(x.shape(), y.shape(), spec, [&](int64_t pixel, const Range& rows, const Range& columns) {
-        float* to = image + pixel * channels;
-        std::fill_n(to, channels, 0.0f);
-        for (int64_t h = rows.begin; h < rows.end; ++h)
-          for (int64_t at = h * width + columns.begin; at < h * width + columns.end; ++at)
-            table.axpby(1, from + at * channels, 1, to, channels);
-        table.scale(share_of(spec, rows, columns), to, to, channels);
-      });
+      for_each_window(x.shape(), y.shape(), spec,
+                      [&](int64_t pixel, const WindowPart& rows, const WindowPart& columns) {
+                        float* to = image + pixel * channels;
+                        std::fill_n(to, channels, 0.0f);
+                        for (int64_t h = rows.begin; h < rows.end; ++h)
+                          for (int64_t at = h * width + columns.begin; at < h * width + columns.end; ++at)
+                            table.axpby(1, from + at * channels, 1, to, channels);
+                        table.scale(share_of(spec, rows, columns), to, to, channels);
+                      });
     });
   });
 }
@@ -155,12 +149,13 @@ void avg_pool2d_backward(const Tensor& gy, const Pool2dSpec& spec, Tensor& gx) {
       const ReadImage from(gradient, n);
       const WriteImage to(out, n);
       std::fill_n(+to, image, 0.0f);
-      for_each_window(gx.shape(), gy.shape(), spec, [&](int64_t pixel, const Range& rows, const Range& columns) {
-        const float share = share_of(spec, rows, columns);
-        for (int64_t h = rows.begin; h < rows.end; ++h)
-          for (int64_t at = h * width + columns.begin; at < h * width + columns.end; ++at)
-            table.axpby(share, from + pixel * channels, 1, to + at * channels, channels);
-      });
+      for_each_window(gx.shape(), gy.shape(), spec,
+                      [&](int64_t pixel, const WindowPart& rows, const WindowPart& columns) {
+                        const float share = share_of(spec, rows, columns);
+                        for (int64_t h = rows.begin; h < rows.end; ++h)
+                          for (int64_t at = h * width + columns.begin; at < h * width + columns.end; ++at)
+                            table.axpby(share, from + pixel * channels, 1, to + at * channels, channels);
+                      });
     });
   });
 }

@@ -3,20 +3,12 @@
 #include <vector>
 
 #include "core/kernels.h"
+#include "core/pool_window.h"
 #include "core/ref/loops.h"
 #include "core/ref/widened.h"
 
 namespace gradus::ref {
 namespace {
-
-/// The part [begin, end) of a window that lies inside the input.
-struct Range {
-  Range(int64_t position, int64_t stride, int64_t padding, int64_t kernel, int64_t extent)
-      : begin(std::max<int64_t>(position * stride - padding, 0)),
-        end(std::min(position * stride - padding + kernel, extent)) {}
-  int64_t size() const { return std::max<int64_t>(end - begin, 0); }
-  int64_t begin, end;
-};
 
 /// body(n, c, oh, ow, rows, columns) for every window.
 template <class Body>
@@ -25,8 +17,8 @@ void for_each_window(const Shape& x, const Shape& y, const Pool2dSpec& spec, Bod
     for (int64_t c = 0; c < y[1]; ++c)
       for (int64_t oh = 0; oh < y[2]; ++oh)
         for (int64_t ow = 0; ow < y[3]; ++ow)
-          body(n, c, oh, ow, Range(oh, spec.stride[0], spec.padding[0], spec.kernel[0], x[2]),
-               Range(ow, spec.stride[1], spec.padding[1], spec.kernel[1], x[3]));
+          body(n, c, oh, ow, WindowPart(oh, spec.stride[0], spec.padding[0], spec.kernel[0], x[2]),
+               WindowPart(ow, spec.stride[1], spec.padding[1], spec.kernel[1], x[3]));
 }
 
 int64_t offset(const Strides& s, int64_t n, int64_t c, int64_t h, int64_t w) {
@@ -47,7 +39,7 @@ struct Sums {
   std::vector<double> values;
 };
 
-double divisor(const Pool2dSpec& spec, const Range& rows, const Range& columns) {
+double divisor(const Pool2dSpec& spec, const WindowPart& rows, const WindowPart& columns) {
   return static_cast<double>(spec.count_padding ? spec.kernel[0] * spec.kernel[1] : rows.size() * columns.size());
 }
 
@@ -57,19 +49,20 @@ void max_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y, Tens
   if (is_bfloat16(x)) return max_pool2d_forward(widened(x), spec, Narrowed(y), index);
   visit_floating("max_pool2d", x.dtype(), [&]<class T>(T) {
     const T* from = pointer<T>(x);
-    for_each_window(x.shape(), y.shape(), spec,
-                    [&](int64_t n, int64_t c, int64_t oh, int64_t ow, const Range& rows, const Range& columns) {
-                      int64_t best_h = rows.begin, best_w = columns.begin;
-                      T largest = from[offset(x.strides(), n, c, best_h, best_w)];
-                      for (int64_t h = rows.begin; h < rows.end; ++h)
-                        for (int64_t w = columns.begin; w < columns.end; ++w) {
-                          const T value = from[offset(x.strides(), n, c, h, w)];
-                          if (value > largest || (std::isnan(value) && !std::isnan(largest)))  // the first NaN wins
-                            largest = value, best_h = h, best_w = w;
-                        }
-                      pointer<T>(y)[offset(y.strides(), n, c, oh, ow)] = largest;
-                      pointer<int64_t>(index)[offset(index.strides(), n, c, oh, ow)] = best_h * x.shape()[3] + best_w;
-                    });
+    for_each_window(
+        x.shape(), y.shape(), spec,
+        [&](int64_t n, int64_t c, int64_t oh, int64_t ow, const WindowPart& rows, const WindowPart& columns) {
+          int64_t best_h = rows.begin, best_w = columns.begin;
+          T largest = from[offset(x.strides(), n, c, best_h, best_w)];
+          for (int64_t h = rows.begin; h < rows.end; ++h)
+            for (int64_t w = columns.begin; w < columns.end; ++w) {
+              const T value = from[offset(x.strides(), n, c, h, w)];
+              if (value > largest || (std::isnan(value) && !std::isnan(largest)))  // the first NaN wins
+                largest = value, best_h = h, best_w = w;
+            }
+          pointer<T>(y)[offset(y.strides(), n, c, oh, ow)] = largest;
+          pointer<int64_t>(index)[offset(index.strides(), n, c, oh, ow)] = best_h * x.shape()[3] + best_w;
+        });
   });
 }
 
@@ -103,15 +96,14 @@ void avg_pool2d_forward(const Tensor& x, const Pool2dSpec& spec, Tensor& y) {
   if (is_bfloat16(x)) return avg_pool2d_forward(widened(x), spec, Narrowed(y));
   visit_floating("avg_pool2d", x.dtype(), [&]<class T>(T) {
     const T* from = pointer<T>(x);
-    for_each_window(x.shape(), y.shape(), spec,
-                    [&](int64_t n, int64_t c, int64_t oh, int64_t ow, const Range& rows, const Range& columns) {
-                      double sum = 0;
-                      for (int64_t h = rows.begin; h < rows.end; ++h)
-                        for (int64_t w = columns.begin; w < columns.end; ++w)
-                          sum += from[offset(x.strides(), n, c, h, w)];
-                      pointer<T>(y)[offset(y.strides(), n, c, oh, ow)] =
-                          static_cast<T>(sum / divisor(spec, rows, columns));
-                    });
+    for_each_window(
+        x.shape(), y.shape(), spec,
+        [&](int64_t n, int64_t c, int64_t oh, int64_t ow, const WindowPart& rows, const WindowPart& columns) {
+          double sum = 0;
+          for (int64_t h = rows.begin; h < rows.end; ++h)
+            for (int64_t w = columns.begin; w < columns.end; ++w) sum += from[offset(x.strides(), n, c, h, w)];
+          pointer<T>(y)[offset(y.strides(), n, c, oh, ow)] = static_cast<T>(sum / divisor(spec, rows, columns));
+        });
   });
 }
 
@@ -119,14 +111,14 @@ void avg_pool2d_backward(const Tensor& gy, const Pool2dSpec& spec, Tensor& gx) {
   if (is_bfloat16(gy)) return avg_pool2d_backward(widened(gy), spec, Narrowed(gx));
   visit_floating("avg_pool2d_backward", gy.dtype(), [&]<class T>(T) {
     Sums sums(gx.shape());
-    for_each_window(gx.shape(), gy.shape(), spec,
-                    [&](int64_t n, int64_t c, int64_t oh, int64_t ow, const Range& rows, const Range& columns) {
-                      const double share =
-                          pointer<T>(gy)[offset(gy.strides(), n, c, oh, ow)] / divisor(spec, rows, columns);
-                      for (int64_t h = rows.begin; h < rows.end; ++h)
-                        for (int64_t w = columns.begin; w < columns.end; ++w)
-                          sums.values[offset(sums.strides, n, c, h, w)] += share;
-                    });
+    for_each_window(
+        gx.shape(), gy.shape(), spec,
+        [&](int64_t n, int64_t c, int64_t oh, int64_t ow, const WindowPart& rows, const WindowPart& columns) {
+          const double share = pointer<T>(gy)[offset(gy.strides(), n, c, oh, ow)] / divisor(spec, rows, columns);
+          for (int64_t h = rows.begin; h < rows.end; ++h)
+            for (int64_t w = columns.begin; w < columns.end; ++w)
+              sums.values[offset(sums.strides, n, c, h, w)] += share;
+        });
     sums.store<T>(gx);
   });
 }
