@@ -125,6 +125,10 @@ struct RuleUpdate {
   bool magnitudes = false, root = true;  ///< of curvature: |h| for h^2; sqrt(v / correction2) + eps, or no root
 };
 
+/// The longest rows n that update() is sure to take in one pass over memory; longer ones are multiplied by P on their
+/// own.
+inline constexpr int64_t longest_updated_row = 64;
+
 /// One parameter's whole step, in this order: x = clamp(factor g, -limit, limit) + decay theta, kept where asked for;
 /// u = P x + late_decay theta; the rule. Tensors that are null take no part. All but p and correlation are dense and in
 /// the memory order of theta; "rows" are n consecutive elements there.

@@ -37,7 +37,7 @@ cpu::vector::SquaresFactors factors_of(const SquaresSpec& spec) {
 namespace {
 
 constexpr int64_t tile_elements = 576, stretch_elements = 28 * tile_elements;  // whole cache lines of rows of nine too
-constexpr int64_t longest_row = 64, most_tile_rows = cpu::vector::small_matmul_depth;
+constexpr int64_t most_tile_rows = cpu::vector::small_matmul_depth;
 
 /// Whole rows of one parameter.
 struct Stretch {
@@ -251,7 +251,7 @@ class StretchUpdate {
   RuleLoop rule_, hyper_;
   cpu::vector::Ahead ahead_;
   alignas(64) float x_[tile_elements], u_[tile_elements + cpu::vector::nines_room], room_[tile_elements];
-  float transposed_[cpu::vector::nine * cpu::vector::nine], product_[longest_row * longest_row];
+  float transposed_[cpu::vector::nine * cpu::vector::nine], product_[longest_updated_row * longest_updated_row];
 };
 
 }  // namespace
@@ -262,7 +262,7 @@ void update(std::span<const ParameterUpdate> parameters, std::span<const MatrixU
   int64_t elements = 0;
   for (const ParameterUpdate& p : parameters) {
     const int64_t n = StretchUpdate::row_length(p), count = p.value->numel();
-    if (p.value->dtype() != DType::float32 || n > longest_row || count == 0) {
+    if (p.value->dtype() != DType::float32 || n > longest_updated_row || count == 0) {
       ref::update({&p, 1});
       continue;
     }

@@ -8,9 +8,6 @@
 
 namespace gradus::optim {
 
-/// The longest rows that a fused step takes.
-inline constexpr int64_t longest_row = 64;
-
 /// What both need to know about a weight seen as rows of length n: U = G P for G [rows, n].
 struct FopSite {
   ParamInfo info;

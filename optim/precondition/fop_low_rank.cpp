@@ -51,7 +51,7 @@ class FopLowRank final : public Preconditioner {
 
   // At full rank, and with rows enough, P as a matrix is the shorter way.
   int64_t row_length() const override {
-    const bool small = rank_ == site_.n && site_.n <= longest_row && site_.rows >= site_.n;
+    const bool small = rank_ == site_.n && site_.n <= longest_updated_row && site_.rows >= site_.n;
     return small && site_.side == MatrixSide::in && !scales() ? site_.n : 0;
   }
   Tensor gradient_of_rows(const Tensor& m, const Tensor& c, const StepInfo&) const override {

@@ -40,7 +40,7 @@ class FopMatrix final : public Preconditioner {
   }
 
   // Weights of few rows do better with apply() and gradient().
-  int64_t row_length() const override { return !thin() && site_.n <= longest_row ? site_.n : 0; }
+  int64_t row_length() const override { return !thin() && site_.n <= longest_updated_row ? site_.n : 0; }
   /// C = G^T X is the gradient with respect to Q where P = Q.
   Tensor gradient_of_rows(const Tensor& m, const Tensor& correlation, const StepInfo& at) const override {
     Tensor c = correlation;
