@@ -36,12 +36,21 @@ float largest_of(const float* x, int64_t n) {
 /// Sums run in float32 over so many elements, at most 128 additions in a row per lane, and then in float64.
 constexpr int64_t stretch = 128 * width;
 
+template <class Numbers>
+float sum_of_numbers(int64_t begin, int64_t end, Numbers numbers) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = begin; i < end; ++i) sum += numbers(i);
+  return sum;
+}
+
 /// The sum of packs(i) and, at the end of a row and in short ones, of numbers(i).
 template <class Packs, class Numbers>
 double sum_of_row(int64_t n, Packs packs, Numbers numbers) {
+  if (n < 16 * width) return static_cast<double>(sum_of_numbers(0, n, numbers));
   double total = 0;
   int64_t i = 0;
-  while (n - i >= 16 * width) {
+  while (n - i >= 4 * width) {
     const int64_t end = n - i < stretch ? n : i + stretch;
     Pack sums[4] = {};
     for (; i + 4 * width <= end; i += 4 * width)
@@ -49,10 +58,7 @@ double sum_of_row(int64_t n, Packs packs, Numbers numbers) {
     const Pack sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     for (int j = 0; j < width; ++j) total += static_cast<double>(sum[j]);
   }
-  float rest = 0;
-#pragma omp simd reduction(+ : rest)
-  for (int64_t j = i; j < n; ++j) rest += numbers(j);
-  return total + static_cast<double>(rest);
+  return total + static_cast<double>(sum_of_numbers(i, n, numbers));
 }
 
 /// Of e^(x - largest) for the elements [begin, end) of a row, which go to y unless that is null.
