@@ -59,7 +59,7 @@ void run_faster(ConvPass pass, DType dtype, const winograd::Problem& p, const au
   using Key = std::tuple<ConvPass, DType, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int>;
   static std::mutex mutex;
   static std::map<Key, bool> fast_wins;
-  const Key key{pass,        dtype, p.images, p.height, p.width,      p.out_height,
+  const Key key{pass,        dtype, p.images, p.height, p.width,       p.out_height,
                 p.out_width, p.in,  p.out,    p.stride, threads_here()};
   const std::lock_guard lock(mutex);
   auto known = fast_wins.find(key);

@@ -32,8 +32,8 @@ inline dnnl::stream& stream() {
   return in_order;
 }
 
-/// oneDNN asks OpenMP for its number of threads, when a primitive is made and when it runs: a setting of each thread. It
-/// relies on getting them: with fewer, as OMP_DYNAMIC gives on a busy machine, parts of a sum would be left out.
+/// oneDNN asks OpenMP for its number of threads, when a primitive is made and when it runs: a setting of each thread.
+/// It relies on getting them: with fewer, as OMP_DYNAMIC gives on a busy machine, parts of a sum would be left out.
 inline void match_threads() {
 #if DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
   if (omp_get_dynamic()) omp_set_dynamic(0);

@@ -48,7 +48,6 @@ struct ScatterAdd {
 /// comparing numbers, 32 by each thread at a time.
 template <class T>
 struct ScatterRows {
-  using W = std::conditional_t<std::is_same_v<T, double>, double, float>;
   static constexpr int resident = 3;  // blocks of a multiprocessor: with more, registers spill
   static constexpr int of_thread = 32, of_chunk = threads_per_block * of_thread;
   struct Shared {
@@ -90,12 +89,24 @@ struct ScatterRows {
       for (int at = 0; at < threads_per_block; ++at) {
         int i = at * of_thread;
         for (uint32_t same = shared.same[at]; same != 0; same >>= 1, ++i)
-          if (same & 1) sum = T(static_cast<W>(sum) + static_cast<W>(from[i * source_strides[0]]));
+          if (same & 1) sum += from[i * source_strides[0]];
       }
       *to = sum;
     }
   }
 };
+
+template <class T>
+void scatter_rows(const Tensor& index, const Tensor& source, Tensor& out) {
+  for_each_block(source.shape()[0], ScatterRows<T>{source.shape()[0],
+                                                   source.shape()[1],
+                                                   {out.strides()[0], out.strides()[1]},
+                                                   {source.strides()[0], source.strides()[1]},
+                                                   index.strides()[0],
+                                                   static_cast<const int64_t*>(index.raw()),
+                                                   static_cast<const T*>(source.raw()),
+                                                   static_cast<T*>(out.raw())});
+}
 
 template <class Bits>
 void gather_bits(const Tensor& x, int dim, const Tensor& index, Tensor& out) {
@@ -118,17 +129,16 @@ void gather(const Tensor& x, int dim, const Tensor& index, Tensor& out) {
 }
 
 void scatter_add(int dim, const Tensor& index, const Tensor& source, Tensor& out) {
+  if (out.dtype() == DType::bfloat16) {  // rounded once, not with every addition
+    Tensor terms = Tensor::empty_like(source, DType::float32), sums = Tensor::empty_like(out, DType::float32);
+    kernels::copy(source, terms);
+    kernels::copy(out, sums);
+    kernels::scatter_add(dim, index, terms, sums);
+    return kernels::copy(sums, out);
+  }
   if (dim == 0 && source.rank() == 2 && index.strides()[1] == 0 && is_floating(out.dtype()))
-    return visit_floating(out.dtype(), [&]<class T>(T) {
-      for_each_block(source.shape()[0], ScatterRows<T>{source.shape()[0],
-                                                       source.shape()[1],
-                                                       {out.strides()[0], out.strides()[1]},
-                                                       {source.strides()[0], source.strides()[1]},
-                                                       index.strides()[0],
-                                                       static_cast<const int64_t*>(index.raw()),
-                                                       static_cast<const T*>(source.raw()),
-                                                       static_cast<T*>(out.raw())});
-    });
+    return out.dtype() == DType::float64 ? scatter_rows<double>(index, source, out)
+                                         : scatter_rows<float>(index, source, out);
   Shape across = source.shape();
   const int64_t count = across[dim];
   across[dim] = 1;
