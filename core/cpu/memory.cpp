@@ -133,9 +133,9 @@ class Heap {
   size_t blocks_ = 0;                                        // taken
 };
 
-/// Blocks of middling size, such as weights and their gradients, are cut from memory in huge pages; returned ones serve
-/// the next of their size. The pages of those that nobody takes, because sizes change from step to step, go back to the
-/// system once they are twice as many as were ever in use.
+/// Blocks of middling size, such as weights and their gradients, are cut from large ones, which stay; returned ones
+/// serve the next of their size. The pages of those that nobody takes, because sizes change from step to step, go back
+/// to the system once they are twice as many as were ever in use.
 class Slabs {
  public:
   static Slabs& instance() {
@@ -191,7 +191,7 @@ class Slabs {
     }
     size.free.reserve(size.blocks + 1);  // so that give_back() allocates nothing
     if (static_cast<size_t>(end_ - next_) < bytes) {
-      next_ = static_cast<char*>(aligned_memory(huge_page, slab));
+      next_ = static_cast<char*>(allocate(slab));
       end_ = next_ + slab;
     }
     ++size.blocks;
