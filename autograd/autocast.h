@@ -18,21 +18,19 @@ namespace gradus {
 ///     optimizer.step();
 ///   }
 ///
-/// - conv2d, linear and matmul round float32 operands to bfloat16 and return it. The weight of conv2d and linear stays
-/// the
-///   float32 parameter, whose gradient is summed and arrives in float32.
+/// - conv2d, linear and matmul round float32 operands to bfloat16 and return it. The weight of conv2d and linear is the
+///   float32 parameter still, whose gradient is summed and arrives in float32.
 /// - Activations stay bfloat16 through pooling, batch norm (statistics and parameters float32), dropout and elementwise
 ///   operations, which compute in float32 and round their results.
-/// - sum, mean, softmax, log_softmax, layer_norm, group_norm and the losses take bfloat16 as float32 and return
-/// float32.
+/// - sum, mean, softmax, log_softmax, layer_norm, group_norm and the losses take bfloat16 as float32 and return it.
 /// - Where the operands of an elementwise operation, concat, stack or scatter_add are of both, all become float32.
 ///
 /// A walk back computes in the dtypes that the way forward took, inside a scope or not. float64 is left alone, and
 /// DType::float32 casts nothing, within a scope too.
 class Autocast {
  public:
-  /// Throws ErrorKind::value for a dtype other than these two, ErrorKind::device where the processor has no
-  /// instructions for bfloat16.
+  /// Throws ErrorKind::value for a dtype other than these two, ErrorKind::device on a GPU without bfloat16. A processor
+  /// without instructions for it computes in float32, and warn() says so once.
   explicit Autocast(DType dtype);
   ~Autocast();
   Autocast(const Autocast&) = delete;
