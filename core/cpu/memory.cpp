@@ -31,10 +31,13 @@ void ask_for_huge_pages([[maybe_unused]] void* data, [[maybe_unused]] size_t byt
 #endif
 }
 
+[[noreturn]] void fail_for_want_of(size_t bytes) {
+  fail(ErrorKind::device, "allocate", "no memory for ", bytes, " bytes; use a smaller batch or model");
+}
+
 void* aligned_memory(size_t alignment, size_t bytes) {
   void* data = nullptr;
-  if (posix_memalign(&data, alignment, bytes) != 0)
-    fail(ErrorKind::device, "allocate", "no memory for ", bytes, " bytes; use a smaller batch or model");
+  if (posix_memalign(&data, alignment, bytes) != 0) fail_for_want_of(bytes);
   if (alignment == huge_page) ask_for_huge_pages(data, bytes);
   return data;
 }
@@ -133,7 +136,7 @@ class Heap {
   size_t blocks_ = 0;                                        // taken
 };
 
-/// Blocks of middling size, such as weights and their gradients, are cut from large ones, which stay; returned ones
+/// Blocks of middling size, such as weights and their gradients, are cut from slabs in huge pages; returned ones
 /// serve the next of their size. The pages of those that nobody takes, because sizes change from step to step, go back
 /// to the system once they are twice as many as were ever in use.
 class Slabs {
@@ -175,6 +178,15 @@ class Slabs {
   };
   static constexpr size_t slab = 8 * large;
 
+  /// From the system, which gives no page before it is touched.
+  static char* new_slab() {
+    void* data = mmap(nullptr, slab + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) fail_for_want_of(slab);
+    char* aligned = static_cast<char*>(data) + (huge_page - reinterpret_cast<uintptr_t>(data) % huge_page);
+    ask_for_huge_pages(aligned, slab);
+    return aligned;
+  }
+
   /// Eight sizes per power of two.
   static size_t rounded(size_t bytes) { return round_up(bytes, std::bit_floor(bytes) / 8); }
 
@@ -191,7 +203,7 @@ class Slabs {
     }
     size.free.reserve(size.blocks + 1);  // so that give_back() allocates nothing
     if (static_cast<size_t>(end_ - next_) < bytes) {
-      next_ = static_cast<char*>(allocate(slab));
+      next_ = new_slab();
       end_ = next_ + slab;
     }
     ++size.blocks;
