@@ -7,7 +7,7 @@
 #include "tests/apps/program.h"
 #include "tests/apps/tiny_images.h"
 
-namespace gradus {
+namespace gradus::bad_input_test {
 namespace {
 
 using Words = std::vector<std::string>;
@@ -200,4 +200,4 @@ TEST_CASE("a subset larger than the data set is refused with both numbers") {
 }
 
 }  // namespace
-}  // namespace gradus
+}  // namespace gradus::bad_input_test

@@ -11,7 +11,7 @@
 #include "tests/apps/program.h"
 #include "tests/apps/tiny_images.h"
 
-namespace gradus {
+namespace gradus::cifar10_train_test {
 namespace {
 
 using Json = nlohmann::json;
@@ -378,4 +378,4 @@ TEST_CASE("--help groups the flags and shows three examples") {
 }
 
 }  // namespace
-}  // namespace gradus
+}  // namespace gradus::cifar10_train_test

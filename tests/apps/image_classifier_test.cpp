@@ -9,7 +9,7 @@
 #include "tests/apps/program.h"
 #include "tests/apps/tiny_images.h"
 
-namespace gradus {
+namespace gradus::image_classifier_test {
 namespace {
 
 using Json = nlohmann::json;
@@ -232,4 +232,4 @@ TEST_CASE("where no class has two pictures, none can be held out, and the next a
   CHECK(!contains(train(pictures, {"--epochs", "0", "--hold-out", "0", "--out", pictures / "model"}).err, "replaces"));
 }
 
-}  // namespace gradus
+}  // namespace gradus::image_classifier_test

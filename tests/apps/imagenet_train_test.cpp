@@ -9,7 +9,7 @@
 #include "tests/apps/resumed_run.h"
 #include "tests/apps/tiny_images.h"
 
-namespace gradus {
+namespace gradus::imagenet_train_test {
 namespace {
 
 using Json = nlohmann::json;
@@ -193,4 +193,4 @@ TEST_CASE("imagenet_train --help groups the flags and shows three examples") {
   CHECK(contains(help.out, "--lr-drop TEXT=25,50"));
 }
 
-}  // namespace gradus
+}  // namespace gradus::imagenet_train_test

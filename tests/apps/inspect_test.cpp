@@ -10,8 +10,7 @@
 #include "tests/apps/program.h"
 #include "tests/apps/tiny_images.h"
 
-using namespace gradus;
-
+namespace gradus::inspect_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -138,3 +137,5 @@ TEST_CASE("inspect says in one line what is missing") {
   write_file_atomically(images / "run/config.json", "{}\n");
   CHECK(refusal(images / "run").find("config.json does not say which preconditioner") != std::string::npos);
 }
+
+}  // namespace gradus::inspect_test

@@ -6,7 +6,7 @@
 #include "tests/apps/tiny_images.h"
 #include "tests/read_back.h"
 
-namespace gradus {
+namespace gradus::interchange_test {
 namespace {
 
 using Words = std::vector<std::string>;
@@ -110,4 +110,4 @@ TEST_CASE("--tensorboard without --out and a file that cannot be written are eac
 }
 
 }  // namespace
-}  // namespace gradus
+}  // namespace gradus::interchange_test

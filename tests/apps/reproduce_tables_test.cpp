@@ -6,8 +6,7 @@
 
 #include "tests/apps/reproduced.h"
 
-using namespace gradus;
-
+namespace gradus::reproduce_tables_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -186,3 +185,5 @@ TEST_CASE("figure_3a's verdicts are those of intervals, or of one seed, which is
   CHECK(std::stod(script.substr(at + 14)) == doctest::Approx(largest > 0 ? largest : 1));
   CHECK(!contains(call(two, "2"), "one seed"));
 }
+
+}  // namespace gradus::reproduce_tables_test

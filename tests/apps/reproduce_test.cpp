@@ -15,8 +15,7 @@
 #include "tests/apps/reproduced.h"
 #include "tests/data/temporary_folder.h"
 
-using namespace gradus;
-
+namespace gradus::reproduce_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -406,3 +405,5 @@ TEST_CASE("table_imagenet trains on photographs where there are any, with the pa
   CHECK(counts.at("FOP") == Pair("197", "3701"));
   CHECK(counts.at("FOP-norm") == Pair("197", "3701"));
 }
+
+}  // namespace gradus::reproduce_test

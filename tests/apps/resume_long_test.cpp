@@ -7,7 +7,7 @@
 #include "tests/apps/resumed_run.h"
 #include "tests/apps/tiny_images.h"
 
-namespace gradus {
+namespace gradus::resume_long_test {
 namespace {
 
 using Words = std::vector<std::string>;
@@ -101,4 +101,4 @@ TEST_CASE("a folder that becomes unwritable ends the run with one line and exit 
 }
 
 }  // namespace
-}  // namespace gradus
+}  // namespace gradus::resume_long_test

@@ -14,7 +14,7 @@
 #include "tests/apps/resumed_run.h"
 #include "tests/apps/tiny_images.h"
 
-namespace gradus {
+namespace gradus::resume_test {
 namespace {
 
 using Json = nlohmann::json;
@@ -486,4 +486,4 @@ TEST_CASE("what is no path stays as it is in the configuration, and paths become
 }
 
 }  // namespace
-}  // namespace gradus
+}  // namespace gradus::resume_test

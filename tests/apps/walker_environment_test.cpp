@@ -7,9 +7,7 @@
 #include "tests/apps/walker_episodes.h"
 #include "tests/data/temporary_folder.h"
 
-using namespace gradus;
-using namespace gradus::walker;
-
+namespace gradus::walker {
 namespace {
 
 std::vector<float> trace(uint64_t seed, int64_t steps, const TerrainOptions& terrain = {}) {
@@ -163,3 +161,5 @@ TEST_CASE("options without sense are refused") {
   CHECK(contains(text_of({.jitter = 6}), "jitter must lie in [0, 5] terrain steps, got 6"));
   CHECK_THROWS_WITH_AS(Environment({}).step({}), "[walker] step() before reset()", Error);
 }
+
+}  // namespace gradus::walker

@@ -3,7 +3,7 @@
 
 #include "tests/apps/walker_episodes.h"
 
-using namespace gradus::walker;
+namespace gradus::walker {
 
 TEST_CASE("over 4000 episodes the heuristic walker scores within 20 of Gym's 102.6, and within 10 of -59.2") {
   const Scores normal = heuristic_scores({.terrain = parse_terrain("stock")}, 4000);
@@ -13,3 +13,5 @@ TEST_CASE("over 4000 episodes the heuristic walker scores within 20 of Gym's 102
   MESSAGE("hardcore: " << hardcore.mean() << " +- " << hardcore.deviation());
   CHECK(std::abs(hardcore.mean() + 59.219) <= 10);
 }
+
+}  // namespace gradus::walker

@@ -8,9 +8,7 @@
 #include "data/image.h"
 #include "tests/data/temporary_folder.h"
 
-using namespace gradus;
-using namespace gradus::walker;
-
+namespace gradus::walker {
 namespace {
 
 // A red square of 2 x 2 pixels at (1, 1) of 4 x 3 white ones, and a blue one that covers half of the last column.
@@ -95,3 +93,5 @@ TEST_CASE("a moment shows the hull where the walker is, above the ground") {
   CHECK(at(300, 390) == Color{120, 160, 90});
   CHECK(at(300, 10) == Color{232, 240, 250});
 }
+
+}  // namespace gradus::walker

@@ -12,9 +12,7 @@
 #include "layers/init.h"
 #include "tests/data/temporary_folder.h"
 
-using namespace gradus;
-using namespace gradus::walker;
-
+namespace gradus::walker {
 namespace {
 
 Settings small(const std::string& optimizer = "adam") {
@@ -380,3 +378,5 @@ TEST_CASE("settings without sense are refused, each with its value") {
                  }),
                  "not finite"));
 }
+
+}  // namespace gradus::walker

@@ -12,8 +12,7 @@
 #include "tests/apps/resumed_run.h"
 #include "tests/data/temporary_folder.h"
 
-using namespace gradus;
-
+namespace gradus::walker_programs_test {
 namespace {
 
 using Json = nlohmann::json;
@@ -271,3 +270,5 @@ TEST_CASE("input that makes no sense ends in one line and an exit code") {
   refused(watch, {folder / "nowhere", "--out", folder / "walk.svg"}, 1, "nowhere");
   refused(watch, {"heuristic", "--terrain", "moon", "--out", folder / "walk.svg"}, 2, "'moon'");
 }
+
+}  // namespace gradus::walker_programs_test

@@ -2,12 +2,10 @@
 #include "apps/walker/training.h"
 #include "tests/apps/readers.h"
 
-using namespace gradus;
-using namespace gradus::walker;
-
+namespace gradus::walker {
 namespace {
 
-Plan small() {
+Plan small_plan() {
   Plan plan{.settings = {}, .evaluate_every = 1, .episodes = 1};
   plan.settings.ppo.envs = 2;
   plan.settings.ppo.horizon = 32;
@@ -23,7 +21,7 @@ Plan small() {
 TEST_CASE("a damaged checkpoint of a walker goes on or is named") {
   const TemporaryFolder folder;
   const std::string path = folder / "checkpoint-1.safetensors";
-  Training training(small()), other(small());
+  Training training(small_plan()), other(small_plan());
   training.iterate();
   apps::write_checkpoint(path, training.checkpoint());
   apps::checkpoint_campaigns(
@@ -43,8 +41,8 @@ TEST_CASE("a damaged checkpoint of a walker goes on or is named") {
 TEST_CASE("a damaged policy of a walker is loaded or refused") {
   const TemporaryFolder folder;
   const std::string path = folder / "policy.safetensors";
-  const Training training(small());
-  save_policy(path, training.best_policy(), small().settings);
+  const Training training(small_plan());
+  save_policy(path, training.best_policy(), small_plan().settings);
   std::vector<std::string> words = mutation::json_words();
   words.insert(words.end(), {"16384,16384,16384", "hidden", "rough-obstacles", "0.1-0.2", "stock"});
   words.insert(words.end(), apps::tensor_words.begin(), apps::tensor_words.end());
@@ -67,3 +65,5 @@ TEST_CASE("a damaged policy of a walker is loaded or refused") {
   };
   mutation::campaign(reader);
 }
+
+}  // namespace gradus::walker

@@ -9,8 +9,7 @@
 #include "tests/apps/program.h"
 #include "tests/data/temporary_folder.h"
 
-using namespace gradus;
-
+namespace gradus::walker_reproduce_test {
 namespace {
 
 constexpr const char* program = "apps/reproduce/reproduce";
@@ -133,3 +132,5 @@ TEST_CASE("a walker's training that the budget stops after every iteration goes 
   CHECK(read_file(folder / "whole/walker_adam/curves.csv") == read_file(folder / "parts/walker_adam/curves.csv"));
   CHECK(read_file(folder / "whole/walker_adam/table.md") == read_file(folder / "parts/walker_adam/table.md"));
 }
+
+}  // namespace gradus::walker_reproduce_test

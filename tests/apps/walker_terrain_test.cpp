@@ -5,9 +5,7 @@
 #include "apps/walker/terrain.h"
 #include "tests/data/temporary_folder.h"
 
-using namespace gradus;
-using namespace gradus::walker;
-
+namespace gradus::walker {
 namespace {
 
 Terrain terrain(const std::string& text, uint64_t seed) {
@@ -108,3 +106,5 @@ TEST_CASE("a terrain that cannot be read is refused with what is wrong") {
   refused("poet:gap=2-1", "'2-1' in 'poet:gap=2-1' ends before it begins");
   refused("poet:stair=0-1,steps=0-2", "must be whole numbers from 1 on");
 }
+
+}  // namespace gradus::walker

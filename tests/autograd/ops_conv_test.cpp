@@ -11,7 +11,7 @@ using namespace gradus::testing;
 
 namespace {
 
-Var noise(const Shape& shape, uint64_t seed) {
+Var uniform(const Shape& shape, uint64_t seed) {
   return Var::leaf(random_uniform(shape, -1, 1, {.seed = seed}, DType::float64));
 }
 
@@ -34,7 +34,7 @@ TEST_CASE("the weight of a 1x1 convolution has the gradient of a matrix product"
 }
 
 TEST_CASE("a convolution with fused relu equals the two operations, results and gradients") {
-  const Var x = noise({2, 3, 5, 5}, 1), w = noise({4, 3, 3, 3}, 2), b = noise({4}, 3);
+  const Var x = uniform({2, 3, 5, 5}, 1), w = uniform({4, 3, 3, 3}, 2), b = uniform({4}, 3);
   const Var fused = conv2d(x, w, b, {}, true), apart = relu(conv2d(x, w, b));
   CHECK(fused.value().to_vector<double>() == apart.value().to_vector<double>());
   for (const Var& v : {x, w, b}) CHECK(slopes(fused, v) == slopes(apart, v));
@@ -48,9 +48,9 @@ TEST_CASE("pooling sends the gradient of each window to its maximum, or shares i
 }
 
 TEST_CASE("a penalty on the gradient of a convolutional network has the derivative that differences give") {
-  const Var images = noise({2, 2, 6, 6}, 1);
-  std::vector<Var> p = {noise({3, 2, 3, 3}, 2), noise({3}, 3), noise({4, 3, 3, 3}, 4), noise({4}, 5),
-                        noise({2, 4, 1, 1}, 6)};
+  const Var images = uniform({2, 2, 6, 6}, 1);
+  std::vector<Var> p = {uniform({3, 2, 3, 3}, 2), uniform({3}, 3), uniform({4, 3, 3, 3}, 4), uniform({4}, 5),
+                        uniform({2, 4, 1, 1}, 6)};
   const auto penalty = [&](const std::vector<Var>& at) {
     Var total = Tensor::zeros({}, DType::float64);
     for (const Var& g : grad(network(images, at), at, {.create_graph = true})) total = total + sum(g * g);
@@ -72,8 +72,8 @@ TEST_CASE("a penalty on the gradient of a convolutional network has the derivati
 }
 
 TEST_CASE("convolution and pooling explain inputs that do not fit") {
-  const Var x = noise({2, 3, 8, 8}, 1);
-  CHECK_THROWS_WITH_AS(conv2d(x, noise({4, 16, 3, 3}, 2)), doctest::Contains("[conv2d]"), Error);
+  const Var x = uniform({2, 3, 8, 8}, 1);
+  CHECK_THROWS_WITH_AS(conv2d(x, uniform({4, 16, 3, 3}, 2)), doctest::Contains("[conv2d]"), Error);
   CHECK_THROWS_WITH_AS(global_avg_pool2d(counting({2, 3})),
                        "[global_avg_pool2d] expects an input [N, C, H, W], got [2,3]", Error);
   CHECK_THROWS_WITH_AS(upsample_nearest2d(x, 0), "[upsample_nearest2d] the factor must be positive, got 0", Error);

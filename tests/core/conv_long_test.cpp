@@ -11,19 +11,6 @@ using namespace gradus::testing;
 
 namespace {
 
-/// Convolutions by one algorithm while this lives.
-struct Algorithm {
-  explicit Algorithm(ConvAlgorithm a) : before(conv_algorithm()) { set_conv_algorithm(a); }
-  ~Algorithm() { set_conv_algorithm(before); }
-  ConvAlgorithm before;
-};
-
-/// NaN in what the allocator will give next: whoever reads what nobody wrote, reads this.
-void leave_nan_in_free_memory() {
-  std::vector<Tensor> blocks;
-  for (int64_t count = 16; count < 100000; count += count / 2) blocks.push_back(Tensor::full({count}, NAN));
-}
-
 struct Geometry {
   Shape x, w, y;
   Conv2dSpec spec;

@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/convolution.h"
 #include "core/kernels.h"
 #include "core/random.h"
 #include "core/tensor.h"
@@ -59,6 +60,33 @@ inline Tensor random(const Shape& shape, uint64_t seed, double low = -1, double 
   std::vector<float> values(static_cast<size_t>(numel(shape)));
   for (float& v : values) v = static_cast<float>(low + (high - low) * generator.uniform());
   return Tensor::from(values, shape);
+}
+
+/// 0, 1, 2 ... in row-major order.
+inline Tensor counted(const Shape& shape, DType dtype = DType::float32) {
+  const Tensor row = Tensor::arange(numel(shape), dtype);
+  return Tensor(row.storage(), 0, shape, contiguous_strides(shape), dtype);
+}
+
+/// NaN in what the allocator will give next: whoever reads what nobody wrote, reads this.
+inline void leave_nan_in_free_memory() {
+  std::vector<Tensor> blocks;
+  for (int64_t count = 16; count < int64_t{1} << 18; count += count / 4)
+    for (int twice = 0; twice < 2; ++twice) blocks.push_back(Tensor::full({count}, NAN));
+}
+
+/// Convolutions by one algorithm while this lives.
+struct Algorithm {
+  explicit Algorithm(ConvAlgorithm a) : before(conv_algorithm()) { set_conv_algorithm(a); }
+  ~Algorithm() { set_conv_algorithm(before); }
+  ConvAlgorithm before;
+};
+
+/// The reference's |x|, whose sums bound roundings.
+inline Tensor absolute(const Tensor& x) {
+  Tensor out = Tensor::empty(x.shape());
+  ref::unary(UnaryOp::abs, x, out);
+  return out;
 }
 
 /// Row-major elements in double, whatever the dtype and memory order; through the reference's copy.

@@ -11,13 +11,13 @@ using namespace gradus::testing;
 
 namespace {
 
-struct Case {
+struct ConvCase {
   const char* name;
   Shape x, w;
   Conv2dSpec spec;
 };
 
-const Case cases[] = {
+const ConvCase conv_cases[] = {
     {"3x3 same", {2, 16, 9, 9}, {32, 16, 3, 3}, {.padding = {1, 1, 1, 1}}},
     {"first layer", {3, 3, 12, 12}, {24, 3, 3, 3}, {.padding = {1, 1, 1, 1}}},
     {"stride 2", {2, 16, 9, 10}, {16, 16, 3, 3}, {.stride = {2, 2}, .padding = {1, 1, 1, 1}}},
@@ -34,21 +34,6 @@ const Case cases[] = {
     {"rows left over by the stride", {1, 2, 8, 8}, {4, 2, 3, 3}, {.stride = {3, 3}}},
 };
 
-Shape output_shape(const Case& c) {
-  Shape y{c.x[0], c.w[0]};
-  for (int i = 0; i < 2; ++i) {
-    const int64_t window = c.spec.dilation[i] * (c.w[2 + i] - 1) + 1;
-    y.push_back((c.x[2 + i] + c.spec.padding[i] + c.spec.padding[2 + i] - window) / c.spec.stride[i] + 1);
-  }
-  return y;
-}
-
-Tensor absolute(const Tensor& x) {
-  Tensor out = Tensor::empty(x.shape());
-  ref::unary(UnaryOp::abs, x, out);
-  return out;
-}
-
 /// A float32 dot product of n terms in any order errs by at most n u sum |a b| (1 + O(n u)); one more rounding for the
 /// reference's own, and one for the bias.
 auto bound_of(const Tensor& magnitude, int64_t terms) {
@@ -60,18 +45,19 @@ auto bound_of(const Tensor& magnitude, int64_t terms) {
 }  // namespace
 
 TEST_CASE("conv2d_forward agrees with the reference for every geometry and memory order") {
-  for (const Case& c : cases) {
+  for (const ConvCase& c : conv_cases) {
     const std::string name = c.name;
     CAPTURE(name);
     const Tensor x = random(c.x, 1), w = random(c.w, 2), bias = random({c.w[0]}, 3);
     for (const bool relu : {false, true}) {
       for (const bool with_bias : {false, true}) {
         const Tensor b = with_bias ? bias : Tensor();
-        Tensor expected = Tensor::empty(output_shape(c)), magnitude = Tensor::empty(output_shape(c));
+        Tensor expected = Tensor::empty(conv2d_shape(c.x, c.w, c.spec)),
+               magnitude = Tensor::empty(conv2d_shape(c.x, c.w, c.spec));
         ref::conv2d_forward(x, w, b, relu, c.spec, expected);
         ref::conv2d_forward(absolute(x), absolute(w), with_bias ? absolute(b) : b, false, c.spec, magnitude);
         for (const Memory memory : every_memory) {
-          Tensor y = empty_in(memory, output_shape(c));
+          Tensor y = empty_in(memory, conv2d_shape(c.x, c.w, c.spec));
           kernels::conv2d_forward(in(memory, x), w, b, relu, c.spec, y);
           check_within(y, expected, bound_of(magnitude, c.w[1] * c.w[2] * c.w[3]));
         }
@@ -82,7 +68,7 @@ TEST_CASE("conv2d_forward agrees with the reference for every geometry and memor
 
 TEST_CASE("a relu within a convolution keeps NaN, wherever it comes from") {
   const double nan = std::nan("");
-  for (const Case& c : cases) {
+  for (const ConvCase& c : conv_cases) {
     const std::string name = c.name;
     CAPTURE(name);
     for (const std::string from : {"input", "weight", "bias"}) {
@@ -104,10 +90,10 @@ TEST_CASE("a relu within a convolution keeps NaN, wherever it comes from") {
 }
 
 TEST_CASE("conv2d_grad_input agrees with the reference for every geometry and memory order") {
-  for (const Case& c : cases) {
+  for (const ConvCase& c : conv_cases) {
     const std::string name = c.name;
     CAPTURE(name);
-    const Tensor gy = random(output_shape(c), 4), w = random(c.w, 5);
+    const Tensor gy = random(conv2d_shape(c.x, c.w, c.spec), 4), w = random(c.w, 5);
     Tensor expected = Tensor::empty(c.x), magnitude = Tensor::empty(c.x);
     ref::conv2d_grad_input(gy, w, c.spec, expected);
     ref::conv2d_grad_input(absolute(gy), absolute(w), c.spec, magnitude);
@@ -120,10 +106,10 @@ TEST_CASE("conv2d_grad_input agrees with the reference for every geometry and me
 }
 
 TEST_CASE("conv2d_grad_weight agrees with the reference for every geometry and memory order") {
-  for (const Case& c : cases) {
+  for (const ConvCase& c : conv_cases) {
     const std::string name = c.name;
     CAPTURE(name);
-    const Shape y = output_shape(c);
+    const Shape y = conv2d_shape(c.x, c.w, c.spec);
     const Tensor gy = random(y, 6), x = random(c.x, 7);
     Tensor expected = Tensor::empty(c.w), magnitude = Tensor::empty(c.w);
     ref::conv2d_grad_weight(gy, x, c.spec, expected);

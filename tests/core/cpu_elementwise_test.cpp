@@ -29,7 +29,8 @@ constexpr BinaryOp arithmetic_ops[] = {BinaryOp::add,
 constexpr BinaryOp comparison_ops[] = {BinaryOp::eq, BinaryOp::ne, BinaryOp::lt,
                                        BinaryOp::le, BinaryOp::gt, BinaryOp::ge};
 
-const Shape shapes[] = {{}, {1}, {7}, {0, 3}, {5, 1, 4}, {3, 200}, {4, 96, 5, 3}, {2, 3, 33, 17}, {1, 16, 1, 1}};
+const Shape elementwise_shapes[] = {{},           {1}, {7}, {0, 3}, {5, 1, 4}, {3, 200}, {4, 96, 5, 3}, {2, 3, 33, 17},
+                                    {1, 16, 1, 1}};
 
 /// Largest error of the vectorized functions in ulps (cpu_math_test.cpp), in units of roundoff, and slack for the
 /// gradients, which multiply three such values of size at most 2.
@@ -74,7 +75,7 @@ TEST_CASE("powers by the exponents that have loops of their own are the C librar
 
 TEST_CASE("unary kernels agree with the reference in every memory order") {
   for (const UnaryOp op : unary_ops) {
-    for (const Shape& shape : shapes) {
+    for (const Shape& shape : elementwise_shapes) {
       const bool positive = op == UnaryOp::log || op == UnaryOp::sqrt || op == UnaryOp::rsqrt;
       const Tensor x = random(shape, 1, positive ? 0.1 : -3, 3);
       Tensor expected = Tensor::empty(shape);
@@ -92,7 +93,7 @@ TEST_CASE("unary kernels agree with the reference in every memory order") {
 
 TEST_CASE("binary kernels agree with the reference in every memory order") {
   for (const BinaryOp op : arithmetic_ops) {
-    for (const Shape& shape : shapes) {
+    for (const Shape& shape : elementwise_shapes) {
       const Tensor a = random(shape, 1, op == BinaryOp::pow ? 0.1 : -2, 2), b = random(shape, 2, -2, 2);
       Tensor expected = Tensor::empty(shape);
       ref::binary(op, a, b, expected, 0.1);
@@ -183,7 +184,7 @@ TEST_CASE("NaN wins maximum and minimum, passes relu, and is unequal to itself")
 }
 
 TEST_CASE("where, axpby, fill and copy agree with the reference in every memory order") {
-  for (const Shape& shape : shapes) {
+  for (const Shape& shape : elementwise_shapes) {
     const Tensor x = random(shape, 8), y = random(shape, 9);
     Tensor condition = Tensor::empty(shape, DType::boolean);
     ref::binary_scalar(BinaryOp::gt, random(shape, 10), 0, condition);

@@ -20,7 +20,7 @@ double ulp_at(double x) {
   return std::ldexp(1.0, std::max(exponent - 24, -149));
 }
 
-double sigmoid(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
+double logistic(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
 double cdf(double x) { return 0.5 * std::erfc(-x / std::numbers::sqrt2); }
 
 struct Function {
@@ -34,7 +34,7 @@ const Function functions[] = {
     {"exp", UnaryOp::exp, [](double x) { return std::exp(x); }, 1.5},
     {"log", UnaryOp::log, [](double x) { return std::log(x); }, 1.5},
     {"tanh", UnaryOp::tanh, [](double x) { return std::tanh(x); }, 2.5},
-    {"sigmoid", UnaryOp::sigmoid, sigmoid, 3.5},
+    {"sigmoid", UnaryOp::sigmoid, logistic, 3.5},
     {"softplus", UnaryOp::softplus, [](double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); },
      3.5},
     {"erf", UnaryOp::erf, [](double x) { return std::erf(x); }, 2.5},

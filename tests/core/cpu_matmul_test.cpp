@@ -18,12 +18,6 @@ constexpr Size sizes[] = {{32, 24, 40},  {1, 1, 1},     {6, 16, 32},    {7, 5, 3
                           {2, 257, 3},   {100, 70, 90}, {1, 700, 800},  {600, 700, 1}, {9, 1, 50},
                           {300, 1, 447}, {300, 1, 480}, {150, 600, 40}, {9, 290, 970}};
 
-Tensor absolute(const Tensor& x) {
-  Tensor out = Tensor::empty(x.shape());
-  ref::unary(UnaryOp::abs, x, out);
-  return out;
-}
-
 /// Calls body(a, b) with operands of every size.
 template <class Body>
 void for_each_size(Body body) {

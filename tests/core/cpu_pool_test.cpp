@@ -7,12 +7,12 @@ using namespace gradus::testing;
 
 namespace {
 
-struct Case {
+struct PoolCase {
   Shape x;
   Pool2dSpec spec;
 };
 
-const Case cases[] = {
+const PoolCase pool_cases[] = {
     {{3, 20, 8, 8}, {}},
     {{2, 5, 9, 7}, {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1, 1, 1}}},
     {{2, 5, 9, 7}, {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1, 1, 1}, .count_padding = false}},
@@ -22,7 +22,7 @@ const Case cases[] = {
     {{0, 4, 4, 4}, {}},
 };
 
-Shape output_shape(const Case& c) {
+Shape pooled_shape(const PoolCase& c) {
   Shape y{c.x[0], c.x[1]};
   for (int i = 0; i < 2; ++i)
     y.push_back((c.x[2 + i] + c.spec.padding[i] + c.spec.padding[2 + i] - c.spec.kernel[i]) / c.spec.stride[i] + 1);
@@ -32,8 +32,8 @@ Shape output_shape(const Case& c) {
 }  // namespace
 
 TEST_CASE("max pooling finds the same values and places as the reference, ties and NaN included") {
-  for (const Case& c : cases) {
-    const Shape shape = output_shape(c);
+  for (const PoolCase& c : pool_cases) {
+    const Shape shape = pooled_shape(c);
     const Tensor x = random(c.x, 1);
     for (int64_t i = 0; i < x.numel(); ++i) {
       float& v = x.data<float>()[i];
@@ -53,8 +53,8 @@ TEST_CASE("max pooling finds the same values and places as the reference, ties a
 }
 
 TEST_CASE("max pooling's scatter and gather agree with the reference") {
-  for (const Case& c : cases) {
-    const Shape shape = output_shape(c);
+  for (const PoolCase& c : pool_cases) {
+    const Shape shape = pooled_shape(c);
     const Tensor x = random(c.x, 2), gy = random(shape, 3);
     Tensor y = Tensor::empty(shape), index = Tensor::empty(shape, DType::int64), gx = Tensor::empty(c.x);
     ref::max_pool2d_forward(x, c.spec, y, index);
@@ -72,8 +72,8 @@ TEST_CASE("max pooling's scatter and gather agree with the reference") {
 }
 
 TEST_CASE("average pooling and its gradient agree with the reference") {
-  for (const Case& c : cases) {
-    const Shape shape = output_shape(c);
+  for (const PoolCase& c : pool_cases) {
+    const Shape shape = pooled_shape(c);
     const Tensor x = random(c.x, 4), gy = random(shape, 5);
     Tensor y = Tensor::empty(shape), gx = Tensor::empty(c.x);
     ref::avg_pool2d_forward(x, c.spec, y);

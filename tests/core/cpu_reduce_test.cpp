@@ -18,12 +18,6 @@ Shape reduced(Shape shape, uint32_t mask) {
   return shape;
 }
 
-Tensor absolute(const Tensor& x) {
-  Tensor out = Tensor::empty(x.shape());
-  ref::unary(UnaryOp::abs, x, out);
-  return out;
-}
-
 /// At most 32 float32 additions in a row before a total goes on in double; one more rounding each for the result and
 /// the reference's.
 constexpr double sum_bound = 34 * float_epsilon;

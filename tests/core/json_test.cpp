@@ -24,14 +24,14 @@ std::string parse_error(const std::string& text) {
 std::string nested(size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); }
 
 /// Equal values of both kinds, built side by side.
-struct Pair {
+struct Twins {
   Json ours;
   nlohmann::ordered_json theirs;
 };
 
 class RandomValues {
  public:
-  Pair value(int depth = 0) {
+  Twins value(int depth = 0) {
     switch (generator_() % (depth < 4 ? 8 : 6)) {
       case 0: return {nullptr, nullptr};
       case 1: {
@@ -55,18 +55,18 @@ class RandomValues {
         return {s, s};
       }
       case 6: {
-        Pair pair{Json::Array(), nlohmann::ordered_json::array()};
+        Twins pair{Json::Array(), nlohmann::ordered_json::array()};
         for (size_t n = generator_() % 4; n > 0; --n) {
-          const Pair item = value(depth + 1);
+          const Twins item = value(depth + 1);
           pair.ours.array().push_back(item.ours);
           pair.theirs.push_back(item.theirs);
         }
         return pair;
       }
       default: {
-        Pair pair{Json::Object(), nlohmann::ordered_json::object()};
+        Twins pair{Json::Object(), nlohmann::ordered_json::object()};
         for (size_t n = generator_() % 4; n > 0; --n) {
-          const Pair member = value(depth + 1);
+          const Twins member = value(depth + 1);
           const std::string key = std::to_string(n) + string();
           pair.ours.object().emplace_back(key, member.ours);
           pair.theirs[key] = member.theirs;

@@ -306,7 +306,7 @@ using Kind = RuleUpdate::Kind;
 bool divides(Kind kind) { return kind == Kind::adam || kind == Kind::curvature || kind == Kind::squares; }
 
 /// One tensor of a step, for the device and, in float64, for the reference.
-struct Pair {
+struct Both {
   Tensor ours, right;
 };
 
@@ -319,7 +319,7 @@ void update_case(Draw& d) {
   const Shape shape = {count, n};
   d.say("update", static_cast<int>(kind), "form", form, "of", shape, transformed ? "transformed" : "",
         learns ? "learns" : "", apart ? "apart" : "");
-  std::vector<std::pair<const char*, Pair>> all;
+  std::vector<std::pair<const char*, Both>> all;
   const auto made = [&](const char* name, const Shape& of, double low) {
     std::vector<float> values(static_cast<size_t>(numel(of)));
     for (float& v : values) v = static_cast<float>(d.real(low, 1));
@@ -327,17 +327,17 @@ void update_case(Draw& d) {
     all.push_back({name, {x, wide(x)}});
     return all.back().second;
   };
-  Pair value = made("value", shape, -1), gradient = made("gradient", shape, -1), first = made("first", shape, -1);
-  Pair second = made("second", shape, 0.1), kept = made("kept", shape, -1), previous = made("previous", shape, -1);
-  Pair p = made("p", {n, n}, -1), correlation = made("correlation", {n, n}, -1), diagonal = made("diagonal", shape, -1);
-  Pair h1 = made("hyper first", shape, -1), h2 = made("hyper second", shape, 0.1), h = made("curvature", shape, -1);
-  Pair correlated = made("correlated", shape, -1);
+  Both value = made("value", shape, -1), gradient = made("gradient", shape, -1), first = made("first", shape, -1);
+  Both second = made("second", shape, 0.1), kept = made("kept", shape, -1), previous = made("previous", shape, -1);
+  Both p = made("p", {n, n}, -1), correlation = made("correlation", {n, n}, -1), diagonal = made("diagonal", shape, -1);
+  Both h1 = made("hyper first", shape, -1), h2 = made("hyper second", shape, 0.1), h = made("curvature", shape, -1);
+  Both correlated = made("correlated", shape, -1);
   const AdamSpec adam{.beta1 = 0.75, .beta2 = 0.9375, .eps = 0.015625, .correction1 = 0.5, .correction2 = 0.25};
   const SquaresSpec squares{.keep = 0.9375, .add = 0.0625, .eps = 0.015625, .factor = 0.5};
   const bool magnitudes = d.one_in(2), root = d.one_in(2), remembers = kind != Kind::squares || d.one_in(2);
   const double lr = 0.5, decay = d.of({0.0, 0.25, 2.0}), momentum = d.of({0.0, 0.75});
-  const auto update = [&](Tensor Pair::*side) {
-    const auto rule = [&](Kind k, Pair& m, Pair& v) {
+  const auto update = [&](Tensor Both::*side) {
+    const auto rule = [&](Kind k, Both& m, Both& v) {
       return RuleUpdate{.kind = k,
                         .lr = lr,
                         .decay = decay,
@@ -363,7 +363,7 @@ void update_case(Draw& d) {
     }
     return u;
   };
-  const ParameterUpdate ours[] = {update(&Pair::ours)}, right[] = {update(&Pair::right)};
+  const ParameterUpdate ours[] = {update(&Both::ours)}, right[] = {update(&Both::right)};
   kernels::update(ours);
   ref::update(right);
   // All start within 1, so that |u| <= n + 1. A sum of n products errs by (n + 2) roundings of that; the moments' parts

@@ -14,7 +14,7 @@ using namespace gradus;
 
 namespace {
 
-std::string with_header(std::string header, const std::string& data, int version = 1) {
+std::string npy_file(std::string header, const std::string& data, int version = 1) {
   std::string bytes = "\x93NUMPY";
   bytes += static_cast<char>(version);
   bytes += '\0';
@@ -26,7 +26,7 @@ std::string header_of(const std::string& descr, const std::string& shape, const 
   return "{'descr': " + descr + ", 'fortran_order': " + fortran + ", 'shape': " + shape + ", }\n";
 }
 
-std::string rejection(const std::string& bytes) {
+std::string npy_error(const std::string& bytes) {
   const TemporaryFolder folder;
   const std::string path = folder.write("x.npy", bytes);
   const std::string message = error_of([&] { load_npy(path); });
@@ -76,47 +76,45 @@ TEST_CASE("both versions, both orders and any order of keys and spaces are read"
   const std::string data("\1\2\3\4\5\6", 6);
   const std::vector<uint8_t> rows = {1, 2, 3, 4, 5, 6}, columns = {1, 3, 5, 2, 4, 6};
   for (int version : {1, 2})
-    CHECK(loaded(with_header(header_of("'|u1'", "(2, 3)"), data, version)).to_vector<uint8_t>() == rows);
-  const Tensor fortran = loaded(with_header(header_of("'|u1'", "(2, 3)", "True"), data));
+    CHECK(loaded(npy_file(header_of("'|u1'", "(2, 3)"), data, version)).to_vector<uint8_t>() == rows);
+  const Tensor fortran = loaded(npy_file(header_of("'|u1'", "(2, 3)", "True"), data));
   CHECK(fortran.shape() == Shape{2, 3});
   CHECK(fortran.to_vector<uint8_t>() == columns);
-  const Tensor loose = loaded(with_header("{ \"shape\" :( 6 , ),'fortran_order':False,'descr':'|u1'}", data));
+  const Tensor loose = loaded(npy_file("{ \"shape\" :( 6 , ),'fortran_order':False,'descr':'|u1'}", data));
   CHECK(loose.shape() == Shape{6});
-  CHECK(loaded(with_header(header_of("'|b1'", "()"), std::string("\1", 1))).item() == 1);
+  CHECK(loaded(npy_file(header_of("'|b1'", "()"), std::string("\1", 1))).item() == 1);
 }
 
 TEST_CASE("what is no .npy file of a tensor is rejected by name") {
   const std::string good = header_of("'<f4'", "(1,)"), four(4, '\0');
-  CHECK(contains(rejection("\x93NUM"), "fewer than a header takes: it was cut short"));
-  CHECK(contains(rejection("PK\x03\x04 an .npz file, say"), "does not begin as a .npy file"));
-  CHECK(contains(rejection(with_header(good, four, 3)), "has format version 3.0"));
-  CHECK(contains(rejection(with_header(good, four).substr(0, 20)), "are read: the file was cut short"));
-  CHECK(contains(rejection(with_header(good, four, 2).substr(0, 11)),
-                 "within the length of its header: it was cut short"));
+  CHECK(contains(npy_error("\x93NUM"), "fewer than a header takes: it was cut short"));
+  CHECK(contains(npy_error("PK\x03\x04 an .npz file, say"), "does not begin as a .npy file"));
+  CHECK(contains(npy_error(npy_file(good, four, 3)), "has format version 3.0"));
+  CHECK(contains(npy_error(npy_file(good, four).substr(0, 20)), "are read: the file was cut short"));
   CHECK(
-      contains(rejection(with_header(good, std::string(3, '\0'))), "takes 4 bytes, but 3 follow the header: the file"));
-  CHECK(contains(rejection(with_header(good, std::string(5, '\0'))), "takes 4 bytes, but 5 follow"));
-  CHECK(contains(rejection(with_header(header_of("'>f4'", "(1,)"), four)), "its dtype '>f4' is none of gradus'"));
-  CHECK(
-      contains(rejection(with_header(header_of("'>f2'", "(2,)"), four)), "'>f2' is none of gradus': save array.asty"));
-  CHECK(contains(rejection(with_header(header_of("'<f2'", "(2,)"), "123")),
+      contains(npy_error(npy_file(good, four, 2).substr(0, 11)), "within the length of its header: it was cut short"));
+  CHECK(contains(npy_error(npy_file(good, std::string(3, '\0'))), "takes 4 bytes, but 3 follow the header: the file"));
+  CHECK(contains(npy_error(npy_file(good, std::string(5, '\0'))), "takes 4 bytes, but 5 follow"));
+  CHECK(contains(npy_error(npy_file(header_of("'>f4'", "(1,)"), four)), "its dtype '>f4' is none of gradus'"));
+  CHECK(contains(npy_error(npy_file(header_of("'>f2'", "(2,)"), four)), "'>f2' is none of gradus': save array.asty"));
+  CHECK(contains(npy_error(npy_file(header_of("'<f2'", "(2,)"), "123")),
                  "float16 [2] takes 4 bytes, but 3 follow the header: the file was cut short"));
-  CHECK(contains(rejection(with_header(header_of("'|O'", "(1,)"), four)), "its dtype '|O'"));
-  CHECK(contains(rejection(with_header(header_of("[('a', '<f4')]", "(1,)"), four)), "holds records"));
-  CHECK(contains(rejection(with_header(header_of("'<f4'", "(-1,)"), four)), "no list of non-negative integers"));
-  CHECK(contains(rejection(with_header(header_of("'<f4'", "(1, 1, 1, 1, 1, 1, 1, 1, 1)"), four)), "rank is above 8"));
-  CHECK(contains(rejection(with_header(header_of("'<f4'", "(99999999999999999999,)"), four)), "overflows"));
-  CHECK(contains(rejection(with_header(header_of("'<f4'", "(4294967296, 4294967296)"), four)), "overflows"));
-  CHECK(contains(rejection(with_header(header_of("'<f4'", "(0, 4611686018427387904, 4611686018427387904)"), "")), ""));
-  CHECK(contains(rejection(with_header(header_of("'<f4'", "(1,)", "Maybe"), four)), "lacks 'False'"));
-  CHECK(contains(rejection(with_header("{'descr': '<f4', 'shape': (1,)}", four)), "lacks one of"));
-  CHECK(contains(rejection(with_header("{'descr': '<f4', 'descr': '<f4'}", four)), "a key too many: 'descr'"));
-  CHECK(contains(rejection(with_header("{'more': 1}", four)), "a key too many: 'more'"));
-  CHECK(contains(rejection(with_header("{descr: 1}", four)), "no text in quotes"));
-  CHECK(contains(rejection(with_header("{'descr", four)), "no text in quotes"));
-  CHECK(contains(rejection(with_header("['descr']", four)), "lacks '{'"));
-  CHECK(contains(rejection(with_header(good + "x", four)), "goes on behind its dictionary"));
-  CHECK(contains(rejection(with_header(header_of("'|b1'", "(1,)"), "\x02")), "neither 0 nor 1"));
+  CHECK(contains(npy_error(npy_file(header_of("'|O'", "(1,)"), four)), "its dtype '|O'"));
+  CHECK(contains(npy_error(npy_file(header_of("[('a', '<f4')]", "(1,)"), four)), "holds records"));
+  CHECK(contains(npy_error(npy_file(header_of("'<f4'", "(-1,)"), four)), "no list of non-negative integers"));
+  CHECK(contains(npy_error(npy_file(header_of("'<f4'", "(1, 1, 1, 1, 1, 1, 1, 1, 1)"), four)), "rank is above 8"));
+  CHECK(contains(npy_error(npy_file(header_of("'<f4'", "(99999999999999999999,)"), four)), "overflows"));
+  CHECK(contains(npy_error(npy_file(header_of("'<f4'", "(4294967296, 4294967296)"), four)), "overflows"));
+  CHECK(contains(npy_error(npy_file(header_of("'<f4'", "(0, 4611686018427387904, 4611686018427387904)"), "")), ""));
+  CHECK(contains(npy_error(npy_file(header_of("'<f4'", "(1,)", "Maybe"), four)), "lacks 'False'"));
+  CHECK(contains(npy_error(npy_file("{'descr': '<f4', 'shape': (1,)}", four)), "lacks one of"));
+  CHECK(contains(npy_error(npy_file("{'descr': '<f4', 'descr': '<f4'}", four)), "a key too many: 'descr'"));
+  CHECK(contains(npy_error(npy_file("{'more': 1}", four)), "a key too many: 'more'"));
+  CHECK(contains(npy_error(npy_file("{descr: 1}", four)), "no text in quotes"));
+  CHECK(contains(npy_error(npy_file("{'descr", four)), "no text in quotes"));
+  CHECK(contains(npy_error(npy_file("['descr']", four)), "lacks '{'"));
+  CHECK(contains(npy_error(npy_file(good + "x", four)), "goes on behind its dictionary"));
+  CHECK(contains(npy_error(npy_file(header_of("'|b1'", "(1,)"), "\x02")), "neither 0 nor 1"));
 }
 
 TEST_CASE("damaged .npy files never crash: each is read or rejected by name") {

@@ -11,13 +11,13 @@ namespace {
 
 using Values = std::vector<double>;
 
-struct Case {
+struct SmallConv {
   const char* name;
   Shape x, w;
   Conv2dSpec spec;
 };
 
-const Case cases[] = {
+const SmallConv small_convs[] = {
     {"same", {2, 4, 5, 6}, {3, 4, 3, 3}, {.padding = {1, 1, 1, 1}}},
     {"strided", {2, 3, 7, 8}, {4, 3, 3, 2}, {.stride = {2, 3}}},
     {"asymmetric", {1, 2, 5, 4}, {3, 2, 3, 3}, {.padding = {0, 2, 1, 0}}},
@@ -58,7 +58,7 @@ bool only_channels_last(const Tensor& x) { return x.is_channels_last() && !x.is_
 }  // namespace
 
 TEST_CASE("conv2d is the textbook sum for every geometry, memory order and dtype") {
-  for (const Case& c : cases)
+  for (const SmallConv& c : small_convs)
     for (const DType dtype : {DType::float32, DType::float64})
       for (const Memory memory : every_memory) {
         CAPTURE(c.name);
@@ -107,7 +107,7 @@ TEST_CASE("conv2d sees a weight that was changed in place") {  // a device may k
 }
 
 TEST_CASE("the gradients of conv2d are its adjoints") {
-  for (const Case& c : cases)
+  for (const SmallConv& c : small_convs)
     for (const DType dtype : {DType::float32, DType::float64})
       for (const Memory memory : every_memory) {
         CAPTURE(c.name);

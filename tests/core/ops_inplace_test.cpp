@@ -9,8 +9,6 @@ namespace {
 
 using Values = std::vector<double>;
 
-Tensor counted(const Shape& shape) { return reshape(Tensor::arange(numel(shape), DType::float32), shape); }
-
 }  // namespace
 
 TEST_CASE("in-place operations write through views and bump the version once") {

@@ -13,10 +13,6 @@ namespace {
 
 using Values = std::vector<double>;
 
-Tensor counted(const Shape& shape, DType dtype = DType::float32) {
-  return reshape(Tensor::arange(numel(shape), dtype), shape);
-}
-
 /// Sum over the dimensions marked true, by visiting every element of a row-major copy: the oracle of every reduction.
 Values naive(const Tensor& x, const std::vector<bool>& over, double start, double (*combine)(double, double)) {
   Shape kept = x.shape();

@@ -11,9 +11,6 @@ namespace {
 
 using Values = std::vector<double>;
 
-Tensor counted(const Shape& shape, DType dtype = DType::float32) {
-  return reshape(Tensor::arange(numel(shape), dtype), shape);
-}
 bool shares(const Tensor& a, const Tensor& b) { return a.storage() == b.storage(); }
 
 }  // namespace

@@ -15,9 +15,7 @@ using namespace gradus;
 
 namespace {
 
-using Values = std::vector<float>;
-
-Values values(const Tensor& x) { return x.to_vector<float>(); }
+std::vector<float> values(const Tensor& x) { return x.to_vector<float>(); }
 Tensor three(float a, float b, float c) { return Tensor::from<float>({a, b, c}, {3}); }
 
 }  // namespace
@@ -47,15 +45,15 @@ TEST_CASE("captured work is done when it is replayed, on what its inputs hold th
   });
   CHECK(number == 0);
   CHECK(!capturing());
-  CHECK(values(y) == Values{0, 0, 0});
+  CHECK(values(y) == std::vector<float>{0, 0, 0});
   graph.replay(number);
-  CHECK(values(out) == Values{3, 5, 7});
-  CHECK(values(y) == Values{3, 5, 7});
+  CHECK(values(out) == std::vector<float>{3, 5, 7});
+  CHECK(values(y) == std::vector<float>{3, 5, 7});
   copy_(x, three(10, 20, 30));
   graph.replay(number);
   graph.replay(number);
-  CHECK(values(out) == Values{21, 41, 61});
-  CHECK(values(y) == Values{45, 87, 129});
+  CHECK(values(out) == std::vector<float>{21, 41, 61});
+  CHECK(values(y) == std::vector<float>{45, 87, 129});
 }
 
 TEST_CASE("a convolution sees a weight that a replay has written, in a capture and outside") {
@@ -72,7 +70,7 @@ TEST_CASE("a convolution sees a weight that a replay has written, in a capture a
   for (const float expected : {18.0f, 36.0f, 72.0f}) {
     CHECK(first() == expected);
     graph.replay(number);
-    CHECK(values(inside) == Values(8, expected));
+    CHECK(values(inside) == std::vector<float>(8, expected));
   }
 }
 
@@ -87,13 +85,13 @@ TEST_CASE("memory of captured work serves nobody else, and its captures share wh
   std::vector<Tensor> others;
   for (int i = 0; i < 50; ++i) others.push_back(Tensor::full({3}, i));
   graph.replay(one);
-  CHECK(values(first) == Values{6, 12, 20});
+  CHECK(values(first) == std::vector<float>{6, 12, 20});
   graph.replay(two);
-  CHECK(values(second) == Values{20, 30, 42});
-  CHECK(values(first) == Values{6, 12, 20});
+  CHECK(values(second) == std::vector<float>{20, 30, 42});
+  CHECK(values(first) == std::vector<float>{6, 12, 20});
   for (size_t i = 0; i < others.size(); ++i) {
     const auto kept = static_cast<float>(i);
-    CHECK(values(others[i]) == Values{kept, kept, kept});
+    CHECK(values(others[i]) == std::vector<float>{kept, kept, kept});
   }
 }
 
@@ -109,8 +107,8 @@ TEST_CASE("results outlive their graph, and its memory is everybody's again") {
   }
   const Tensor other = x * x;  // in the memory of x + 1
   CHECK(memory_statistics().reserved == reserved);
-  CHECK(values(y) == Values(5000, 6));
-  CHECK(values(other) == Values(5000, 4));
+  CHECK(values(y) == std::vector<float>(5000, 6));
+  CHECK(values(other) == std::vector<float>(5000, 4));
 }
 
 TEST_CASE("random keys that advance go on with the steps, others stay") {
@@ -148,7 +146,7 @@ TEST_CASE("what would read a value or send one ends a capture, and the graph is 
     }),
                          message.c_str(), Error);
     CHECK(!capturing());
-    CHECK(values(x + 1.0) == Values{2, 3, 4});
+    CHECK(values(x + 1.0) == std::vector<float>{2, 3, 4});
   };
   refused("item", [&] { sum(x).item(); });
   refused("to_vector", [&] { x.to_vector<float>(); });
@@ -163,5 +161,5 @@ TEST_CASE("what would read a value or send one ends a capture, and the graph is 
   const size_t number = graph.capture([&] { y = x * x; });
   CHECK(number == 0);
   graph.replay(number);
-  CHECK(values(y) == Values{1, 4, 9});
+  CHECK(values(y) == std::vector<float>{1, 4, 9});
 }

@@ -5,21 +5,16 @@
 #include <cmath>
 #include <string_view>
 
-#include "core/convolution.h"
 #include "core/error.h"
 #include "core/kernels.h"
 #include "core/ops.h"
 #include "core/parallel.h"
+#include "tests/core/cpu_compare.h"
 
 using namespace gradus;
+using namespace gradus::testing;
 
 namespace {
-
-struct Algorithm {
-  explicit Algorithm(ConvAlgorithm a) : before(conv_algorithm()) { set_conv_algorithm(a); }
-  ~Algorithm() { set_conv_algorithm(before); }
-  ConvAlgorithm before;
-};
 
 Tensor channels_last(const Shape& shape, uint64_t stream, DType dtype = DType::float32) {
   return contiguous(cast(random_normal(shape, 0, 1, {1, stream, 0}), dtype), Layout::channels_last);
@@ -29,13 +24,13 @@ double relative_error(const Tensor& got, const Tensor& expected) {
   return norm(cast(got, DType::float64) - expected) / norm(expected);
 }
 
-struct Case {
+struct WinogradCase {
   Shape x;
   int64_t out;
   Conv2dSpec spec;
 };
 
-const Case cases[] = {
+const WinogradCase winograd_cases[] = {
     {{2, 16, 8, 8}, 16, {.padding = {1, 1, 1, 1}}},                      // whole tiles
     {{1, 32, 7, 5}, 48, {.padding = {1, 1, 1, 1}}},                      // tiles cut at both borders
     {{2, 96, 8, 8}, 96, {}},                                             // no padding
@@ -53,7 +48,7 @@ const Case cases[] = {
     {{90, 16, 5, 6}, 16, {.stride = {2, 2}, .padding = {1, 1, 1, 1}}},   // more tiles than fit one block
 };
 
-double worst_error(const Case& c) {
+double worst_error(const WinogradCase& c) {
   const Tensor x = channels_last(c.x, 0), w = random_normal({c.out, c.x[1], 3, 3}, 0, 1, {1, 1, 0});
   const Tensor bias = random_normal({c.out}, 0, 1, {1, 2, 0});
   const Shape out = conv2d_shape(x.shape(), w.shape(), c.spec);
@@ -73,7 +68,7 @@ double worst_error(const Case& c) {
 TEST_CASE("winograd agrees with the reference for every geometry") {
   const Algorithm algorithm(ConvAlgorithm::winograd);
   // F(4x4, 3x3) amplifies rounding about ten times over the direct sum: 2^-24 times some 20.
-  for (const Case& c : cases) {
+  for (const WinogradCase& c : winograd_cases) {
     CAPTURE(c.x);
     CHECK(worst_error(c) < 4e-6);
   }
@@ -84,7 +79,7 @@ TEST_CASE("convolution of bfloat16, by winograd where there is one, rounds filte
   const auto wide = [](const Tensor& t) { return cast(t, DType::float64); };
   // cuDNN rounds the gradient of the weight, too.
   const double gradient_error = std::string_view(device::name()) == "cuda" ? 0x1p-9 : 4e-6;
-  for (const Case& c : cases) {
+  for (const WinogradCase& c : winograd_cases) {
     CAPTURE(c.x);
     const Tensor x = channels_last(c.x, 0, DType::bfloat16), w = random_normal({c.out, c.x[1], 3, 3}, 0, 1, {1, 1, 0});
     const Tensor rounded = cast(w, DType::bfloat16), bias = random_normal({c.out}, 0, 1, {1, 2, 0});
@@ -121,7 +116,7 @@ TEST_CASE("winograd is really taken where it is asked for") {
 }
 
 TEST_CASE("the fixed rule gives equal bits in equal runs and measuring stays accurate") {
-  const Case c{{2, 48, 12, 12}, 64, {.padding = {1, 1, 1, 1}}};
+  const WinogradCase c{{2, 48, 12, 12}, 64, {.padding = {1, 1, 1, 1}}};
   const Tensor x = channels_last(c.x, 0), gy = channels_last({2, 64, 12, 12}, 3);
   const auto first = conv2d_grad_weight(gy, x, c.spec, {64, 48, 3, 3}).to_vector<float>();
   for (int i = 0; i < 3; ++i) CHECK(conv2d_grad_weight(gy, x, c.spec, {64, 48, 3, 3}).to_vector<float>() == first);

@@ -24,7 +24,7 @@ std::map<std::string, std::string> content(const FileSource& source) {
 const std::map<std::string, std::string> expected = {
     {"a.txt", "alpha"}, {"b/c.txt", std::string(100000, 'c')}, {"b/d/empty", ""}};
 
-void write_tree(const TemporaryFolder& folder) {
+void write_files(const TemporaryFolder& folder) {
   for (const auto& [name, bytes] : expected) folder.write("tree/" + name, bytes);
   folder.write("tree/.hidden", "x");
   folder.write("tree/b/._c.txt", "x");
@@ -50,7 +50,7 @@ bool archives_are_built() {
 
 TEST_CASE("a folder lists its files in sorted order without hidden ones, and stops when told") {
   const TemporaryFolder folder;
-  write_tree(folder);
+  write_files(folder);
   const FileSource source(folder / "tree");
   CHECK(content(source) == expected);
   CHECK(source.full_name("b/c.txt") == folder / "tree/b/c.txt");
@@ -62,7 +62,7 @@ TEST_CASE("a folder lists its files in sorted order without hidden ones, and sto
 TEST_CASE("a tar, a tar.gz and a zip give the same files as the folder") {
   if (!archives_are_built()) return;
   const TemporaryFolder folder;
-  write_tree(folder);
+  write_files(folder);
   for (const auto& [name, command] : std::map<std::string, std::string>{
            {"t.tar", "tar cf t.tar -C tree ."},
            {"t.tar.gz", "tar czf t.tar.gz -C tree ."},
@@ -276,7 +276,7 @@ TEST_CASE("what stands behind a .gz is an error that says where, but for zeros")
 TEST_CASE("a .tar.gz of several members is one archive, and several .tar one after another are one") {
   if (!archives_are_built()) return;
   const TemporaryFolder folder;
-  write_tree(folder);
+  write_files(folder);
   if (!shell(folder, "tar cf t.tar -C tree . && split -b 7000 t.tar part. && gzip part.* && cat part.*.gz >t.tar.gz"))
     return;
   CHECK(content(FileSource(folder / "t.tar.gz")) == expected);
@@ -335,7 +335,7 @@ TEST_CASE("the archives of ../shared/data are whole") {
 
 TEST_CASE("a fingerprint changes with the files and with nothing else") {
   const TemporaryFolder folder;
-  write_tree(folder);
+  write_files(folder);
   const std::string before = FileSource(folder / "tree").fingerprint();
   CHECK(FileSource(folder / "tree").fingerprint() == before);
   folder.write("tree/a.txt", "alphabet");

@@ -23,7 +23,7 @@ std::string picture(int64_t height, int64_t width, int64_t channels, char value)
 }
 
 /// Two classes, three training images and one for the test, with things beside them that are no images.
-void write_tree(const TemporaryFolder& folder) {
+void write_small_tree(const TemporaryFolder& folder) {
   folder.write("tree/train/dog/b.ppm", picture(2, 3, 3, 20));
   folder.write("tree/train/dog/a.ppm", picture(2, 3, 3, 10));
   folder.write("tree/train/cat/deep/z.ppm", picture(2, 3, 3, 30));
@@ -41,7 +41,7 @@ DataSplits read(const TemporaryFolder& folder, ImageFolderOptions options = {}) 
 
 TEST_CASE("classes are sorted folder names, and files are sorted within them") {
   const TemporaryFolder folder;
-  write_tree(folder);
+  write_small_tree(folder);
   const DataSplits splits = read(folder);
   CHECK(splits.train.name() == "tree");
   CHECK(splits.train.info().class_names == std::vector<std::string>{"cat", "dog"});
@@ -55,7 +55,7 @@ TEST_CASE("classes are sorted folder names, and files are sorted within them") {
 
 TEST_CASE("a test folder goes before a val folder, and neither need be there") {
   const TemporaryFolder folder;
-  write_tree(folder);
+  write_small_tree(folder);
   folder.write("tree/test/cat/t.ppm", picture(2, 3, 3, 50));
   CHECK(read(folder).test.image(0)[0] == 50);
   std::filesystem::remove_all(folder / "tree/test");
@@ -65,7 +65,7 @@ TEST_CASE("a test folder goes before a val folder, and neither need be there") {
 
 TEST_CASE("images that differ in channels or size are an error with both names") {
   const TemporaryFolder folder;
-  write_tree(folder);
+  write_small_tree(folder);
   folder.write("tree/train/dog/gray.ppm", picture(2, 3, 1, 1));
   std::string error = error_of([&] { read(folder); });
   CHECK(contains(error, folder / "tree/train/dog/gray.ppm has 1 channels, but "));
@@ -80,7 +80,7 @@ TEST_CASE("images that differ in channels or size are an error with both names")
 
 TEST_CASE("channels and sizes can be converted instead") {
   const TemporaryFolder folder;
-  write_tree(folder);
+  write_small_tree(folder);
   folder.write("tree/train/dog/gray.ppm", picture(9, 5, 1, 77));
   const DataSplits splits = read(folder, {.channels = 3, .side = 4});
   CHECK(splits.train.info().height == 4);
@@ -101,7 +101,7 @@ TEST_CASE("the middle of the longer side is kept") {
 
 TEST_CASE("a file that is no image, and a class that train has not, are errors with the file's name") {
   const TemporaryFolder folder;
-  write_tree(folder);
+  write_small_tree(folder);
   folder.write("tree/train/dog/c.png", "not a png");
   CHECK(contains(error_of([&] { read(folder); }), "train/dog/c.png is not a PNG, JPEG, BMP or PPM image"));
   std::filesystem::remove(folder / "tree/train/dog/c.png");
@@ -115,7 +115,7 @@ TEST_CASE("a file that is no image, and a class that train has not, are errors w
 TEST_CASE("pictures in formats that are not read are counted by class, and a class of nothing else is an error") {
   const TemporaryFolder folder;
   const ScopedVariable cache("GRADUS_CACHE", folder / "cache");
-  write_tree(folder);
+  write_small_tree(folder);
   for (const char* name : {"train/dog/1.webp", "train/dog/2.GIF", "train/cat/deep/3.avif", "readme.gif"})
     folder.write(text("tree/", name), "x");
   const std::string note = "3 pictures in " + (folder / "tree") +
@@ -152,7 +152,7 @@ TEST_CASE("a folder without training images is an error that says where they bel
 
 TEST_CASE("images are kept packed, found again, and decoded anew once a file changes or the packed ones are damaged") {
   const TemporaryFolder folder;
-  write_tree(folder);
+  write_small_tree(folder);
   const ScopedVariable cache("GRADUS_CACHE", folder / "cache");
   const auto read_cached = [&] { return read_image_folder(folder / "tree"); };
   const auto packed = [&] { return std::filesystem::directory_iterator(folder / "cache")->path().string(); };
@@ -185,7 +185,7 @@ TEST_CASE("images are kept packed, found again, and decoded anew once a file cha
 
 TEST_CASE("a cache folder that cannot be written costs a note, not the data") {
   const TemporaryFolder folder;
-  write_tree(folder);
+  write_small_tree(folder);
   const ScopedVariable cache("GRADUS_CACHE", folder.write("file", "in the way") + "/cache");
   const DataSplits splits = read_image_folder(folder / "tree");
   CHECK(splits.train.size() == 3);
@@ -243,7 +243,7 @@ TEST_CASE("real photographs of many sizes, some gray, become one data set of squ
 
 TEST_CASE("images kept for one size or number of channels are not taken for another") {
   const TemporaryFolder folder;
-  write_tree(folder);
+  write_small_tree(folder);
   const ScopedVariable cache("GRADUS_CACHE", folder / "cache");
   for (int i = 0; i < 2; ++i)  // decoded, then found
     for (const int64_t channels : {1, 3})

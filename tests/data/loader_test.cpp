@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "tests/data/batches.h"
 #include "tests/data/temporary_folder.h"
 
 using namespace gradus;
@@ -28,23 +29,10 @@ Dataset numbered(int count) {
   return Dataset(info, pixels, labels);
 }
 
-struct Values {
-  std::vector<float> images;
-  std::vector<int64_t> labels;
-  friend bool operator==(const Values&, const Values&) = default;
-};
-
-std::vector<Values> all_batches(const Loader& loader, int64_t epoch, int64_t first = 0) {
-  std::vector<Values> all;
-  for (const auto& [images, labels] : loader.epoch(epoch, first))
-    all.push_back({images.to_vector<float>(), labels.to_vector<int64_t>()});
-  return all;
-}
-
 /// The numbers of the images in the order of an epoch.
 std::vector<int> order_of(const Loader& loader, int64_t epoch) {
   std::vector<int> order;
-  for (const Values& batch : all_batches(loader, epoch))
+  for (const BatchValues& batch : all_batches(loader, epoch))
     for (size_t i = 0; i < batch.images.size(); i += 18)
       order.push_back(static_cast<int>(batch.images[i] * 255 + 0.5f));
   return order;
@@ -112,7 +100,7 @@ TEST_CASE("batches are the same for any number of workers") {
         epoch);
   };
   for (int64_t epoch : {0, 1}) {
-    const std::vector<Values> alone = batches(0, epoch);
+    const std::vector<BatchValues> alone = batches(0, epoch);
     CHECK(alone.size() == 26);
     for (int workers : {1, 2, 5}) CHECK(batches(workers, epoch) == alone);
   }
@@ -222,9 +210,9 @@ TEST_CASE("images that only the host can make are not resident") {
 TEST_CASE("an epoch can begin at any batch") {
   for (int workers : {0, 2}) {
     const Loader loader(numbered(50), {.batch = 8, .seed = 2, .augment = Augment::standard, .workers = workers});
-    const std::vector<Values> all = all_batches(loader, 4);
+    const std::vector<BatchValues> all = all_batches(loader, 4);
     for (int64_t first : {1, 6, 7})
-      CHECK(all_batches(loader, 4, first) == std::vector<Values>(all.begin() + first, all.end()));
+      CHECK(all_batches(loader, 4, first) == std::vector<BatchValues>(all.begin() + first, all.end()));
   }
 }
 

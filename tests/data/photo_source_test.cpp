@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "data/color.h"
+#include "tests/data/batches.h"
 #include "tests/data/photo_golden.h"
 #include "tests/data/temporary_folder.h"
 
@@ -31,19 +32,6 @@ std::vector<float> make(const PhotoSource& source, int64_t index, uint64_t draw 
   std::vector<float> out(static_cast<size_t>(info.height * info.width * info.channels));
   REQUIRE(source.make(index, {.seed = 1, .stream = draw, .offset = 0}, out.data()));
   return out;
-}
-
-struct Values {
-  std::vector<float> images;
-  std::vector<int64_t> labels;
-  friend bool operator==(const Values&, const Values&) = default;
-};
-
-std::vector<Values> all_batches(const Loader& loader, int64_t epoch = 0) {
-  std::vector<Values> all;
-  for (const auto& [images, labels] : loader.epoch(epoch))
-    all.push_back({images.to_vector<float>(), labels.to_vector<int64_t>()});
-  return all;
 }
 
 }  // namespace
@@ -214,7 +202,7 @@ TEST_CASE("batches of photographs are the same for any number of workers, and di
     return all_batches(
         Loader(std::make_shared<PhotoSource>(photos, options), {.batch = 4, .seed = 3, .workers = workers}), epoch);
   };
-  const std::vector<Values> alone = batches(0, 0);
+  const std::vector<BatchValues> alone = batches(0, 0);
   CHECK(alone.size() == 2);
   CHECK(alone[0].images.size() == 4 * 3 * 12 * 12);
   for (int workers : {1, 3}) CHECK(batches(workers, 0) == alone);
@@ -223,7 +211,7 @@ TEST_CASE("batches of photographs are the same for any number of workers, and di
 
 TEST_CASE("a batch larger than the data set is one batch with all images") {
   const TemporaryFolder folder;
-  const std::vector<Values> batches =
+  const std::vector<BatchValues> batches =
       all_batches(Loader(std::make_shared<PhotoSource>(noise(folder), PhotoOptions{.size = 8}), {.batch = 100}));
   REQUIRE(batches.size() == 1);
   CHECK(batches[0].labels.size() == 6);
@@ -247,7 +235,7 @@ TEST_CASE("a damaged photograph stops the loader, or is left out and reported on
                              }};
   const Loader loader(std::make_shared<PhotoSource>(photos, options), loading);
   for (int64_t epoch : {0, 1}) {
-    const std::vector<Values> batches = all_batches(loader, epoch);
+    const std::vector<BatchValues> batches = all_batches(loader, epoch);
     REQUIRE(batches.size() == 2);
     CHECK(batches[0].labels == std::vector<int64_t>{0, 0, 0, 1});
     CHECK(batches[1].labels == std::vector<int64_t>{1});

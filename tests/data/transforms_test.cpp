@@ -12,7 +12,7 @@ using namespace gradus;
 
 namespace {
 
-Dataset random_images(int64_t count, int64_t channels, int64_t height, int64_t width) {
+Dataset noise_images(int64_t count, int64_t channels, int64_t height, int64_t width) {
   const DatasetInfo info{
       .name = "random", .channels = channels, .height = height, .width = width, .class_names = {"a"}};
   Generator random(3);
@@ -40,7 +40,7 @@ std::vector<float> placed(std::span<const uint8_t> image, const DatasetInfo& inf
 }  // namespace
 
 TEST_CASE("channel statistics agree with sums of deviations in float64") {
-  const Dataset data = random_images(700, 3, 5, 7);  // several of the chunks in which integers are summed
+  const Dataset data = noise_images(700, 3, 5, 7);  // several of the chunks in which integers are summed
   const Normalization found = channel_statistics(data);
   const double count = 700 * 5 * 7;
   for (size_t c = 0; c < 3; ++c) {
@@ -98,7 +98,7 @@ TEST_CASE("a normalization for other channels, or without spread, is refused") {
 }
 
 TEST_CASE("augmentation is a crop of the padded image, mirrored or not, and reaches all 162 of them") {
-  const Dataset data = random_images(1, 3, 6, 9);
+  const Dataset data = noise_images(1, 3, 6, 9);
   const ImageTransform transform(data.info(), {}, Augment::standard);
   std::vector<std::vector<float>> all;
   for (int64_t top = 0; top <= 8; ++top)

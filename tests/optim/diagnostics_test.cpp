@@ -16,15 +16,15 @@ using namespace gradus::optim;
 
 namespace {
 
-struct Counts {
+struct PaperCounts {
   int64_t layers = 0, paper = 0, stored = 0;
-  friend bool operator==(const Counts&, const Counts&) = default;
+  friend bool operator==(const PaperCounts&, const PaperCounts&) = default;
 };
 
-Counts all_cnn_counts(const AnyPreconditioner& preconditioner) {
+PaperCounts all_cnn_counts(const AnyPreconditioner& preconditioner) {
   AllCnn model;
   Optimizer optimizer = over(model.parameters()).rule(Sgd{}).precondition(preconditioner).build();
-  Counts counts;
+  PaperCounts counts;
   for (const PreconditionerReport& report : optimizer.diagnostics()) {
     ++counts.layers;
     counts.paper += report.paper_parameters;
@@ -53,10 +53,10 @@ struct Own {
 }  // namespace
 
 TEST_CASE("All-CNN-C has the paper's additional parameters") {
-  CHECK(all_cnn_counts(Fop{}) == Counts{9, 65, 569});
-  CHECK(all_cnn_counts(SHd{}) == Counts{9, 9, 9});
-  CHECK(all_cnn_counts(PpHd{}) == Counts{9, 1368480, 1368480});
-  CHECK(all_cnn_counts(NoPreconditioner{}) == Counts{0, 0, 0});
+  CHECK(all_cnn_counts(Fop{}) == PaperCounts{9, 65, 569});
+  CHECK(all_cnn_counts(SHd{}) == PaperCounts{9, 9, 9});
+  CHECK(all_cnn_counts(PpHd{}) == PaperCounts{9, 1368480, 1368480});
+  CHECK(all_cnn_counts(NoPreconditioner{}) == PaperCounts{0, 0, 0});
 }
 
 TEST_CASE("angle, gain, norm and eigenvalues are those of P") {

@@ -12,22 +12,22 @@ namespace {
 
 StateDict model() { return {{"weight", Tensor::from({1.0, 2.0}, {2})}, {"batches", Tensor::from<int64_t>({0}, {})}}; }
 
-std::vector<double> values(const StateDict& state) { return state.at("weight").to_vector<double>(); }
+std::vector<double> weight_of(const StateDict& state) { return state.at("weight").to_vector<double>(); }
 
 }  // namespace
 
 TEST_CASE("averages follow d a + (1 - d) x, with (1 + n) / (10 + n) where that is less than the decay") {
   StateDict live = model();
   Ema ema(live, {.decay = 0.15});
-  CHECK(values(ema.averages()) == std::vector<double>{1, 2});
+  CHECK(weight_of(ema.averages()) == std::vector<double>{1, 2});
   fill_(live.at("weight"), 3);
   fill_(live.at("batches"), 7);
   ema.update();  // d = 1/10
-  CHECK(values(ema.averages())[0] == doctest::Approx(0.1 * 1 + 0.9 * 3));
+  CHECK(weight_of(ema.averages())[0] == doctest::Approx(0.1 * 1 + 0.9 * 3));
   CHECK(ema.averages().at("batches").item() == 7);
   ema.update();  // 2/11 is more than 0.15
-  CHECK(values(ema.averages())[0] == doctest::Approx(0.15 * 2.8 + 0.85 * 3));
-  CHECK(values(ema.averages())[1] == doctest::Approx(0.15 * 2.9 + 0.85 * 3));
+  CHECK(weight_of(ema.averages())[0] == doctest::Approx(0.15 * 2.8 + 0.85 * 3));
+  CHECK(weight_of(ema.averages())[1] == doctest::Approx(0.15 * 2.9 + 0.85 * 3));
   CHECK(ema.updates() == 2);
 }
 
@@ -36,7 +36,7 @@ TEST_CASE("without warm-up averages have one decay from the first update on") {
   Ema ema(live, {.decay = 0.75, .warm_up = false});
   fill_(live.at("weight"), 3);
   ema.update();
-  CHECK(values(ema.averages()) == std::vector<double>{1.5, 2.25});
+  CHECK(weight_of(ema.averages()) == std::vector<double>{1.5, 2.25});
 }
 
 TEST_CASE("a scope lends the averages to the model and gives its values back") {
@@ -44,13 +44,13 @@ TEST_CASE("a scope lends the averages to the model and gives its values back") {
   Ema ema(live, {.decay = 0.5});
   fill_(live.at("weight"), 3);
   ema.update();
-  const std::vector<double> averages = values(ema.averages());
+  const std::vector<double> averages = weight_of(ema.averages());
   {
     const EmaScope averaged(ema);
-    CHECK(values(live) == averages);
+    CHECK(weight_of(live) == averages);
   }
-  CHECK(values(live) == std::vector<double>{3, 3});
-  CHECK(values(ema.averages()) == averages);
+  CHECK(weight_of(live) == std::vector<double>{3, 3});
+  CHECK(weight_of(ema.averages()) == averages);
 }
 
 TEST_CASE("a scope gives back the values of tensors that share memory") {
@@ -74,7 +74,7 @@ TEST_CASE("a loaded average goes on as the saved one would have") {
   fill_(live.at("weight"), 5);
   ema.update();
   other.update();
-  CHECK(values(other.averages()) == values(ema.averages()));
+  CHECK(weight_of(other.averages()) == weight_of(ema.averages()));
   CHECK(other.updates() == 2);
 }
 

@@ -26,13 +26,11 @@ const Shape conv_transpose_shape{2, 4, 2, 3};
 const ParamInfo linear_info{"fc.weight", LayerKind::linear, ParamRole::weight, 3, 5};
 const Shape linear_shape{3, 5};
 
-/// A smooth objective of a weight of any shape, with a curved and coupled gradient.
-Var objective(const Var& w) {
-  return sum(sin(w * 1.3) + square(w) * 0.2) + square(sum(w * noise(w.shape(), 77))) * 0.1;
-}
+/// A smooth curved of a weight of any shape, with a curved and coupled gradient.
+Var curved(const Var& w) { return sum(sin(w * 1.3) + square(w) * 0.2) + square(sum(w * noise(w.shape(), 77))) * 0.1; }
 Tensor slope(const Tensor& w) {
   const Var leaf = Var::leaf(w);
-  return grad(objective(leaf), leaf).value();
+  return grad(curved(leaf), leaf).value();
 }
 
 double relative(const Tensor& a, const Tensor& b) { return norm(a - b) / norm(b); }
@@ -52,9 +50,9 @@ double hypergradient_error(const Preconditioner& p, const Shape& shape) {
   for (double& value : values) {
     const double original = value;
     value = original + h;
-    const double high = objective(after(Tensor::from(values, m.shape()))).item();
+    const double high = curved(after(Tensor::from(values, m.shape()))).item();
     value = original - h;
-    const double low = objective(after(Tensor::from(values, m.shape()))).item();
+    const double low = curved(after(Tensor::from(values, m.shape()))).item();
     value = original;
     differences.push_back((high - low) / (2 * h));
   }
@@ -68,7 +66,7 @@ double hypergradient_error(const Options& options, const ParamInfo& info, const 
 }
 
 /// Central differences of a function near 1 with h = 1e-5: truncation 1e-10, rounding 1e-11.
-constexpr double tolerance = 1e-6;
+constexpr double difference_tolerance = 1e-6;
 
 }  // namespace
 
@@ -80,15 +78,15 @@ TEST_CASE("hypergradients of every form of FOP are derivatives of the next loss"
       CAPTURE(static_cast<int>(form));
       CAPTURE(static_cast<int>(norm));
       const Fop fop{.form = form, .norm = norm};
-      CHECK(hypergradient_error(fop, conv_info, conv_shape) < tolerance);
-      CHECK(hypergradient_error(fop, linear_info, linear_shape) < tolerance);
-      CHECK(hypergradient_error(fop, conv_transpose_info, conv_transpose_shape) < tolerance);
+      CHECK(hypergradient_error(fop, conv_info, conv_shape) < difference_tolerance);
+      CHECK(hypergradient_error(fop, linear_info, linear_shape) < difference_tolerance);
+      CHECK(hypergradient_error(fop, conv_transpose_info, conv_transpose_shape) < difference_tolerance);
     }
   for (Form form : {Form::factor, Form::identity_plus, Form::direct}) {
     CAPTURE(static_cast<int>(form));
     const Fop fop{.form = form, .rescale = Fop::Rescale{.limit = 0.8, .power = 0.5, .through = true}};
-    CHECK(hypergradient_error(fop, conv_info, conv_shape) < tolerance);
-    CHECK(hypergradient_error(fop, linear_info, linear_shape) < tolerance);
+    CHECK(hypergradient_error(fop, conv_info, conv_shape) < difference_tolerance);
+    CHECK(hypergradient_error(fop, linear_info, linear_shape) < difference_tolerance);
   }
 }
 
@@ -96,15 +94,15 @@ TEST_CASE("hypergradients of low rank are derivatives of the next loss") {
   for (int64_t rank : {1, 2, 5})
     for (Fop::Norm norm : {Fop::Norm::off, Fop::Norm::through}) {
       CAPTURE(rank);
-      CHECK(hypergradient_error(Fop{.norm = norm, .rank = rank}, linear_info, linear_shape) < tolerance);
+      CHECK(hypergradient_error(Fop{.norm = norm, .rank = rank}, linear_info, linear_shape) < difference_tolerance);
     }
 }
 
 TEST_CASE("hypergradients of S-HD and PP-HD are derivatives of the next loss") {
   for (SHd::Form form : {SHd::Form::scale, SHd::Form::positive, SHd::Form::baydin})
-    CHECK(hypergradient_error(SHd{.form = form}, conv_info, conv_shape) < tolerance);
+    CHECK(hypergradient_error(SHd{.form = form}, conv_info, conv_shape) < difference_tolerance);
   for (bool positive : {false, true})
-    CHECK(hypergradient_error(PpHd{.positive = positive}, conv_info, conv_shape) < tolerance);
+    CHECK(hypergradient_error(PpHd{.positive = positive}, conv_info, conv_shape) < difference_tolerance);
 }
 
 TEST_CASE("the hypergradient is symmetric where equation 10, with its parentheses lost, is antisymmetric") {
@@ -204,7 +202,7 @@ TEST_CASE("FOP on a 1x1 convolution is S-HD with a square") {
     Optimizer optimizer = over({w}).rule(Sgd{.lr = 0.05, .momentum = 0.5}).precondition(preconditioner).build();
     for (int i = 0; i < 20; ++i) {
       optimizer.zero_grad();
-      objective(w).backward();
+      curved(w).backward();
       optimizer.step();
     }
     return w.value();

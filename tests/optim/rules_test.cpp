@@ -12,7 +12,7 @@ using namespace gradus::optim;
 namespace {
 
 // Twelve steps, each of a few dozen roundings of numbers up to 2, that the objective's curvature may amplify.
-constexpr double tolerance = 1e-12;
+constexpr double rule_tolerance = 1e-12;
 
 double distance(const char* name, const std::function<void(Builder&)>& describe) {
   return distance(golden_file("optim.json").at("trajectories").at(name), start(), describe);
@@ -21,18 +21,19 @@ double distance(const char* name, const std::function<void(Builder&)>& describe)
 }  // namespace
 
 TEST_CASE("gradient descent follows PyTorch's") {
-  CHECK(distance("sgd", [](Builder& b) { b.rule(Sgd{.lr = 0.05}); }) < tolerance);
+  CHECK(distance("sgd", [](Builder& b) { b.rule(Sgd{.lr = 0.05}); }) < rule_tolerance);
 }
 TEST_CASE("momentum follows PyTorch's") {
-  CHECK(distance("momentum", [](Builder& b) { b.rule(Sgd{.lr = 0.02, .momentum = 0.9}); }) < tolerance);
+  CHECK(distance("momentum", [](Builder& b) { b.rule(Sgd{.lr = 0.02, .momentum = 0.9}); }) < rule_tolerance);
 }
 TEST_CASE("Nesterov's momentum follows PyTorch's") {
   CHECK(distance("nesterov", [](Builder& b) { b.rule(Sgd{.lr = 0.02, .momentum = 0.8, .nesterov = true}); }) <
-        tolerance);
+        rule_tolerance);
 }
 TEST_CASE("momentum with coupled decay follows PyTorch's weight_decay") {
-  CHECK(distance("momentum_coupled_decay",
-                 [](Builder& b) { b.rule(Sgd{.lr = 0.02, .momentum = 0.9}).weight_decay({.rate = 0.1}); }) < tolerance);
+  CHECK(distance("momentum_coupled_decay", [](Builder& b) {
+          b.rule(Sgd{.lr = 0.02, .momentum = 0.9}).weight_decay({.rate = 0.1});
+        }) < rule_tolerance);
 }
 TEST_CASE("Nesterov's rule without momentum is plain descent, and momentum can be given to it later") {
   Parameter w(Tensor::from<double>({1}, {1}), {.name = "w"});
@@ -45,12 +46,13 @@ TEST_CASE("Nesterov's rule without momentum is plain descent, and momentum can b
   CHECK(w.value().item() == 0.5 - 0.5 * 1.75);
 }
 TEST_CASE("RMSProp follows PyTorch's") {
-  CHECK(distance("rmsprop", [](Builder& b) { b.rule(RmsProp{.lr = 0.01, .alpha = 0.95, .eps = 1e-6}); }) < tolerance);
+  CHECK(distance("rmsprop", [](Builder& b) { b.rule(RmsProp{.lr = 0.01, .alpha = 0.95, .eps = 1e-6}); }) <
+        rule_tolerance);
 }
 TEST_CASE("centered RMSProp with momentum follows PyTorch's") {
   CHECK(distance("rmsprop_centered_momentum", [](Builder& b) {
           b.rule(RmsProp{.lr = 0.01, .alpha = 0.9, .momentum = 0.7, .centered = true});
-        }) < tolerance);
+        }) < rule_tolerance);
 }
 TEST_CASE("centered RMSProp stays finite where the variance is rounding alone") {
   for (const DType dtype : {DType::float32, DType::float64}) {
@@ -64,27 +66,27 @@ TEST_CASE("centered RMSProp stays finite where the variance is rounding alone") 
 TEST_CASE("AdaGrad follows PyTorch's") {
   CHECK(distance("adagrad", [](Builder& b) {
           b.rule(AdaGrad{.lr = 0.1, .lr_decay = 0.05, .eps = 1e-7, .initial_accumulator = 0.1});
-        }) < tolerance);
+        }) < rule_tolerance);
 }
 TEST_CASE("Adam follows PyTorch's") {
   CHECK(distance("adam", [](Builder& b) { b.rule(Adam{.lr = 0.03, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-4}); }) <
-        tolerance);
+        rule_tolerance);
 }
 TEST_CASE("Adam with coupled decay follows PyTorch's weight_decay") {
   CHECK(distance("adam_coupled_decay", [](Builder& b) { b.rule(Adam{.lr = 0.03}).weight_decay({.rate = 0.2}); }) <
-        tolerance);
+        rule_tolerance);
 }
 TEST_CASE("AdamW follows PyTorch's") {
   CHECK(distance("adamw", [](Builder& b) { b.rule(AdamW{.lr = 0.03, .beta2 = 0.99, .weight_decay = 0.3}); }) <
-        tolerance);
+        rule_tolerance);
 }
 TEST_CASE("AdamW is Adam with decoupled decay") {
   CHECK(distance("adamw", [](Builder& b) {
           b.rule(Adam{.lr = 0.03, .beta2 = 0.99}).weight_decay({.rate = 0.3, .mode = DecayMode::decoupled});
-        }) < tolerance);
+        }) < rule_tolerance);
 }
 TEST_CASE("the global norm is clipped as PyTorch clips it") {
-  CHECK(distance("sgd_clipped_norm", [](Builder& b) { b.rule(Sgd{.lr = 0.05}).clip({.norm = 2}); }) < tolerance);
+  CHECK(distance("sgd_clipped_norm", [](Builder& b) { b.rule(Sgd{.lr = 0.05}).clip({.norm = 2}); }) < rule_tolerance);
 }
 
 TEST_CASE("schedules give PyTorch's factors") {

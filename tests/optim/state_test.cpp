@@ -10,10 +10,10 @@ using namespace gradus::optim;
 
 namespace {
 
-struct Net {
+struct SmallNet {
   std::vector<Parameter> parameters;
 
-  explicit Net(uint64_t seed) {
+  explicit SmallNet(uint64_t seed) {
     const auto add = [&](const Shape& shape, ParamInfo info) {
       parameters.emplace_back(random_normal(shape, 0, 0.5, {.seed = seed, .stream = parameters.size()}), info);
     };
@@ -28,7 +28,7 @@ struct Net {
   }
 };
 
-Optimizer make(const Net& net, const AnyRule& rule, const AnyPreconditioner& preconditioner) {
+Optimizer make(const SmallNet& net, const AnyRule& rule, const AnyPreconditioner& preconditioner) {
   return over(net.parameters)
       .rule(rule)
       .precondition(preconditioner)
@@ -38,7 +38,7 @@ Optimizer make(const Net& net, const AnyRule& rule, const AnyPreconditioner& pre
       .build();
 }
 
-void train(const Net& net, Optimizer& optimizer, int64_t until) {
+void train(const SmallNet& net, Optimizer& optimizer, int64_t until) {
   while (optimizer.steps() < until) {
     optimizer.zero_grad();
     net.loss(static_cast<uint64_t>(optimizer.steps())).backward();
@@ -67,7 +67,7 @@ TEST_CASE("a resumed run is bit-equal to an uninterrupted one") {
     for (const AnyPreconditioner& preconditioner : preconditioners) {
       CAPTURE(rule.name());
       CAPTURE(preconditioner.name());
-      const Net whole(1), stopped(1), resumed(2);
+      const SmallNet whole(1), stopped(1), resumed(2);
       Optimizer a = make(whole, rule, preconditioner);
       train(whole, a, 7);
 
@@ -93,7 +93,7 @@ TEST_CASE("a resumed run is bit-equal to an uninterrupted one") {
 }
 
 TEST_CASE("slots are named by parameter, stage and meaning") {
-  const Net net(1);
+  const SmallNet net(1);
   Optimizer optimizer = make(net, Sgd{.lr = 1e-3, .momentum = 0.9}, Fop{});
   const StateDict state = optimizer.state();
   for (const char* name :
@@ -109,7 +109,7 @@ TEST_CASE("slots are named by parameter, stage and meaning") {
 }
 
 TEST_CASE("a state saved before the first step loads, also over one from later") {
-  const Net net(1);
+  const SmallNet net(1);
   Optimizer optimizer = make(net, Sgd{.lr = 1e-3, .momentum = 0.9}, Fop{});
   const StateDict fresh = cloned(optimizer.state());
   train(net, optimizer, 3);
@@ -125,7 +125,7 @@ TEST_CASE("a state loads over an optimizer that made as many steps of its own") 
       Fop{.hyper = Sgd{.lr = 1e-2}, .form = Fop::Form::factor, .learning = {.include_lr = false}};
   for (const int64_t steps : {1, 2, 3, 4}) {
     CAPTURE(steps);
-    const Net whole(1), other(2);
+    const SmallNet whole(1), other(2);
     Optimizer a = make(whole, Sgd{.lr = 1e-3}, preconditioner), b = make(other, Sgd{.lr = 1e-3}, preconditioner);
     train(whole, a, steps);
     train(other, b, steps);
@@ -142,14 +142,14 @@ TEST_CASE("a state loads over an optimizer that made as many steps of its own") 
 }
 
 TEST_CASE("loading a state brings its hyperparameters") {
-  const Net net(1);
+  const SmallNet net(1);
   Optimizer a = make(net, Sgd{.lr = 0.5}, NoPreconditioner{}), b = make(net, Sgd{.lr = 0.1}, NoPreconditioner{});
   b.load(a.state());
   CHECK(b.lr() == 0.5);
 }
 
 TEST_CASE("loading names everything that is wrong in one error and changes nothing") {
-  const Net net(1);
+  const SmallNet net(1);
   Optimizer optimizer = make(net, Sgd{.lr = 1e-3, .momentum = 0.9}, NoPreconditioner{});
   train(net, optimizer, 2);
   StateDict state = cloned(optimizer.state());
@@ -169,7 +169,7 @@ TEST_CASE("loading names everything that is wrong in one error and changes nothi
 }
 
 TEST_CASE("names from a file are listed on one line") {
-  const Net net(1);
+  const SmallNet net(1);
   Optimizer optimizer = make(net, Sgd{.lr = 1e-3}, NoPreconditioner{});
   StateDict state = cloned(optimizer.state());
   state.emplace("a\nb" + std::string(1000, 'c'), Tensor::zeros({}));
@@ -184,7 +184,7 @@ TEST_CASE("names from a file are listed on one line") {
 }
 
 TEST_CASE("the kept gradient of another shape is refused") {
-  const Net net(1);
+  const SmallNet net(1);
   Optimizer optimizer = make(net, Sgd{.lr = 1e-3}, Fop{});
   StateDict state = cloned(optimizer.state());
   state.at("conv.weight/fop.previous") = Tensor::zeros({4, 3, 3});
@@ -192,7 +192,7 @@ TEST_CASE("the kept gradient of another shape is refused") {
 }
 
 TEST_CASE("an empty tensor stands for a kept gradient alone") {
-  const Net net(1);
+  const SmallNet net(1);
   Optimizer optimizer = make(net, Sgd{.lr = 1e-3, .momentum = 0.9}, Fop{});
   StateDict state = cloned(optimizer.state());
   state.at("conv.bias/sgd.velocity") = Tensor::zeros({0});
