@@ -31,7 +31,7 @@ class Autocast {
  public:
   /// Throws ErrorKind::value for a dtype other than these two, ErrorKind::device on a GPU without bfloat16. A processor
   /// without instructions for it computes in float32, and warn() says so once.
-  explicit Autocast(DType dtype);
+  [[nodiscard]] explicit Autocast(DType dtype);
   ~Autocast();
   Autocast(const Autocast&) = delete;
   Autocast& operator=(const Autocast&) = delete;

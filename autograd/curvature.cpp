@@ -37,8 +37,8 @@ Tensor random_signs(const Shape& shape, DType dtype, RandomKey& key) {
 void estimate(Node& node, const Var& gy, std::span<Var> gx, const Tensor& hy, std::span<Var> hx, RandomKey& key) {
   node.backward(gy, gx);
   const Tensor v = random_signs(hy.shape(), hy.dtype(), key);
-  std::vector<Var> back(hx.size());
   for (const double sign : {1.0, -1.0}) {
+    std::vector<Var> back(hx.size());
     const Tensor part = maximum(hy * sign, Tensor::zeros({}, hy.dtype()));
     if (sign < 0 && norm(part) == 0) break;
     node.backward(v * sqrt(part), back);

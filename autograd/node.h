@@ -73,6 +73,8 @@ class Node {
   virtual bool backward(const Var& gy, std::span<Var> out, const Curvature& h) = 0;
   /// Frees what was saved for backward(); a later backward() throws.
   virtual void release() = 0;
+  /// Whether backward() adds to what it finds in `out`, in place, where others only fill it.
+  bool adds() const { return adds_; }
   /// Leaves accumulate instead of passing on.
   virtual bool is_leaf() const { return false; }
   /// Whether operations recorded from now on link to it: false of a frozen leaf.
@@ -83,6 +85,7 @@ class Node {
  protected:
   std::span<NodePtr> inputs_;  ///< held by the derived class
   bool wanted_ = true;
+  bool adds_ = false;
 
  private:
   friend class NodePtr;

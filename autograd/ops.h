@@ -71,6 +71,9 @@ Var expand(const Var& x, const Shape& shape);
 Var concat(std::span<const Var> parts, int64_t dim);
 Var concat(const std::vector<Var>& parts, int64_t dim);
 Var stack(const std::vector<Var>& parts, int64_t dim);
+std::vector<Var> split(const Var& x, const std::vector<int64_t>& extents, int64_t dim);
+std::vector<Var> chunk(const Var& x, int64_t count, int64_t dim);
+std::vector<Var> unbind(const Var& x, int64_t dim);
 Var pad(const Var& x, const Dims& before, const Dims& after, double value = 0);
 Var contiguous(const Var& x, Layout layout = Layout::contiguous);
 /// Between floating dtypes.
@@ -131,7 +134,7 @@ Var log_softmax(const Var& x, int64_t dim);
 Var dropout(const Var& x, double p, const RandomKey& key);
 struct AttentionOptions {
   bool causal = false;  ///< position i sees keys 0 to i
-  Tensor mask = {};     ///< bool, broadcast to [..., t, s]: where true, a position sees that key; each needs one
+  Tensor mask = {};     ///< bool, broadcast to [..., t, s]: true where a position sees that key; if none, it gets 0
 };
 /// softmax(query key^T / sqrt(d)) value, the softmax over the keys that are seen (Vaswani et al. 2017, equation 1):
 /// query [..., t, d], key [..., s, d], value [..., s, e] -> [..., t, e].

@@ -60,6 +60,14 @@ Shape positions_of(const Shape& logits) {
   return Shape(positions);
 }
 
+/// What may be meant by int64 labels that do not fit.
+const char* hint(const Shape& logits, const Shape& labels) {
+  if (labels == logits) return ". Probabilities, one-hot ones too, are floating: cast() them";
+  const bool classes_last =
+      logits.rank() > 2 && labels == Shape(std::span<const int64_t>(logits.begin(), logits.end() - 1));
+  return classes_last ? ". Classes that come last are brought second by transpose(logits, 1, -1)" : "";
+}
+
 void check_operands(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options) {
   if (!is_soft(labels)) check_integers(this_op, labels);
   if (logits.rank() < 2)
@@ -73,7 +81,7 @@ void check_operands(const Var& logits, const Tensor& labels, const CrossEntropyO
     fail(ErrorKind::shape, this_op,
          logits.rank() == 2 ? "expects logits [N, K] and labels [N], got "
                             : "expects logits [N, K, d...] and labels [N, d...], got ",
-         logits.shape(), " and ", labels.shape());
+         logits.shape(), " and ", labels.shape(), hint(logits.shape(), labels.shape()));
   if (!is_soft(labels)) check_classes(this_op, logits.shape(), labels, options.ignore);
 }
 

@@ -84,6 +84,17 @@ Var record_product(Tensor y, const Var& a, const Var& b) {
       }));
 }
 
+/// Adds gy to in[0] at index along dim: the gradient of gather().
+void add_scattered(const Var& gy, Inputs in, int64_t dim, const Tensor& index) {
+  if (recording()) {
+    in[0] = scatter_add(Tensor::zeros(in.shape(0), gy.dtype()), dim, index, gy);
+    return;
+  }
+  if (!in[0].defined()) in[0] = Tensor::zeros(in.shape(0), gy.dtype());
+  Tensor sum = in[0].value();
+  scatter_add_(sum, dim, index, gy.value());
+}
+
 }  // namespace
 
 Var product(const Var& a, const Var& b, DType dtype) {
@@ -106,10 +117,9 @@ Var embedding(const Var& weight, const Tensor& index) {
   shape.push_back(features);
   const Tensor rows = expand(reshape(index, {count, 1}), {count, features});
   return record("embedding", reshape(gather(weight.value(), 0, rows), shape), {weight},
-                selects([rows = Saved(rows)](const Var& gy, Inputs in) {
+                selects_part([rows = Saved(rows)](const Var& gy, Inputs in) {
                   const Tensor& to = rows.get(in).value();
-                  const Tensor none = Tensor::zeros(in.shape(0), gy.dtype());
-                  in[0] = scatter_add(none, 0, to, reshape(gy, to.shape()));
+                  add_scattered(reshape(gy, to.shape()), in, 0, to);
                 }),
                 [&] {
                   return Attributes{{"index", index}};
@@ -118,20 +128,19 @@ Var embedding(const Var& weight, const Tensor& index) {
 
 Var gather(const Var& x, int64_t dim, const Tensor& index) {
   return record("gather", gather(x.value(), dim, index), {x},
-                selects([dim, index = Saved(index)](const Var& gy, Inputs in) {
-                  in[0] = scatter_add(Tensor::zeros(in.shape(0), gy.dtype()), dim, index.get(in).value(), gy);
+                selects_part([dim, index = Saved(index)](const Var& gy, Inputs in) {
+                  add_scattered(gy, in, dim, index.get(in).value());
                 }),
                 told(dim, index));
 }
 
 Var index_select(const Var& x, int64_t dim, const Tensor& index) {
   return record("index_select", index_select(x.value(), dim, index), {x},
-                selects([dim, index = Saved(index)](const Var& gy, Inputs in) {
+                selects_part([dim, index = Saved(index)](const Var& gy, Inputs in) {
                   const Tensor& positions = index.get(in).value();
                   Shape column = Dims::filled(gy.rank(), 1);
                   column[dim < 0 ? dim + gy.rank() : dim] = positions.numel();
-                  const Tensor none = Tensor::zeros(in.shape(0), gy.dtype());
-                  in[0] = scatter_add(none, dim, expand(reshape(positions, column), gy.shape()), gy);
+                  add_scattered(gy, in, dim, expand(reshape(positions, column), gy.shape()));
                 }),
                 told(dim, index));
 }

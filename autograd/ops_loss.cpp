@@ -74,6 +74,9 @@ void check_target(const char* op, const Var& x, const Var& target) {
   if (!(x.shape() == target.shape()))
     fail(ErrorKind::shape, op, "input and target must have the same shape, got ", x.shape(), " and ", target.shape(),
          ". Reshape one: a broadcast would compare every pair");
+  if (x.dtype() != target.dtype() && !(widens(x) || widens(target)))
+    fail(ErrorKind::dtype, op, "input and target must have the same dtype, got ", x.dtype(), " and ", target.dtype(),
+         ": cast() one");
 }
 
 /// x as losses compute with it: in float32 where it came in bfloat16.

@@ -26,6 +26,27 @@ std::vector<Var> in_one_dtype(std::span<const Var> parts) {
   return result;
 }
 
+/// Adds gy to in[0] at begin, begin + step, ... before end along dim: the gradient of slice().
+void add_slice(const Var& gy, Inputs in, int64_t dim, int64_t begin, int64_t end, int64_t step) {
+  if (recording() || !in[0].defined()) {
+    in[0] = slice_grad(gy, in.shape(0), dim, begin, end, step);
+    return;
+  }
+  Tensor part = slice(in[0].value(), dim, begin, end, step);
+  add_(part, gy.value());
+}
+
+/// x in slices along dim, which follow each other and are as long as these parts.
+std::vector<Var> slices_like(const std::vector<Tensor>& parts, const Var& x, int64_t dim) {
+  std::vector<Var> slices;
+  int64_t begin = 0;
+  for (const Tensor& part : parts) {
+    slices.push_back(slice(x, dim, begin, begin + part.size(dim)));
+    begin += part.size(dim);
+  }
+  return slices;
+}
+
 }  // namespace
 
 Var reshape(const Var& x, const Shape& shape) {
@@ -58,8 +79,7 @@ Var permute(const Var& x, const Dims& order) {
 
 Var slice(const Var& x, int64_t dim, int64_t begin, int64_t end, int64_t step) {
   return record("slice", slice(x.value(), dim, begin, end, step), {x},
-                selects([=](const Var& gy, Inputs in) { in[0] = slice_grad(gy, in.shape(0), dim, begin, end, step); }),
-                [=] {
+                selects_part([=](const Var& gy, Inputs in) { add_slice(gy, in, dim, begin, end, step); }), [=] {
                   return Attributes{{"dim", dim}, {"begin", begin}, {"end", end}, {"step", step}};
                 });
 }
@@ -75,11 +95,12 @@ Var slice_grad(const Var& gy, const Shape& shape, int64_t dim, int64_t begin, in
 }
 
 Var select(const Var& x, int64_t dim, int64_t position) {
-  return record("select", select(x.value(), dim, position), {x}, selects([dim, position](const Var& gy, Inputs in) {
+  return record("select", select(x.value(), dim, position), {x},
+                selects_part([dim, position](const Var& gy, Inputs in) {
                   const Shape& shape = in.shape(0);
                   const int d = normalize_dim("select", dim, shape.rank());
                   const int64_t begin = position < 0 ? position + shape[d] : position;
-                  in[0] = slice_grad(unsqueeze(gy, d), shape, d, begin, begin + 1, 1);
+                  add_slice(unsqueeze(gy, d), in, d, begin, begin + 1, 1);
                 }),
                 [=] {
                   return Attributes{{"dim", dim}, {"position", position}};
@@ -132,6 +153,21 @@ Var stack(const std::vector<Var>& given, int64_t dim) {
                 [=] {
                   return Attributes{{"dim", dim}};
                 });
+}
+
+std::vector<Var> split(const Var& x, const std::vector<int64_t>& extents, int64_t dim) {
+  return slices_like(split(x.value(), extents, dim), x, dim);
+}
+
+std::vector<Var> chunk(const Var& x, int64_t count, int64_t dim) {
+  return slices_like(chunk(x.value(), count, dim), x, dim);
+}
+
+std::vector<Var> unbind(const Var& x, int64_t dim) {
+  std::vector<Var> parts;
+  const auto count = static_cast<int64_t>(unbind(x.value(), dim).size());
+  for (int64_t i = 0; i < count; ++i) parts.push_back(select(x, dim, i));
+  return parts;
 }
 
 Var pad(const Var& x, const Dims& before, const Dims& after, double value) {

@@ -10,7 +10,7 @@ void check_version(const Inputs& in, const Tensor& tensor, uint64_t version, con
   if (tensor.defined() && tensor.version() != version)
     fail(ErrorKind::value, in.node().name(), "a tensor ", tensor.shape(), " saved for the gradient (", what,
          ") was changed in place since: it is at version ", tensor.version(), ", expected ", version,
-         ". Clone it before the in-place change");
+         ". Clone it before the in-place change; a step of an optimizer is one too");
 }
 
 }  // namespace
@@ -47,7 +47,9 @@ namespace detail {
 
 void throw_released(const char* name) {
   fail(ErrorKind::value, "backward", "what '", name,
-       "' saved for its gradient is gone: this graph was walked before. Pass {.retain_graph = true} to the first walk");
+       "' saved for its gradient is gone: this graph was walked before. Pass {.retain_graph = true} to the first walk, "
+       "or detach() "
+       "what a state carries over from the step before");
 }
 
 }  // namespace detail

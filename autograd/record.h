@@ -117,6 +117,22 @@ auto selects(F gradient) {
     if (h) gradient(h.y(), Inputs(in.node(), h.out()));
   };
 }
+/// The same for an operation that takes a part of its only input (slice, embedding). What in[0] holds already is a sum
+/// that nobody else sees, and `gradient` adds to it in place, so that the gradients of many parts of one tensor take
+/// the time of the parts; undefined, it is begun with zeros. Under create_graph it is always undefined.
+template <class F>
+struct SelectsPart {
+  static constexpr bool adds = true;
+  void operator()(const Var& gy, Inputs in, Curvature h) const {
+    gradient(gy, in);
+    if (h) gradient(h.y(), Inputs(in.node(), h.out()));
+  }
+  F gradient;
+};
+template <class F>
+SelectsPart<F> selects_part(F gradient) {
+  return {std::move(gradient)};
+}
 /// That of an operation of one input that multiplies each element with a constant (negation, dropout): it is applied
 /// twice.
 template <class F>
@@ -167,6 +183,7 @@ class FunctionNode final : public Node {
     for (size_t i = 0; i < std::size(inputs); ++i)
       if (inputs[i].requires_grad()) links_[i] = inputs[i].node();
     inputs_ = links_;
+    adds_ = requires { F::adds; };
   }
   void backward(const Var& gy, std::span<Var> out) override {
     if (!function_) throw_released(name());

@@ -108,7 +108,7 @@ bool recording();
 /// While one lives, nothing is recorded on this thread.
 class NoGrad {
  public:
-  NoGrad();
+  [[nodiscard]] NoGrad();
   ~NoGrad();
   NoGrad(const NoGrad&) = delete;
   NoGrad& operator=(const NoGrad&) = delete;

@@ -17,10 +17,8 @@ uint64_t next_walk() {
   return numbers.fetch_add(1, std::memory_order_relaxed);
 }
 
-void add_to(Var& sum, const char* what, const Node& node, Var more) {
-  check_fits("backward", what, node, more);
-  sum = sum.defined() ? sum + more : std::move(more);
-}
+/// Whether more may be added in place to a gradient that is owned.
+bool alone(const Var& sum) { return sum.defined() && sum.value().storage().unique() && sum.value().numel() > 0; }
 
 }  // namespace
 
@@ -55,11 +53,31 @@ Walk::~Walk() {
 }
 
 void Walk::add(const NodePtr& node, Var gradient) {
-  add_to(steps_[node->slot_].gradient, "gradient", *node, std::move(gradient));
+  check_fits("backward", "gradient", *node, gradient);
+  Step& step = steps_[node->slot_];
+  if (!step.gradient.defined()) {
+    step.gradient = std::move(gradient);
+    step.owned = false;
+  } else if (step.owned && alone(step.gradient)) {
+    Tensor sum = step.gradient.value();
+    add_(sum, gradient.value());
+  } else {
+    step.gradient = step.gradient + gradient;
+    step.owned = !recording();
+  }
 }
 
 void Walk::add_curvature(const NodePtr& node, Var curvature) {
-  add_to(curvatures_[node->slot_], "curvature", *node, std::move(curvature));
+  check_fits("backward", "curvature", *node, curvature);
+  Var& sum = curvatures_[node->slot_];
+  sum = sum.defined() ? sum + curvature : std::move(curvature);
+}
+
+/// The gradient that waits for `node`, where more may be added in place; it is given back by add().
+Var Walk::take_owned(const NodePtr& node) {
+  if (!reached(node)) return Var();
+  Step& step = steps_[node->slot_];
+  return step.owned && alone(step.gradient) ? std::exchange(step.gradient, Var()) : Var();
 }
 
 void Walk::carry_curvature(const PassCurvature& pass) {
@@ -110,6 +128,7 @@ void Walk::pass_on(Step& step, bool release) {
   Node& node = *step.node;
   const std::span<const NodePtr> inputs = node.inputs();
   input_gradients_.assign(inputs.size(), Var());
+  if (node.adds()) input_gradients_[0] = take_owned(inputs[0]);
   if (pass_curvature_) {
     input_curvatures_.assign(inputs.size(), Var());
     (*pass_curvature_)(node, step.gradient, input_gradients_, curvature_of(step), input_curvatures_);
@@ -122,6 +141,7 @@ void Walk::pass_on(Step& step, bool release) {
   for (size_t i = 0; i < inputs.size(); ++i)
     if (inputs[i] && input_gradients_[i].defined()) {
       add(inputs[i], std::move(input_gradients_[i]));
+      if (node.adds()) steps_[inputs[i]->slot_].owned = !recording();
       if (pass_curvature_) add_curvature(inputs[i], std::move(input_curvatures_[i]));
     }
 }

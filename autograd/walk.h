@@ -48,12 +48,14 @@ class Walk {
   struct Step {
     Node* node = nullptr;
     Var gradient;
+    bool owned = false;  ///< made here and seen by nobody: more is added in place
     bool kept = false, useful = false;
   };
 
   Walk();
   Var& curvature_of(const Step& step) { return curvatures_[step.node->slot_]; }
   bool has_useful_input(const Node& node) const;
+  Var take_owned(const NodePtr& node);
   void call_hooks(Step& step);
   void arrive(Step& step);
   void pass_on(Step& step, bool release);

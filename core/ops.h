@@ -111,6 +111,12 @@ Tensor concat(std::span<const Tensor> parts, int64_t dim);
 Tensor stack(std::span<const Tensor> parts, int64_t dim);
 inline Tensor concat(std::initializer_list<Tensor> parts, int64_t dim) { return concat(std::span(parts), dim); }
 inline Tensor stack(std::initializer_list<Tensor> parts, int64_t dim) { return stack(std::span(parts), dim); }
+/// concat() undone: views of these extents along dim, which add up to that of x.
+std::vector<Tensor> split(const Tensor& x, const std::vector<int64_t>& extents, int64_t dim);
+/// `count` views of one extent along dim.
+std::vector<Tensor> chunk(const Tensor& x, int64_t count, int64_t dim);
+/// stack() undone: select(x, dim, 0), select(x, dim, 1) and so on.
+std::vector<Tensor> unbind(const Tensor& x, int64_t dim);
 /// Adds before[i] and after[i] elements of `value` around dimension i; both lists have the rank of x.
 Tensor pad(const Tensor& x, const Dims& before, const Dims& after, double value = 0);
 
@@ -136,6 +142,9 @@ double norm(const Tensor& x);
 double dot(const Tensor& a, const Tensor& b);
 /// Whether every element is finite.
 bool all_finite(const Tensor& x);
+/// How many rows of logits [N, K] have their label [N], int64, as argmax() or, for a greater `top`, among the `top`
+/// likeliest classes; on the host.
+int64_t count_correct(const Tensor& logits, const Tensor& labels, int64_t top = 1);
 
 // ---- Indexing ------------------------------------------------------------------------------------------------------
 /// labels [...] int64 in [0, classes) -> [..., classes], 1 at the label and 0 elsewhere.
@@ -238,6 +247,8 @@ void copy_(Tensor& to, const Tensor& from);
 void axpby_(double alpha, const Tensor& x, double beta, Tensor& y);
 void add_(Tensor& y, const Tensor& x, double alpha = 1);
 void scale_(Tensor& y, double factor);
+/// Adds source to y at index along dim, as scatter_add() does to a copy.
+void scatter_add_(Tensor& y, int64_t dim, const Tensor& index, const Tensor& source);
 /// y = y op x for any elementwise kernel.
 void binary_(BinaryOp op, Tensor& y, const Tensor& x);
 void unary_(UnaryOp op, Tensor& x);

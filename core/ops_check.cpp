@@ -1,6 +1,7 @@
 // The checks shared by the operations, and what each elementwise operation accepts.
 #include "core/ops_check.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -154,6 +155,28 @@ Tensor without_repeats(const Tensor& x) {
 }
 
 }  // namespace
+
+void parts(const char* op, const Tensor& x, const std::vector<int64_t>& extents, int64_t dim) {
+  defined(op, x);
+  const int64_t whole = x.shape()[normalize_dim(op, dim, x.rank())];
+  int64_t rest = whole;
+  for (const int64_t extent : extents) {
+    if (extent < 0) fail(ErrorKind::value, op, "extents are not negative, got ", extent);
+    rest -= std::min(extent, rest + 1);
+  }
+  if (rest != 0)
+    fail(ErrorKind::value, op, "the ", extents.size(), " extents must add up to ", whole, ", that of ", x.shape(),
+         " along dimension ", dim);
+}
+
+std::vector<int64_t> equal_parts(const char* op, const Tensor& x, int64_t count, int64_t dim) {
+  defined(op, x);
+  const int64_t whole = x.shape()[normalize_dim(op, dim, x.rank())];
+  if (count < 1 || whole % count != 0)
+    fail(ErrorKind::value, op, "cannot cut the extent ", whole, " along dimension ", dim, " of ", x.shape(), " into ",
+         count, " equal parts; split() takes unequal ones");
+  return std::vector<int64_t>(static_cast<size_t>(count), whole / count);
+}
 
 void indices(const char* op, const Tensor& index, int64_t extent) {
   defined(op, index, "the index");

@@ -86,6 +86,10 @@ void scalar(const char* op, DType dtype, double value);
 /// That x can be written element by element: no two elements share memory.
 /// And waits for work beside that reads it.
 void writable(const char* op, const Tensor& x);
+/// That the extents are those of parts of x along dim.
+void parts(const char* op, const Tensor& x, const std::vector<int64_t>& extents, int64_t dim);
+/// `count` equal extents that make up that of x along dim.
+std::vector<int64_t> equal_parts(const char* op, const Tensor& x, int64_t count, int64_t dim);
 /// That every element of an int64 tensor lies in [0, extent). Reads the values.
 void indices(const char* op, const Tensor& index, int64_t extent);
 

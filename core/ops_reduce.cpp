@@ -153,6 +153,21 @@ double dot(const Tensor& a, const Tensor& b) {
   return sum(a * b).item();
 }
 
+int64_t count_correct(const Tensor& logits, const Tensor& labels, int64_t top) {
+  check::rank("count_correct", "logits", logits, 2, "[N, K]");
+  check::shape("count_correct", "labels", labels, {logits.size(0)});
+  if (top < 1) fail(ErrorKind::value, "count_correct", "the label is sought among at least one class, got ", top);
+  Tensor hits;
+  if (top == 1) {
+    hits = equal(argmax(logits, 1), labels);
+  } else {
+    const Tensor own = gather(logits, 1, unsqueeze(labels, 1));
+    const Tensor likelier = sum(cast(greater(logits, own), DType::float32), {1});
+    hits = logical_and(less(likelier, static_cast<double>(top)), equal(squeeze(own, 1), squeeze(own, 1)));  // no NaN
+  }
+  return static_cast<int64_t>(sum(cast(hits, DType::float64)).item());
+}
+
 bool all_finite(const Tensor& x) {
   check::defined("all_finite", x);
   if (!is_floating(x.dtype()) || x.numel() == 0) return true;
@@ -187,18 +202,24 @@ Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
   return out;
 }
 
-Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source) {
-  check::defined("scatter_add", x);
-  const int d = normalize_dim("scatter_add", dim, x.rank());
+void scatter_add_(Tensor& y, int64_t dim, const Tensor& index, const Tensor& source) {
+  check::writable("scatter_add", y);
+  const int d = normalize_dim("scatter_add", dim, y.rank());
   check::defined("scatter_add", index, "the index");
   check::defined("scatter_add", source, "the source");
   if (!(index.shape() == source.shape()))
     fail(ErrorKind::shape, "scatter_add", "the index needs the shape of the source ", source.shape(), ", got ",
          index.shape());
-  check::same_dtype("scatter_add", x, source);
-  indexable("scatter_add", x, d, index);
+  check::same_dtype("scatter_add", y, source);
+  indexable("scatter_add", y, d, index);
+  kernels::scatter_add(d, index, source.storage() == y.storage() ? clone(source) : source, y);
+  y.bump_version();
+}
+
+Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source) {
+  check::defined("scatter_add", x);
   Tensor out = clone(x);
-  kernels::scatter_add(d, index, source, out);
+  scatter_add_(out, dim, index, source);
   return out;
 }
 

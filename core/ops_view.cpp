@@ -272,6 +272,28 @@ Tensor stack(std::span<const Tensor> parts, int64_t dim) {
   return concat(rows, d);
 }
 
+std::vector<Tensor> split(const Tensor& x, const std::vector<int64_t>& extents, int64_t dim) {
+  check::parts("split", x, extents, dim);
+  std::vector<Tensor> parts;
+  int64_t begin = 0;
+  for (const int64_t extent : extents) {
+    parts.push_back(slice(x, dim, begin, begin + extent));
+    begin += extent;
+  }
+  return parts;
+}
+
+std::vector<Tensor> chunk(const Tensor& x, int64_t count, int64_t dim) {
+  return split(x, check::equal_parts("chunk", x, count, dim), dim);
+}
+
+std::vector<Tensor> unbind(const Tensor& x, int64_t dim) {
+  check::defined("unbind", x);
+  std::vector<Tensor> parts;
+  for (int64_t i = 0; i < x.size(normalize_dim("unbind", dim, x.rank())); ++i) parts.push_back(select(x, dim, i));
+  return parts;
+}
+
 Tensor pad(const Tensor& x, const Dims& before, const Dims& after, double value) {
   check::defined("pad", x);
   if (before.rank() != x.rank() || after.rank() != x.rank())

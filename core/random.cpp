@@ -3,8 +3,10 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/check_defined.h"
 #include "core/error.h"
 #include "core/kernels.h"
+#include "core/ops.h"
 
 namespace gradus {
 
@@ -58,6 +60,31 @@ Tensor random_normal(const Shape& shape, double mean, double std, const RandomKe
   Tensor out = Tensor::empty(shape, dtype);
   kernels::random_normal(key, mean, std, out);
   return out;
+}
+
+namespace {
+
+/// float64 in [0, 1) of 48 random bits, where random_uniform() has 24.
+Tensor fine_uniform(const Shape& shape, const RandomKey& key) {
+  const Tensor draws = random_uniform({2, numel(shape)}, 0, 1, key, DType::float64);
+  return reshape(select(draws, 0, 0) + select(draws, 0, 1) * 0x1p-24, shape);
+}
+
+}  // namespace
+
+Tensor random_integers(const Shape& shape, int64_t low, int64_t high, const RandomKey& key) {
+  if (!(low < high)) fail(ErrorKind::value, "random_integers", "needs low < high, got ", low, " and ", high);
+  const uint64_t count = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
+  if (count > uint64_t{1} << 32)
+    fail(ErrorKind::value, "random_integers", "draws from at most 2^32 numbers, got ", count);
+  const Tensor drawn = fine_uniform(shape, key) * static_cast<double>(count);
+  return cast(drawn, DType::int64) + static_cast<double>(low);
+}
+
+Tensor random_categorical(const Tensor& logits, const RandomKey& key) {
+  check::defined("random_categorical", logits);
+  // The greatest of logits with Gumbel noise (Maddison, Tarlow, Minka 2014).
+  return argmax(cast(logits, DType::float64) - log(neg(log(fine_uniform(logits.shape(), key)))), -1);
 }
 
 }  // namespace gradus

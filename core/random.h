@@ -67,5 +67,9 @@ class Generator {
 Tensor random_uniform(const Shape& shape, double low, double high, const RandomKey& key, DType dtype = DType::float32);
 /// Normal with the given mean and standard deviation.
 Tensor random_normal(const Shape& shape, double mean, double std, const RandomKey& key, DType dtype = DType::float32);
+/// int64, uniform in [low, high), which may be 2^32 apart; of 48 random bits, and so of twice the numbers.
+Tensor random_integers(const Shape& shape, int64_t low, int64_t high, const RandomKey& key);
+/// int64 [...]: for each row of logits [..., K] one of K classes, with the probabilities that softmax() gives them.
+Tensor random_categorical(const Tensor& logits, const RandomKey& key);
 
 }  // namespace gradus

@@ -22,9 +22,15 @@ void check_options(const char* name, int64_t in, int64_t out, const Options& o) 
 
 void check_input(const char* op, const char* layer, const Var& x, int64_t in) {
   check::defined(op, x.value());
-  if (x.rank() != 4 || x.size(1) != in)
-    fail(ErrorKind::shape, op, "the layer takes [N,", in, ",H,W], got ", x.shape(), ". Was it built as ", layer, "(",
-         x.rank() == 4 ? text(x.size(1)) : "channels", ", ...)?");
+  if (x.rank() == 4 && x.size(1) == in) return;
+  std::string hint;
+  if (x.rank() == 3 && x.size(0) == in)
+    hint = ". A single image is a batch of one: unsqueeze(x, 0)";
+  else if (x.rank() == 4 && x.size(3) == in)
+    hint = ". Channels come second, whatever the order in memory: permute(x, {0, 3, 1, 2})";
+  else if (x.rank() == 4)
+    hint = text(". Was it built as ", layer, "(", x.size(1), ", ...)?");
+  fail(ErrorKind::shape, op, "the layer takes [N,", in, ",H,W], got ", x.shape(), hint);
 }
 
 template <class Options>

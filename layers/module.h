@@ -122,7 +122,7 @@ class Module {
 class DefaultDType {
  public:
   /// Throws ErrorKind::value for a dtype other than float32 and float64.
-  explicit DefaultDType(DType dtype);
+  [[nodiscard]] explicit DefaultDType(DType dtype);
   ~DefaultDType();
   DefaultDType(const DefaultDType&) = delete;
   DefaultDType& operator=(const DefaultDType&) = delete;
@@ -134,7 +134,7 @@ class DefaultDType {
 /// While one lives, every module of the tree is in evaluation mode; then each returns to the mode it had.
 class EvalScope {
  public:
-  explicit EvalScope(Module& model);
+  [[nodiscard]] explicit EvalScope(Module& model);
   ~EvalScope();
   EvalScope(const EvalScope&) = delete;
   EvalScope& operator=(const EvalScope&) = delete;

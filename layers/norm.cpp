@@ -1,6 +1,9 @@
 // Normalization layers.
 #include "layers/norm.h"
 
+#include <string>
+#include <utility>
+
 #include "core/check_defined.h"
 #include "core/error.h"
 #include "core/ranges.h"
@@ -21,6 +24,18 @@ void check_eps(const char* name, double eps) {
 
 // ---- Batch ---------------------------------------------------------------------------------------------------------
 
+namespace {
+
+/// The inputs of a layer for these ranks: "[N,3] or [N,3,L]".
+std::string taken(int ranks, int64_t channels) {
+  std::string list;
+  for (const auto& [rank, rest] : {std::pair{2, ""}, {3, ",L"}, {4, ",H,W"}, {5, ",D,H,W"}})
+    if (ranks >> rank & 1) list += text(list.empty() ? "" : " or ", "[N,", channels, rest, "]");
+  return list;
+}
+
+}  // namespace
+
 BatchNorm::BatchNorm(const char* name, int64_t channels, int ranks, const BatchNormOptions& options)
     : name_(name), channels_(channels), ranks_(ranks), options_(options) {
   if (channels < 1) fail(ErrorKind::value, name, "channels must be positive, got ", channels);
@@ -40,7 +55,9 @@ BatchNorm::BatchNorm(const char* name, int64_t channels, int ranks, const BatchN
 
 void BatchNorm::check(const Tensor& x) const {
   check::defined(name_, x);
-  if ((ranks_ >> x.rank() & 1) == 0 || x.size(1) != channels_)
+  if ((ranks_ >> x.rank() & 1) == 0)
+    fail(ErrorKind::shape, name_, "the layer takes ", taken(ranks_, channels_), ", got ", x.shape());
+  if (x.size(1) != channels_)
     fail(ErrorKind::shape, name_, "the layer normalizes ", channels_, " channels, got ", x.shape());
 }
 
@@ -59,7 +76,8 @@ Var BatchNorm::forward(const Var& x) {
   const bool tracked = training() && mean_.defined();
   if (count < 2)
     fail(ErrorKind::shape, name_, training() ? "training needs" : "without running averages evaluation too needs",
-         " more than one value per channel, got ", x.shape());
+         " more than one value per channel, got ", x.shape(),
+         training() && mean_.defined() ? ". After eval() the running averages stand for the batch's" : "");
   if (!tracked) return batch_norm(x, weight_, bias_, options_.eps);
   BatchStatistics statistics;
   Var y = batch_norm(x, weight_, bias_, options_.eps, &statistics);

@@ -1,6 +1,8 @@
 // From a description to an optimizer: which options each parameter has, and which parameters share theirs.
 #include <algorithm>
+#include <map>
 #include <set>
+#include <utility>
 
 #include "core/error.h"
 #include "core/ranges.h"
@@ -220,11 +222,33 @@ void ask(std::optional<CurvatureOptions>& all, const std::optional<CurvatureOpti
   if (more) all = more;
 }
 
+/// That no two parameters are the same numbers.
+void check_apart(const std::vector<Parameter>& parameters) {
+  std::map<std::pair<const void*, int64_t>, const Parameter*> seen;
+  for (const Parameter& parameter : parameters) {
+    const Tensor& value = parameter.value();
+    if (value.numel() == 0) continue;
+    const auto [before, is_new] = seen.try_emplace({value.storage().data(), value.offset()}, &parameter);
+    if (is_new) continue;
+    const Parameter& other = *before->second;
+    if (other.node() == parameter.node())
+      fail(ErrorKind::value, "optimizer", "'", other.name(), "' and '", parameter.name(),
+           "' are one parameter, which would be stepped twice: give it once");
+    fail(ErrorKind::value, "optimizer", "'", other.name(), "' and '", parameter.name(),
+         "' are two parameters over the same memory, each with a part of the gradient. To tie weights, let both places "
+         "use one parameter: linear(h, embedding.weight())");
+  }
+}
+
 }  // namespace
 
 Optimizer Builder::build() const {
   if (!rule_) fail(ErrorKind::value, "optimizer", "no rule was chosen; add .rule(optim::Sgd{.lr = 0.1}) or another");
-  if (parameters_.empty()) fail(ErrorKind::value, "optimizer", "there are no parameters to optimize");
+  if (parameters_.empty())
+    fail(ErrorKind::value, "optimizer",
+         "there are no parameters to optimize. Those of a Module's members are found once the members are registered: "
+         "fc_(child(\"fc\", Linear(2, 1)))");
+  check_apart(parameters_);
   Resolved base{*rule_, preconditioner_, {}};
   for (const auto& [name, schedule] : schedules_) base.group.schedules.insert_or_assign(name, schedule);
 

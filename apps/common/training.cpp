@@ -1,6 +1,5 @@
 #include "apps/common/training.h"
 
-#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -12,25 +11,6 @@
 
 namespace gradus::apps {
 namespace {
-
-int64_t count_correct(const Tensor& logits, const Tensor& labels) {
-  const Tensor hits = equal(argmax(logits, 1), labels);
-  return static_cast<int64_t>(sum(cast(hits, DType::float64)).item());
-}
-
-/// How often fewer than five classes are likelier than the right one.
-int64_t count_top5(const Tensor& logits, const Tensor& labels) {
-  const std::vector<float> all = cast(logits, DType::float32).to_vector<float>();
-  const std::vector<int64_t> right = labels.to_vector<int64_t>();
-  const auto classes = static_cast<size_t>(logits.size(1));
-  int64_t hits = 0;
-  for (size_t i = 0; i < right.size(); ++i) {
-    const float* row = all.data() + i * classes;
-    const float own = row[right[i]];
-    hits += std::count_if(row, row + classes, [&](float other) { return other > own; }) < 5 ? 1 : 0;
-  }
-  return hits;
-}
 
 void add(Score& score, double mean_loss, const Tensor& logits, const Tensor& labels) {
   const int64_t images = labels.size(0);
@@ -209,7 +189,7 @@ std::optional<Score> evaluate(Module& model, const Loader& loader, const AfterBa
   for (const auto& [images, labels] : loader.epoch(0)) {
     const Var logits = model(images);
     add(score, cross_entropy(logits, labels).item(), logits.value(), labels);
-    score.correct_top5 += count_top5(logits.value(), labels);
+    score.correct_top5 += count_correct(logits.value(), labels, 5);
     if (!after(score)) return std::nullopt;
   }
   return score;

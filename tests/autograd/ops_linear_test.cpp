@@ -76,7 +76,22 @@ TEST_CASE("attention takes the mean of the values that are seen where all keys a
   CHECK(y({.causal = true, .mask = Tensor::from<bool>({true, false, true}, {3})}) == Values{1, 1, 3.5});
 }
 
-TEST_CASE("attention explains shapes that do not fit") {
+TEST_CASE("a query that sees no key gets 0 and gives no gradient, the others theirs") {
+  const Var query = counting({3, 2}), key = counting({3, 2}), value = leaf({1, 2, 6}, {3, 1});
+  const AttentionOptions padded{.causal = true, .mask = Tensor::from<bool>({false, true, true}, {3})};
+  const Var y = attention(query, key, value, padded);
+  CHECK(y.value().to_vector<double>()[0] == 0);
+  CHECK(y.value().to_vector<double>()[1] == 2);
+  for (const Var& input : {query, key, value}) {
+    const Values all = slopes(y, input);
+    const Values used = slopes(slice(y, 0, 1, 3), input);
+    CHECK(all == used);
+    for (const double slope : all) CHECK(std::isfinite(slope));
+  }
+  CHECK(slopes(y, value)[0] == 0);
+}
+
+TEST_CASE("attention explains operands that do not fit") {
   const auto refused = [](const Var& query, const Var& key, const Var& value, const char* got) {
     CHECK_THROWS_WITH_AS(attention(query, key, value), doctest::Contains(got), Error);
   };
@@ -87,6 +102,11 @@ TEST_CASE("attention explains shapes that do not fit") {
   refused(x, x, counting({5, 3}), "and [5,3]");
   refused(counting({3}), x, x, "got [3], ");
   refused(Var(Tensor::zeros({4, 0})), Var(Tensor::zeros({4, 0})), x, "got [4,0], [4,0] and [4,3]");
+  CHECK_THROWS_WITH_AS(attention(x, x, x, {.mask = Tensor::ones({4, 4})}),
+                       "[attention] the mask is boolean, true where a key is seen, got float32: greater(mask, 0.0)",
+                       Error);
+  CHECK_THROWS_WITH_AS(attention(x, x, x, {.mask = Tensor::ones({3}, DType::boolean)}),
+                       doctest::Contains("[attention] "), Error);
   refused(Var(), x, x, "[attention] the query is an undefined tensor");
   refused(x, Var(), x, "[attention] the key is an undefined tensor");
   refused(x, x, Var(), "[attention] the value is an undefined tensor");

@@ -81,6 +81,10 @@ TEST_CASE("cross_entropy of every pixel is that of the rows, and passes over lab
   CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor::zeros({2, 1, 2, 2}, DType::int64)),
                        "[cross_entropy] expects logits [N, K, d...] and labels [N, d...], got [2,3,2,2] and [2,1,2,2]",
                        Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(wild, Tensor::zeros({2, 2}, DType::int64)),
+                       doctest::Contains(". Probabilities, one-hot ones too, are floating: cast() them"), Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(x, Tensor::zeros({2, 3, 2}, DType::int64)),
+                       doctest::Contains(". Classes that come last are brought second"), Error);
   CHECK_THROWS_WITH_AS(cross_entropy(x, y),
                        "[cross_entropy] label 9 at position [0,1,1] is not in [0, 3): the logits are [2,3,2,2]", Error);
 }
@@ -244,6 +248,9 @@ TEST_CASE("mse_loss refuses to broadcast, and like gaussian_nll_loss needs all i
   CHECK_THROWS_WITH_AS(mse_loss(x, Var()), doctest::Contains("the target is an undefined tensor"), Error);
   CHECK_THROWS_WITH_AS(mse_loss(leaf({1, 2}, {2, 1}), leaf({1, 2})),
                        doctest::Contains("[mse_loss] input and target must have the same shape, got [2,1] and [2]"),
+                       Error);
+  CHECK_THROWS_WITH_AS(mse_loss(leaf({1, 2}), Tensor::zeros({2}, DType::int64)),
+                       "[mse_loss] input and target must have the same dtype, got float64 and int64: cast() one",
                        Error);
 }
 

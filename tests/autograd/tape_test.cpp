@@ -80,7 +80,8 @@ TEST_CASE("a second walk needs retain_graph") {
   CHECK(x.grad().item() == 12);
   CHECK_THROWS_WITH_AS(y.backward(),
                        "[backward] what 'mul' saved for its gradient is gone: this graph was walked before. Pass "
-                       "{.retain_graph = true} to the first walk",
+                       "{.retain_graph = true} to the first walk, or detach() what a state carries over from the step "
+                       "before",
                        Error);
 }
 
@@ -135,7 +136,7 @@ TEST_CASE("a tensor saved for the gradient must not change") {
   CHECK_THROWS_WITH_AS(
       y.backward(),
       "[mul] a tensor [] saved for the gradient (an input) was changed in place since: it is at version "
-      "1, expected 0. Clone it before the in-place change",
+      "1, expected 0. Clone it before the in-place change; a step of an optimizer is one too",
       Error);
 }
 

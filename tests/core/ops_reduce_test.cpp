@@ -159,6 +159,21 @@ TEST_CASE("norm, dot and all_finite read back to the host") {
   CHECK_THROWS_AS(norm(Tensor::zeros({1}, DType::int64)), Error);
 }
 
+TEST_CASE("correct labels are counted among the likeliest classes") {
+  const Tensor logits = Tensor::from<float>({3, 1, 2, 0, 1, 1, 1, 0, NAN, NAN, NAN, NAN}, {3, 4});
+  const auto count = [&](const std::vector<int64_t>& labels, int64_t top) {
+    return count_correct(logits, Tensor::from(labels, {3}), top);
+  };
+  CHECK(count({0, 0, 3}, 1) == 2);
+  CHECK(count({2, 1, 0}, 1) <= 1);  // at most the row of NaN
+  CHECK(count({2, 2, 0}, 2) == 2);  // classes that are equally likely count together
+  CHECK(count({3, 3, 0}, 3) == 0);
+  CHECK(count({3, 3, 0}, 4) == 2);
+  CHECK_THROWS_WITH_AS(count({0, 0, 0}, 0), doctest::Contains("at least one class, got 0"), Error);
+  CHECK_THROWS_WITH_AS(count_correct(logits, Tensor::zeros({2}, DType::int64)), doctest::Contains("[count_correct]"),
+                       Error);
+}
+
 TEST_CASE("gather picks along a dimension and scatter_add puts back") {
   const Tensor x = counted({3, 2});
   const Tensor index = Tensor::from<int64_t>({2, 0, 0, 1}, {2, 2});

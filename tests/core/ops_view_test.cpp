@@ -23,6 +23,25 @@ TEST_CASE("clone has its own memory in the same order") {
   check_equal(copy, x);
 }
 
+TEST_CASE("split, chunk and unbind are views, and refuse extents that do not fit") {
+  const Tensor x = counted({2, 6});
+  const std::vector<Tensor> parts = split(x, {4, 2}, -1);
+  CHECK(shares(parts[1], x));
+  CHECK(elements(parts[1]) == Values{4, 5, 10, 11});
+  CHECK(elements(chunk(x, 3, 1)[1]) == Values{2, 3, 8, 9});
+  CHECK(elements(unbind(x, 1)[5]) == Values{5, 11});
+  CHECK(unbind(Tensor::zeros({0, 2}), 0).empty());
+  CHECK_THROWS_WITH_AS(split(x, {4, 1}, 1), "[split] the 2 extents must add up to 6, that of [2,6] along dimension 1",
+                       Error);
+  CHECK_THROWS_WITH_AS(split(x, {7, -1}, 1), "[split] extents are not negative, got -1", Error);
+  CHECK_THROWS_WITH_AS(split(x, {7, 8}, 1), doctest::Contains("must add up to 6"), Error);
+  CHECK_THROWS_WITH_AS(
+      chunk(x, 4, 1),
+      "[chunk] cannot cut the extent 6 along dimension 1 of [2,6] into 4 equal parts; split() takes unequal ones",
+      Error);
+  CHECK_THROWS_WITH_AS(unbind(Tensor::zeros({}), 0), doctest::Contains("[unbind]"), Error);
+}
+
 TEST_CASE("contiguous copies only where the layout differs") {
   const Tensor x = counted({2, 3, 2, 2});
   CHECK(shares(contiguous(x), x));

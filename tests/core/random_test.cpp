@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/ops.h"
 
 using namespace gradus;
 
@@ -86,4 +87,35 @@ TEST_CASE("distributions that do not exist are refused") {
   CHECK_THROWS_WITH_AS(random_normal({2}, 0, -1, {}), "[random_normal] std must not be negative, got -1", Error);
   CHECK_THROWS_AS(random_normal({2}, 0, nan, {}), Error);
   CHECK(random_normal({2}, 3, 0, {}).to_vector<float>() == std::vector<float>{3, 3});
+}
+
+TEST_CASE("random integers are uniform in their range, of any size") {
+  const auto dice = random_integers({60000}, 1, 7, {.seed = 3}).to_vector<int64_t>();
+  std::array<int, 6> counts{};
+  for (const int64_t d : dice) {
+    REQUIRE(d >= 1);
+    REQUIRE(d <= 6);
+    ++counts[static_cast<size_t>(d - 1)];
+  }
+  for (const int count : counts) CHECK(std::abs(count - 10000) < 5 * std::sqrt(10000 * 5 / 6.0));
+  CHECK(random_integers({2}, -3, -2, {}).to_vector<int64_t>() == std::vector<int64_t>{-3, -3});
+  const auto wide = random_integers({1000}, -5, (int64_t{1} << 32) - 5, {.seed = 4}).to_vector<int64_t>();
+  CHECK(std::ranges::count_if(wide, [](int64_t i) { return i % 2 == 0; }) > 400);
+  CHECK(std::ranges::count_if(wide, [](int64_t i) { return i > int64_t{1} << 31; }) > 400);
+  CHECK_THROWS_WITH_AS(random_integers({1}, 2, 2, {}), "[random_integers] needs low < high, got 2 and 2", Error);
+  CHECK_THROWS_WITH_AS(random_integers({1}, 0, (int64_t{1} << 32) + 1, {}),
+                       "[random_integers] draws from at most 2^32 numbers, got 4294967297", Error);
+}
+
+TEST_CASE("random classes come as often as softmax says, and never one of -infinity") {
+  const float never = -std::numeric_limits<float>::infinity();
+  const Tensor logits =
+      expand(Tensor::from<float>({std::log(1.0f), std::log(2.0f), never, std::log(5.0f)}, {4}), {8, 5000, 4});
+  const Tensor classes = random_categorical(logits, {.seed = 5});
+  CHECK(classes.shape() == Shape{8, 5000});
+  std::array<int, 4> counts{};
+  for (const int64_t c : classes.to_vector<int64_t>()) ++counts[static_cast<size_t>(c)];
+  CHECK(counts[2] == 0);
+  for (const auto& [c, share] : {std::pair{0, 0.125}, {1, 0.25}, {3, 0.625}})
+    CHECK(std::abs(counts[static_cast<size_t>(c)] - 40000 * share) < 5 * std::sqrt(40000 * share * (1 - share)));
 }

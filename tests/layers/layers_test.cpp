@@ -266,11 +266,21 @@ TEST_CASE("a sequence names its layers by number unless they are named") {
 TEST_CASE("inputs and options that do not fit are named") {
   Conv2d conv(3, 8, {.kernel = 3});
   CHECK(contains(error_of([&] { conv(Tensor::ones({1, 4, 8, 8})); }), "takes [N,3,H,W], got [1,4,8,8]"));
+  CHECK(contains(error_of([&] {
+                   conv(Tensor::ones({3, 8, 8}));
+                 }),
+                 "A single image is a batch of one: unsqueeze(x, 0)"));
+  CHECK(contains(error_of([&] { conv(Tensor::ones({1, 8, 8, 3})); }), "permute(x, {0, 3, 1, 2})"));
   Linear linear(12, 2);
   CHECK(contains(error_of([&] { linear(Tensor::ones({1, 3, 2, 2})); }), "Is a Flatten missing?"));
   BatchNorm2d norm(3);
   CHECK(contains(error_of([&] { norm(Tensor::ones({2, 4, 2, 2})); }), "normalizes 3 channels"));
   CHECK(contains(error_of([&] { norm(Tensor::ones({1, 3, 1, 1})); }), "more than one value per channel"));
+  CHECK(contains(error_of([&] { norm(Tensor::ones({1, 3, 1, 1})); }), "After eval() the running averages"));
+  BatchNorm1d rows(3);
+  CHECK(error_of([&] {
+          rows(Tensor::ones({2, 3, 8, 8}));
+        }) == "[BatchNorm1d] the layer takes [N,3] or [N,3,L], got [2,3,8,8]");
   CHECK(contains(error_of([] { Conv2d(3, 8, {.kernel = 3, .stride = 0}); }), "must be positive"));
   CHECK(contains(error_of([] { Conv2d(3, 8, {.groups = 2}); }), "2 groups do not divide 3 input"));
   ConvTranspose2d turned(3, 8, {.kernel = 3});

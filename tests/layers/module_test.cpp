@@ -391,7 +391,8 @@ TEST_CASE("a scope of another dtype ends where it stood, casts float32 alone, an
   }
   CHECK(dtype() == DType::float32);
   CHECK(Own().parameters()[0].dtype() == DType::float64);
-  CHECK(contains(error_of([] { DefaultDType{DType::bfloat16}; }), "[module] parameters are float32 or float64"));
+  CHECK(contains(error_of([] { const DefaultDType wrong{DType::bfloat16}; }),
+                 "[module] parameters are float32 or float64"));
 }
 
 TEST_CASE("what fits is not loaded from the model's own tensors, and a child is not null") {

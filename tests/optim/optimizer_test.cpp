@@ -433,9 +433,15 @@ TEST_CASE("what cannot be built is refused") {
   Parameter w = weight("w", {1});
   CHECK_THROWS_WITH_AS(over({w}).build(), "[optimizer] no rule was chosen; add .rule(optim::Sgd{.lr = 0.1}) or another",
                        Error);
-  CHECK_THROWS_WITH_AS(over({}).rule(Sgd{}).build(), "[optimizer] there are no parameters to optimize", Error);
+  CHECK_THROWS_WITH_AS(over({}).rule(Sgd{}).build(),
+                       doctest::Contains("[optimizer] there are no parameters to optimize. Those of a Module"), Error);
+  CHECK_THROWS_WITH_AS(over({w, w.renamed("head.w")}).rule(Sgd{}).build(),
+                       "[optimizer] 'w' and 'head.w' are one parameter, which would be stepped twice: give it once",
+                       Error);
+  CHECK_THROWS_WITH_AS(over({w, parameter("tied", w.value())}).rule(Sgd{}).build(),
+                       doctest::Contains("[optimizer] 'w' and 'tied' are two parameters over the same memory"), Error);
   CHECK_THROWS_WITH_AS(
-      over({w, w}).rule(Sgd{}).build(),
+      over({w, weight("w", {2})}).rule(Sgd{}).build(),
       "[optimizer] two parameters are called 'w'; state is kept by name, so make them parameters of one "
       "Module, or rename one: p.renamed(\"actor.weight\")",
       Error);
