@@ -127,7 +127,7 @@ TEST_CASE("a scope ends where it stood, an inner one of float32 casts nothing, a
 }
 
 TEST_CASE("a dtype without mixed precision and an unknown name are refused") {
-  CHECK_THROWS_WITH_AS(Autocast{DType::float64},
+  CHECK_THROWS_WITH_AS(const Autocast wrong{DType::float64},
                        "[autocast] computes in bfloat16, or in float32 as without it, got float64", Error);
   CHECK(parse_amp("none") == wide);
   CHECK(parse_amp("bf16") == narrow);
