@@ -91,6 +91,28 @@ void scalar_binary(BinaryOp op, double a, const Tensor& b, Tensor& out) {
   });
 }
 
+void clamp(const Tensor& x, double low, double high, Tensor& out) {
+  if (!in_floats(x))
+    return by_parts(
+        out, [&](Tensor& to, const Tensor& from) { ref::clamp(from, low, high, to); }, x);
+  for_each_flat<2>({&out, &x}, 0, [&](const auto& data, uint32_t, int64_t count) {
+    cpu::vector::kernels().clamp(floats(data[1]), static_cast<float>(low), static_cast<float>(high), floats(data[0]),
+                                 count);
+  });
+}
+
+void clamp_grad(const Tensor& gy, const Tensor& x, double low, double high, Tensor& gx) {
+  if (!in_floats(x)) {
+    return by_parts(
+        gx, [&](Tensor& to, const Tensor& slope, const Tensor& at) { ref::clamp_grad(slope, at, low, high, to); }, gy,
+        x);
+  }
+  for_each_flat<3>({&gx, &gy, &x}, 0, [&](const auto& data, uint32_t, int64_t count) {
+    cpu::vector::kernels().clamp_grad(floats(data[1]), floats(data[2]), static_cast<float>(low),
+                                      static_cast<float>(high), floats(data[0]), count);
+  });
+}
+
 void where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& out) {
   if (!in_floats(out)) {
     return by_parts(

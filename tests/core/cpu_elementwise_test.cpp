@@ -182,6 +182,30 @@ TEST_CASE("NaN wins maximum and minimum, passes relu, and is unequal to itself")
   CHECK(equal.to_vector<bool>() == std::vector<bool>{false, true, false, true});
 }
 
+TEST_CASE("clamp and its gradient agree with the reference in every memory order, at the limits and at NaN too") {
+  const float special[] = {-0.5f, 0.25f, NAN, INFINITY, -INFINITY};
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    for (const Shape& shape : shapes) {
+      Tensor values = random(shape, 8), x = Tensor::empty(shape, dtype), gy = Tensor::empty(shape, dtype);
+      ref::copy(values, gy);
+      for (int64_t i = 0; i < values.numel(); i += 3) values.data<float>()[i] = special[i / 3 % 5];
+      ref::copy(values, x);
+      Tensor limited = Tensor::empty(shape, dtype), passed = Tensor::empty(shape, dtype);
+      ref::clamp(x, -0.5, 0.25, limited);
+      ref::clamp_grad(gy, x, -0.5, 0.25, passed);
+      for (const Memory from : every_memory) {
+        for (const Memory to : every_memory) {
+          Tensor out = empty_in(to, shape, dtype);
+          kernels::clamp(in(from, x), -0.5, 0.25, out);
+          check_equal(out, limited);
+          kernels::clamp_grad(in(to, gy), in(from, x), -0.5, 0.25, out);
+          check_equal(out, passed);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("where, axpby, fill and copy agree with the reference in every memory order") {
   for (const Shape& shape : shapes) {
     const Tensor x = random(shape, 8), y = random(shape, 9);

@@ -155,6 +155,16 @@ void compare_right(const float* a, const float* b, bool* out, int64_t n) {
   zip_right<F>(a, b, out, n, 0);
 }
 
+void clamp(const float* x, float low, float high, float* out, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) out[i] = Minimum::of(Maximum::of(x[i], low, 0), high, 0);
+}
+
+void clamp_grad(const float* gy, const float* x, float low, float high, float* gx, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) gx[i] = ((x[i] < low) | (x[i] > high)) ? 0.0f : gy[i];
+}
+
 void where(const bool* condition, const float* a, const float* b, float* out, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
@@ -258,6 +268,8 @@ void add_elementwise(Kernels& table) {
   set_compare(BinaryOp::gt, Gt());
   set_compare(BinaryOp::ge, Ge());
 
+  table.clamp = clamp;
+  table.clamp_grad = clamp_grad;
   table.where = where;
   table.axpby = axpby;
   table.scale = scale;

@@ -113,6 +113,8 @@ struct Kernels {
   Unary unary[unary_count];                 ///< null: not for floats
   Binary binary[binary_count][form_count];  ///< null: not for floats, or a comparison
   Compare compare[binary_count][form_count];
+  void (*clamp)(const float* x, float low, float high, float* out, int64_t n);
+  void (*clamp_grad)(const float* gy, const float* x, float low, float high, float* gx, int64_t n);
   void (*where)(const bool* condition, const float* a, const float* b, float* out, int64_t n);
   void (*axpby)(float alpha, const float* x, float beta, float* y, int64_t n);  ///< beta is not 0
   void (*scale)(float alpha, const float* x, float* y, int64_t n);
