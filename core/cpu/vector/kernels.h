@@ -1,5 +1,6 @@
-// The vector kernels: loops over flat float32 arrays, built several times for different instruction sets from the same
-// source, and the table through which the rest of core/cpu calls the build that fits the processor.
+// The vector kernels: loops over flat arrays, most of them of float32 alone, built several times for different
+// instruction sets from the same source, and the table through which the rest of core/cpu calls the build that fits the
+// processor.
 //
 // The files of this directory are compiled with instructions that the processor may lack, so they use no inline
 // function of another header: the linker could keep that copy for the whole program.
@@ -104,21 +105,26 @@ struct GroupNormColumns {
   const float *weight, *center, *scale, *share, *slope;
 };
 
-/// All pointers of a call may be equal, but must not overlap otherwise.
-struct Kernels {
-  // Elementwise. An element's result depends on nothing but its operands.
-  using Unary = void (*)(const float* x, float* out, int64_t n, float param);
-  using Binary = void (*)(const float* a, const float* b, float* out, int64_t n, float param);
-  using Compare = void (*)(const float* a, const float* b, bool* out, int64_t n);
-  Unary unary[unary_count];                 ///< null: not for floats
-  Binary binary[binary_count][form_count];  ///< null: not for floats, or a comparison
+/// Elementwise loops. An element's result depends on nothing but its operands.
+template <class T>
+struct Elementwise {
+  using Unary = void (*)(const T* x, T* out, int64_t n, T param);
+  using Binary = void (*)(const T* a, const T* b, T* out, int64_t n, T param);
+  using Compare = void (*)(const T* a, const T* b, bool* out, int64_t n);
+  Unary unary[unary_count];                 ///< null: none for T
+  Binary binary[binary_count][form_count];  ///< null: none for T, or a comparison
   Compare compare[binary_count][form_count];
-  void (*clamp)(const float* x, float low, float high, float* out, int64_t n);
-  void (*clamp_grad)(const float* gy, const float* x, float low, float high, float* gx, int64_t n);
-  void (*where)(const bool* condition, const float* a, const float* b, float* out, int64_t n);
-  void (*axpby)(float alpha, const float* x, float beta, float* y, int64_t n);  ///< beta is not 0
-  void (*scale)(float alpha, const float* x, float* y, int64_t n);
-  void (*fill)(float value, float* out, int64_t n);
+  void (*clamp)(const T* x, T low, T high, T* out, int64_t n);
+  void (*clamp_grad)(const T* gy, const T* x, T low, T high, T* gx, int64_t n);
+  void (*where)(const bool* condition, const T* a, const T* b, T* out, int64_t n);
+  void (*axpby)(T alpha, const T* x, T beta, T* y, int64_t n);  ///< beta is not 0
+  void (*scale)(T alpha, const T* x, T* y, int64_t n);
+  void (*fill)(T value, T* out, int64_t n);
+};
+
+/// All pointers of a call may be equal, but must not overlap otherwise.
+struct Kernels : Elementwise<float> {
+  Elementwise<double> doubles;
   void (*from_bytes)(const uint8_t* x, float* out, int64_t n);
   void (*widen)(const bfloat16* x, float* out, int64_t n);
   void (*narrow)(const float* x, bfloat16* out, int64_t n);  ///< to nearest even; keeps NaN

@@ -1,4 +1,4 @@
-// Transcendental functions of one float, without branches, so that the compiler vectorizes the loops that call them:
+// Functions of one float, without branches, so that the compiler vectorizes the loops that call them:
 // the same operations for every element, hence the same bits wherever an element lies. Each names its largest error,
 // found by tests/core/cpu_math_test.cpp. Coefficients are minimax fits made for these intervals, weighted for relative
 // error. Included by the files of this directory only, which are compiled once for each instruction set.
@@ -54,6 +54,12 @@ static inline T polynomial(T x, Coefficients... coefficients) {
   return last % 2 == 0 ? multiply_add(x, b, a) : multiply_add(x, a, b);
 }
 
+static inline float sqrt(float x) { return __builtin_sqrtf(x); }
+static inline double sqrt(double x) { return __builtin_sqrt(x); }
+
+static inline uint64_t bits(double x) { return __builtin_bit_cast(uint64_t, x); }
+static inline double from_bits(uint64_t u) { return __builtin_bit_cast(double, u); }
+static inline double absolute(double x) { return __builtin_fabs(x); }
 static inline uint32_t bits(float x) { return __builtin_bit_cast(uint32_t, x); }
 static inline float from_bits(uint32_t u) { return __builtin_bit_cast(float, u); }
 static inline float absolute(float x) { return from_bits(bits(x) & 0x7fffffffu); }
