@@ -159,7 +159,10 @@ void compare_right(const T* a, const T* b, bool* out, int64_t n) {
 template <class T>
 void clamp(const T* x, T low, T high, T* out, int64_t n) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) out[i] = Minimum<T>::of(Maximum<T>::of(x[i], low, 0), high, 0);
+  for (int64_t i = 0; i < n; ++i) {
+    const T raised = choose((x[i] != x[i]) | (x[i] > low), x[i], low);  // Maximum, and then Minimum
+    out[i] = choose((raised != raised) | (raised < high), raised, high);
+  }
 }
 
 template <class T>
@@ -170,11 +173,9 @@ void clamp_grad(const T* gy, const T* x, T low, T high, T* gx, int64_t n) {
 
 template <class T>
 void where(const bool* condition, const T* a, const T* b, T* out, int64_t n) {
+  const auto* chosen = reinterpret_cast<const uint8_t*>(condition);  // g++ makes no vectors of bool
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    const auto mask = -static_cast<decltype(bits(T()))>(condition[i]);
-    out[i] = from_bits((bits(a[i]) & mask) | (bits(b[i]) & ~mask));
-  }
+  for (int64_t i = 0; i < n; ++i) out[i] = choose(chosen[i] != 0, a[i], b[i]);
 }
 
 template <class T>

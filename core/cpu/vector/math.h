@@ -67,15 +67,16 @@ static inline float with_sign(float magnitude, float sign) {
   return from_bits((bits(magnitude) & 0x7fffffffu) | (bits(sign) & 0x80000000u));
 }
 
-// Limits without conditions: from those compilers make separate paths, which a vector takes all. NaN stays.
-static inline float at_most(float x, float limit) {
-  const uint32_t beyond = 0u - static_cast<uint32_t>(x > limit);
-  return from_bits((bits(x) & ~beyond) | (bits(limit) & beyond));
+/// condition ? a : b without a condition: from those compilers make separate paths, which keep loops from vectors, or
+/// which a vector takes all.
+template <class T>
+static inline T choose(bool condition, T a, T b) {
+  const auto mask = -static_cast<decltype(bits(a))>(condition);
+  return from_bits((bits(a) & mask) | (bits(b) & ~mask));
 }
-static inline float at_least(float x, float limit) {
-  const uint32_t beyond = 0u - static_cast<uint32_t>(x < limit);
-  return from_bits((bits(x) & ~beyond) | (bits(limit) & beyond));
-}
+/// NaN stays.
+static inline float at_most(float x, float limit) { return choose(x > limit, limit, x); }
+static inline float at_least(float x, float limit) { return choose(x < limit, limit, x); }
 
 /// ln 2 in two parts; the first has 9 bits, so that its product with an exponent is exact.
 static constexpr float ln2_high = 0x1.63p-1f, ln2_low = -0x1.bd0106p-13f;
