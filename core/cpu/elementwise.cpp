@@ -2,7 +2,6 @@
 // tensor as flat arrays, and the vector loop for the operation. The rest take the reference's loops, on several
 // threads.
 #include <algorithm>
-#include <type_traits>
 
 #include "core/cpu/loops.h"
 #include "core/cpu/parts.h"
@@ -18,18 +17,11 @@ using cpu::by_parts;
 using cpu::for_each_flat;
 using cpu::in_floats;
 using cpu::vector::Form;
+using cpu::vector::typed_kernels;
 
 template <class T>
 T* as(char* data) {
   return reinterpret_cast<T*>(data);
-}
-
-template <class T>
-const cpu::vector::Elementwise<T>& loops() {
-  if constexpr (std::is_same_v<T, double>)
-    return cpu::vector::kernels().doubles;
-  else
-    return cpu::vector::kernels();
 }
 
 /// body(T()) with the type that the vector loops compute x in; false where there is none, or where body says so.
@@ -47,9 +39,9 @@ template <class T>
 struct BinaryLoops {
   BinaryLoops(BinaryOp op, const Tensor& out) {
     if (out.dtype() == DType::boolean)
-      comparison = loops<T>().compare[static_cast<int>(op)];
+      comparison = typed_kernels<T>().compare[static_cast<int>(op)];
     else
-      arithmetic = loops<T>().binary[static_cast<int>(op)];
+      arithmetic = typed_kernels<T>().binary[static_cast<int>(op)];
   }
   explicit operator bool() const { return arithmetic ? arithmetic[0] != nullptr : comparison[0] != nullptr; }
   void operator()(Form form, const T* a, const T* b, char* out, int64_t count, double param) const {
@@ -67,7 +59,7 @@ struct BinaryLoops {
 
 void unary(UnaryOp op, const Tensor& x, Tensor& out, double param) {
   const bool done = by_vectors(x, [&]<class T>(T) {
-    const auto loop = loops<T>().unary[static_cast<int>(op)];
+    const auto loop = typed_kernels<T>().unary[static_cast<int>(op)];
     if (!loop) return false;
     for_each_flat<2>({&out, &x}, 0, [&](const auto& data, uint32_t, int64_t count) {
       loop(as<T>(data[1]), as<T>(data[0]), count, static_cast<T>(param));
@@ -128,7 +120,7 @@ void scalar_binary(BinaryOp op, double a, const Tensor& b, Tensor& out) {
 void clamp(const Tensor& x, double low, double high, Tensor& out) {
   const bool done = by_vectors(x, [&]<class T>(T) {
     for_each_flat<2>({&out, &x}, 0, [&](const auto& data, uint32_t, int64_t count) {
-      loops<T>().clamp(as<T>(data[1]), static_cast<T>(low), static_cast<T>(high), as<T>(data[0]), count);
+      typed_kernels<T>().clamp(as<T>(data[1]), static_cast<T>(low), static_cast<T>(high), as<T>(data[0]), count);
     });
     return true;
   });
@@ -140,8 +132,8 @@ void clamp(const Tensor& x, double low, double high, Tensor& out) {
 void clamp_grad(const Tensor& gy, const Tensor& x, double low, double high, Tensor& gx) {
   by_vectors(x, [&]<class T>(T) {
     for_each_flat<3>({&gx, &gy, &x}, 0, [&](const auto& data, uint32_t, int64_t count) {
-      loops<T>().clamp_grad(as<T>(data[1]), as<T>(data[2]), static_cast<T>(low), static_cast<T>(high), as<T>(data[0]),
-                            count);
+      typed_kernels<T>().clamp_grad(as<T>(data[1]), as<T>(data[2]), static_cast<T>(low), static_cast<T>(high),
+                                    as<T>(data[0]), count);
     });
     return true;
   });
@@ -150,7 +142,8 @@ void clamp_grad(const Tensor& gy, const Tensor& x, double low, double high, Tens
 void where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& out) {
   const bool done = by_vectors(out, [&]<class T>(T) {
     for_each_flat<4>({&out, &condition, &a, &b}, 0, [&](const auto& data, uint32_t, int64_t count) {
-      loops<T>().where(reinterpret_cast<const bool*>(data[1]), as<T>(data[2]), as<T>(data[3]), as<T>(data[0]), count);
+      typed_kernels<T>().where(reinterpret_cast<const bool*>(data[1]), as<T>(data[2]), as<T>(data[3]), as<T>(data[0]),
+                               count);
     });
     return true;
   });
@@ -168,14 +161,14 @@ void axpby(double alpha, const Tensor& x, double beta, Tensor& y) {
     const T a = static_cast<T>(alpha), b = static_cast<T>(beta);
     if (beta == 0) {
       for_each_flat<2>({&y, &x}, 0, [&](const auto& data, uint32_t, int64_t count) {
-        loops<T>().scale(a, as<T>(data[1]), as<T>(data[0]), count);
+        typed_kernels<T>().scale(a, as<T>(data[1]), as<T>(data[0]), count);
       });
       return true;
     }
     // y is an input too, so that it passes through a buffer where its strides ask for one
     for_each_flat<3>({&y, &x, &y}, 0, [&](const auto& data, uint32_t, int64_t count) {
       if (data[0] != data[2]) std::copy_n(as<T>(data[2]), count, as<T>(data[0]));
-      loops<T>().axpby(a, as<T>(data[1]), b, as<T>(data[0]), count);
+      typed_kernels<T>().axpby(a, as<T>(data[1]), b, as<T>(data[0]), count);
     });
     return true;
   });
@@ -187,7 +180,7 @@ void axpby(double alpha, const Tensor& x, double beta, Tensor& y) {
 void fill(double value, Tensor& out) {
   const bool done = by_vectors(out, [&]<class T>(T) {
     for_each_flat<1>({&out}, 0, [&](const auto& data, uint32_t, int64_t count) {
-      loops<T>().fill(static_cast<T>(value), as<T>(data[0]), count);
+      typed_kernels<T>().fill(static_cast<T>(value), as<T>(data[0]), count);
     });
     return true;
   });

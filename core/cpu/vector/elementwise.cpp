@@ -217,7 +217,7 @@ void narrow(const float* x, bfloat16* out, int64_t n) {
 
 /// What T has: the functions of math.h, and so most operations, know floats alone.
 template <class T>
-void add(Elementwise<T>& table) {
+void add_loops(Elementwise<T>& table) {
   const auto set = [&](UnaryOp op, typename Elementwise<T>::Unary f) { table.unary[static_cast<int>(op)] = f; };
   set(UnaryOp::neg, map<Neg<T>>);
   set(UnaryOp::abs, map<Abs<T>>);
@@ -290,8 +290,8 @@ void add(Elementwise<T>& table) {
 }  // namespace
 
 void add_elementwise(Kernels& table) {
-  add<float>(table);
-  add(table.doubles);
+  add_loops<float>(table);
+  add_loops<double>(table.doubles);
   table.from_bytes = from_bytes;
   table.widen = widen;
   table.narrow = narrow;

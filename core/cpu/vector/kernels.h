@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "core/cpu/isa.h"
 #include "core/kernels.h"
@@ -36,20 +37,23 @@ struct Strided {
   const T* data;
   int64_t row_stride, column_stride;
 };
-using StridedMatrix = Strided<float>;
+
+/// The type that products of T are summed in.
+template <class T>
+using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
 /// c = alpha a b + beta c with a [m, k], b [k, n] of any strides, c [m, n] with contiguous rows `c_row` apart; k > 0.
 template <class T>
 struct Product {
   int64_t m, n, k;
-  float alpha;
+  Sum<T> alpha;
   Strided<T> a, b;
-  float beta;
-  float* c;
+  Sum<T> beta;
+  Sum<T>* c;
   int64_t c_row;
 };
-/// Floats of memory that matmul() needs for copies of its operands' parts.
-inline constexpr int64_t matmul_room = 320 * 1024;
+/// Bytes of memory that matmul() needs for copies of its operands' parts.
+inline constexpr int64_t matmul_room = 1280 * 1024;
 
 struct RowMoments {
   float mean, variance;
@@ -122,28 +126,36 @@ struct Elementwise {
   void (*fill)(T value, T* out, int64_t n);
 };
 
+/// Products of matrices and vectors.
+template <class T>
+struct Products {
+  /// c = alpha a b + beta c, a [m, k], b [k, n] of any strides, c [m, n] with contiguous rows; k <= small_matmul_depth.
+  void (*small_matmul)(int64_t m, int64_t n, int64_t k, T alpha, const Strided<T>& a, const Strided<T>& b, T beta, T* c,
+                       int64_t c_row_stride);
+  /// Of any extents, on the calling thread. An element is the same sum in the same order wherever it lies in c.
+  void (*matmul)(const Product<T>& product, T* room);
+  /// y += x b for a row x [k] and b [k, n] with contiguous rows b_row apart; [squared]: of b's squares.
+  void (*add_row_times_matrix[2])(const T* x, const T* b, int64_t b_row, int64_t k, int64_t n, T* y);
+  /// y = alpha x b^T + beta y for b [n, k].
+  void (*row_times_transposed[2])(const T* x, const T* b, int64_t b_row, int64_t k, int64_t n, T alpha, T beta, T* y);
+  /// z = x y^T for x [m] and y [n], z with contiguous rows. Written past the caches where that is asked for and z is
+  /// aligned: twice as fast where nobody reads it soon.
+  void (*outer_product)(const T* x, int64_t x_stride, const T* y, int64_t m, int64_t n, T* z, int64_t z_row,
+                        bool past_caches);
+};
+
+/// What there is for float and for double.
+template <class T>
+struct Typed : Elementwise<T>, Products<T> {};
+
 /// All pointers of a call may be equal, but must not overlap otherwise.
-struct Kernels : Elementwise<float> {
-  Elementwise<double> doubles;
+struct Kernels : Typed<float> {
+  Typed<double> doubles;
   void (*from_bytes)(const uint8_t* x, float* out, int64_t n);
   void (*widen)(const bfloat16* x, float* out, int64_t n);
   void (*narrow)(const float* x, bfloat16* out, int64_t n);  ///< to nearest even; keeps NaN
 
-  /// c = alpha a b + beta c, a [m, k], b [k, n] of any strides, c [m, n] with contiguous rows; k <= small_matmul_depth.
-  void (*small_matmul)(int64_t m, int64_t n, int64_t k, float alpha, const StridedMatrix& a, const StridedMatrix& b,
-                       float beta, float* c, int64_t c_row_stride);
-  /// Of any extents, on the calling thread. An element is the same sum in the same order wherever it lies in c.
-  void (*matmul)(const Product<float>& product, float* room);
   void (*matmul_bfloat16)(const Product<bfloat16>& product, float* room);
-  /// y += x b for a row x [k] and b [k, n] with contiguous rows b_row apart; [squared]: of b's squares.
-  void (*add_row_times_matrix[2])(const float* x, const float* b, int64_t b_row, int64_t k, int64_t n, float* y);
-  /// y = alpha x b^T + beta y for b [n, k].
-  void (*row_times_transposed[2])(const float* x, const float* b, int64_t b_row, int64_t k, int64_t n, float alpha,
-                                  float beta, float* y);
-  /// z = x y^T for x [m] and y [n], z with contiguous rows. Written past the caches where that is asked for and z is
-  /// aligned: twice as fast where nobody reads it soon.
-  void (*outer_product)(const float* x, int64_t x_stride, const float* y, int64_t m, int64_t n, float* z, int64_t z_row,
-                        bool past_caches);
 
   // Optimizers. No two arrays overlap.
 
@@ -235,5 +247,13 @@ struct Kernels : Elementwise<float> {
 const Kernels& kernels();
 /// A given build, to compare them all; it must not be above cpu::isa().
 const Kernels& kernels(Isa isa);
+/// The best build's part for T.
+template <class T>
+const Typed<T>& typed_kernels() {
+  if constexpr (std::is_same_v<T, double>)
+    return kernels().doubles;
+  else
+    return kernels();
+}
 
 }  // namespace gradus::cpu::vector
