@@ -26,6 +26,13 @@ Var extremum(const char* name, Tensor y, const Var& a, const Var& b, FirstWins f
                 }));
 }
 
+/// clamp_grad is linear in gy, so it is its own gradient; x counts as a constant.
+Var clamp_grad(const Var& gy, const Var& x, double low, double high) {
+  return record(
+      "clamp_grad", clamp_grad(gy.value(), x.value(), low, high), {gy},
+      selects([x = Saved(x), low, high](const Var& ggx, Inputs in) { in[0] = clamp_grad(ggx, x.get(in), low, high); }));
+}
+
 /// A number as an operand beside x.
 Tensor constant(const char* op, double value, const Var& x) {
   check::defined(op, x.value());
@@ -180,9 +187,7 @@ Var minimum(const Var& a, double b) { return minimum(a, constant("minimum", b, a
 
 Var clamp(const Var& x, double low, double high) {
   return record("clamp", clamp(x.value(), low, high), {x}, selects([x = Saved(x), low, high](const Var& gy, Inputs in) {
-                  const Tensor& value = x.get(in).value();
-                  const Tensor outside = logical_or(less(value, low), greater(value, high));
-                  in[0] = choose(outside, gy, in, 0, false);
+                  in[0] = clamp_grad(gy, x.get(in), low, high);
                 }),
                 [=] {
                   return Attributes{{"low", low}, {"high", high}};

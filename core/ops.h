@@ -64,6 +64,8 @@ Tensor maximum(const Tensor& a, double b);
 Tensor minimum(const Tensor& a, double b);
 /// x limited to [low, high].
 Tensor clamp(const Tensor& x, double low, double high);
+/// Its gradient: gy where x is in [low, high] or NaN, else 0.
+Tensor clamp_grad(const Tensor& gy, const Tensor& x, double low, double high);
 
 // Comparisons give bool tensors. (No operator==, so that generic code cannot mistake it for identity.)
 Tensor equal(const Tensor& a, const Tensor& b);

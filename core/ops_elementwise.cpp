@@ -92,10 +92,21 @@ Tensor minimum(const Tensor& a, double b) { return binary(BinaryOp::minimum, a, 
 
 Tensor clamp(const Tensor& x, double low, double high) {
   if (!(low <= high)) fail(ErrorKind::value, "clamp", "needs low <= high, got [", low, ", ", high, "]");
-  Tensor out = binary(BinaryOp::maximum, x, low);
+  check::binary(BinaryOp::maximum, x);  // what has an order
+  check::scalar("clamp", x.dtype(), low);
   check::scalar("clamp", x.dtype(), high);
-  kernels::binary_scalar(BinaryOp::minimum, out, high, out);
+  Tensor out = Tensor::empty_like(x);
+  kernels::clamp(x, low, high, out);
   return out;
+}
+
+Tensor clamp_grad(const Tensor& gy, const Tensor& x, double low, double high) {
+  check::activation("clamp_grad", x);
+  check::shape("clamp_grad", "the gradient", gy, x.shape());
+  check::same_dtype("clamp_grad", gy, x);
+  Tensor gx = Tensor::empty_like(x);
+  kernels::clamp_grad(gy, x, low, high, gx);
+  return gx;
 }
 
 Tensor equal(const Tensor& a, const Tensor& b) { return binary(BinaryOp::eq, a, b); }

@@ -12,8 +12,8 @@ namespace gradus::cpu::detail {
 
 namespace {
 
-/// Elements in a buffer: four operands' fit the L1 cache.
-constexpr int64_t buffer_elements = 1024;
+/// Bytes of a buffer: four operands' fit the L1 cache.
+constexpr int64_t buffer_bytes = 4096;
 /// Rows at least this long are worth a kernel call each.
 constexpr int64_t long_row = 192;
 
@@ -30,8 +30,10 @@ void copy_strided(size_t element, const char* from, int64_t from_stride, char* t
     std::memcpy(to, from, static_cast<size_t>(count) * element);
   } else if (element == 1) {
     copy_strided<uint8_t>(from, from_stride, to, to_stride, count);
-  } else {
+  } else if (element == 4) {
     copy_strided<uint32_t>(from, from_stride, to, to_stride, count);
+  } else {
+    copy_strided<uint64_t>(from, from_stride, to, to_stride, count);
   }
 }
 
@@ -65,7 +67,7 @@ struct Walk {
   uint32_t may_be_scalar;
   FlatBody body;
   void* context;
-  int64_t count = 1;
+  int64_t count = 1, buffer_elements = buffer_bytes;
   int64_t extents[max_rank];
   Operand operands[max_operands];
 
@@ -86,6 +88,7 @@ struct Walk {
       operands[k].element = static_cast<int64_t>(size_of(tensors[k]->dtype()));
       operands[k].narrow = tensors[k]->dtype() == DType::bfloat16;
       operands[k].buffer_element = operands[k].narrow ? 4 : operands[k].element;
+      buffer_elements = std::min(buffer_elements, buffer_bytes / operands[k].buffer_element);
     }
     for (int i = 0; i < used; ++i) {
       const int64_t extent = out.shape()[order[i]];
@@ -188,7 +191,7 @@ struct Walk {
 
   /// Each call lies within one row.
   void run_rows(int64_t begin, int64_t end) const {
-    alignas(64) char buffers[max_operands][buffer_elements * 4];
+    alignas(64) char buffers[max_operands][buffer_bytes];
     const uint32_t scalars = scalars_of_a_row();
     uint32_t buffered = 0;
     for (int k = 0; k < operand_count; ++k)
@@ -211,7 +214,7 @@ struct Walk {
 
   /// Each call spans many short rows.
   void run_blocks(int64_t begin, int64_t end) const {
-    alignas(64) char buffers[max_operands][buffer_elements * 4];
+    alignas(64) char buffers[max_operands][buffer_bytes];
     const int64_t block = buffer_elements / inner() * inner();
     uint32_t linear = 0, periodic = 0;
     for (int k = 0; k < operand_count; ++k) {

@@ -23,7 +23,7 @@ void run_flat(const Tensor* const* operands, int operand_count, uint32_t may_be_
 
 }  // namespace detail
 
-/// Splits an elementwise operation on tensors of one shape (the first is the output, elements of at most 4 bytes) into
+/// Splits an elementwise operation on tensors of one shape (the first is the output) into
 /// calls body(data, scalars, count), on several threads where there is enough work. The body sees bfloat16 as floats.
 /// data[k] points at `count` consecutive elements of operand k, or at one element that stands for all where bit k of
 /// `scalars` is set. Only the operands in the mask `may_be_scalar` get that form, and never all inputs of a call at

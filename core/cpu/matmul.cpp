@@ -1,9 +1,9 @@
-// Matrix products in float32 by our own kernels: small ones, those with one row and those of two vectors without any
-// set-up, others in pieces, one or more for each thread. Those of bfloat16 by oneDNN where the processor has
-// instructions for them, in float32 where it has none; those in float64 by Eigen.
-#include <Eigen/Core>
+// Matrix products in float32 and float64 by our own kernels: small ones, those with one row and those of two vectors
+// without any set-up, others in pieces, one or more for each thread. Those of bfloat16 by oneDNN where the processor
+// has instructions for them, in float32 where it has none.
 #include <algorithm>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -18,7 +18,8 @@ namespace gradus::kernels {
 namespace {
 
 using cpu::vector::Strided;
-using cpu::vector::StridedMatrix;
+using cpu::vector::Sum;
+using cpu::vector::typed_kernels;
 
 /// Multiplications up to which a product needs neither threads nor a copy of its left operand.
 constexpr int64_t small_product = 64 * 64 * 64;
@@ -75,11 +76,11 @@ struct Batch {
   const Tensor* tensors[3];
 };
 
-template <class Multiply>
+template <class T, class Multiply>
 void for_each_product(const Tensor& a, const Tensor& b, Tensor& out, int64_t grain, Multiply multiply) {
   const Batch batch(a, b, out);
-  const auto *left = static_cast<const float*>(a.raw()), *right = static_cast<const float*>(b.raw());
-  auto* to = static_cast<float*>(out.raw());
+  const auto *left = static_cast<const T*>(a.raw()), *right = static_cast<const T*>(b.raw());
+  auto* to = static_cast<T*>(out.raw());
   parallel_for(batch.count(), grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       multiply(left + batch.offset(0, i), right + batch.offset(1, i), to + batch.offset(2, i));
@@ -111,34 +112,35 @@ struct Tiling {
   int64_t across, total;  ///< pieces beside each other, and all
 };
 
-void multiply_piece(const cpu::vector::Product<float>& product, float* room) {
-  cpu::vector::kernels().matmul(product, room);
-}
-void multiply_piece(const cpu::vector::Product<bfloat16>& product, float* room) {
-  cpu::vector::kernels().matmul_bfloat16(product, room);
+template <class T>
+void multiply_piece(const cpu::vector::Product<T>& product, Sum<T>* room) {
+  if constexpr (std::is_same_v<T, bfloat16>)
+    cpu::vector::kernels().matmul_bfloat16(product, room);
+  else
+    typed_kernels<T>().matmul(product, room);
 }
 
-/// Products of T of any extents and strides; out is float32 with contiguous rows.
+/// Products of T of any extents and strides; out has contiguous rows of Sum<T>.
 template <class T>
-void multiply_in_pieces(const Tensor& a, const Tensor& b, float alpha, float beta, Tensor& out) {
+void multiply_in_pieces(const Tensor& a, const Tensor& b, Sum<T> alpha, Sum<T> beta, Tensor& out) {
   const Matrix left(a), right(b), to(out);
   const int64_t m = left.rows, n = right.columns, k = left.columns;
   const Batch batch(a, b, out);
   const Tiling pieces(m, n, k, batch.count());
   const auto *x = static_cast<const T*>(a.raw()), *y = static_cast<const T*>(b.raw());
-  auto* z = static_cast<float*>(out.raw());
+  auto* z = static_cast<Sum<T>*>(out.raw());
   const int64_t grain = std::max<int64_t>(1, thread_grain / std::max<int64_t>(1, m * n * k / pieces.total));
   parallel_for(batch.count() * pieces.total, grain, [&](int64_t begin, int64_t end) {
-    const Storage room = Storage::allocate(cpu::vector::matmul_room * sizeof(float));
+    const Storage room = Storage::allocate(cpu::vector::matmul_room);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t product = i / pieces.total, piece = i % pieces.total;
       const int64_t row = piece / pieces.across * pieces.rows, column = piece % pieces.across * pieces.columns;
       const Strided<T> from{x + batch.offset(0, product) + row * left.row_stride, left.row_stride, left.column_stride};
       const Strided<T> by{y + batch.offset(1, product) + column * right.column_stride, right.row_stride,
                           right.column_stride};
-      multiply_piece({std::min(pieces.rows, m - row), std::min(pieces.columns, n - column), k, alpha, from, by, beta,
-                      z + batch.offset(2, product) + row * to.row_stride + column, to.row_stride},
-                     static_cast<float*>(room.data()));
+      multiply_piece<T>({std::min(pieces.rows, m - row), std::min(pieces.columns, n - column), k, alpha, from, by, beta,
+                         z + batch.offset(2, product) + row * to.row_stride + column, to.row_stride},
+                        static_cast<Sum<T>*>(room.data()));
     }
   });
 }
@@ -152,13 +154,14 @@ bool is_row_times(const Matrix& left, const Matrix& right) {
 }
 
 /// y = alpha x b + beta y, or of the squares of b.
-void row_times(const float* x, const Matrix& b, const float* data, bool squared, float alpha, float beta, float* y) {
-  const auto& table = cpu::vector::kernels();
+template <class T>
+void row_times(const T* x, const Matrix& b, const T* data, bool squared, T alpha, T beta, T* y) {
+  const auto& table = typed_kernels<T>();
   const int64_t k = b.rows, n = b.columns;
   if (b.is_row_major()) {
     constexpr int64_t chunk = 64;  // rows that are summed by themselves, so that the bits don't depend on threads
     const int64_t chunks = (k + chunk - 1) / chunk;
-    std::vector<float> sums(static_cast<size_t>(chunks * n));
+    std::vector<T> sums(static_cast<size_t>(chunks * n));
     parallel_for(chunks, rows_worth(chunk * n), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
         table.add_row_times_matrix[squared](x + i * chunk, data + i * chunk * b.row_stride, b.row_stride,
@@ -178,8 +181,9 @@ void row_times(const float* x, const Matrix& b, const float* data, bool squared,
 }
 
 /// z = x y^T for vectors.
-void outer_product(const Matrix& a, const float* x, const float* y, int64_t n, float* z, int64_t z_row) {
-  const auto kernel = cpu::vector::kernels().outer_product;
+template <class T>
+void outer_product(const Matrix& a, const T* x, const T* y, int64_t n, T* z, int64_t z_row) {
+  const auto kernel = typed_kernels<T>().outer_product;
   const bool past_caches = a.rows * n > cached_product;
   parallel_for(a.rows, rows_worth(n), [&](int64_t begin, int64_t end) {
     kernel(x + begin * a.row_stride, a.row_stride, y, end - begin, n, z + begin * z_row, z_row, past_caches);
@@ -187,20 +191,21 @@ void outer_product(const Matrix& a, const float* x, const float* y, int64_t n, f
 }
 
 /// out has contiguous rows.
-void multiply(const Tensor& a, const Tensor& b, float alpha, float beta, Tensor& out) {
+template <class T>
+void multiply(const Tensor& a, const Tensor& b, T alpha, T beta, Tensor& out) {
   const Matrix left(a), right(b), to(out);
   const int64_t m = left.rows, n = right.columns, k = left.columns, work = m * n * k;
   const int64_t grain = std::max<int64_t>(1, thread_grain / work);
   if (k == 1 && alpha == 1 && beta == 0 && right.column_stride == 1) {
-    for_each_product(a, b, out, grain,
-                     [&](const float* x, const float* y, float* z) { outer_product(left, x, y, n, z, to.row_stride); });
+    for_each_product<T>(a, b, out, grain,
+                        [&](const T* x, const T* y, T* z) { outer_product(left, x, y, n, z, to.row_stride); });
     return;
   }
   if (work <= small_product && k <= cpu::vector::small_matmul_depth) {
-    const auto small = cpu::vector::kernels().small_matmul;
-    for_each_product(a, b, out, grain, [&](const float* x, const float* y, float* z) {
-      small(m, n, k, alpha, StridedMatrix{x, left.row_stride, left.column_stride},
-            StridedMatrix{y, right.row_stride, right.column_stride}, beta, z, to.row_stride);
+    const auto small = typed_kernels<T>().small_matmul;
+    for_each_product<T>(a, b, out, grain, [&](const T* x, const T* y, T* z) {
+      small(m, n, k, alpha, Strided<T>{x, left.row_stride, left.column_stride},
+            Strided<T>{y, right.row_stride, right.column_stride}, beta, z, to.row_stride);
     });
     return;
   }
@@ -211,11 +216,10 @@ void multiply(const Tensor& a, const Tensor& b, float alpha, float beta, Tensor&
   if (is_row_times(left, right)) {
     // One product at a time is spread over the threads, unless there are enough to share out.
     const int64_t count = Batch(a, b, out).count();
-    return for_each_product(
-        a, b, out, count < threads_here() ? count : 1,
-        [&](const float* x, const float* y, float* z) { row_times(x, right, y, false, alpha, beta, z); });
+    return for_each_product<T>(a, b, out, count < threads_here() ? count : 1,
+                               [&](const T* x, const T* y, T* z) { row_times(x, right, y, false, alpha, beta, z); });
   }
-  multiply_in_pieces<float>(a, b, alpha, beta, out);
+  multiply_in_pieces<T>(a, b, alpha, beta, out);
 }
 
 /// x, or a contiguous copy where neither its rows nor its columns are.
@@ -252,29 +256,20 @@ void multiply_natively(const Tensor& a, const Tensor& b, Tensor& out) {
   });
 }
 
-using EigenMatrix = Eigen::Map<const Eigen::MatrixXd, 0, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>>;
-
-EigenMatrix eigen(const Matrix& matrix, const double* data) {
-  return {data, matrix.rows, matrix.columns, {matrix.column_stride, matrix.row_stride}};
-}
-
-/// float64: each thread takes some rows of the result.
-void multiply_doubles(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor& out) {
-  const Matrix left(a), right(b), to(out);
-  const Batch batch(a, b, out);
-  const int64_t worth = rows_worth(right.rows * right.columns);
-  for (int64_t i = 0; i < batch.count(); ++i) {
-    const auto x = eigen(left, static_cast<const double*>(a.raw()) + batch.offset(0, i));
-    const auto y = eigen(right, static_cast<const double*>(b.raw()) + batch.offset(1, i));
-    double* z = static_cast<double*>(out.raw()) + batch.offset(2, i);
-    parallel_for(to.rows, worth, [&](int64_t begin, int64_t end) {
-      Eigen::MatrixXd rows = x.middleRows(begin, end - begin) * y;
-      for (int64_t r = begin; r < end; ++r)
-        for (int64_t c = 0; c < to.columns; ++c) {
-          double& target = z[r * to.row_stride + c * to.column_stride];
-          target = beta == 0 ? alpha * rows(r - begin, c) : alpha * rows(r - begin, c) + beta * target;
-        }
-    });
+/// For out in any memory order: rows that lie together, columns, or neither.
+template <class T>
+void multiply_into(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor& out) {
+  const auto scale = static_cast<T>(alpha), keep = static_cast<T>(beta);
+  if (Matrix(out).is_row_major()) {
+    multiply(a, b, scale, keep, out);
+  } else if (Matrix(out).is_column_major()) {
+    Tensor out_transposed = transposed(out);  // (a b)^T = b^T a^T
+    multiply(transposed(b), transposed(a), scale, keep, out_transposed);
+  } else {
+    Tensor dense = Tensor::empty(out.shape(), out.dtype());
+    if (beta != 0) kernels::copy(out, dense);
+    multiply(a, b, scale, keep, dense);
+    kernels::copy(dense, out);
   }
 }
 
@@ -297,27 +292,16 @@ void matmul(const Tensor& a, const Tensor& b, double alpha, double beta, Tensor&
     kernels::copy(result, narrow);
     return kernels::axpby(alpha, narrow, beta, out);
   }
-  if (out.dtype() == DType::float64 && a.size(-1) > 0) return multiply_doubles(a, b, alpha, beta, out);
-  if (out.dtype() != DType::float32 || a.size(-1) == 0) return ref::matmul(a, b, alpha, beta, out);
-  const auto scale = static_cast<float>(alpha), keep = static_cast<float>(beta);
-  if (Matrix(out).is_row_major()) {
-    multiply(a, b, scale, keep, out);
-  } else if (Matrix(out).is_column_major()) {
-    Tensor out_transposed = transposed(out);  // (a b)^T = b^T a^T
-    multiply(transposed(b), transposed(a), scale, keep, out_transposed);
-  } else {
-    Tensor dense = Tensor::empty(out.shape());
-    if (beta != 0) kernels::copy(out, dense);
-    multiply(a, b, scale, keep, dense);
-    kernels::copy(dense, out);
-  }
+  if (a.size(-1) > 0 && out.dtype() == DType::float32) return multiply_into<float>(a, b, alpha, beta, out);
+  if (a.size(-1) > 0 && out.dtype() == DType::float64) return multiply_into<double>(a, b, alpha, beta, out);
+  ref::matmul(a, b, alpha, beta, out);
 }
 
 void matmul_of_squares(const Tensor& a, const Tensor& b, Tensor& out) {
   const Matrix left(a), right(b);
   if (out.dtype() == DType::float32 && b.rank() == 2 && is_row_times(left, right) && Matrix(out).is_row_major()) {
-    row_times(static_cast<const float*>(a.raw()), right, static_cast<const float*>(b.raw()), true, 1, 0,
-              static_cast<float*>(out.raw()));
+    row_times<float>(static_cast<const float*>(a.raw()), right, static_cast<const float*>(b.raw()), true, 1, 0,
+                     static_cast<float*>(out.raw()));
     return;
   }
   Tensor squares = Tensor::empty_like(b);

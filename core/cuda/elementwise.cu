@@ -37,6 +37,16 @@ struct WithLeft {
   GRADUS_ANYWHERE W operator()(W b) const { return apply(op, left, b, W{0}); }
 };
 template <class W>
+struct Clamped {
+  W low, high;
+  GRADUS_ANYWHERE W operator()(W x) const { return minimum_of(maximum_of(x, low), high); }
+};
+template <class W>
+struct ClampGradient {
+  W low, high;
+  GRADUS_ANYWHERE W operator()(W gy, W x) const { return x < low || x > high ? W{0} : gy; }
+};
+template <class W>
 struct ScaledSum {
   W alpha, beta;
   GRADUS_ANYWHERE W operator()(W x, W y) const {
@@ -215,6 +225,16 @@ void binary_scalar(BinaryOp op, const Tensor& a, double b, Tensor& out) {
 
 void scalar_binary(BinaryOp op, double a, const Tensor& b, Tensor& out) {
   visit_number(b.dtype(), [&]<class W>(W) { map<W>(b, out, WithLeft<W>{op, ref::narrow<W>(a)}); });
+}
+
+void clamp(const Tensor& x, double low, double high, Tensor& out) {
+  visit_number(x.dtype(), [&]<class W>(W) { map<W>(x, out, Clamped<W>{ref::narrow<W>(low), ref::narrow<W>(high)}); });
+}
+
+void clamp_grad(const Tensor& gy, const Tensor& x, double low, double high, Tensor& gx) {
+  visit_number(x.dtype(), [&]<class W>(W) {
+    map<W>(gy, x, gx, ClampGradient<W>{ref::narrow<W>(low), ref::narrow<W>(high)});
+  });
 }
 
 void where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& out) {

@@ -204,6 +204,24 @@ void scalar_binary(BinaryOp op, double a, const Tensor& b, Tensor& out) {
   });
 }
 
+void clamp(const Tensor& x, double low, double high, Tensor& out) {
+  visit_any(x.dtype(), [&]<class T>(T) {
+    const auto least = narrow<Wide<T>>(low), most = narrow<Wide<T>>(high);
+    map<T, T>(x, out, [=](Wide<T> value) { return minimum_of(maximum_of(value, least), most); });
+  });
+}
+
+void clamp_grad(const Tensor& gy, const Tensor& x, double low, double high, Tensor& gx) {
+  visit_floating("clamp_grad", x.dtype(), [&]<class T>(T) {
+    const T *slope = pointer<T>(gy), *value = pointer<T>(x);
+    T* to = pointer<T>(gx);
+    for_each_element<3>(gx.shape(), {gy.strides(), x.strides(), gx.strides()}, [&](const Offsets<3>& at) {
+      const double here = widen(value[at[1]]);
+      to[at[2]] = here < low || here > high ? T(0) : slope[at[0]];
+    });
+  });
+}
+
 void where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& out) {
   visit_any(out.dtype(), [&]<class T>(T) {
     const bool* choose = pointer<bool>(condition);

@@ -39,6 +39,8 @@ TEST_CASE("where an operand of maximum is no number, it is the result and has th
 TEST_CASE("clamp passes the gradient inside its limits and at them") {
   const Var x = leaf({-2, -1, 0, 1, 2});
   CHECK(slopes(clamp(x, -1, 1), x) == Values{0, 1, 1, 1, 0});
+  const Var nan = leaf({std::nan("")});
+  CHECK(slopes(clamp(nan, -1, 1), nan) == Values{1});
 }
 
 TEST_CASE("where gives each operand the gradient of the elements it supplied") {

@@ -183,6 +183,70 @@ TEST_CASE("NaN wins maximum and minimum, passes relu, and is unequal to itself")
   CHECK(equal.to_vector<bool>() == std::vector<bool>{false, true, false, true});
 }
 
+TEST_CASE("float64 has the reference's bits in every memory order, where no transcendental function is asked for") {
+  const float special[] = {0.0f, -0.0f, NAN, INFINITY, -1.0f};
+  for (const Shape& shape : elementwise_shapes) {
+    Tensor values = random(shape, 1, 0, 2), a = Tensor::empty(shape, DType::float64);
+    ref::copy(values, a);
+    values = random(shape, 2);
+    for (int64_t i = 0; i < values.numel(); i += 7) values.data<float>()[i] = special[i / 7 % 5];
+    Tensor b = Tensor::empty(shape, DType::float64);
+    ref::copy(values, b);
+    for (const Memory from : every_memory) {
+      for (const Memory to : every_memory) {
+        Tensor expected = Tensor::empty(shape, DType::float64), out = empty_in(to, shape, DType::float64);
+        for (const UnaryOp op : {UnaryOp::neg, UnaryOp::abs, UnaryOp::sign, UnaryOp::sqrt, UnaryOp::rsqrt,
+                                 UnaryOp::reciprocal, UnaryOp::square, UnaryOp::relu, UnaryOp::leaky_relu}) {
+          ref::unary(op, b, expected, 0.1);
+          kernels::unary(op, in(from, b), out, 0.1);
+          check_equal(out, expected);
+        }
+        for (const BinaryOp op :
+             {BinaryOp::add, BinaryOp::sub, BinaryOp::mul, BinaryOp::div, BinaryOp::maximum, BinaryOp::minimum,
+              BinaryOp::relu_grad, BinaryOp::tanh_grad, BinaryOp::sigmoid_grad, BinaryOp::leaky_relu_grad}) {
+          ref::binary(op, a, b, expected, 0.1);
+          kernels::binary(op, in(from, a), in(to, b), out, 0.1);
+          check_equal(out, expected);
+          ref::binary_scalar(op, b, 1.0 / 3, expected);
+          kernels::binary_scalar(op, in(from, b), 1.0 / 3, out);
+          check_equal(out, expected);
+        }
+        Tensor greater = Tensor::empty(shape, DType::boolean), chosen = empty_in(to, shape, DType::boolean);
+        ref::binary(BinaryOp::gt, a, b, greater);
+        kernels::binary(BinaryOp::gt, in(from, a), b, chosen);
+        check_equal(chosen, greater);
+        ref::where(greater, a, b, expected);
+        kernels::where(chosen, in(from, a), b, out);
+        check_equal(out, expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("clamp and its gradient agree with the reference in every memory order, at the limits and at NaN too") {
+  const float special[] = {-0.5f, 0.25f, NAN, INFINITY, -INFINITY};
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    for (const Shape& shape : elementwise_shapes) {
+      Tensor values = random(shape, 8), x = Tensor::empty(shape, dtype), gy = Tensor::empty(shape, dtype);
+      ref::copy(values, gy);
+      for (int64_t i = 0; i < values.numel(); i += 3) values.data<float>()[i] = special[i / 3 % 5];
+      ref::copy(values, x);
+      Tensor limited = Tensor::empty(shape, dtype), passed = Tensor::empty(shape, dtype);
+      ref::clamp(x, -0.5, 0.25, limited);
+      ref::clamp_grad(gy, x, -0.5, 0.25, passed);
+      for (const Memory from : every_memory) {
+        for (const Memory to : every_memory) {
+          Tensor out = empty_in(to, shape, dtype);
+          kernels::clamp(in(from, x), -0.5, 0.25, out);
+          check_equal(out, limited);
+          kernels::clamp_grad(in(to, gy), in(from, x), -0.5, 0.25, out);
+          check_equal(out, passed);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("where, axpby, fill and copy agree with the reference in every memory order") {
   for (const Shape& shape : elementwise_shapes) {
     const Tensor x = random(shape, 8), y = random(shape, 9);

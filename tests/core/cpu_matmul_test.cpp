@@ -44,6 +44,12 @@ void compare(const Tensor& a, const Tensor& b, double alpha, double beta, Memory
   });
 }
 
+Tensor in_dtype(DType dtype, const Tensor& x) {
+  Tensor out = Tensor::empty(x.shape(), dtype);
+  ref::copy(x, out);
+  return out;
+}
+
 }  // namespace
 
 TEST_CASE("products agree with the reference for row-major, column-major and gapped matrices") {
@@ -131,23 +137,44 @@ TEST_CASE(
 }
 
 TEST_CASE("a product has the same bits for every number of threads, and wherever it lies in a larger one") {
-  const Tensor a = random({300, 200}, 1), b = random({200, 250}, 2);
-  const int before = num_threads();
-  set_num_threads(1);
-  Tensor one = Tensor::empty({300, 250});
-  kernels::matmul(a, b, 1, 0, one);
-  for (const int threads : {2, 3, 7}) {
-    set_num_threads(threads);
-    Tensor out = Tensor::empty({300, 250});
-    kernels::matmul(a, b, 1, 0, out);
-    CHECK(bits_of(out) == bits_of(one));
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    Tensor a = Tensor::empty({300, 200}, dtype), b = Tensor::empty({200, 250}, dtype);
+    ref::axpby(1.0 / 3, in_dtype(dtype, random({300, 200}, 1)), 0, a);
+    ref::axpby(1.0 / 3, in_dtype(dtype, random({200, 250}, 2)), 0, b);
+    const int before = num_threads();
+    set_num_threads(1);
+    Tensor one = Tensor::empty({300, 250}, dtype);
+    kernels::matmul(a, b, 1, 0, one);
+    for (const int threads : {2, 3, 7}) {
+      set_num_threads(threads);
+      Tensor out = Tensor::empty({300, 250}, dtype);
+      kernels::matmul(a, b, 1, 0, out);
+      CHECK(out.to_bytes() == one.to_bytes());
+    }
+    set_num_threads(before);
+    if (std::string_view(device::name()) != "cpu") continue;  // a library's kernel depends on the shape
+    const Tensor rows(a.storage(), 37 * 200, {101, 200}, {200, 1}, dtype);
+    const Tensor columns(b.storage(), 19, {200, 77}, {250, 1}, dtype);
+    Tensor part = Tensor::empty({101, 77}, dtype);
+    kernels::matmul(rows, columns, 1, 0, part);
+    const Tensor same(one.storage(), 37 * 250 + 19, {101, 77}, {250, 1}, dtype);
+    CHECK(part.to_bytes() == in(Memory::contiguous, same).to_bytes());
   }
-  set_num_threads(before);
-  if (std::string_view(device::name()) != "cpu") return;  // a library's kernel depends on the shape
-  const Tensor rows(a.storage(), 37 * 200, {101, 200}, {200, 1}, DType::float32);
-  const Tensor columns(b.storage(), 19, {200, 77}, {250, 1}, DType::float32);
-  Tensor part = Tensor::empty({101, 77});
-  kernels::matmul(rows, columns, 1, 0, part);
-  const Tensor same(one.storage(), 37 * 250 + 19, {101, 77}, {250, 1}, DType::float32);
-  CHECK(bits_of(part) == bits_of(in(Memory::contiguous, same)));
+}
+
+TEST_CASE("products in float64 agree with the reference, whatever their extents and memory orders") {
+  for (const Size& s : {Size{1, 1, 1}, Size{1, 40, 300}, Size{40, 1, 300}, Size{70, 90, 1}, Size{5, 6, 7},
+                        Size{33, 29, 31}, Size{150, 70, 400}}) {
+    const Tensor a = in_dtype(DType::float64, random({s.m, s.k}, 1)),
+                 b = in_dtype(DType::float64, random({s.k, s.n}, 2));
+    for (const Memory left : {Memory::contiguous, Memory::padded, Memory::reversed})
+      for (const Memory right : {Memory::contiguous, Memory::padded, Memory::reversed})
+        for (const Memory to : {Memory::contiguous, Memory::padded, Memory::reversed}) {
+          const Tensor start = in_dtype(DType::float64, random({s.m, s.n}, 3));
+          Tensor out = in(to, start), expected = in(Memory::contiguous, start);
+          ref::matmul(a, b, -0.5, 2, expected);
+          kernels::matmul(in(left, a), in(right, b), -0.5, 2, out);
+          check_within(out, expected, [&](size_t) { return static_cast<double>(s.k + 3) * 0x1p-52 * (s.k / 2.0 + 2); });
+        }
+  }
 }

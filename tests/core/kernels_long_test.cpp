@@ -144,6 +144,24 @@ void where_case(Draw& d) {
   d.check_exact("out", out, expected);
 }
 
+void clamp_case(Draw& d) {
+  const DType dtype = d.floating();
+  const Shape shape = d.shape(static_cast<int>(d.one_in(9) ? d.whole(6, 8) : d.whole(0, 5)), d.elements());
+  const double low = -0.75, high = d.of({-0.75, 0.5, double{INFINITY}});  // what every dtype holds
+  d.say("clamp", low, high);
+  const Place gy = d.operand(shape, dtype, "gy"), x = d.operand(shape, dtype, "x", -2, 2, {low, high, NAN, -INFINITY});
+  Place out = d.place(shape, dtype, "out"), gx = d.place(shape, dtype, "gx");
+  kernels::clamp(x.view, low, high, out.view);
+  kernels::clamp_grad(gy.view, x.view, low, high, gx.view);
+  Tensor limited = blank(shape, dtype), passed = blank(shape);
+  ref::clamp(rows(x.view), low, high, limited);
+  ref::clamp_grad(wide(gy.view), wide(x.view), low, high, passed);
+  d.check_exact("out", out, limited);
+  Tensor expected = blank(shape, dtype);
+  ref::copy(passed, expected);
+  d.check_exact("gx", gx, expected);
+}
+
 void axpby_case(Draw& d) {
   const DType dtype = d.floating();
   const Shape shape = d.shape(static_cast<int>(d.one_in(9) ? d.whole(6, 8) : d.whole(0, 5)), d.elements());
@@ -389,6 +407,7 @@ TEST_CASE("random cases: elementwise kernels, copies and views") {
   campaign("unary", 4000, unary_case);
   campaign("binary", 6000, binary_case);
   campaign("where", 1000, where_case);
+  campaign("clamp", 1000, clamp_case);
   campaign("axpby", 1000, axpby_case);
   campaign("copy", 4000, copy_case);
   campaign("view", 1000, view_case);

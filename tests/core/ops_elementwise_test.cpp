@@ -238,6 +238,13 @@ TEST_CASE("elementwise operations name what does not fit") {
   CHECK_THROWS_AS(Tensor::zeros({1}, DType::uint8) - 256.0, Error);
   CHECK_THROWS_AS(1e10 - Tensor::zeros({1}, DType::int32), Error);
   CHECK_THROWS_WITH_AS(clamp(f, 1, 0), "[clamp] needs low <= high, got [1, 0]", Error);
+  CHECK_THROWS_WITH_AS(clamp(i, 0.5, 1),
+                       "[clamp] int64 elements cannot hold the scalar 0.5; cast the tensor to a type that can", Error);
+  CHECK_THROWS_AS(clamp(flag, 0, 1), Error);
+  CHECK_THROWS_AS(clamp_grad(f, i, 0, 1), Error);
+  CHECK_THROWS_AS(clamp_grad(d, f, 0, 1), Error);
+  CHECK_THROWS_WITH_AS(clamp_grad(Tensor::zeros({2}), f, 0, 1), "[clamp_grad] the gradient needs shape [2,3], got [2]",
+                       Error);
   CHECK_THROWS_AS(f + Tensor::zeros({2}), Error);
   CHECK_THROWS_WITH_AS(
       where(f, f, f),

@@ -1,11 +1,13 @@
-// The vector kernels: loops over flat float32 arrays, built several times for different instruction sets from the same
-// source, and the table through which the rest of core/cpu calls the build that fits the processor.
+// The vector kernels: loops over flat arrays, most of them of float32 alone, built several times for different
+// instruction sets from the same source, and the table through which the rest of core/cpu calls the build that fits the
+// processor.
 //
 // The files of this directory are compiled with instructions that the processor may lack, so they use no inline
 // function of another header: the linker could keep that copy for the whole program.
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "core/cpu/isa.h"
 #include "core/kernels.h"
@@ -35,20 +37,23 @@ struct Strided {
   const T* data;
   int64_t row_stride, column_stride;
 };
-using StridedMatrix = Strided<float>;
+
+/// The type that products of T are summed in.
+template <class T>
+using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
 /// c = alpha a b + beta c with a [m, k], b [k, n] of any strides, c [m, n] with contiguous rows `c_row` apart; k > 0.
 template <class T>
 struct Product {
   int64_t m, n, k;
-  float alpha;
+  Sum<T> alpha;
   Strided<T> a, b;
-  float beta;
-  float* c;
+  Sum<T> beta;
+  Sum<T>* c;
   int64_t c_row;
 };
-/// Floats of memory that matmul() needs for copies of its operands' parts.
-inline constexpr int64_t matmul_room = 320 * 1024;
+/// Bytes of memory that matmul() needs for copies of its operands' parts.
+inline constexpr int64_t matmul_room = 1280 * 1024;
 
 struct RowMoments {
   float mean, variance;
@@ -104,38 +109,53 @@ struct GroupNormColumns {
   const float *weight, *center, *scale, *share, *slope;
 };
 
-/// All pointers of a call may be equal, but must not overlap otherwise.
-struct Kernels {
-  // Elementwise. An element's result depends on nothing but its operands.
-  using Unary = void (*)(const float* x, float* out, int64_t n, float param);
-  using Binary = void (*)(const float* a, const float* b, float* out, int64_t n, float param);
-  using Compare = void (*)(const float* a, const float* b, bool* out, int64_t n);
-  Unary unary[unary_count];                 ///< null: not for floats
-  Binary binary[binary_count][form_count];  ///< null: not for floats, or a comparison
+/// Elementwise loops. An element's result depends on nothing but its operands.
+template <class T>
+struct Elementwise {
+  using Unary = void (*)(const T* x, T* out, int64_t n, T param);
+  using Binary = void (*)(const T* a, const T* b, T* out, int64_t n, T param);
+  using Compare = void (*)(const T* a, const T* b, bool* out, int64_t n);
+  Unary unary[unary_count];                 ///< null: none for T
+  Binary binary[binary_count][form_count];  ///< null: none for T, or a comparison
   Compare compare[binary_count][form_count];
-  void (*where)(const bool* condition, const float* a, const float* b, float* out, int64_t n);
-  void (*axpby)(float alpha, const float* x, float beta, float* y, int64_t n);  ///< beta is not 0
-  void (*scale)(float alpha, const float* x, float* y, int64_t n);
-  void (*fill)(float value, float* out, int64_t n);
+  void (*clamp)(const T* x, T low, T high, T* out, int64_t n);
+  void (*clamp_grad)(const T* gy, const T* x, T low, T high, T* gx, int64_t n);
+  void (*where)(const bool* condition, const T* a, const T* b, T* out, int64_t n);
+  void (*axpby)(T alpha, const T* x, T beta, T* y, int64_t n);  ///< beta is not 0
+  void (*scale)(T alpha, const T* x, T* y, int64_t n);
+  void (*fill)(T value, T* out, int64_t n);
+};
+
+/// Products of matrices and vectors.
+template <class T>
+struct Products {
+  /// c = alpha a b + beta c, a [m, k], b [k, n] of any strides, c [m, n] with contiguous rows; k <= small_matmul_depth.
+  void (*small_matmul)(int64_t m, int64_t n, int64_t k, T alpha, const Strided<T>& a, const Strided<T>& b, T beta, T* c,
+                       int64_t c_row_stride);
+  /// Of any extents, on the calling thread. An element is the same sum in the same order wherever it lies in c.
+  void (*matmul)(const Product<T>& product, T* room);
+  /// y += x b for a row x [k] and b [k, n] with contiguous rows b_row apart; [squared]: of b's squares.
+  void (*add_row_times_matrix[2])(const T* x, const T* b, int64_t b_row, int64_t k, int64_t n, T* y);
+  /// y = alpha x b^T + beta y for b [n, k].
+  void (*row_times_transposed[2])(const T* x, const T* b, int64_t b_row, int64_t k, int64_t n, T alpha, T beta, T* y);
+  /// z = x y^T for x [m] and y [n], z with contiguous rows. Written past the caches where that is asked for and z is
+  /// aligned: twice as fast where nobody reads it soon.
+  void (*outer_product)(const T* x, int64_t x_stride, const T* y, int64_t m, int64_t n, T* z, int64_t z_row,
+                        bool past_caches);
+};
+
+/// What there is for float and for double.
+template <class T>
+struct Typed : Elementwise<T>, Products<T> {};
+
+/// All pointers of a call may be equal, but must not overlap otherwise.
+struct Kernels : Typed<float> {
+  Typed<double> doubles;
   void (*from_bytes)(const uint8_t* x, float* out, int64_t n);
   void (*widen)(const bfloat16* x, float* out, int64_t n);
   void (*narrow)(const float* x, bfloat16* out, int64_t n);  ///< to nearest even; keeps NaN
 
-  /// c = alpha a b + beta c, a [m, k], b [k, n] of any strides, c [m, n] with contiguous rows; k <= small_matmul_depth.
-  void (*small_matmul)(int64_t m, int64_t n, int64_t k, float alpha, const StridedMatrix& a, const StridedMatrix& b,
-                       float beta, float* c, int64_t c_row_stride);
-  /// Of any extents, on the calling thread. An element is the same sum in the same order wherever it lies in c.
-  void (*matmul)(const Product<float>& product, float* room);
   void (*matmul_bfloat16)(const Product<bfloat16>& product, float* room);
-  /// y += x b for a row x [k] and b [k, n] with contiguous rows b_row apart; [squared]: of b's squares.
-  void (*add_row_times_matrix[2])(const float* x, const float* b, int64_t b_row, int64_t k, int64_t n, float* y);
-  /// y = alpha x b^T + beta y for b [n, k].
-  void (*row_times_transposed[2])(const float* x, const float* b, int64_t b_row, int64_t k, int64_t n, float alpha,
-                                  float beta, float* y);
-  /// z = x y^T for x [m] and y [n], z with contiguous rows. Written past the caches where that is asked for and z is
-  /// aligned: twice as fast where nobody reads it soon.
-  void (*outer_product)(const float* x, int64_t x_stride, const float* y, int64_t m, int64_t n, float* z, int64_t z_row,
-                        bool past_caches);
 
   // Optimizers. No two arrays overlap.
 
@@ -227,5 +247,13 @@ struct Kernels {
 const Kernels& kernels();
 /// A given build, to compare them all; it must not be above cpu::isa().
 const Kernels& kernels(Isa isa);
+/// The best build's part for T.
+template <class T>
+const Typed<T>& typed_kernels() {
+  if constexpr (std::is_same_v<T, double>)
+    return kernels().doubles;
+  else
+    return kernels();
+}
 
 }  // namespace gradus::cpu::vector

@@ -1,4 +1,4 @@
-// Transcendental functions of one float, without branches, so that the compiler vectorizes the loops that call them:
+// Functions of one float, without branches, so that the compiler vectorizes the loops that call them:
 // the same operations for every element, hence the same bits wherever an element lies. Each names its largest error,
 // found by tests/core/cpu_math_test.cpp. Coefficients are minimax fits made for these intervals, weighted for relative
 // error. Included by the files of this directory only, which are compiled once for each instruction set.
@@ -30,22 +30,21 @@ static inline double multiply_add(double a, double b, double c) {
 #endif
 }
 
-/// The rounding error of the square: x * x = square + square_error exactly.
-static inline float square_error(float x, float square) {
+/// a * b + c where they nearly cancel: the product's rounding error counts, even where nothing is fused.
+static inline float product_sum(float a, float b, float c) {
 #if GRADUS_HAS_FMA
-  return __builtin_fmaf(x, x, -square);
+  return __builtin_fmaf(a, b, c);
 #else
-  const float scaled = 4097.0f * x;  // Dekker's split into two halves of 12 bits
-  const float high = scaled - (scaled - x), low = x - high;
-  return ((high * high - square) + 2.0f * high * low) + low * low;
+  const double product = static_cast<double>(a) * b;  // exact
+  return static_cast<float>(product + c);
 #endif
 }
 
 /// c0 + c1 x + c2 x^2 + ..., as two polynomials in x^2, which do not wait for each other.
 template <class T, class... Coefficients>
-static inline T polynomial(T x, T c0, T c1, Coefficients... more) {
-  const T c[] = {c0, c1, more...};
-  constexpr int last = 1 + static_cast<int>(sizeof...(more));
+static inline T polynomial(T x, Coefficients... coefficients) {
+  const T c[] = {static_cast<T>(coefficients)...};
+  constexpr int last = static_cast<int>(sizeof...(coefficients)) - 1;
   const T square = x * x;
   T a = c[last], b = c[last - 1];
 #pragma GCC unroll 16
@@ -55,6 +54,12 @@ static inline T polynomial(T x, T c0, T c1, Coefficients... more) {
   return last % 2 == 0 ? multiply_add(x, b, a) : multiply_add(x, a, b);
 }
 
+static inline float sqrt(float x) { return __builtin_sqrtf(x); }
+static inline double sqrt(double x) { return __builtin_sqrt(x); }
+
+static inline uint64_t bits(double x) { return __builtin_bit_cast(uint64_t, x); }
+static inline double from_bits(uint64_t u) { return __builtin_bit_cast(double, u); }
+static inline double absolute(double x) { return __builtin_fabs(x); }
 static inline uint32_t bits(float x) { return __builtin_bit_cast(uint32_t, x); }
 static inline float from_bits(uint32_t u) { return __builtin_bit_cast(float, u); }
 static inline float absolute(float x) { return from_bits(bits(x) & 0x7fffffffu); }
@@ -62,15 +67,16 @@ static inline float with_sign(float magnitude, float sign) {
   return from_bits((bits(magnitude) & 0x7fffffffu) | (bits(sign) & 0x80000000u));
 }
 
-// Limits without conditions: from those compilers make separate paths, which a vector takes all. NaN stays.
-static inline float at_most(float x, float limit) {
-  const uint32_t beyond = 0u - static_cast<uint32_t>(x > limit);
-  return from_bits((bits(x) & ~beyond) | (bits(limit) & beyond));
+/// condition ? a : b without a condition: from those compilers make separate paths, which keep loops from vectors, or
+/// which a vector takes all.
+template <class T>
+static inline T choose(bool condition, T a, T b) {
+  const auto mask = -static_cast<decltype(bits(a))>(condition);
+  return from_bits((bits(a) & mask) | (bits(b) & ~mask));
 }
-static inline float at_least(float x, float limit) {
-  const uint32_t beyond = 0u - static_cast<uint32_t>(x < limit);
-  return from_bits((bits(x) & ~beyond) | (bits(limit) & beyond));
-}
+/// NaN stays.
+static inline float at_most(float x, float limit) { return choose(x > limit, limit, x); }
+static inline float at_least(float x, float limit) { return choose(x < limit, limit, x); }
 
 /// ln 2 in two parts; the first has 9 bits, so that its product with an exponent is exact.
 static constexpr float ln2_high = 0x1.63p-1f, ln2_low = -0x1.bd0106p-13f;
@@ -87,20 +93,36 @@ static inline Reduced reduced(float x) {
   return {multiply_add(whole, -ln2_low, multiply_add(whole, -ln2_high, x)),
           static_cast<int32_t>(bits(shifted)) - static_cast<int32_t>(0x4b400000)};
 }
-/// 2^n e^r, for n in [-150, 129].
-static inline float exp(const Reduced& x) {
-  const float p =
-      polynomial(x.r, 0.5f, 0x1.555554p-3f, 0x1.5554e8p-5f, 0x1.11131p-7f, 0x1.6d4ccap-10f, 0x1.9df77cp-13f);
-  const float e = multiply_add(x.r * x.r, p, x.r) + 1.0f;
-  // 2^n in two factors: either alone stays in range.
-  const int32_t half = x.n >> 1;
-  return e * from_bits(static_cast<uint32_t>(half + 127) << 23) *
-         from_bits(static_cast<uint32_t>(x.n - half + 127) << 23);
+/// e^r - 1 for |r| <= ln(2) / 2.
+static inline float growth(float r) {
+  const float p = polynomial(r, 0.5f, 0x1.555554p-3f, 0x1.5554e8p-5f, 0x1.11131p-7f, 0x1.6d4ccap-10f, 0x1.9df77cp-13f);
+  return multiply_add(r * r, p, r);
 }
 /// e^x, 1 ulp; denormal results too.
-static inline float exp(float x) { return exp(reduced(at_least(at_most(x, 89.0f), -104.0f))); }
-/// The same for x <= 0, and whatever for x > 0.
-static inline float exp_of_negative(float x) { return exp(reduced(at_least(x, -104.0f))); }
+static inline float exp(float x) {
+  const Reduced at = reduced(at_least(at_most(x, 89.0f), -104.0f));
+  // 2^n in two factors: either alone stays in range.
+  const int32_t half = at.n >> 1;
+  return (growth(at.r) + 1.0f) * from_bits(static_cast<uint32_t>(half + 127) << 23) *
+         from_bits(static_cast<uint32_t>(at.n - half + 127) << 23);
+}
+
+/// The integer n nearest to x / ln 2 for x in [-104.2, 0], and 2^n, where n is -150 as 0.
+struct Halvings {
+  float n, power;
+};
+static inline Halvings halvings(float x) {
+  // As in reduced(); with 191 more, the lowest bits in the place of an exponent are 2^(n + 64), which is normal.
+  constexpr float shift = 0x1.8p23f + 191.0f;
+  const float shifted = multiply_add(x, 0x1.715476p0f, shift);
+  return {shifted - shift, from_bits(bits(shifted) << 23) * 0x1p-64f};
+}
+/// e^x for x <= 0, and whatever for x > 0.
+static inline float exp_of_negative(float x) {
+  x = at_least(x, -104.0f);
+  const Halvings h = halvings(x);
+  return multiply_add(h.power, growth(multiply_add(h.n, -ln2_low, multiply_add(h.n, -ln2_high, x))), h.power);
+}
 
 /// e^x in float64 for x <= 0, to 1e-14 of it: its Taylor polynomial of degree 11 for |r| <= ln(2) / 2. Below -700 it
 /// stays where it is, 1e-304.
@@ -181,31 +203,36 @@ static inline float tanh(float x) {
   const float a = absolute(x), x2 = x * x;
   const float p = polynomial(x2, -0x1.555532p-2f, 0x1.1106f6p-3f, -0x1.b835a4p-5f, 0x1.51f8cep-6f, -0x1.750ce4p-8f);
   const float small = multiply_add(x * x2, p, x);
-  const float large = 1.0f - 2.0f / (exp(2.0f * a) + 1.0f);
+  const float e = exp_of_negative(-2.0f * a), large = 1.0f - 2.0f * e / (1.0f + e);
   return a < 0.625f ? small : with_sign(large, x);
 }
 
 /// 1 / (1 + e^-x), 3 ulp; small values too.
 static inline float sigmoid(float x) {
-  const float e = exp(-absolute(x));
+  const float e = exp_of_negative(-absolute(x));
   const float r = 1.0f / (1.0f + e);
   return x < 0.0f ? e * r : r;
 }
 
 /// log(1 + e^x), 3 ulp.
 static inline float softplus(float x) {
-  const float l = log1p_of_unit(exp(-absolute(x)));
+  const float l = log1p_of_unit(exp_of_negative(-absolute(x)));
   return x > 0.0f ? x + l : l;
 }
 
-/// e^(z^2) erfc(z) for z >= 0. (1 + 2 z) times it is 1 + s q with s = z / (z + 3) and q smooth in s: exact at 0, nearly
-/// constant elsewhere.
-static inline float scaled_erfc(float z) {
-  z = at_most(z, 10.2f);  // beyond, e^(-z^2) is 0 in float32
-  const float s = z / (z + 3.0f), t = 2.0f * s - 1.0f;
-  const float q = polynomial(t, 0x1.03148cp-1f, -0x1.8df4cep-1f, 0x1.5d4072p-1f, -0x1.b0fd9ap-2f, 0x1.7979c4p-3f,
-                             -0x1.86b4c2p-5f, 0x1.c2afcp-15f, 0x1.45eccep-8f, -0x1.f1bbb8p-11f, -0x1.eff00ap-12f);
-  return multiply_add(s, q, 1.0f) / multiply_add(2.0f, z, 1.0f);
+/// e^(x^2 / 2) times the standard normal distribution's tail beyond x, for x in [0, 15]: a quotient of polynomials,
+/// none of whose coefficients is negative, so that nothing cancels. A common factor of all has the least rounding
+/// errors.
+static inline float scaled_tail(float x) {
+#if GRADUS_HAS_FMA
+  const float a = x;
+#else
+  const double a = x;  // two roundings for a product and a sum would be too many
+#endif
+  const auto quotient =
+      polynomial(a, 0x1.828f5cp-1f, 0x1.523424p-1f, 0x1.1a5208p-2f, 0x1.f3d31cp-5f, 0x1.93ca60p-8f) /
+      polynomial(a, 0x1.828f5cp+0f, 0x1.435128p+1f, 0x1.cfd16ap+0f, 0x1.69a00cp-1f, 0x1.393d38p-3f, 0x1.fa11fcp-7f);
+  return static_cast<float>(quotient);
 }
 
 /// 2 ulp.
@@ -214,34 +241,35 @@ static inline float erf(float x) {
   const float p = polynomial(x2, 0x1.06eba8p-3f, -0x1.81273ep-2f, 0x1.ce2ce6p-4f, -0x1.b7f71ap-6f, 0x1.53f224p-8f,
                              -0x1.a3515ep-11f, 0x1.4771fcp-14f);
   const float small = multiply_add(x, p, x);
-  const float large = 1.0f - scaled_erfc(a) * exp(-x2);
+  const float large = 1.0f - 2.0f * scaled_tail(at_most(a, 10.0f) * 0x1.6a09e6p0f) * exp_of_negative(-x2);
   return a < 1.0f ? small : with_sign(large, x);
 }
 
-/// Parts of the standard normal distribution: its lower tail at -|x| is tail * bell, its density bell / sqrt(2 pi).
+/// Parts of the standard normal distribution: its lower tail at -|x| is tail (1 + growth) power, its density the same
+/// without the tail and over sqrt(2 pi).
 struct Normal {
-  float tail, bell;
+  float limited, tail, growth, power;
 };
 static inline Normal normal(float x) {
   const float limited = at_most(absolute(x), 14.43f);  // beyond, e^(-x^2 / 2) is 0 in float32
-  const float square = limited * limited;
-  Reduced exponent = reduced(-0.5f * square);  // to which the square's rounding error comes
-  exponent.r -= 0.5f * square_error(limited, square);
-  const float bell = exp(exponent);
-  return {0.5f * scaled_erfc(limited * 0x1.6a09e6p-1f), bell};
+  const float half = -0.5f * limited;
+  const Halvings h = halvings(half * limited);
+  const float r = multiply_add(h.n, -ln2_low, product_sum(half, limited, h.n * -ln2_high));
+  return {limited, scaled_tail(limited), growth(r), h.power};
 }
 
-/// x times the normal distribution function, 4 ulp, 4.2 without a fused multiply-add, in the lower tail too.
+/// x times the normal distribution function, 4 ulp, in the lower tail too.
 static inline float gelu(float x) {
   const Normal at = normal(x);
-  return x > 0.0f ? x * (1.0f - at.tail * at.bell) : x * at.bell * at.tail;
+  const float y = (x > 0.0f ? at.limited : -x) * at.tail, below = multiply_add(y, at.growth, y) * at.power;
+  return (x > 0.0f ? x : 0.0f) - below;
 }
 
 /// The derivative of gelu.
 static inline float gelu_slope(float x) {
   const Normal at = normal(x);
-  const float lower = at.tail * at.bell;
-  return multiply_add(x, at.bell * 0x1.988454p-2f, x > 0.0f ? 1.0f - lower : lower);
+  const float bell = multiply_add(at.power, at.growth, at.power), lower = at.tail * bell;
+  return multiply_add(x, bell * 0x1.988454p-2f, x > 0.0f ? 1.0f - lower : lower);
 }
 
 }  // namespace gradus::cpu::vector::GRADUS_ISA

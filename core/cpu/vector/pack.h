@@ -22,6 +22,21 @@ static constexpr int width = 4;
 #endif
 
 using Pack = float __attribute__((vector_size(width * sizeof(float))));
+using DoublePack = double __attribute__((vector_size(sizeof(Pack))));
+
+/// A vector of T, float or double, and how many it holds.
+template <class T>
+struct Packed {
+  using Type = Pack;
+};
+template <>
+struct Packed<double> {
+  using Type = DoublePack;
+};
+template <class T>
+using PackOf = typename Packed<T>::Type;
+template <class T>
+static constexpr int width_of = static_cast<int>(sizeof(Pack) / sizeof(T));
 
 static inline Pack load(const float* from) {
   Pack p;
@@ -29,6 +44,12 @@ static inline Pack load(const float* from) {
   return p;
 }
 static inline void store(float* to, Pack p) { __builtin_memcpy(to, &p, sizeof p); }
+static inline DoublePack load(const double* from) {
+  DoublePack p;
+  __builtin_memcpy(&p, from, sizeof p);
+  return p;
+}
+static inline void store(double* to, DoublePack p) { __builtin_memcpy(to, &p, sizeof p); }
 
 /// store() past the caches, to an address that is a multiple of the pack's size. Other threads may not see it before
 /// end_streams().
@@ -43,6 +64,7 @@ static inline void stream(float* to, Pack p) {
   store(to, p);
 #endif
 }
+static inline void stream(double* to, DoublePack p) { stream(reinterpret_cast<float*>(to), (Pack)p); }
 static inline void end_streams() {
 #if defined(__SSE2__)
   _mm_sfence();
@@ -64,6 +86,7 @@ static inline void store(bfloat16* to, Pack p) {
   __builtin_memcpy(static_cast<void*>(to), &upper, sizeof upper);
 }
 static inline Pack spread(float value) { return value - Pack{}; }
+static inline DoublePack spread(double value) { return value - DoublePack{}; }
 
 /// a * b + c.
 static inline Pack multiply_add(Pack a, Pack b, Pack c) {
@@ -71,6 +94,16 @@ static inline Pack multiply_add(Pack a, Pack b, Pack c) {
   return static_cast<Pack>(_mm512_fmadd_ps(a, b, c));
 #elif defined(__FMA__)
   return static_cast<Pack>(_mm256_fmadd_ps(a, b, c));
+#else
+  return a * b + c;
+#endif
+}
+
+static inline DoublePack multiply_add(DoublePack a, DoublePack b, DoublePack c) {
+#if defined(__AVX512F__)
+  return static_cast<DoublePack>(_mm512_fmadd_pd(a, b, c));
+#elif defined(__FMA__)
+  return static_cast<DoublePack>(_mm256_fmadd_pd(a, b, c));
 #else
   return a * b + c;
 #endif
@@ -95,6 +128,15 @@ static inline Pack load_first(const float* from, int64_t count) {
   for (int64_t i = 0; i < count; ++i) all[i] = from[i];
   return load(all);
 #endif
+}
+
+static inline void store_first(double* to, DoublePack p, int64_t count) {
+  __builtin_memcpy(to, &p, static_cast<size_t>(count) * sizeof(double));
+}
+static inline DoublePack load_first(const double* from, int64_t count) {
+  DoublePack all = {};
+  __builtin_memcpy(&all, from, static_cast<size_t>(count) * sizeof(double));
+  return all;
 }
 
 static inline void store_first(bfloat16* to, Pack p, int64_t count) {
