@@ -1,6 +1,5 @@
 // Teaches the bipedal walker to walk, with PPO and FOP or another optimizer: the FOP paper's Figure 4.
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 
@@ -12,6 +11,7 @@
 #include "apps/common/run_directory.h"
 #include "apps/common/statistics.h"
 #include "apps/walker/training.h"
+#include "core/error.h"
 #include "core/file.h"
 
 using namespace gradus;
@@ -110,8 +110,8 @@ struct Flags {
     s.set_terrain(terrain);
     if (landscape == "each")
       s.landscape.reset();
-    else if (!landscape.empty())
-      s.landscape = parse_seed(landscape);
+    else if (!landscape.empty() && !(s.landscape = parse_seed(landscape)))
+      throw apps::UsageError("--landscape takes a whole number below 2^64 or 'each', not '" + landscape + "'");
     s.environment.lidar = lidar == "v2" ? Lidar::v2 : Lidar::v3;
     if (!hidden.empty()) s.policy.hidden = parse_widths(hidden);
     const auto set = [](auto& to, const auto& given) {
@@ -151,6 +151,7 @@ struct Flags {
     const bool learned = name.starts_with("fop") || name.ends_with("-hd");
     needs("--momentum", name == "momentum" || (learned && name != "fop-adam"));
     needs("--hyper-lr", learned);
+    if (const std::string remark = terrain_remark(terrain); !remark.empty()) notes.push_back(remark);
     return notes;
   }
 
@@ -158,14 +159,6 @@ struct Flags {
     for (auto seed = seeds.begin(); seed != seeds.end(); ++seed)
       if (std::find(seeds.begin(), seed, *seed) != seed)
         throw apps::UsageError("--seeds names " + std::to_string(*seed) + " twice, which is the same training");
-  }
-
-  static uint64_t parse_seed(const std::string& text) {
-    uint64_t seed = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
-    if (error != std::errc() || end != text.data() + text.size())
-      throw apps::UsageError("--landscape takes a whole number below 2^64 or 'each', not '" + text + "'");
-    return seed;
   }
 };
 
@@ -189,40 +182,37 @@ class Session {
     apps::note(training_.finished() ? checkpoint->path + " is finished" : "goes on from " + checkpoint->path);
   }
 
-  /// Mean return of the best policy; nothing where it was interrupted.
+  /// Mean return of the best policy; nothing where it was interrupted, which it says.
   std::optional<double> run() {
     const Settings& settings = training_.plan().settings;
     apps::Record config = {{"program", program}};
     config.add(training_.plan().record());
-    if (folder_) folder_->save_config(config);
+    if (folder_) {
+      folder_->save_config(config);
+      if (!training_.finished()) folder_->remove("result.json");  // which is of the shorter training
+    }
     const int64_t first = training_.iterations();
     while (!training_.finished()) {
-      if (apps::interrupted()) {
-        progress_.clear();
-        save();
-        return std::nullopt;
-      }
+      if (apps::interrupted()) return stop("");
       const apps::Record& row = training_.iterate();
       const int64_t iteration = training_.iterations();
-      const double rate = static_cast<double>((iteration - first) * settings.steps_per_iteration()) / watch_.seconds();
-      report(row, rate);
+      const double rate = static_cast<double>((iteration - first) * settings.steps_per_iteration()) /
+                          (watch_.seconds() - training_.evaluation_seconds());
+      if (since_saved_.seconds() > seconds_between_checkpoints) save_meanwhile();
+      try {
+        report(row, rate);
+      } catch (const apps::OutputError& error) {
+        if (!training_.finished()) return stop(std::string(error.what()) + "; ");
+      }  // the result comes below
       progress_.show("iteration " + std::to_string(iteration) + "/" + std::to_string(settings.iterations) +
-                         "  return " + text_of(number(row, "episode_return")) + "  best " + text_of(training_.best()) +
+                         "  return " + text_of(row.number("episode_return")) + "  best " + text_of(training_.best()) +
                          "  " + text_of(rate, 0) + " steps/s",
                      static_cast<double>(iteration) / static_cast<double>(settings.iterations));
-      if (since_saved_.seconds() > seconds_between_checkpoints) save();
     }
-    save();
-    return finish();
+    return finish(save());
   }
 
  private:
-  static double number(const apps::Record& row, const std::string& name) {
-    for (const auto& [field, value] : row.fields())
-      if (field == name && std::holds_alternative<double>(value)) return std::get<double>(value);
-    return std::nan("");
-  }
-
   void report(const apps::Record& row, double rate) {
     if (flags_.json) {
       apps::Record with_rate = row;
@@ -230,37 +220,61 @@ class Session {
       apps::print_line(with_rate.json());
       return;
     }
-    const double evaluation = number(row, "evaluation");
+    const double evaluation = row.number("evaluation");
     if (std::isnan(evaluation)) return;
     progress_.clear();
     const Settings& settings = training_.plan().settings;
     apps::print_line("seed " + std::to_string(settings.seed) + "  iteration " + std::to_string(training_.iterations()) +
                      "/" + std::to_string(settings.iterations) + "  " +
                      std::to_string(training_.iterations() * settings.steps_per_iteration()) + " steps  return " +
-                     text_of(number(row, "episode_return")) + "  without exploration " + text_of(evaluation) +
+                     text_of(row.number("episode_return")) + "  without exploration " + text_of(evaluation) +
                      "  best " + text_of(training_.best()) + "  " + text_of(rate, 0) + " steps/s");
   }
 
-  // The checkpoint last: where it is new, everything is.
-  void save() {
+  std::optional<double> stop(const std::string& why) {
+    progress_.clear();
+    const std::string lost = save();
+    if (!lost.empty()) apps::note("not all could be saved: " + lost);
+    apps::note(why + (folder_ ? "interrupted; the same command goes on from here"
+                              : "interrupted; without --out nothing is saved"));
+    return std::nullopt;
+  }
+
+  // The checkpoint last: where it is new, everything is. Each also where another does not fit on the disk; returns what
+  // went wrong.
+  std::string save() {
     since_saved_ = apps::Stopwatch();
-    if (!folder_) return;
-    std::string csv, lines;
+    if (!folder_) return "";
+    std::string csv, lines, lost;
     for (const apps::Record& row : training_.rows()) {
       if (csv.empty()) csv = row.csv_names() + "\n";
       csv += row.csv_values() + "\n";
       lines += row.json() + "\n";
     }
-    write_file_atomically(folder_->file("metrics.csv"), csv);
-    write_file_atomically(folder_->file("metrics.jsonl"), lines);
-    if (training_.best_iteration() > 0)
-      save_policy(
-          folder_->file("best.safetensors"), training_.best_policy(), training_.plan().settings,
-          {{"evaluation", apps::exact(training_.best())}, {"iteration", std::to_string(training_.best_iteration())}});
-    apps::save_checkpoint(folder_->path(), training_.iterations(), training_.checkpoint());
+    const auto attempt = [&](const auto& write) { apps::try_to_save(write, lost); };
+    attempt([&] { write_file_atomically(folder_->file("metrics.csv"), csv); });
+    attempt([&] { write_file_atomically(folder_->file("metrics.jsonl"), lines); });
+    if (training_.best_iteration() > 0) attempt([&] { save_best(); });
+    attempt([&] { apps::save_checkpoint(folder_->path(), training_.iterations(), training_.checkpoint()); });
+    return lost;
   }
 
-  double finish() {
+  void save_best() const {
+    save_policy(
+        folder_->file("best.safetensors"), training_.best_policy(), training_.plan().settings,
+        {{"evaluation", apps::exact(training_.best())}, {"iteration", std::to_string(training_.best_iteration())}});
+  }
+
+  void save_meanwhile() {
+    const std::string lost = save();
+    if (lost.empty()) return;
+    progress_.clear();
+    apps::note(
+        text("not all could be saved after iteration ", training_.iterations(), ", the training goes on: ", lost));
+  }
+
+  /// `lost` says what could not be saved.
+  double finish(std::string lost) {
     const std::vector<double> returns = training_.play_best(final_episodes);
     const double mean = apps::mean(returns), deviation = apps::standard_deviation(returns);
     const apps::Record result{{"final", true},
@@ -270,12 +284,14 @@ class Session {
                               {"deviation", deviation},
                               {"episodes", final_episodes}};
     progress_.clear();
-    if (folder_) write_file_atomically(folder_->file("result.json"), result.json_lines() + "\n");
+    if (folder_)
+      apps::try_to_save([&] { write_file_atomically(folder_->file("result.json"), result.json_lines() + "\n"); }, lost);
     apps::print_line(flags_.json
                          ? result.json()
                          : "seed " + std::to_string(training_.plan().settings.seed) + ": the policy of iteration " +
                                std::to_string(training_.best_iteration()) + " scores " + text_of(mean) + " +- " +
                                text_of(deviation) + " in " + std::to_string(final_episodes) + " new episodes");
+    if (!lost.empty()) fail(ErrorKind::io, "training", "not all could be saved: ", lost);
     if (folder_ && !flags_.json) apps::print_line("saved in " + folder_->path());
     return mean;
   }
@@ -293,11 +309,7 @@ int train(const Flags& flags) {
   std::vector<double> scores;
   for (uint64_t seed : flags.seeds) {
     const std::optional<double> score = Session(flags, seed).run();
-    if (!score) {
-      apps::note(flags.out.empty() ? "interrupted; without --out nothing is saved"
-                                   : "interrupted; the same command goes on from here");
-      return apps::exit_interrupted;
-    }
+    if (!score) return apps::interrupted() ? apps::exit_interrupted : 1;
     scores.push_back(*score);
   }
   if (scores.size() > 1 && !flags.json) {

@@ -24,6 +24,9 @@ constexpr const char* examples = R"(Examples:
   walker_watch heuristic --out frames/
       the hand-written walker of Gym, as numbered PNG files)";
 
+/// Steps that a frame of a GIF can stay: its 16 bits count hundredths of a second.
+constexpr int64_t longest_delay = 65535 / (100 / static_cast<int64_t>(steps_per_second));
+
 struct Flags {
   std::string policy, out, terrain;
   uint64_t seed = 0;
@@ -43,6 +46,15 @@ SavedPolicy load(const std::string& path) {
   }
 }
 
+/// A time limit that the training was given stays.
+void change_terrain(Settings& settings, const std::string& terrain) {
+  const int64_t limit = settings.environment.time_limit;
+  Settings usual;
+  usual.set_terrain(settings.terrain);
+  settings.set_terrain(terrain);
+  if (limit != usual.environment.time_limit) settings.environment.time_limit = limit;
+}
+
 Episode walk(const Flags& flags) {
   Settings settings;
   std::unique_ptr<Policy> policy;
@@ -51,7 +63,7 @@ Episode walk(const Flags& flags) {
     settings = saved.settings;
     policy = std::move(saved.policy);
   }
-  if (!flags.terrain.empty()) apps::from_flags([&] { settings.set_terrain(flags.terrain); });
+  if (!flags.terrain.empty()) apps::from_flags([&] { change_terrain(settings, flags.terrain); });
   Environment environment(settings.environment);
   Heuristic heuristic;
   Observation seen = environment.reset(settings.landscape.value_or(flags.seed), flags.seed);
@@ -73,6 +85,7 @@ int watch(const Flags& flags) {
   const bool frames = out.ends_with("/");
   if (!frames && !out.ends_with(".gif") && !out.ends_with(".svg") && !out.ends_with(".png"))
     throw apps::UsageError("--out takes FILE.svg, FILE.png, FILE.gif or FOLDER/, not '" + out + "'");
+  if (out == "/") throw apps::UsageError("--out / is the root of the file system: name a folder for the frames");
   const Episode episode = walk(flags);
   const auto moment = [&](size_t i) { return draw_moment(episode.terrain, episode.poses[i]); };
   const auto step = static_cast<size_t>(flags.every);
@@ -110,7 +123,7 @@ int watch(const Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  apps::CommandLine line("Draws an episode of the bipedal walker, without exploration.", examples);
+  apps::CommandLine line("Draws an episode of the bipedal walker, without exploration.", examples, "walker_watch");
   Flags flags;
   line.add_required("POLICY", flags.policy,
                     "best.safetensors or checkpoint-N.safetensors of walker_train, or heuristic");
@@ -118,6 +131,11 @@ int main(int argc, char** argv) {
                     "FILE.svg or FILE.png: a filmstrip; FILE.gif: an animation; FOLDER/: PNG frames");
   line.add("--terrain", flags.terrain, "another terrain than it was trained on, as walker_train takes it");
   line.add("--seed", flags.seed, "of the terrain, unless that is fixed, and of the push at the start");
-  line.add("--every", flags.every, "steps between two frames of an animation", apps::at_least(1));
-  return apps::run(line, argc, argv, [&] { return watch(flags); });
+  line.add("--every", flags.every, "steps between two frames of an animation", apps::between(1, longest_delay));
+  return apps::run(line, argc, argv, [&] {
+    if (const std::string remark = terrain_remark(flags.terrain); !remark.empty()) apps::note(remark);
+    if (line.given("--every") && (flags.out.ends_with(".svg") || flags.out.ends_with(".png")))
+      apps::note("--every has no effect with --out " + flags.out + ", which is one picture");
+    return watch(flags);
+  });
 }

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "core/error.h"
 
@@ -27,14 +28,13 @@ constexpr size_t max_transfer = size_t{1} << 30;
 class Descriptor {
  public:
   explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() { reset(-1); }
+  ~Descriptor() {
+    if (number_ >= 0) ::close(number_);
+  }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const { return number_; }
-  void reset(int number) {
-    if (number_ >= 0) ::close(number_);
-    number_ = number;
-  }
+  int release() { return std::exchange(number_, -1); }
 
  private:
   int number_;
@@ -49,25 +49,10 @@ std::string folder_of(const std::string& path) {
 /// Whether flock() failed for want of a file system that knows locks: Lustre has none unless it is mounted with them.
 bool knows_no_locks(int error) { return error == ENOSYS || error == EOPNOTSUPP || error == ENOLCK; }
 
-/// Opens `path` for writing and takes its lock, where there are any. A writer that held the lock before may have
-/// renamed the file meanwhile: then the lock is on another file than `path` names, and the next attempt opens the right
-/// one.
-void open_locked(const std::string& path, Descriptor& file) {
-  for (;;) {
-    file.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
-    if (file.get() < 0) fail_system("create", path);
-    while (::flock(file.get(), LOCK_EX) != 0) {
-      if (knows_no_locks(errno)) return;
-      if (errno != EINTR) fail_system("lock", path);
-    }
-    struct stat held = {}, named = {};
-    if (::fstat(file.get(), &held) != 0) fail_system("inspect", path);
-    if (::stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino && held.st_dev == named.st_dev) return;
-  }
-}
-
-void write_all(int descriptor, const std::string& path, const void* from, size_t bytes) {
-  for (size_t done = 0; done < bytes;) {
+/// `counted`, where it is given, counts what was written also where this throws.
+void write_all(int descriptor, const std::string& path, const void* from, size_t bytes, size_t* counted = nullptr) {
+  size_t own = 0, &done = counted ? *counted : own;
+  while (done < bytes) {
     const ssize_t n = ::write(descriptor, static_cast<const char*>(from) + done, std::min(bytes - done, max_transfer));
     if (n < 0 && errno != EINTR) fail_system("write", path);
     if (n > 0) done += static_cast<size_t>(n);
@@ -131,7 +116,36 @@ FileAppender::FileAppender(const std::string& path)
 
 FileAppender::~FileAppender() { ::close(descriptor_); }
 
-void FileAppender::append(std::string_view record) { write_all(descriptor_, path_, record.data(), record.size()); }
+void FileAppender::append(std::string_view record) {
+  rest_ += record;
+  size_t written = 0;
+  try {
+    write_all(descriptor_, path_, rest_.data(), rest_.size(), &written);
+  } catch (...) {
+    rest_.erase(0, written);
+    throw;
+  }
+  rest_.clear();
+}
+
+// Network file systems lock only what is open for writing, and answer EBADF else.
+int open_locked(const std::string& path, int access, bool wait) {
+  for (;;) {
+    Descriptor file(::open(path.c_str(), access | O_CREAT | O_CLOEXEC, 0666));
+    if (file.get() < 0) fail_system("create", path);
+    bool locked = true;
+    while (locked && ::flock(file.get(), LOCK_EX | (wait ? 0 : LOCK_NB)) != 0) {
+      if (errno == EWOULDBLOCK) return -1;
+      if (errno == EBADF && (access & O_ACCMODE) == O_RDONLY) return open_locked(path, access | O_RDWR, wait);
+      locked = !knows_no_locks(errno);
+      if (locked && errno != EINTR) fail_system("lock", path);
+    }
+    struct stat held = {}, named = {};
+    if (::fstat(file.get(), &held) != 0) fail_system("inspect", path);
+    if (!locked || (::stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino && held.st_dev == named.st_dev))
+      return file.release();
+  }
+}
 
 std::string read_file(const std::string& path) {
   FileReader file(path);
@@ -146,8 +160,7 @@ void write_file_atomically(const std::string& path, const std::function<void(Fil
     fail(ErrorKind::io, "file", "cannot replace ", path, ": it is ",
          S_ISDIR(present.st_mode) ? "a folder" : "not a regular file");
   const std::string temporary = path + ".tmp";
-  Descriptor file(-1);
-  open_locked(temporary, file);
+  const Descriptor file(open_locked(temporary, O_WRONLY, true));
   try {
     if (::ftruncate(file.get(), 0) != 0) fail_system("empty", temporary);
     FileWriter writer(path, file.get());

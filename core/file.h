@@ -47,7 +47,8 @@ class FileWriter {
 };
 
 /// A new file that grows by whole records: what append() was given is in the file when it returns, however the program
-/// ends. Errors are ErrorKind::io and name the file.
+/// ends. Where it throws, for want of space, it keeps what did not fit, and the next call writes that first. Errors are
+/// ErrorKind::io and name the file.
 class FileAppender {
  public:
   /// Throws where there is a file of this name.
@@ -62,7 +63,14 @@ class FileAppender {
  private:
   std::string path_;
   int descriptor_;
+  std::string rest_;
 };
+
+/// Opens `path` for what `access`, open()'s flags, say, makes it where it is missing, and locks it against other
+/// processes until the descriptor is closed. The lock is on the file that the name stands for: who held it before may
+/// have renamed or removed it. Where the file system knows no locks there is none. -1 where another process holds it
+/// and this is not to wait. Throws ErrorKind::io naming the file.
+int open_locked(const std::string& path, int access, bool wait);
 
 /// The whole content. Throws ErrorKind::io naming the file.
 std::string read_file(const std::string& path);

@@ -23,6 +23,13 @@ StateDict clone(const StateDict& state) {
   return copy;
 }
 
+StateDict under(const StateDict& state, const std::string& prefix) {
+  StateDict part;
+  for (const auto& [name, tensor] : state)
+    if (name.starts_with(prefix + "/")) part.emplace(name.substr(prefix.size() + 1), tensor);
+  return part;
+}
+
 StateDifference state_difference(const StateDict& own, const StateDict& given) {
   StateDifference all;
   for (const auto& [name, tensor] : own) {

@@ -14,6 +14,9 @@ using StateDict = std::map<std::string, Tensor>;
 /// A copy that shares no memory with what it was made from: to keep the state of a model or an optimizer as it is now.
 StateDict clone(const StateDict& state);
 
+/// Those whose names begin with "prefix/", without it.
+StateDict under(const StateDict& state, const std::string& prefix);
+
 /// In what a given state differs from one's own, in the order of the names.
 struct StateDifference {
   struct Tensors {

@@ -1,7 +1,6 @@
 // data/download.h through libcurl.
 #include <curl/curl.h>
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "data/download.h"
 #include "data/md5.h"
 
@@ -23,12 +23,9 @@ namespace {
 class PartFile {
  public:
   explicit PartFile(const std::string& path) : path_(path + ".part") {
-    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (descriptor_ < 0) fail_on("opened");
-    if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-      close(descriptor_);
+    descriptor_ = open_locked(path_, O_RDWR | O_APPEND, false);
+    if (descriptor_ < 0)
       fail(ErrorKind::io, "download", path_, " is in use: another process downloads the same file; wait for it");
-    }
   }
   ~PartFile() { close(descriptor_); }
   PartFile(const PartFile&) = delete;
@@ -43,6 +40,7 @@ class PartFile {
   void clear() {
     if (ftruncate(descriptor_, 0) != 0) fail_on("emptied");
   }
+  void remove() { unlink(path_.c_str()); }
   void append(const char* bytes, size_t count) {
     while (count > 0) {
       const ssize_t written = write(descriptor_, bytes, count);
@@ -73,6 +71,14 @@ struct Transfer {
   bool too_long = false;
   std::exception_ptr error = nullptr;
 };
+
+/// What there is of a file that was not loaded: it is kept where the next call can go on from it.
+std::string kept(PartFile& part, const DownloadRequest& request) {
+  if (!request.md5.empty() && part.size() > 0)
+    return text(": ", part.size(), " bytes are kept in ", part.path(), ", and the next call goes on from there");
+  part.remove();
+  return "";
+}
 
 size_t on_data(char* bytes, size_t, size_t count, void* context) {
   auto& transfer = *static_cast<Transfer*>(context);
@@ -143,9 +149,7 @@ Outcome transfer_rest(const std::string& url, const DownloadRequest& request, Pa
     part.clear();
     return {.code = CURLE_WRITE_ERROR, .reason = text("it sends more than the ", request.size, " bytes expected")};
   }
-  if (code == CURLE_ABORTED_BY_CALLBACK)
-    fail(ErrorKind::io, "download", url, " was stopped: ", part.size(), " bytes are kept in ", part.path(),
-         ", and the next call goes on from there");
+  if (code == CURLE_ABORTED_BY_CALLBACK) fail(ErrorKind::io, "download", url, " was stopped", kept(part, request));
   long status = 0;
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
   constexpr long range_not_satisfiable = 416;
@@ -183,35 +187,42 @@ std::string try_server(const std::string& url, const DownloadRequest& request, P
   return resumed ? try_server(url, request, part) : wrong;
 }
 
+/// Whether the file is there already; throws where it is not what was asked for.
+bool is_there(const DownloadRequest& request) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::file_status status = fs::status(request.path, error);
+  if (!fs::exists(status)) return false;
+  if (!fs::is_regular_file(status))
+    fail(ErrorKind::io, "download", request.path, " is there already, but it is ",
+         fs::is_directory(status) ? "a folder" : "not a regular file", ": name a file, or remove it");
+  const auto size = static_cast<int64_t>(fs::file_size(request.path, error));
+  if (const std::string wrong = defect(request.path, size, request); !wrong.empty())
+    fail(ErrorKind::io, "download", request.path, " is there already, but ", wrong, ": remove it to load it again");
+  return true;
+}
+
 }  // namespace
 
 void download_file(const DownloadRequest& request) {
   namespace fs = std::filesystem;
+  if (is_there(request)) return;
   std::error_code error;
-  if (const fs::file_status status = fs::status(request.path, error); fs::exists(status)) {
-    if (!fs::is_regular_file(status))
-      fail(ErrorKind::io, "download", request.path, " is there already, but it is ",
-           fs::is_directory(status) ? "a folder" : "not a regular file", ": name a file, or remove it");
-    const auto size = static_cast<int64_t>(fs::file_size(request.path, error));
-    if (const std::string wrong = defect(request.path, size, request); !wrong.empty())
-      fail(ErrorKind::io, "download", request.path, " is there already, but ", wrong, ": remove it to load it again");
-    return;
-  }
-  error.clear();
   if (const fs::path folder = fs::path(request.path).parent_path(); !folder.empty())
     fs::create_directories(folder, error);
   if (error)
     fail(ErrorKind::io, "download", "cannot make the folder of ", request.path, " (", error.message(),
          "): check its permissions");
   PartFile part(request.path);
+  if (is_there(request)) return part.remove();  // another process finished it just now
   std::string reasons;
   for (const std::string& url : request.urls) {
     const std::string reason = try_server(url, request, part);
     if (reason.empty()) return part.become(request.path);
     reasons += text(reasons.empty() ? "" : "; ", url, ": ", reason);
   }
-  fail(ErrorKind::io, "download", request.path, " could not be loaded (", reasons,
-       "): check the network and try again, which goes on from the ", part.size(), " bytes that are here");
+  fail(ErrorKind::io, "download", request.path, " could not be loaded (", reasons, "): check the network and try again",
+       kept(part, request));
 }
 
 }  // namespace gradus

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string_view>
 
 #include "core/error.h"
@@ -74,11 +75,10 @@ bool begins_like_cifar10(std::string name) {
   return false;
 }
 
-/// A data set in `folder` that is named like CIFAR-10: the binary version first, then by name.
-std::optional<std::string> find_cifar10(const std::string& folder) {
+/// The data set in `folder` that is named like CIFAR-10: the binary version first, then by name. One that cannot be
+/// read is passed over, which a note of the next one says; where there is no other, it is the error.
+std::optional<DataSplits> open_cifar10(const std::string& folder) {
   std::error_code ignored;
-  for (const char* name : {"cifar-10-batches-bin", cifar10_archive})
-    if (const fs::path path = fs::path(folder) / name; fs::exists(path, ignored)) return path.string();
   std::vector<std::string> candidates;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().string();
@@ -88,8 +88,25 @@ std::optional<std::string> find_cifar10(const std::string& folder) {
       candidates.push_back(entry.path().string());
   }
   std::sort(candidates.begin(), candidates.end());
-  for (const std::string& path : candidates)
-    if (!kinds_in(path).empty()) return path;
+  std::set<std::string> binary;
+  for (const char* name : {cifar10_archive, "cifar-10-batches-bin"})
+    if (const fs::path path = fs::path(folder) / name; fs::exists(path, ignored)) {
+      binary.insert(path.string());
+      std::erase(candidates, path.string());
+      candidates.insert(candidates.begin(), path.string());
+    }
+  std::vector<Error> damaged;
+  for (const std::string& path : candidates) {
+    try {
+      if (!binary.contains(path) && kinds_in(path).empty()) continue;  // only the name is like it
+      DataSplits data = open_path(path);
+      for (const Error& error : damaged) data.notes.push_back(text("passes over what cannot be read: ", error.what()));
+      return data;
+    } catch (const Error& error) {
+      damaged.push_back(error);
+    }
+  }
+  if (!damaged.empty()) throw damaged.front();
   return std::nullopt;
 }
 
@@ -98,7 +115,7 @@ DataSplits open_auto(const OpenOptions& options) {
   const std::string chosen = variable ? variable : "", cache = cache_folder();
   std::string looked_in = chosen.empty() ? "$GRADUS_DATA (not set)" : "$GRADUS_DATA (" + chosen + ")";
   if (!chosen.empty()) {
-    if (const auto path = find_cifar10(chosen)) return open_path(*path);
+    if (auto data = open_cifar10(chosen)) return *std::move(data);
     std::error_code ignored;
     std::vector<Found> kinds = fs::exists(chosen, ignored) ? kinds_in(chosen) : std::vector<Found>();
     std::erase_if(kinds, [](const Found& found) { return found.read == read_mnist; });
@@ -107,7 +124,7 @@ DataSplits open_auto(const OpenOptions& options) {
   }
   if (!cache.empty()) {
     looked_in += " nor in " + cache;
-    if (const auto path = find_cifar10(cache)) return open_path(*path);
+    if (auto data = open_cifar10(cache)) return *std::move(data);
   }
   if (!options.download && options.synthetic_if_absent) return make_synthetic(options.synthetic);
   constexpr const char* remedy =

@@ -30,7 +30,7 @@ constexpr const char* walker_example = R"(Example:
 }  // namespace
 
 int main(int argc, char** argv) {
-  CommandLine line("Measures the speed of gradus.", examples);
+  CommandLine line("Measures the speed of gradus.", examples, "bench");
   line.require_command();
   std::vector<std::pair<const CommandLine*, std::function<void()>>> benchmarks;
   const auto add = [&](const char* name, const char* what, std::function<void()> (*make)(CommandLine&),

@@ -6,7 +6,6 @@
 #include "apps/bench/benchmarks.h"
 #include "apps/bench/measure.h"
 #include "apps/common/command_line.h"
-#include "core/accelerator.h"
 #include "data/photo_source.h"
 #include "data/synthetic.h"
 
@@ -19,7 +18,15 @@ struct LoaderFlags : MeasureFlags {
   bool resident = false;
 };
 
+void note_without_effect(const LoaderFlags& flags, const CommandLine& line) {
+  const bool photos = !flags.photos.empty();
+  for (const char* flag : {"--size", "--passes"})
+    if (!photos && line.given(flag)) note(std::string(flag) + " has no effect without --photos");
+  if (photos && line.given("--images")) note("--images has no effect with --photos");
+}
+
 void bench_loader(const LoaderFlags& flags) {
+  use_threads(flags.threads);
   const bool augment = flags.augment == "standard";
   LoaderOptions options{.batch = flags.batch,
                         .augment = augment ? Augment::standard : Augment::none,
@@ -40,8 +47,8 @@ void bench_loader(const LoaderFlags& flags) {
   const auto pass = [&] {
     for (int64_t i = 0; i < passes; ++i, ++epoch)
       for (const Batch& batch : loader.epoch(epoch)) seen += batch.labels.size(0);
-    finish_device();
   };
+  pass();  // starts the workers and touches memory
   Record record = measure({.rate_name = "images_per_s",
                            .per_step = static_cast<double>(std::min(flags.batch, loader.source().size())),
                            .round =
@@ -71,7 +78,10 @@ std::function<void()> add_loader(CommandLine& line) {
   line.add("--resident", flags->resident, "keep the images on the device as bytes and make batches there");
   line.add("--augment", flags->augment, "none or standard", one_of({"none", "standard"}));
   flags->add_to(line);
-  return [flags] { bench_loader(*flags); };
+  return [flags, &line] {
+    note_without_effect(*flags, line);
+    bench_loader(*flags);
+  };
 }
 
 }  // namespace gradus::apps::bench

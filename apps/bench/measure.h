@@ -12,11 +12,12 @@
 
 namespace gradus::apps {
 class CommandLine;
-}
+class Progress;
+}  // namespace gradus::apps
 
 namespace gradus::apps::bench {
 
-/// Wall time of one call, in seconds.
+/// Wall time of one call, in seconds, until the device has done what it was given.
 double seconds_of(const std::function<void()>& work);
 
 /// Flags of every benchmark.
@@ -26,7 +27,11 @@ struct MeasureFlags {
   bool json = false;
 
   void add_to(CommandLine& line);
+  void add_without_against(CommandLine& line);
 };
+
+/// "round 2 of 7", and the time left; `done` is the part of all work.
+void show_round(Progress& progress, int64_t round, int64_t rounds, double done);
 
 /// What one benchmark measures: `round` does a fixed amount of work and returns its rate per second.
 struct Subject {
@@ -37,7 +42,7 @@ struct Subject {
 
 /// Runs the rounds, each followed by a run of --against's command where one is given, and returns the medians: the
 /// rate, step_ms, peak_rss_mb, and for the other program its rate under "against_..." and the median "ratio" of the
-/// pairs.
+/// pairs. What sets the number of threads comes before.
 Record measure(const Subject& subject, const MeasureFlags& flags);
 
 /// Runs a command and reads the JSON object on its last line of output: its positive numbers, by name. Throws where

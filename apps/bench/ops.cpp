@@ -10,7 +10,8 @@
 #include "apps/common/command_line.h"
 #include "apps/common/progress.h"
 #include "autograd/ops.h"
-#include "core/parallel.h"
+#include "core/error.h"
+#include "core/joined.h"
 #include "core/random.h"
 
 namespace gradus::apps::bench {
@@ -167,14 +168,29 @@ Record ratios(const std::string& name, const Times& ours, const Times& theirs) {
   return record;
 }
 
-std::string table_line(const Record& record) {
+std::string table_line(const Record& record, bool against) {
   std::ostringstream line;
   line << std::left << std::setw(24) << std::get<std::string>(record.fields()[0].second) << std::right << std::fixed;
-  for (size_t i = 1; i < record.fields().size(); ++i) {
-    const auto& [name, value] = record.fields()[i];
-    line << std::setw(12) << std::setprecision(name.ends_with("ratio") ? 2 : 1) << std::get<double>(value);
+  const auto number = [&](const std::string& name, int decimals) {
+    line << std::setw(12);
+    if (record.find(name))
+      line << std::setprecision(decimals) << record.number(name);
+    else
+      line << "-";
+  };
+  for (const std::string prefix : {"", "with_gradients_"}) {
+    number(prefix + "us", 1);
+    if (against) number("against_" + prefix + "us", 1);
+    if (against) number(prefix + "ratio", 2);
   }
   return line.str();
+}
+
+void note_unmatched(const std::vector<Operation>& chosen, const Times& theirs, const std::string& command) {
+  std::vector<std::string> lacking;
+  for (const Operation& operation : chosen)
+    if (!theirs.contains(operation.name)) lacking.push_back(operation.name);
+  if (!lacking.empty()) note(text("--against: '", command, "' has no time of: ", joined(lacking)));
 }
 
 void bench_ops(const OpsFlags& flags) {
@@ -188,16 +204,17 @@ void bench_ops(const OpsFlags& flags) {
     for (const Operation& operation : chosen) measure_into(ours, operation);
     if (!flags.against.empty())
       for (const auto& [name, value] : numbers_of(flags.against)) keep_fastest(theirs, name, value);
-    progress.show("round " + std::to_string(round + 1) + " of " + std::to_string(flags.rounds),
-                  static_cast<double>(round + 1) / static_cast<double>(flags.rounds));
+    show_round(progress, round + 1, flags.rounds, static_cast<double>(round + 1) / static_cast<double>(flags.rounds));
   }
+  progress.clear();
+  if (!flags.against.empty()) note_unmatched(chosen, theirs, flags.against);
   if (!flags.json)
     print_line(flags.against.empty() ? "operation                   forward, with gradients: microseconds"
                                      : "operation                   forward       other       ratio   gradients       "
                                        "other       ratio   (microseconds)");
   for (const Operation& operation : chosen) {
     const Record record = ratios(operation.name, ours, theirs);
-    print_line(flags.json ? record.json() : table_line(record));
+    print_line(flags.json ? record.json() : table_line(record, !flags.against.empty()));
   }
 }
 

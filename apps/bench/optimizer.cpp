@@ -67,9 +67,9 @@ void bench_optimizer(const OptimizerFlags& flags) {
       }
       row.times.push_back(second_step([&] { training.gradients(); }, [&] { row.optimizer.step(); }).second);
       row.extra.push_back(row.times.back() - plain.back());
-      progress.show("round " + std::to_string(round) + " of " + std::to_string(flags.rounds),
-                    static_cast<double>(static_cast<size_t>(round) * rows.size() + i) /
-                        static_cast<double>(static_cast<size_t>(flags.rounds + 1) * rows.size()));
+      show_round(progress, round, flags.rounds,
+                 static_cast<double>(static_cast<size_t>(round) * rows.size() + i) /
+                     static_cast<double>(static_cast<size_t>(flags.rounds + 1) * rows.size()));
     }
     if (round > 0) continue;
     whole.clear(), plain.clear();
@@ -122,7 +122,7 @@ std::function<void()> add_optimizer(CommandLine& line) {
   line.add("--batch", flags->batch, "images per step of the whole training step", at_least(1));
   line.add("--rules", flags->rules, "update rules, by name", one_of(flags->rules));
   add_acts_on(line, flags->acts_on);
-  flags->add_to(line);
+  flags->add_without_against(line);
   return [flags] { bench_optimizer(*flags); };
 }
 

@@ -6,7 +6,6 @@
 #include "apps/bench/measure.h"
 #include "apps/bench/setup.h"
 #include "apps/common/command_line.h"
-#include "core/parallel.h"
 #include "core/random.h"
 #include "layers/linear.h"
 #include "layers/module.h"
@@ -49,7 +48,7 @@ struct SmallNetFlags : MeasureFlags {
 };
 
 void bench_small_net(const SmallNetFlags& flags) {
-  if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
+  use_threads(flags.threads);
   Generator random(1);
   const auto draw = [&](const Shape& shape) { return random_normal(shape, 0, 1, random.fork()); };
   const Tensor observations = draw({flags.batch, observation}), actions = draw({flags.batch, action});

@@ -43,7 +43,6 @@ void bench_train_step(const TrainStepFlags& flags) {
   const auto seconds = [](TrainingSubject& subject, int64_t steps) {
     return seconds_of([&] {
       for (int64_t i = 0; i < steps; ++i) subject.step();
-      finish_device();
     });
   };
   // Makes plans, touches memory, and captures the step on a GPU.
@@ -100,7 +99,10 @@ std::function<void()> add_train_step(CommandLine& line) {
            one_of({"none", "bf16"}));
   flags->device.add_to(line);
   flags->add_to(line);
-  return [flags] { bench_train_step(*flags); };
+  return [flags, &line] {
+    for (const std::string& remark : flags->device.without_effect(line)) note(remark);
+    bench_train_step(*flags);
+  };
 }
 
 }  // namespace gradus::apps::bench

@@ -70,6 +70,7 @@ class Updates {
 };
 
 void bench_walker(const WalkerFlags& flags) {
+  use_threads(flags.threads);
   walker::Settings settings;
   settings.optimizer.name = flags.optimizer;
   walker::Ppo ppo(settings);

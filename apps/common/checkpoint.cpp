@@ -70,13 +70,6 @@ void Checkpoint::add(const std::string& prefix, const StateDict& state) {
   for (const auto& [name, tensor] : state) tensors.emplace(prefix + "/" + name, tensor);
 }
 
-StateDict Checkpoint::under(const std::string& prefix) const {
-  StateDict state;
-  for (const auto& [name, tensor] : tensors)
-    if (name.starts_with(prefix + "/")) state.emplace(name.substr(prefix.size() + 1), tensor);
-  return state;
-}
-
 const std::string& Checkpoint::text(const std::string& key) const {
   const auto found = metadata.find(key);
   if (found == metadata.end()) fail(ErrorKind::io, "checkpoint", path, ": does not say '", key, "'");

@@ -23,7 +23,7 @@ struct Checkpoint {
   /// Adds tensors under "prefix/".
   void add(const std::string& prefix, const StateDict& state);
   /// Those under "prefix/", without it.
-  StateDict under(const std::string& prefix) const;
+  StateDict under(const std::string& prefix) const { return gradus::under(tensors, prefix); }
   /// Metadata that must be there; throws ErrorKind::io naming the file where it is not, or is no number. An integer is
   /// a count: 0 to 2^53.
   const std::string& text(const std::string& key) const;

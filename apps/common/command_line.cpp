@@ -133,6 +133,11 @@ Check within(double low, double high) {
                       [low, high](double value) { return value >= low && value < high; });
 }
 
+Check inside(double low, double high) {
+  return number_check("from " + exact(low) + " to " + exact(high),
+                      [low, high](double value) { return value >= low && value <= high; });
+}
+
 Check between(int64_t low, int64_t high) {
   return number_check(text("from ", low, " to ", high), [low, high](double value) {
     return value >= static_cast<double>(low) && value <= static_cast<double>(high);
@@ -296,7 +301,7 @@ int run(CommandLine& line, int argc, char** argv, const std::function<int()>& wo
 
 void print_line(const std::string& line) {
   if (std::fprintf(stdout, "%s\n", line.c_str()) < 0 || std::fflush(stdout) != 0) {
-    fail(ErrorKind::io, "standard output", "cannot write: ", std::generic_category().message(errno));
+    throw OutputError(ErrorKind::io, "[standard output] cannot write: " + std::generic_category().message(errno));
   }
 }
 

@@ -24,6 +24,11 @@ struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Standard output does not take what is printed: it is closed, as by `| head`, or its disk is full.
+struct OutputError : Error {
+  using Error::Error;
+};
+
 /// What `read` makes of the flags; an Error of it is about the command line, and becomes a UsageError.
 auto from_flags(const auto& read) {
   try {
@@ -44,7 +49,8 @@ Check at_least(double low);
 Check above(double low);
 /// Finite numbers of [low, high).
 Check within(double low, double high);
-/// Numbers of [low, high].
+/// Finite numbers of [low, high].
+Check inside(double low, double high);
 Check between(int64_t low, int64_t high);
 /// 0 to 1024.
 Check thread_count();
@@ -120,7 +126,7 @@ class CommandLine {
 /// calls `work`; returns the exit code.
 int run(CommandLine& line, int argc, char** argv, const std::function<int()>& work);
 
-/// Writes a line to standard output at once. Throws ErrorKind::io where that cannot be written.
+/// Writes a line to standard output at once. Throws OutputError, ErrorKind::io, where that cannot be written.
 void print_line(const std::string& line);
 /// Writes "NAME: line" to standard error, NAME being the program's.
 void note(const std::string& line);

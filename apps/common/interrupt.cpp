@@ -1,6 +1,7 @@
 #include "apps/common/interrupt.h"
 
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -12,11 +13,19 @@ namespace {
 std::atomic<bool> deferred{false};
 std::atomic<bool> seen{false};
 std::atomic<bool> parent_ends_it{false};
+std::atomic<int> group_to_end{0};
+std::atomic<const char*> last_words{nullptr};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may touch nothing else");
 
 void on_signal(int) {
   const bool first = !seen.exchange(true);
-  if (!parent_ends_it && !(deferred && first)) _exit(exit_interrupted);
+  if (parent_ends_it || (deferred && first)) return;
+  if (group_to_end > 0) kill(-group_to_end, SIGTERM);
+  if (const char* text = last_words) {
+    const bool told = write(STDERR_FILENO, text, strlen(text)) > 0;
+    static_cast<void>(told);
+  }
+  _exit(exit_interrupted);
 }
 
 /// oneDNN's products run on a stack that they cut from the heap, and a signal's frame below it would overwrite whatever
@@ -44,7 +53,15 @@ void exit_on_interrupts() {
   if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup ignores it
 }
 
-DeferInterrupts::DeferInterrupts() { deferred = true; }
+// By a handler that does nothing: programs that this one starts would inherit that the signal is ignored.
+DeferInterrupts::DeferInterrupts() {
+  deferred = true;
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGPIPE, &action, nullptr);
+}
 DeferInterrupts::~DeferInterrupts() { deferred = false; }
 
 void leave_ending_to_parent() {
@@ -53,5 +70,7 @@ void leave_ending_to_parent() {
 }
 
 bool interrupted() { return seen; }
+void end_with_this(int process_group) { group_to_end = process_group; }
+void write_at_end(const char* text) { last_words = text; }
 
 }  // namespace gradus::apps

@@ -12,7 +12,8 @@ inline constexpr int exit_interrupted = 130;
 void exit_on_interrupts();
 
 /// While one lives, the first signal only makes interrupted() true; a second one ends the process at once, unless
-/// leave_ending_to_parent() was called.
+/// leave_ending_to_parent() was called. From its beginning on the process survives that nobody reads its output any
+/// more (SIGPIPE): print_line() throws then.
 class DeferInterrupts {
  public:
   DeferInterrupts();
@@ -27,5 +28,10 @@ class DeferInterrupts {
 void leave_ending_to_parent();
 
 bool interrupted();
+
+/// When a signal ends this process at once, it ends the processes of this group too; 0: none.
+void end_with_this(int process_group);
+/// What is written to standard error before, such as what clears a line; null: nothing. The text must stay.
+void write_at_end(const char* text);
 
 }  // namespace gradus::apps

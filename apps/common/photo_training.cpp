@@ -74,7 +74,7 @@ void PhotoFlags::add_to(CommandLine& line) {
   line.add("--color-jitter", color_jitter,
            "strength of random changes of brightness, contrast and saturation, and a quarter of it of the hue;\n"
            "0.4 is usual",
-           within(0, 2.001));
+           inside(0, 2));
   line.add("--pack", pack,
            "keep the photographs in the cache folder, decoded, the shorter side resized to this: faster from the\n"
            "second epoch on; 0: decode them in every epoch",

@@ -6,6 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "apps/common/interrupt.h"
 
 namespace gradus::apps {
 namespace {
@@ -14,6 +18,13 @@ namespace {
 size_t terminal_columns() {
   winsize size = {};
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+constexpr const char* clear_line = "\r\x1b[K";
+
+bool knows_escape_codes() {
+  const char* terminal = std::getenv("TERM");
+  return !terminal || std::strcmp(terminal, "dumb") != 0;
 }
 
 }  // namespace
@@ -33,7 +44,7 @@ std::string duration(double seconds) {
   return text;
 }
 
-Progress::Progress() : terminal_(isatty(STDERR_FILENO) == 1) {}
+Progress::Progress() : terminal_(isatty(STDERR_FILENO) == 1 && knows_escape_codes()) {}
 
 void Progress::show(const std::string& what, double done) {
   if (!terminal_) return;
@@ -52,11 +63,14 @@ void Progress::show(const std::string& what, double done) {
   std::fflush(stderr);
   since_shown_ = Stopwatch();
   shown_ = true;
+  write_at_end(clear_line);
 }
 
 void Progress::clear() {
-  if (shown_) std::fputs("\r\x1b[K", stderr);
+  if (!shown_) return;
+  std::fputs(clear_line, stderr);
   shown_ = false;
+  write_at_end(nullptr);
 }
 
 }  // namespace gradus::apps

@@ -19,7 +19,8 @@ class Stopwatch {
 /// "42 s", "3:07" or "12:03:07".
 std::string duration(double seconds);
 
-/// Rewrites one line of standard error, at most ten times a second, where that is a terminal; silent otherwise.
+/// Rewrites one line of standard error, at most ten times a second, where that is a terminal that can clear a line;
+/// silent otherwise.
 class Progress {
  public:
   Progress();

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <type_traits>
 
 #include "core/json.h"
 
@@ -40,6 +41,23 @@ std::string exact(double value) {
   if (std::isnan(value)) return "nan";  // to_chars writes its sign
   char digits[32];
   return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
+}
+
+const Record::Value* Record::find(std::string_view name) const {
+  for (const auto& [field, value] : fields_)
+    if (field == name) return &value;
+  return nullptr;
+}
+
+double Record::number(std::string_view name) const {
+  const Value* value = find(name);
+  if (!value) return std::nan("");
+  return std::visit(
+      [](const auto& held) {
+        if constexpr (std::is_arithmetic_v<std::decay_t<decltype(held)>>) return static_cast<double>(held);
+        return std::nan("");
+      },
+      *value);
 }
 
 std::string Record::json(std::string_view before, std::string_view between, std::string_view after) const {

@@ -24,6 +24,10 @@ class Record {
   void add(std::string name, Value value) { fields_.emplace_back(std::move(name), std::move(value)); }
   void add(const Record& other) { fields_.insert(fields_.end(), other.fields_.begin(), other.fields_.end()); }
   const std::vector<Field>& fields() const { return fields_; }
+  /// The value of the first field of this name; null where there is none.
+  const Value* find(std::string_view name) const;
+  /// Of a field that is a number, whole or not; not a number where there is no such field.
+  double number(std::string_view name) const;
 
   /// One JSON object, {"epoch": 1, "loss": 2.25}, on one line or one field per line; no newline at its end. JSON has no
   /// word for a number that is not finite: it becomes null.

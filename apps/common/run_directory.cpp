@@ -78,11 +78,17 @@ void RunDirectory::keep_as_replaced(const std::vector<std::string>& files) const
 }
 
 void RunDirectory::resume(const Metrics& metrics, int64_t epochs) {
-  save_metrics(metrics);
   timing_.clear();
   std::ifstream lines(file("timing.jsonl"));
   std::string line;
   for (int64_t row = 0; row < epochs && std::getline(lines, line); ++row) timing_ += line + "\n";
+  save_metrics(metrics);
+}
+
+void RunDirectory::remove(const std::string& name) const {
+  std::error_code error;
+  std::filesystem::remove(file(name), error);
+  if (error) fail(ErrorKind::io, "run directory", "cannot remove ", file(name), ": ", error.message());
 }
 
 void RunDirectory::save_config(const Record& config) const {
@@ -96,7 +102,11 @@ void RunDirectory::save_metrics(const Metrics& metrics) const {
 
 void RunDirectory::add_timing(const Record& timing) {
   timing_ += timing.json() + "\n";
-  write_file_atomically(file("timing.jsonl"), timing_);
+  save_timing();
+}
+
+void RunDirectory::save_timing() const {
+  if (!timing_.empty()) write_file_atomically(file("timing.jsonl"), timing_);
 }
 
 void RunDirectory::save_weights(const std::map<std::string, Tensor>& state,

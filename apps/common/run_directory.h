@@ -10,9 +10,19 @@
 
 #include "apps/common/lock_file.h"
 #include "apps/common/record.h"
+#include "core/error.h"
 #include "core/tensor.h"
 
 namespace gradus::apps {
+
+/// Saves one thing of several, each also where another does not fit on the disk: what goes wrong is added to `lost`.
+void try_to_save(const auto& save, std::string& lost) {
+  try {
+    save();
+  } catch (const Error& error) {
+    lost += (lost.empty() ? "" : "; ") + std::string(error.what());
+  }
+}
 
 /// The content of metrics.jsonl and metrics.csv: one record per epoch, all of the same names.
 struct Metrics {
@@ -41,6 +51,8 @@ class RunDirectory {
 
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
+  /// A file that may be there.
+  void remove(const std::string& name) const;
   /// Whether a run has been here before, and has left metrics, weights or a checkpoint.
   bool used() const;
   /// Keeps other trainings out as long as this lives. Throws where one is under way here.
@@ -54,7 +66,9 @@ class RunDirectory {
   void resume(const Metrics& metrics, int64_t epochs);
   void save_config(const Record& config) const;
   void save_metrics(const Metrics& metrics) const;
+  /// The record is remembered where it cannot be written: the next one, or save_timing(), writes both.
   void add_timing(const Record& timing);
+  void save_timing() const;
   /// weights.safetensors, or another name.
   void save_weights(const std::map<std::string, Tensor>& state, const std::map<std::string, std::string>& metadata,
                     const std::string& name = "weights.safetensors") const;

@@ -63,15 +63,20 @@ void TensorBoard::show_batch() {
 }
 
 void TensorBoard::epoch(const Record& metrics) {
-  int64_t step = 0;
-  for (const auto& [name, value] : metrics.fields())
-    if (name == "step") step = std::get<int64_t>(value);
-  for (const auto& [name, value] : metrics.fields()) {
-    if (name == "step") continue;
-    if (const double* number = std::get_if<double>(&value)) events_->scalar(name, *number, step);
-    if (const int64_t* number = std::get_if<int64_t>(&value)) events_->scalar(name, static_cast<double>(*number), step);
-  }
-  for (const Parameter& parameter : model_.parameters()) events_->histogram(parameter.name(), parameter.value(), step);
+  const auto step = static_cast<int64_t>(metrics.number("step"));
+  std::optional<Error> lost;  // the writer keeps what did not fit, and is told the rest too
+  const auto attempt = [&](const auto& write) {
+    try {
+      write();
+    } catch (const Error& error) {
+      lost = error;
+    }
+  };
+  for (const Record::Field& field : metrics.fields())
+    if (field.first != "step") attempt([&] { events_->scalar(field.first, metrics.number(field.first), step); });
+  for (const Parameter& parameter : model_.parameters())
+    attempt([&] { events_->histogram(parameter.name(), parameter.value(), step); });
+  if (lost) throw *lost;
 }
 
 }  // namespace gradus::apps

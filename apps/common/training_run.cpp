@@ -87,9 +87,14 @@ class Session {
         roll_back(problem);
         continue;
       }
-      report(*trained, *results, static_cast<double>(trained->images - images_before) / seconds, seconds);
+      const double rate = static_cast<double>(trained->images - images_before) / seconds;
+      const Record metrics = keep(*trained, *results, rate, seconds);
       warn_of_runaway(false);
-      if (flags_.checkpoint_every == 0 && run_.start.directory) save_meanwhile();
+      try {
+        print(metrics, *trained, *results, rate, seconds);
+      } catch (const OutputError& error) {
+        if (state_.epoch < flags_.epochs) return stop(state_, error.what());
+      }  // the last epoch's results come again below
     }
     if (!results && !(results = evaluate_all())) return stop(state_);
     if (!results->finite()) throw not_finite_results();
@@ -138,6 +143,7 @@ class Session {
     if (run_.start.checkpoint) {
       if (run_.start.directory) check_same_run(*run_.start.directory, run_.config());
       restore(*run_.start.checkpoint);
+      if (run_.start.directory) run_.start.directory->resume(metrics_, state_.epoch);
       announce(flags_, format("goes on after %lld steps, in epoch %lld", static_cast<long long>(state_.step),
                               static_cast<long long>(state_.epoch + 1)));
     } else if (run_.start.directory) {
@@ -159,7 +165,6 @@ class Session {
     rollbacks_ = checkpoint.integer("rollbacks");
     failed_at_ = checkpoint.integer("failed_at");
     metrics_ = {checkpoint.text("metrics.jsonl"), checkpoint.text("metrics.csv")};
-    if (run_.start.directory) run_.start.directory->resume(metrics_, state_.epoch);
   }
 
   // To a checkpoint that every run of this configuration has, however often it was interrupted, so that all go the same
@@ -184,7 +189,9 @@ class Session {
       if (step > state_.step) std::filesystem::remove(checkpoint_path(folder, step));
     progress_.clear();
     note(text(problem.what(), "; goes back to step ", state_.step, ", with the learning rate ", optimizer_.lr()));
-    for (TrainingObserver* observer : observers_) observer->begin(state_.step);
+    meanwhile("metrics are not saved", [&] { run_.start.directory->resume(metrics_, state_.epoch); });
+    for (TrainingObserver* observer : observers_)
+      meanwhile("metrics are not saved", [&] { observer->begin(state_.step); });
   }
 
   // ---- Training and testing ----
@@ -253,7 +260,8 @@ class Session {
 
   // ---- What it leaves behind ----
 
-  void report(const Score& train, const Results& results, double rate, double seconds) {
+  /// Saves what an epoch has brought, before anybody is told; returns its row of metrics.
+  Record keep(const Score& train, const Results& results, double rate, double seconds) {
     Record metrics = {{"epoch", state_.epoch},
                       {"step", state_.step},
                       {"lr", lr_},
@@ -261,19 +269,24 @@ class Session {
                       {"train_accuracy", train.accuracy()}};
     metrics.add(results.record(run_.top5));
     if (flags_.on_nonfinite == "skip") metrics.add("skipped", train.skipped);
-    const Record timing = {{"images_per_s", rate}, {"seconds", seconds}};
     progress_.clear();
     metrics_.add(metrics);
-    if (run_.start.directory) {
-      run_.start.directory->save_metrics(metrics_);
-      Record row = {{"epoch", state_.epoch}};
-      row.add(timing);
-      run_.start.directory->add_timing(row);
+    if (RunDirectory* directory = run_.start.directory ? &*run_.start.directory : nullptr) {
+      // The checkpoint, from which a training goes on, has the metrics too: what they lack no next one lacks.
+      if (flags_.checkpoint_every == 0) save_meanwhile();
+      meanwhile("metrics are not saved", [&] { directory->save_metrics(metrics_); });
+      meanwhile("times are not saved", [&] {
+        directory->add_timing({{"epoch", state_.epoch}, {"images_per_s", rate}, {"seconds", seconds}});
+      });
     }
-    for (TrainingObserver* observer : observers_) observer->epoch(metrics);
+    for (TrainingObserver* observer : observers_) meanwhile("metrics are not saved", [&] { observer->epoch(metrics); });
+    return metrics;
+  }
+
+  void print(const Record& metrics, const Score& train, const Results& results, double rate, double seconds) {
     if (flags_.json) {
       Record row = metrics;
-      row.add(timing);
+      row.add({{"images_per_s", rate}, {"seconds", seconds}});
       print_line(row.json());
     } else {
       print_line(format("epoch %lld/%lld  train %.4f %6.2f %%  ", static_cast<long long>(state_.epoch),
@@ -312,10 +325,11 @@ class Session {
     note(text(state_.batch > 0 ? "in" : "after", " epoch ", state_.epoch + (state_.batch > 0 ? 1 : 0), " ", line));
   }
 
-  int stop(const TrainingState& at) {
+  /// Where an error stops it, and nobody's signal, `problem` says so.
+  int stop(const TrainingState& at, const std::string& problem = "") {
     progress_.clear();
-    const std::string done = format("interrupted after %lld steps, in epoch %lld; ", static_cast<long long>(at.step),
-                                    static_cast<long long>(at.epoch + 1));
+    const std::string done = text(problem.empty() ? "" : problem + "; ", "interrupted after ", at.step,
+                                  " steps, in epoch ", at.epoch + 1, "; ");
     if (run_.start.directory) {
       const std::string &folder = run_.start.directory->path(), lost = save_all(*run_.start.directory, at, false);
       if (!lost.empty()) note("not all could be saved: " + lost);
@@ -323,7 +337,7 @@ class Session {
     } else {
       note(done + save_in_cache(at));
     }
-    return exit_interrupted;
+    return problem.empty() ? exit_interrupted : 1;
   }
 
   // Nobody asked for results on disk, but nobody likes to lose hours either.
@@ -340,29 +354,31 @@ class Session {
     }
   }
 
-  /// The checkpoint and the weights, each also where the other does not fit on the disk. Returns what went wrong.
+  /// The checkpoint, the weights and the metrics, each also where another does not fit on the disk. Returns what went
+  /// wrong.
   std::string save_all(const RunDirectory& directory, const TrainingState& at, bool complete) {
     std::string lost;
-    const auto attempt = [&](const auto& save) {
-      try {
-        save();
-      } catch (const Error& error) {
-        lost += (lost.empty() ? "" : "; ") + std::string(error.what());
-      }
-    };
+    const auto attempt = [&](const auto& save) { try_to_save(save, lost); };
     attempt([&] { save_checkpoint(directory, at); });
     attempt([&] { save_weights(directory, at, complete); });
+    if (!std::exchange(metrics_lack_, false)) return lost;
+    attempt([&] { directory.save_metrics(metrics_); });
+    attempt([&] { directory.save_timing(); });
     return lost;
   }
 
-  /// A checkpoint on the way, without which the training goes on.
-  void save_meanwhile() {
+  /// Saves on the way what the training goes on without; `lack` says what is not there then.
+  void meanwhile(const char* lack, const auto& save) {
     try {
-      save_checkpoint(*run_.start.directory, state_);
+      save();
     } catch (const Error& error) {
+      metrics_lack_ = true;
       progress_.clear();
-      note(text("no checkpoint after step ", state_.step, ", the training goes on: ", error.what()));
+      note(text(lack, " after step ", state_.step, ", the training goes on: ", error.what()));
     }
+  }
+  void save_meanwhile() {
+    meanwhile("no checkpoint", [this] { save_checkpoint(*run_.start.directory, state_); });
   }
 
   void save_checkpoint(const RunDirectory& directory, const TrainingState& at) {
@@ -417,6 +433,7 @@ class Session {
   bool warned_of_runaway_ = false;  ///< by this process: one that goes on says it again
   bool told_left_out_ = false;      ///< by this process, of a batch of a single image
   Metrics metrics_;
+  bool metrics_lack_ = false;  ///< their files, of what is in metrics_
   Progress progress_;
 };
 

@@ -124,7 +124,7 @@ int reproduce_all(const Request& request, const std::vector<const Experiment*>& 
 
 int main(int argc, char** argv) {
   apps::CommandLine line("Runs experiments of the paper First-Order Preconditioning via Hypergradient Descent.",
-                         examples);
+                         examples, "reproduce");
   std::vector<std::string> names;
   bool list = false;
   Request request;

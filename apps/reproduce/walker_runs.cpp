@@ -17,15 +17,6 @@ namespace {
 constexpr int64_t final_episodes = 100;
 const std::vector<std::string> columns{"iteration", "environment_steps", "episode_return", "evaluation", "best"};
 
-double number(const apps::Record& row, const std::string& name) {
-  for (const auto& [field, value] : row.fields()) {
-    if (field != name) continue;
-    if (std::holds_alternative<int64_t>(value)) return static_cast<double>(std::get<int64_t>(value));
-    return std::get<double>(value);
-  }
-  fail(ErrorKind::value, "reproduce", "a row of the walker's training lacks ", name);
-}
-
 std::optional<Outcome> train_walker(const walker::Plan& plan, const Supervision& supervision) {
   walker::Training training(plan);
   Outcome outcome;
@@ -60,14 +51,14 @@ std::optional<Outcome> train_walker(const walker::Plan& plan, const Supervision&
     outcome.diverged = error.what();
   }
   for (const apps::Record& row : training.rows()) {
-    if (std::isnan(number(row, "evaluation"))) continue;
+    if (std::isnan(row.number("evaluation"))) continue;
     std::vector<double> values;
-    for (const std::string& column : columns) values.push_back(number(row, column));
+    for (const std::string& column : columns) values.push_back(row.number(column));
     outcome.add("curve", columns, values);
   }
   std::vector<double> scales;
   if (plan.settings.optimizer.step_delta > 0)
-    for (const apps::Record& row : training.rows()) scales.push_back(number(row, "step_scale"));
+    for (const apps::Record& row : training.rows()) scales.push_back(row.number("step_scale"));
   if (!scales.empty()) outcome.values["step_scale"] = mean(scales);
   outcome.seconds = seconds();
   outcome.values["best"] = training.best();

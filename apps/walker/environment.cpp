@@ -22,6 +22,10 @@ constexpr int velocity_iterations = 180, position_iterations = 60;
 b2Vec2 vec(double x, double y) { return {static_cast<float>(x), static_cast<float>(y)}; }
 b2Vec2 vec(const Point& point) { return vec(point.x, point.y); }
 
+// Box2D takes corners for one that are closer than half its slop, and ends the program over what is left of the box: of
+// a stump that low there is none.
+bool too_low(const std::array<Point, 4>& box) { return std::abs(vec(box[2]).y - vec(box[1]).y) < b2_linearSlop / 2; }
+
 // A ray as Gym casts it: see Lidar.
 class Ray : public b2RayCastCallback {
  public:
@@ -76,6 +80,7 @@ struct Environment::World : b2ContactListener {
       world.CreateBody(&still)->CreateFixture(&fixture);
     };
     for (const auto& corners : terrain.obstacles) {
+      if (too_low(corners)) continue;
       b2Vec2 points[4];
       std::transform(corners.begin(), corners.end(), points, [](const Point& p) { return vec(p); });
       b2PolygonShape box;
@@ -235,9 +240,13 @@ Transition Environment::step(const Action& action) {
   return result;
 }
 
-const Terrain& Environment::terrain() const { return world_->terrain; }
+const Terrain& Environment::terrain() const {
+  if (!world_) fail(ErrorKind::value, "walker", "terrain() before reset()");
+  return world_->terrain;
+}
 
 Pose Environment::pose() const {
+  if (!world_) fail(ErrorKind::value, "walker", "pose() before reset()");
   const auto outline = [](const b2Body& body) {
     const auto& shape = static_cast<const b2PolygonShape&>(*body.GetFixtureList()->GetShape());
     Pose::Polygon points;

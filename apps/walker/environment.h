@@ -69,6 +69,7 @@ class Environment {
   Transition step(const Action& action);
 
   const EnvironmentOptions& options() const { return options_; }
+  /// Of the episode: after reset().
   const Terrain& terrain() const;
   Pose pose() const;
 

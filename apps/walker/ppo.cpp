@@ -292,7 +292,7 @@ struct Ppo::Impl {
     StateDict state{{"observed", policy.observed.state()}, {"discounted", discounted.state()}};
     for (const auto& [name, tensor] : policy.state()) state["model/" + name] = tensor;
     for (size_t i = 0; i < optimizers.size(); ++i)
-      for (const auto& [name, tensor] : optimizers[i].state()) state[prefixes[i] + name] = tensor;
+      for (const auto& [name, tensor] : optimizers[i].state()) state[prefixes[i] + "/" + name] = tensor;
     std::vector<int64_t> episodes;
     for (size_t i = 0; i < walkers.size(); ++i) {
       episodes.push_back(walkers[i].episode);
@@ -320,14 +320,8 @@ struct Ppo::Impl {
       if (found == state.end()) fail(ErrorKind::value, "ppo", "the checkpoint lacks ", name);
       return found->second;
     };
-    const auto part = [&](const std::string& prefix) {
-      StateDict result;
-      for (const auto& [name, tensor] : state)
-        if (name.starts_with(prefix)) result[name.substr(prefix.size())] = tensor;
-      return result;
-    };
-    policy.load(part("model/"));
-    for (size_t i = 0; i < optimizers.size(); ++i) optimizers[i].load(part(prefixes[i]));
+    policy.load(under(state, "model"));
+    for (size_t i = 0; i < optimizers.size(); ++i) optimizers[i].load(under(state, prefixes[i]));
     policy.observed.load(at("observed"));
     discounted.load(at("discounted"));
     const std::vector<int64_t> count = at("iterations").to_vector<int64_t>();
@@ -360,7 +354,7 @@ struct Ppo::Impl {
   Settings settings;
   Policy policy;
   std::vector<optim::Optimizer> optimizers;  ///< the policy's, and the value's where that has one of its own
-  static inline const std::string prefixes[] = {"optimizer/", "value_optimizer/"};  ///< of what they remember
+  static inline const std::string prefixes[] = {"optimizer", "value_optimizer"};  ///< of what they remember
   std::deque<Walker> walkers;
   Moments discounted{1};
   std::deque<Finished> recent;
@@ -414,10 +408,7 @@ SavedPolicy load_policy(const std::string& path) {
   SavedPolicy saved{Settings::parse(settings->second), nullptr, content.metadata};
   check_widths(saved.settings.policy.hidden, content.tensors);
   saved.policy = std::make_unique<Policy>(saved.settings.policy);
-  StateDict state;
-  for (const auto& [name, tensor] : content.tensors)
-    if (name.starts_with("model/")) state[name.substr(6)] = tensor;
-  saved.policy->load(state);
+  saved.policy->load(under(content.tensors, "model"));
   saved.policy->observed.load(observed->second);
   return saved;
 }

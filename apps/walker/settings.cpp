@@ -47,14 +47,6 @@ void visit_plain(Settings& s, See see) {
   see("seed", s.seed);
 }
 
-uint64_t parse_landscape(const std::string& text) {
-  uint64_t seed = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
-  if (error != std::errc() || end != text.data() + text.size())
-    fail(ErrorKind::value, "walker", "the landscape '", text, "' is neither a whole number nor '", each_episode, "'");
-  return seed;
-}
-
 Lidar parse_lidar(const std::string& text) {
   if (text == "v2") return Lidar::v2;
   if (text == "v3") return Lidar::v3;
@@ -62,6 +54,13 @@ Lidar parse_lidar(const std::string& text) {
 }
 
 }  // namespace
+
+std::optional<uint64_t> parse_seed(const std::string& text) {
+  uint64_t seed = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return seed;
+}
 
 std::vector<int64_t> parse_widths(const std::string& text) {
   constexpr int64_t widest = 16384;
@@ -131,7 +130,9 @@ Settings Settings::parse(const std::string& json) {
     settings.set_terrain(fields.at("terrain").string());
     const std::string &landscape = fields.at("landscape").string(), &hidden = fields.at("hidden").string();
     settings.landscape.reset();
-    if (landscape != each_episode) settings.landscape = parse_landscape(landscape);
+    if (landscape != each_episode && !(settings.landscape = parse_seed(landscape)))
+      fail(ErrorKind::value, "walker", "the landscape '", landscape, "' is neither a whole number nor '", each_episode,
+           "'");
     settings.environment.lidar = parse_lidar(fields.at("lidar").string());
     settings.policy.hidden = parse_widths(hidden);
     settings.optimizer.name = fields.at("optimizer").string();

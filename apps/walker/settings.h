@@ -73,6 +73,8 @@ struct Settings {
   std::vector<optim::Optimizer> make_optimizers(const std::vector<Parameter>& parameters) const;
 };
 
+/// A whole number below 2^64; nothing for another text.
+std::optional<uint64_t> parse_seed(const std::string& text);
 /// "40,40": each from 1 to 16384. Throws ErrorKind::value for another text.
 std::vector<int64_t> parse_widths(const std::string& text);
 

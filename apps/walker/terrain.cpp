@@ -174,4 +174,9 @@ TerrainOptions parse_terrain(const std::string& text) {
   return options;
 }
 
+std::string terrain_remark(const std::string& text) {
+  const bool steps = text.find(":steps=") != std::string::npos || text.find(",steps=") != std::string::npos;
+  return steps && text.find("stair=") == std::string::npos ? "steps in '" + text + "' has no effect without stair" : "";
+}
+
 }  // namespace gradus::walker

@@ -49,5 +49,7 @@ Terrain make_terrain(const TerrainOptions& options, Generator& random);
 /// What --terrain takes: "stock", "hardcore", "rough", "rough-obstacles", or "poet:" and a list of roughness=R,
 /// gap=A-B, stump=A-B, stair=A-B, steps=A-B. Throws ErrorKind::value saying what is wrong with it.
 TerrainOptions parse_terrain(const std::string& text);
+/// What such a text says in vain, for a note; "" where there is nothing.
+std::string terrain_remark(const std::string& text);
 
 }  // namespace gradus::walker

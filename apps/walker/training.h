@@ -29,6 +29,8 @@ class Training {
   /// of the policy without exploration (not a number where none was due), and "best", the highest so far.
   const apps::Record& iterate();
   const std::vector<apps::Record>& rows() const { return rows_; }
+  /// Of this process, in iterate().
+  double evaluation_seconds() const { return evaluation_seconds_; }
 
   /// The highest evaluation so far; not a number before the first.
   double best() const { return best_; }
@@ -51,6 +53,7 @@ class Training {
   std::vector<apps::Record> rows_;
   double best_;
   int64_t best_iteration_ = 0;
+  double evaluation_seconds_ = 0;
 };
 
 }  // namespace gradus::walker

@@ -53,6 +53,12 @@ TEST_CASE("values that a flag cannot take are bad usage") {
   CHECK(run_with({"stray"}, done) == 2);
 }
 
+TEST_CASE("a closed range takes both its ends, and says them as they are") {
+  CHECK(inside(0, 2).reason("2").empty());
+  CHECK(inside(0, 2).reason("0").empty());
+  CHECK(inside(0, 2).reason("2.5") == "2.5 is not a number from 0 to 2");
+}
+
 TEST_CASE("a whole number that its variable cannot hold, and an empty value, are bad usage") {
   const auto code = [](const std::vector<std::string>& words) {
     CommandLine line("", "");

@@ -77,6 +77,11 @@ std::string Program::next_line() {
   return line;
 }
 
+void Program::close_output() {
+  close(out_);
+  out_ = -1;
+}
+
 void Program::signal(int number) { REQUIRE(kill(process_, number) == 0); }
 
 std::vector<int> Program::children() const {
@@ -95,6 +100,11 @@ Program::Result Program::finish() {
   lseek(err_file_, 0, SEEK_SET);
   result.err = read_all(err_file_);
   return result;
+}
+
+void make_folder_at(const std::string& path) {
+  std::error_code taken;
+  while (!std::filesystem::create_directory(path, taken)) REQUIRE(taken != std::errc::no_such_file_or_directory);
 }
 
 std::vector<std::string> lines_of(const std::string& text) {

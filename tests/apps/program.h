@@ -17,6 +17,8 @@ class Program {
 
   /// Reads standard output up to and including the next line; empty at its end.
   std::string next_line();
+  /// Reads no more of it: what it prints from now on nobody takes.
+  void close_output();
   void signal(int number);
   /// The processes that it has started and that have not ended.
   std::vector<int> children() const;
@@ -35,6 +37,9 @@ class Program {
 inline Program::Result run_program(const std::string& name, std::vector<std::string> arguments) {
   return Program(name, std::move(arguments)).finish();
 }
+
+/// Makes a folder where a program replaces files now and then, until none is in the way.
+void make_folder_at(const std::string& path);
 
 /// Text split into its lines.
 std::vector<std::string> lines_of(const std::string& text);

@@ -24,6 +24,16 @@ TEST_CASE("numbers read back exactly from JSON and from CSV") {
   CHECK(nlohmann::json::parse(Record{{"seed", largest}}.json()).at("seed").get<uint64_t>() == largest);
 }
 
+TEST_CASE("a field is found by its name, and a number whatever its type") {
+  const Record record = {{"epoch", int64_t{3}}, {"loss", 0.5}, {"name", std::string("x")}, {"loss", 2.0}};
+  CHECK(record.number("epoch") == 3);
+  CHECK(record.number("loss") == 0.5);
+  CHECK(std::isnan(record.number("name")));
+  CHECK(std::isnan(record.number("none")));
+  CHECK(std::get<std::string>(*record.find("name")) == "x");
+  CHECK(record.find("none") == nullptr);
+}
+
 TEST_CASE("the shortest text that reads back is printed") {
   CHECK(exact(0.1) == "0.1");
   CHECK(exact(0.05) == "0.05");

@@ -152,6 +152,20 @@ TEST_CASE("lidar v2 ends at a fixture that need not be the nearest; v3 sees the 
   CHECK(differs);
 }
 
+TEST_CASE("a stump or a stair that is too low for Box2D is none; 200 landscapes of each kind can be walked on") {
+  for (const char* name : {"poet:stump=0-0", "poet:stair=0-0", "poet:stump=0-0.02,stair=0-0.02,gap=0-0,steps=1-4"}) {
+    CAPTURE(std::string(name));
+    Environment environment({.terrain = parse_terrain(name)});
+    for (uint64_t seed = 0; seed < 200; ++seed) {
+      environment.reset(seed, seed);
+      CHECK(std::isfinite(environment.step({}).reward));
+    }
+  }
+  Environment found({.terrain = parse_terrain("rough-obstacles")});  // with a stump of 0.8 mm
+  found.reset(27, 0);
+  CHECK(std::isfinite(found.step({}).reward));
+}
+
 TEST_CASE("options without sense are refused") {
   const auto text_of = [](const EnvironmentOptions& options) {
     return error_of([&] { const Environment environment(options); });
@@ -160,6 +174,8 @@ TEST_CASE("options without sense are refused") {
   CHECK(contains(text_of({.force = -1}), "force must lie in [0, 1000] newtons, got -1"));
   CHECK(contains(text_of({.jitter = 6}), "jitter must lie in [0, 5] terrain steps, got 6"));
   CHECK_THROWS_WITH_AS(Environment({}).step({}), "[walker] step() before reset()", Error);
+  CHECK_THROWS_WITH_AS(Environment({}).terrain(), "[walker] terrain() before reset()", Error);
+  CHECK_THROWS_WITH_AS(Environment({}).pose(), "[walker] pose() before reset()", Error);
 }
 
 }  // namespace gradus::walker

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "apps/common/checkpoint.h"
 #include "core/file.h"
 #include "core/random.h"
 #include "core/safetensors.h"
@@ -93,6 +94,45 @@ TEST_CASE("interrupted, walker_train saves; the same command goes on to the byte
     CHECK(read_file(folder / (std::string("whole/seed-0/") + file)) ==
           read_file(folder / (std::string("parts/seed-0/") + file)));
   }
+}
+
+TEST_CASE("walker_train saves the checkpoint whatever the metrics do, and ends where nobody reads its output") {
+  const TemporaryFolder folder;
+  const Words words = tiny({"--steps", "100000000", "--json", "--out", folder / "run"});
+  const std::string out = folder / "run/seed-0";
+  {
+    Program running(train, words);
+    running.next_line();
+    make_folder_at(out + "/metrics.csv.tmp");
+    running.signal(SIGINT);
+    const Program::Result result = running.finish();
+    CHECK(result.exit_code == 130);
+    CHECK(contains(result.err, "not all could be saved: [file] cannot create " + out + "/metrics.csv.tmp"));
+    CHECK(contains(result.err, "interrupted; the same command goes on from here"));
+    CHECK(apps::checkpoints_in(out).size() == 1);
+    std::filesystem::remove_all(out + "/metrics.csv.tmp");
+  }
+  Program running(train, words);
+  running.next_line();
+  running.close_output();
+  const Program::Result result = running.finish();
+  CHECK(result.exit_code == 1);
+  CHECK(contains(result.err, "[standard output] cannot write: Broken pipe; interrupted; the same command goes on"));
+  REQUIRE(apps::checkpoints_in(out).size() == 2);
+  CHECK(static_cast<int64_t>(lines_of(read_file(out + "/metrics.csv")).size()) == apps::checkpoints_in(out)[0] + 1);
+}
+
+TEST_CASE("a longer training in a finished folder has no result until it ends; a shorter one is refused by its flag") {
+  const TemporaryFolder folder;
+  const std::string result = folder / "run/seed-0/result.json";
+  run(train, tiny({"--out", folder / "run"}));
+  CHECK(std::filesystem::exists(result));
+  refused(train, tiny({"--steps", "128", "--out", folder / "run"}), 1,
+          "belongs to a training of 4 iterations, not 1: give it --steps 512 or more, or another folder");
+  CHECK(std::filesystem::exists(result));
+  Program longer(train, tiny({"--steps", "100000000", "--json", "--out", folder / "run"}));
+  longer.next_line();
+  CHECK(!std::filesystem::exists(result));
 }
 
 TEST_CASE("a damaged checkpoint is passed over: the training goes on from the one before, to the same bytes") {
@@ -189,6 +229,9 @@ TEST_CASE("walker_train notes flags that have no effect with its optimizer, and 
   CHECK(contains(notes({"--optimizer", "fop-adam", "--momentum", "0.5"}), "--momentum has no effect"));
   CHECK(!contains(notes({"--hyper-lr", "1e-7", "--momentum", "0.5"}), "no effect"));
   CHECK(!contains(notes({"--optimizer", "adam"}), "no effect"));
+  CHECK(contains(notes({"--terrain", "poet:stump=0-1,steps=1-4"}),
+                 "steps in 'poet:stump=0-1,steps=1-4' has no effect without stair"));
+  CHECK(!contains(notes({"--terrain", "poet:stair=0-1,steps=1-4"}), "no effect"));
 }
 
 TEST_CASE("walker_watch draws a filmstrip, an animation and frames, of a policy and of the heuristic") {
@@ -214,6 +257,10 @@ TEST_CASE("walker_watch draws a filmstrip, an animation and frames, of a policy 
   run(watch, {policy, "--every", "30", "--out", folder / "frames/"});  // of the one before, nothing may stay behind it
   CHECK(fs::exists(folder / "frames/00002.png"));
   CHECK(!fs::exists(folder / "frames/00003.png"));
+  const Program::Result other =
+      run(watch, {policy, "--terrain", "rough", "--every", "9", "--out", folder / "walk.svg"});
+  CHECK(contains(other.out, "after 60 steps"));  // the time limit that it was trained with
+  CHECK(contains(other.err, "--every has no effect with --out " + (folder / "walk.svg")));
 }
 
 TEST_CASE("walker_watch names a policy whose settings no training can have, and what is wrong with them") {
@@ -267,6 +314,9 @@ TEST_CASE("input that makes no sense ends in one line and an exit code") {
   folder.write("file", "");
   refused(train, tiny({"--out", folder / "file"}), 1, "cannot create");
   refused(watch, {"heuristic", "--out", folder / "walk.mp4"}, 2, "--out takes FILE.svg, FILE.png, FILE.gif or FOLDER/");
+  refused(watch, {"heuristic", "--out", "/"}, 2, "--out / is the root of the file system: name a folder");
+  refused(watch, {"heuristic", "--out", folder / "walk.gif", "--every", "32768"}, 2,
+          "32768 is not a number from 1 to 32767");
   refused(watch, {folder / "nowhere", "--out", folder / "walk.svg"}, 1, "nowhere");
   refused(watch, {"heuristic", "--terrain", "moon", "--out", folder / "walk.svg"}, 2, "'moon'");
 }

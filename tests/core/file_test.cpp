@@ -2,6 +2,8 @@
 #include "core/file.h"
 
 #include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -33,6 +35,23 @@ TEST_CASE("an appended record is in the file at once, and another file of the na
   CHECK(read_file(folder / "x") == "onetwo");
   CHECK(contains(error_of([&] { FileAppender(folder / "x"); }), "cannot create " + folder / "x" + ": File exists"));
   CHECK(read_file(folder / "x") == "onetwo");
+}
+
+TEST_CASE("what an appender could not write, for want of space, the next call writes first") {
+  const TemporaryFolder folder;
+  rlimit before = {};
+  getrlimit(RLIMIT_FSIZE, &before);
+  void (*const handler)(int) = signal(SIGXFSZ, SIG_IGN);
+  FileAppender file(folder / "x");
+  const rlimit full = {5, before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &full);
+  file.append("one");
+  CHECK(contains(error_of([&] { file.append("two"); }), "cannot write " + folder / "x"));
+  CHECK(contains(error_of([&] { file.append("three"); }), "cannot write " + folder / "x"));
+  setrlimit(RLIMIT_FSIZE, &before);
+  signal(SIGXFSZ, handler);
+  file.append("four");
+  CHECK(read_file(folder / "x") == "onetwothreefour");
 }
 
 TEST_CASE("a write that throws half-way leaves the old content and no temporary file") {

@@ -2,12 +2,15 @@
 
 #include <doctest/doctest.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <fcntl.h>
 #include <spawn.h>
 
+#include <cerrno>
+#include <functional>
 #include <memory>
 
 #include "core/file.h"
@@ -16,6 +19,19 @@
 #include "tests/data/temporary_folder.h"
 
 using namespace gradus;
+
+namespace {
+
+/// What flock() does instead, while it is set; -1 with errno where it fails.
+std::function<int(int descriptor)> flock_instead;
+
+}  // namespace
+
+/// The library calls this one.
+extern "C" int flock(int descriptor, int operation) noexcept {
+  if (flock_instead) return flock_instead(descriptor);
+  return static_cast<int>(syscall(SYS_flock, descriptor, operation));
+}
 
 namespace {
 
@@ -195,7 +211,7 @@ TEST_CASE("a server that sends more than was expected is stopped there") {
   };
   CHECK(contains(error_of([&] { download_file(s.request); }), "long/file: it sends more than the 300000 bytes"));
   CHECK(most <= 300000);
-  CHECK(std::filesystem::file_size(s.request.path + ".part") == 0);
+  CHECK(!std::filesystem::exists(s.request.path + ".part"));
   s.request.urls.push_back(s.server->url("good/file"));
   download_file(s.request);
   CHECK(s.result() == s.content);
@@ -256,6 +272,49 @@ TEST_CASE("two processes do not load the same file at once") {
   REQUIRE(flock(other, LOCK_EX) == 0);
   CHECK(contains(error_of([&] { download_file(s.request); }), "another process downloads the same file"));
   close(other);
+}
+
+TEST_CASE("a file system without locks keeps nothing from being loaded") {
+  Setting s;
+  if (!s.works()) return;
+  flock_instead = [](int) { return errno = ENOLCK, -1; };
+  CHECK_NOTHROW(download_file(s.request));
+  flock_instead = nullptr;
+  CHECK(s.result() == s.content);
+}
+
+TEST_CASE("a file that another process finishes just before it gives its lock back stays as it is") {
+  Setting s;
+  if (!s.works()) return;
+  s.leave_part("a part of something else");
+  int calls = 0;
+  flock_instead = [&](int) {
+    if (++calls > 1) return 0;
+    s.target.write("new/folder/file.part", s.content);
+    std::filesystem::rename(s.request.path + ".part", s.request.path);
+    return 0;
+  };
+  download_file(s.request);
+  flock_instead = nullptr;
+  CHECK(calls == 2);  // the first locked a file that is no part any more
+  CHECK(s.result() == s.content);
+  CHECK(!std::filesystem::exists(s.request.path + ".part"));
+  CHECK(!std::filesystem::exists(s.served / "requests"));
+}
+
+TEST_CASE("only a part that the next call can go on from is kept and spoken of") {
+  Setting s;
+  if (!s.works()) return;
+  s.request.urls = {s.server->url("cut/file")};
+  CHECK(contains(error_of([&] { download_file(s.request); }), "try again: 150000 bytes are kept in "));
+  s.request.md5.clear();
+  const std::string nothing_known = error_of([&] { download_file(s.request); });
+  CHECK(nothing_known.ends_with("check the network and try again"));
+  CHECK(!std::filesystem::exists(s.request.path + ".part"));
+  s.request.md5 = md5_hex(as_bytes(s.content));
+  s.request.urls = {s.server->url("good/missing")};
+  CHECK(error_of([&] { download_file(s.request); }).ends_with("check the network and try again"));
+  CHECK(!std::filesystem::exists(s.request.path + ".part"));
 }
 
 TEST_CASE("data set 'auto' says what it looked for, why the download failed, and how to go on") {

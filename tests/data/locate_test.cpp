@@ -92,3 +92,16 @@ TEST_CASE("'auto' passes over what is only named like CIFAR-10, and takes the fi
   const ScopedVariable data("GRADUS_DATA", folder / ""), cache("GRADUS_CACHE", folder / "cache");
   CHECK(open_dataset("auto").train.info().class_names == std::vector<std::string>{"cifar10-b"});
 }
+
+TEST_CASE("'auto' passes over what cannot be read, with a note, where there is another; alone it is an error") {
+  const TemporaryFolder folder;
+  const ScopedVariable data("GRADUS_DATA", folder / ""), cache("GRADUS_CACHE", folder / "cache");
+  folder.write("cifar10-a.tar.gz", "\x1f\x8b cut");
+  CHECK(contains(error_of([&] { open_dataset("auto", offline); }), "cifar10-a.tar.gz"));
+  write_images(folder, "cifar10-b");
+  const DataSplits found = open_dataset("auto", offline);
+  CHECK(found.train.name() == "cifar10-b");
+  REQUIRE(!found.notes.empty());
+  CHECK(contains(found.notes.back(), "passes over what cannot be read: "));
+  CHECK(contains(found.notes.back(), "cifar10-a.tar.gz"));
+}
