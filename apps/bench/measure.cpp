@@ -50,33 +50,10 @@ class StartingCores {
 /// too; they read nothing from the terminal, of which they are not the foreground.
 class Command {
  public:
-  explicit Command(const std::string& command) {
-    const StartingCores cores;
-    int ends[2];
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-    bool started = pipe2(ends, O_CLOEXEC) == 0;
-    if (started) {
-      posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-      posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-      std::string words[] = {"sh", "-c", command};
-      char* arguments[] = {words[0].data(), words[1].data(), words[2].data(), nullptr};
-      started = posix_spawn(&process_, "/bin/sh", &actions, &attributes, arguments, environ) == 0;
-      close(ends[1]);
-      out_ = ends[0];
-    }
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    if (!started) fail(ErrorKind::io, "--against", "cannot start '", command, "'");
-    end_with_this(process_);
+  explicit Command(const std::string& command) : group_([&] { return start(command); }) {
+    if (process_ == 0) fail(ErrorKind::io, "--against", "cannot start '", command, "'");
   }
-  ~Command() {
-    end_with_this(0);
-    close(out_);
-  }
+  ~Command() { close(out_); }
   Command(const Command&) = delete;
   Command& operator=(const Command&) = delete;
 
@@ -92,8 +69,33 @@ class Command {
   }
 
  private:
+  pid_t start(const std::string& command) {
+    const StartingCores cores;
+    int ends[2];
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    pid_t process = 0;
+    bool started = pipe2(ends, O_CLOEXEC) == 0;
+    if (started) {
+      posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+      posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+      std::string words[] = {"sh", "-c", command};
+      char* arguments[] = {words[0].data(), words[1].data(), words[2].data(), nullptr};
+      started = posix_spawn(&process, "/bin/sh", &actions, &attributes, arguments, environ) == 0;
+      close(ends[1]);
+      out_ = ends[0];
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    return process_ = started ? process : 0;
+  }
+
   pid_t process_ = 0;
   int out_ = -1;
+  EndsWithThis group_;
 };
 
 /// Runs a command and reads the JSON on its last line of output; null where it is none. Notes where it computed with

@@ -14,10 +14,16 @@ std::atomic<bool> deferred{false};
 std::atomic<bool> seen{false};
 std::atomic<bool> parent_ends_it{false};
 std::atomic<int> group_to_end{0};
+std::atomic<int> signal_held{0};
+std::atomic<bool> starts_group{false};
 std::atomic<const char*> last_words{nullptr};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may touch nothing else");
 
-void on_signal(int) {
+void on_signal(int number) {
+  if (starts_group) {
+    signal_held = number;
+    return;
+  }
   const bool first = !seen.exchange(true);
   if (parent_ends_it || (deferred && first)) return;
   if (group_to_end > 0) kill(-group_to_end, SIGTERM);
@@ -69,8 +75,15 @@ void leave_ending_to_parent() {
   parent_ends_it = true;
 }
 
+EndsWithThis::EndsWithThis(const std::function<int()>& start) {
+  starts_group = true;
+  group_to_end = start();
+  starts_group = false;
+  if (const int number = signal_held.exchange(0)) on_signal(number);
+}
+EndsWithThis::~EndsWithThis() { group_to_end = 0; }
+
 bool interrupted() { return seen; }
-void end_with_this(int process_group) { group_to_end = process_group; }
 void write_at_end(const char* text) { last_words = text; }
 
 }  // namespace gradus::apps

@@ -2,6 +2,8 @@
 // step and saved where it is training.
 #pragma once
 
+#include <functional>
+
 namespace gradus::apps {
 
 inline constexpr int exit_interrupted = 130;
@@ -29,8 +31,16 @@ void leave_ending_to_parent();
 
 bool interrupted();
 
-/// When a signal ends this process at once, it ends the processes of this group too; 0: none.
-void end_with_this(int process_group);
+/// While one lives, a signal that ends this process at once ends another group of processes too.
+class EndsWithThis {
+ public:
+  /// `start` returns the group that it started, 0 where it could not. A signal that comes meanwhile waits for it.
+  explicit EndsWithThis(const std::function<int()>& start);
+  ~EndsWithThis();
+  EndsWithThis(const EndsWithThis&) = delete;
+  EndsWithThis& operator=(const EndsWithThis&) = delete;
+};
+
 /// What is written to standard error before, such as what clears a line; null: nothing. The text must stay.
 void write_at_end(const char* text);
 
