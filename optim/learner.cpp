@@ -170,8 +170,8 @@ void Learner::remember(const Tensor& x, const StepInfo& at, bool stays) {
 }
 
 void Learner::slots(Slots& slots) {
-  slots.add("learned", learned_);
-  slots.add("previous", previous_, like_);
+  slots.add(preconditioner_->learned_name(), learned_);
+  slots.add(acts_on_direction() ? "previous_direction" : "previous", previous_, like_);
   slots.add("previous_step", previous_at_.step);
   slots.add("previous_lr", previous_at_.lr);
   if (gains_) slots.add("previous_gain", previous_gain_);

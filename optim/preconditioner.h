@@ -66,6 +66,10 @@ class Preconditioner {
   /// Whether P(m) x is m x, elementwise.
   virtual bool is_diagonal() const { return false; }
 
+  /// What m is called in the optimizer's state: a name for each kind of m whose shape another kind has too, so that
+  /// load() refuses one for the other.
+  virtual std::string learned_name() const { return "learned"; }
+
   /// The user's choice, with what this method's definition fixes.
   virtual Learning learning(Learning chosen) const { return chosen; }
 

@@ -67,19 +67,21 @@ ParamInfo info_of(const std::string& name, const Shape& shape) {
 }
 
 /// Every preconditioned parameter of the checkpoint, in order of names.
-std::vector<optim::PreconditionerReport> reports_of(const apps::Checkpoint& checkpoint,
-                                                    const optim::AnyPreconditioner& options) {
+std::vector<optim::PreconditionerReport> reports_of(const apps::Checkpoint& checkpoint, const Asked& asked) {
+  const optim::AnyPreconditioner& options = asked.preconditioner;
   const StateDict state = checkpoint.under("optimizer");
   const auto lr = state.find("group.0/lr");
   const optim::StepInfo at{checkpoint.integer("step"), lr == state.end() ? 0 : lr->second.item()};
   std::vector<optim::PreconditionerReport> reports;
   for (const auto& [name, value] : checkpoint.under("model")) {
     const std::string slot = name + "/" + options.name() + ".";
-    const auto learned = state.find(slot + "learned"), previous = state.find(slot + "previous");
-    if (learned == state.end()) continue;
     const ParamInfo info = info_of(name, value.shape());
     const auto preconditioner = options.make({.info = info, .value = value, .lr = at.lr});
-    if (!preconditioner || !(preconditioner->initial().shape() == learned->second.shape()))
+    if (!preconditioner) continue;
+    const auto learned = state.find(slot + preconditioner->learned_name());
+    const auto previous = state.find(slot + (asked.acts_on == "gradient" ? "previous" : "previous_direction"));
+    if (learned == state.end()) continue;
+    if (!(preconditioner->initial().shape() == learned->second.shape()))
       fail(ErrorKind::value, "inspect", checkpoint.path, ": what ", name, " has learned is of shape ",
            learned->second.shape(), ", which does not fit the preconditioner that config.json names");
     const bool has_gradient = previous != state.end() && previous->second.shape() == value.shape();
@@ -208,7 +210,7 @@ int inspect(const InspectRequest& request) {
   const apps::Checkpoint checkpoint = open_checkpoint(request.path);
   std::vector<Row> rows;
   const Asked asked = asked_of(checkpoint);
-  for (optim::PreconditionerReport& report : reports_of(checkpoint, asked.preconditioner)) {
+  for (optim::PreconditionerReport& report : reports_of(checkpoint, asked)) {
     const double whitening = whitening_of(report, checkpoint.tensors.at("model/" + report.parameter).shape());
     rows.push_back({std::move(report), whitening, asked.acts_on});
   }

@@ -31,7 +31,7 @@ Course descend(const Problem& problem, double limit, double hyper_lr, const Tens
                                                             .form = optim::Fop::Form::direct,
                                                             .rescale = optim::Fop::Rescale{.limit = limit}})
                                    .build();
-  Tensor learned = optimizer.state().at("theta/fop.learned");
+  Tensor learned = optimizer.state().at("theta/fop.direct");
   copy_(learned, p);
   Course course;
   for (int64_t step = 0; step < steps; ++step) {

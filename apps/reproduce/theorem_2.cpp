@@ -50,7 +50,7 @@ Check descend(const Problem& problem, double step, const Tensor& p, double hyper
           .rule(optim::Sgd{.lr = step})
           .precondition(optim::Fop{.hyper = optim::Sgd{.lr = hyper_lr}, .form = optim::Fop::Form::direct})
           .build();
-  Tensor learned = optimizer.state().at("theta/fop.learned");
+  Tensor learned = optimizer.state().at("theta/fop.direct");
   copy_(learned, p);
   Check check;
   double gap = evaluate(problem, theta) - problem.lowest;

@@ -25,6 +25,8 @@ class FopLowRank final : public Preconditioner {
     return random_normal({site_.n, rank_}, 0, std_, {.seed = seed_, .stream = site_.index}, site_.dtype);
   }
 
+  std::string learned_name() const override { return "identity_plus"; }
+
   Tensor apply(const Tensor& m, const Tensor& x, const StepInfo& at) const override {
     const Tensor rows = matrix_view(x, site_.info, site_.side);
     const double k = scales() ? scaling(m, at).k : 1;

@@ -20,6 +20,13 @@ class FopMatrix final : public Preconditioner {
   }
 
   Tensor initial() const override { return Tensor::eye(site_.n, site_.dtype); }
+  std::string learned_name() const override {
+    switch (form_) {
+      case Fop::Form::factor: return "factor";
+      case Fop::Form::direct: return "direct";
+      default: return "direct_unsymmetric";
+    }
+  }
 
   Tensor apply(const Tensor& m, const Tensor& x, const StepInfo& at) const override {
     const Tensor rows = matrix_view(x, site_.info, site_.side);

@@ -269,7 +269,7 @@ TEST_CASE(
     gradus_cuda_on_host_reverse(reversed);
     const std::vector<Parameter> parameters = kernels_of_nine(2);
     optim::Optimizer optimizer = optim::over(parameters).precondition(optim::Fop{}).rule(optim::Sgd{.lr = 0.1}).build();
-    const Tensor m = optimizer.state().at("conv1/fop.learned");
+    const Tensor m = optimizer.state().at("conv1/fop.factor");
     launches_of_step(parameters, optimizer);
     const int64_t launches = launches_of_step(parameters, optimizer), before = gradus_cuda_on_host_launches();
     CHECK(launches == (reversed ? 2 : 1));  // the side stream is as late as may be, or at once

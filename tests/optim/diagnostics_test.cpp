@@ -64,7 +64,7 @@ TEST_CASE("angle, gain, norm and eigenvalues are those of P") {
   Parameter w(Tensor::zeros({1, 2}, DType::float64), info);
   Optimizer optimizer = over({w}).rule(Sgd{}).precondition(Fop{.form = Fop::Form::direct}).build();
   CHECK(std::isnan(optimizer.diagnostics()[0].angle_degrees));
-  Tensor m = optimizer.state().at("w/fop.learned");
+  Tensor m = optimizer.state().at("w/fop.direct");
   copy_(m, Tensor::from<double>({2, 1, 1, 2}, {2, 2}));  // eigenvalues 1 and 3
   w.set_grad(Tensor::from<double>({1, 0}, {1, 2}));      // P g = (2, 1)
   const PreconditionerReport report = optimizer.diagnostics()[0];
@@ -84,7 +84,7 @@ TEST_CASE("the gain of the P that learning starts with is that of a fresh optimi
   Parameter w(Tensor::zeros({4, 6}, DType::float64), info);
   const auto build = [&] { return over({w}).rule(Sgd{}).precondition(Fop{.init_gain = 3}).build(); };  // P = I + M M^T
   Optimizer fresh = build(), learned = build();
-  Tensor m = learned.state().at("w/fop.learned");
+  Tensor m = learned.state().at("w/fop.identity_plus");
   scale_(m, 2);
   w.set_grad(random_normal({4, 6}, 0, 1, {.seed = 3}, DType::float64));
   const double first = fresh.diagnostics()[0].gain;
@@ -98,7 +98,7 @@ TEST_CASE("P = s I has no angle in float32, and -I half a turn") {
   // A rounding of P g's entries, 6e-8 of them, turns it by 4e-6 degrees; the cosine's own would show as 0.02.
   Parameter w(Tensor::zeros({40, 25}), {"w", LayerKind::linear, ParamRole::weight, 40, 25});
   Optimizer optimizer = over({w}).rule(Sgd{}).precondition(Fop{.form = Fop::Form::direct}).build();
-  Tensor m = optimizer.state().at("w/fop.learned");
+  Tensor m = optimizer.state().at("w/fop.direct");
   for (uint64_t stream = 0; stream < 20; ++stream) {
     w.set_grad(random_normal({40, 25}, 0, 1, {.seed = 3, .stream = stream}));
     copy_(m, Tensor::eye(25) * 1.7);
@@ -155,7 +155,7 @@ TEST_CASE("All-CNN-C's state is 569 numbers of P, twice that of Adam, and one gr
 TEST_CASE("the spectrum of a matrix that is not finite is no number, and one's own without a matrix has no norm") {
   Parameter w(Tensor::zeros({1, 2}, DType::float64), {"w", LayerKind::linear, ParamRole::weight, 1, 2});
   Optimizer optimizer = over({w}).rule(Sgd{}).precondition(Fop{.form = Fop::Form::direct}).build();
-  Tensor m = optimizer.state().at("w/fop.learned");
+  Tensor m = optimizer.state().at("w/fop.direct");
   fill_(m, std::nan(""));
   const PreconditionerReport broken = optimizer.diagnostics()[0];
   CHECK(std::isnan(broken.frobenius));
@@ -174,7 +174,7 @@ TEST_CASE("a layer with very many inputs reports its spectrum without its matrix
   const PreconditionerReport report = optimizer.diagnostics()[0];
   CHECK_FALSE(report.matrix.defined());
   CHECK(report.eigenvalues.numel() == 3000);
-  Tensor m = optimizer.state().at("w/fop.learned");
+  Tensor m = optimizer.state().at("w/fop.identity_plus");
   fill_(m, std::nan(""));
   CHECK(optimizer.diagnostics()[0].eigenvalues.numel() == 3000);
   CHECK(report.stored_parameters == 75000);
@@ -212,7 +212,7 @@ TEST_CASE("reports are of the step that comes: its number and its learning rate"
 TEST_CASE("without a gradient the report is of the one that the last step kept") {
   Parameter w(Tensor::zeros({1, 2}, DType::float64), {"w", LayerKind::linear, ParamRole::weight, 1, 2});
   Optimizer optimizer = over({w}).rule(Sgd{}).precondition(Fop{.form = Fop::Form::direct}).build();
-  Tensor m = optimizer.state().at("w/fop.learned");
+  Tensor m = optimizer.state().at("w/fop.direct");
   copy_(m, Tensor::from<double>({2, 1, 1, 2}, {2, 2}));
   w.set_grad(Tensor::from<double>({1, 0}, {1, 2}));
   optimizer.step();

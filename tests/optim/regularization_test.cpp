@@ -236,7 +236,7 @@ TEST_CASE("the intrinsic point uphill is that of the step, whichever of precondi
             .gradient_penalty({.radius = 1, .mix = 1, .intrinsic = true})
             .build();
     StateDict state = optimizer.state();
-    state.at("p/fop.learned") = Tensor::from<double>({2, 1, 1, 2}, {2, 2});
+    state.at("p/fop.direct") = Tensor::from<double>({2, 1, 1, 2}, {2, 2});
     optimizer.load(state);
     std::vector<double> uphill;
     optimizer.step([&] {

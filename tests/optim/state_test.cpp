@@ -98,14 +98,37 @@ TEST_CASE("slots are named by parameter, stage and meaning") {
   const StateDict state = optimizer.state();
   for (const char* name :
        {"optimizer/step", "group.0/lr", "group.0/momentum", "group.0/weight_decay", "group.0/hyper.lr",
-        "conv.bias/sgd.velocity", "conv.weight/sgd.velocity", "conv.weight/fop.learned", "conv.weight/fop.previous",
+        "conv.bias/sgd.velocity", "conv.weight/sgd.velocity", "conv.weight/fop.factor", "conv.weight/fop.previous",
         "conv.weight/fop.previous_lr", "conv.weight/fop.adam.first_moment", "fc.weight/fop.adam.steps"})
     CHECK_MESSAGE(state.contains(name), name);
-  CHECK_FALSE(state.contains("conv.bias/fop.learned"));
-  CHECK(state.at("conv.weight/fop.learned").shape() == Shape{9, 9});
+  CHECK_FALSE(state.contains("conv.bias/fop.factor"));
+  CHECK(state.at("conv.weight/fop.factor").shape() == Shape{9, 9});
   CHECK(state.at("conv.weight/fop.previous").shape() == Shape{0});
   train(net, optimizer, 1);
   CHECK(optimizer.state().at("conv.weight/fop.previous").shape() == Shape{4, 3, 3, 3});
+}
+
+TEST_CASE("what one kind of preconditioner learned is refused by another kind whose tensors have the same shapes") {
+  using Form = Fop::Form;
+  const SmallNet net(1);
+  const auto with = [&](Form form, ActsOn acts_on) {
+    return make(net, Sgd{.lr = 1e-3}, Fop{.form = form, .learning = {.acts_on = acts_on}});
+  };
+  const std::vector<std::pair<Form, ActsOn>> kinds = {{Form::factor, ActsOn::gradient},
+                                                      {Form::identity_plus, ActsOn::gradient},
+                                                      {Form::direct, ActsOn::gradient},
+                                                      {Form::direct_unsymmetric, ActsOn::gradient},
+                                                      {Form::direct, ActsOn::direction}};
+  for (size_t from = 0; from < kinds.size(); ++from)
+    for (size_t to = 0; to < kinds.size(); ++to) {
+      CAPTURE(from);
+      CAPTURE(to);
+      Optimizer saved = with(kinds[from].first, kinds[from].second), other = with(kinds[to].first, kinds[to].second);
+      if (from == to)
+        CHECK_NOTHROW(other.load(cloned(saved.state())));
+      else
+        CHECK_THROWS_WITH_AS(other.load(cloned(saved.state())), doctest::Contains("fop."), Error);
+    }
 }
 
 TEST_CASE("a state saved before the first step loads, also over one from later") {

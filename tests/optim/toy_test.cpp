@@ -127,7 +127,7 @@ TEST_CASE("PP-HD takes the iterations of an independent program, plain and as a 
 
 TEST_CASE("FOP of rank one takes the iterations of an independent program from a given M") {
   const Edit start = [](Optimizer& optimizer) {
-    Tensor m = optimizer.state().at("theta/fop.learned");
+    Tensor m = optimizer.state().at("theta/fop.identity_plus");
     copy_(m, Tensor::from<double>({0.1, -0.05}, {2, 1}));
   };
   check_row(
@@ -152,8 +152,8 @@ TEST_CASE("after 100 steps on Booth P is far from the identity, and the wrong ru
     return norm(matmul(m, transpose(m, 0, 1)) - Tensor::eye(2, DType::float64));
   };
   // The published figures have three or four digits.
-  CHECK(distance(factor(0.01), "theta/fop.learned") == doctest::Approx(17.44).epsilon(5e-4));
-  CHECK(distance(factor(0.001), "theta/fop.learned") == doctest::Approx(1.228).epsilon(5e-4));
+  CHECK(distance(factor(0.01), "theta/fop.factor") == doctest::Approx(17.44).epsilon(5e-4));
+  CHECK(distance(factor(0.001), "theta/fop.factor") == doctest::Approx(1.228).epsilon(5e-4));
   const auto wrong = [](double rho) { return WrongFop{.hyper = Sgd{.lr = rho}}; };
   CHECK(distance(wrong(0.01), "theta/wrong-fop.learned") == doctest::Approx(8.97e-5).epsilon(1e-3).scale(0));
   CHECK(distance(wrong(0.001), "theta/wrong-fop.learned") == doctest::Approx(8.97e-7).epsilon(1e-3).scale(0));
