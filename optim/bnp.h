@@ -14,14 +14,14 @@ namespace gradus::optim {
 ///
 /// With q = 1 and v = var it is gradient descent on W standardized and the bias at the mean input: the test of the
 /// identity. Rows are the inputs of a batch, in all its parts: its size, times the positions of a convolution. `var` is
-/// the mean square distance to the running mean, which a batch of one has too. Both start as a batch normalization's,
-/// at 0 and 1.
+/// the running mean of the square distance to the mean of all that was seen, which a batch of one has too; the paper's
+/// is that of a batch's own variance. mu and var start as a batch normalization's, at 0 and 1.
 ///
-/// It comes before all other stages, so it composes with every preconditioner and rule; a preconditioner multiplies
-/// what Bnp makes of a gradient and learns from the gradient itself, the loss's. Layers show their inputs in training,
-/// though not under NoGrad: Linear and Conv2d do, one's own by weight.show_input(x). A layer without a bias, or whose
-/// bias is frozen, is left alone, and so is a transposed convolution, whose outputs see different taps. Zero padding
-/// makes it approximate at the border of an image.
+/// It comes before all other stages, so it composes with every preconditioner, and with every rule that asks for no
+/// curvature; a preconditioner multiplies what Bnp makes of a gradient and learns from the gradient itself, the loss's.
+/// Layers show their inputs in training, though not under NoGrad: Linear and Conv2d do, one's own by
+/// weight.show_input(x). A layer without a bias, or whose bias is frozen, is left alone, and so is a transposed
+/// convolution, whose outputs see different taps. Zero padding makes it approximate at the border of an image.
 struct Bnp {
   double momentum = 0.99;  ///< of the running statistics
   double relative = 1e-2;

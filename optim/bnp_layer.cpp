@@ -30,7 +30,8 @@ void BnpLayer::see(const Tensor& input) {
     fail(ErrorKind::value, "bnp", "'", info_.name, "' was shown an input with inf or nan, which would stay in the ",
          "running statistics");
   axpby_(1 - keep, center, keep, mean_);
-  axpby_(1 - keep, mean(square(rows - mean_), {0}), keep, variance_);
+  weight_ = keep * weight_ + (1 - keep);
+  axpby_(1 - keep, mean(square(rows - mean_ * (1 / weight_)), {0}), keep, variance_);
 }
 
 void BnpLayer::condition(Tensor& weight, Tensor& bias) {
@@ -56,6 +57,7 @@ void BnpLayer::condition(Tensor& weight, Tensor& bias) {
 void BnpLayer::slots(Slots& slots) {
   slots.add("mean", mean_);
   slots.add("variance", variance_);
+  slots.add("weight", weight_);
   slots.add("rows", rows_);
 }
 

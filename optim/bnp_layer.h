@@ -26,6 +26,7 @@ class BnpLayer final : public InputObserver {
   ParamInfo info_;
   Bnp options_;
   Tensor mean_, variance_;  ///< [channels], float64
+  double weight_ = 0;       ///< of all inputs seen in mean_; the rest is the weight of the 0 that it began with
   double rows_ = 0;         ///< of the last batch; 0: none was seen
   bool begins_ = true;      ///< the next input is of another batch
   bool observes_ = true;

@@ -38,11 +38,14 @@ AnyRule nesterov(const RuleChoice& c) { return Sgd{.lr = c.lr, .momentum = c.mom
 AnyRule gauss_newton(const RuleChoice& c) {
   return AdaHesScale{.lr = c.lr, .curvature = {.method = CurvatureMethod::hesscale_gn}};
 }
+AnyRule becker_lecun(const RuleChoice& c) {
+  return AdaHesScale{.lr = c.lr, .curvature = {.method = CurvatureMethod::bl89}};
+}
 AnyRule adahessian(const RuleChoice& c) {
   return AdaHessian{.lr = c.lr, .curvature = {.method = CurvatureMethod::hutchinson, .key = {.seed = c.seed}}};
 }
 
-const std::array<Entry, 14> entries{{{"sgd", 0, with_lr<Sgd>},
+const std::array<Entry, 15> entries{{{"sgd", 0, with_lr<Sgd>},
                                      {"momentum", 0, momentum},
                                      {"nesterov", 0, nesterov},
                                      {"adam", Adam().lr, with_lr<Adam>},
@@ -51,6 +54,7 @@ const std::array<Entry, 14> entries{{{"sgd", 0, with_lr<Sgd>},
                                      {"adagrad", AdaGrad().lr, with_lr<AdaGrad>},
                                      {"adahesscale", Adam().lr, with_lr<AdaHesScale>},
                                      {"adahesscale-gn", Adam().lr, gauss_newton},
+                                     {"adahesscale-bl89", Adam().lr, becker_lecun},
                                      {"adahessian", AdaHessian().lr, adahessian},
                                      {"lion", Lion().lr, with_lr<Lion>},
                                      {"muon", Muon().lr, with_lr<Muon>},

@@ -17,8 +17,8 @@ struct RuleChoice {
 };
 
 /// "sgd", "momentum", "nesterov", "adam", ...: what optim/rules has, and optim/contrib but for ScheduleFree, whose
-/// models are tested at other weights than they train with. Momentum and nesterov are Sgd's forms, adahesscale-gn is
-/// AdaHesScale with the Gauss-Newton form of the curvature.
+/// models are tested at other weights than they train with. Momentum and nesterov are Sgd's forms, adahesscale-gn and
+/// adahesscale-bl89 are AdaHesScale with other forms of the curvature.
 std::vector<std::string> rule_names();
 
 /// The rule of this name, with the defaults of its struct but for what was chosen. Throws ErrorKind::value listing the

@@ -66,7 +66,7 @@ void TrainingFlags::add_optimizer(CommandLine& line) {
   line.add("--rule", rule, "update rule", one_of(optim::rule_names()));
   line.add("--lr", lr,
            "learning rate [sgd, momentum, nesterov " + exact(usual_lr) +
-               "; adam, adamw, rmsprop, adahesscale 0.001; adagrad 0.01;\n"
+               "; adam, adamw, rmsprop, adahesscale... 0.001; adagrad 0.01;\n"
                "adahessian 0.15; lion 0.0001; muon 0.02, and 0.001 for what is no weight; prodigy 1; shampoo 0.1]",
            at_least(0));
   line.add("--schedule", schedule,
@@ -87,7 +87,7 @@ void TrainingFlags::add_optimizer(CommandLine& line) {
   line.add("--clip-value", clip_value, "largest size of an element of a gradient; 0: any", at_least(0));
   line.add("--step-delta", step_delta,
            "shortens steps until the loss's curvature term along them is at most this; 0: never\n"
-           "[adahesscale, adahesscale-gn 1e-9; adahessian 1e-8; others 0]",
+           "[adahesscale, adahesscale-... 1e-9; adahessian 1e-8; others 0]",
            at_least(0));
 }
 

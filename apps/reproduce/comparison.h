@@ -33,6 +33,10 @@ struct Comparison {
 /// All methods' runs of one seed after another, so that a budget leaves whole rounds of them.
 void order_by_seed(std::vector<Run>& runs);
 
+/// Whether one method is ahead of another by measured means wherever it is so by published ones; published ties may
+/// come out either way.
+bool keeps_order(std::span<const Method> methods, const std::vector<double>& means);
+
 void report_comparison(const Context& context, const Comparison& comparison, Report& report);
 
 }  // namespace gradus::reproduce

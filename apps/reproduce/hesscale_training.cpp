@@ -1,6 +1,6 @@
 // Training curves of the HesScale paper (Elsayed et al. 2024): the MNIST perceptron 784-1000-500-100-10 of DeepOBS with
-// five optimizers, each at the best of a grid of learning rates, beside the accuracies that the authors' program
-// stored.
+// six optimizers, each at the best of a grid of learning rates, beside the accuracies and losses that the authors'
+// program stored.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -17,17 +17,18 @@ namespace {
 struct Method {
   const char* rule;
   const char* title;
-  double published;  ///< test accuracy after 100 epochs
+  double accuracy, loss;  ///< published: of tests, in percent, and of training, after 100 epochs
   std::vector<double> lrs;
 };
 // Nine each: the authors' grid, whose decades are halved, and where the best lies elsewhere one that reaches beyond it.
 const std::vector<double> authors_lrs{1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1};
 const Method methods[] = {
-    {"sgd", "SGD", 98.02, {1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 6e-1, 1, 3}},
-    {"adam", "Adam", 98.11, authors_lrs},
-    {"adahessian", "AdaHessian", 98.24, authors_lrs},
-    {"adahesscale-gn", "AdaHesScaleGN", 98.17, {1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2}},
-    {"adahesscale", "AdaHesScale", 98.18, authors_lrs}};
+    {"sgd", "SGD", 98.02, 0.0152, {1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 6e-1, 1, 3}},
+    {"adam", "Adam", 98.11, 0.0147, authors_lrs},
+    {"adahesscale-bl89", "BL89", 95.14, 0.1069, authors_lrs},
+    {"adahessian", "AdaHessian", 98.24, 0.0148, authors_lrs},
+    {"adahesscale-gn", "AdaHesScaleGN", 98.17, 0.0193, {1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2}},
+    {"adahesscale", "AdaHesScale", 98.18, 0.0140, authors_lrs}};
 constexpr uint64_t first_tuning_seed = 1000;  ///< from here on, of no training that is reported
 
 struct Size {
@@ -137,9 +138,9 @@ void read(const Context& context, Report& report) {
   const size_t seeds = tuned(context, methods[0]).size();
   report.protocol(gradus::text(sized.train, " training images, ", sized.epochs, " epochs, ", seeds,
                                seeds == 1 ? " seed" : " seeds"));
-  Table table{
-      {"method", "learning rate", "paper (100 epochs)", "measured", "n", "train loss", "s per 100 steps", "verdict"},
-      {}};
+  Table table{{"method", "learning rate", "paper (100 epochs)", "measured", "n", "train loss: paper", "measured",
+               "s per 100 steps", "verdict"},
+              {}};
   std::vector<apps::Record> curves, finals, tuning;
   std::vector<double> of_adam;
   std::vector<Run> reported;
@@ -171,9 +172,9 @@ void read(const Context& context, Report& report) {
     }
     const PairedDifference difference = paired_difference(accuracy, of_adam);
     const bool apart = std::abs(difference.mean) > difference.half_width;
-    table.rows.push_back({method.title, scientific(*runs.front().flags.lr), fixed(method.published, 2),
+    table.rows.push_back({method.title, scientific(*runs.front().flags.lr), fixed(method.accuracy, 2),
                           plus_minus(mean(accuracy), standard_deviation(accuracy), 2), std::to_string(runs.size()),
-                          scientific(mean(losses)), fixed(mean(seconds), 2),
+                          scientific(method.loss), scientific(mean(losses)), fixed(mean(seconds), 2),
                           with_diverged(std::string(method.rule) == "adam"            ? "the reference"
                                         : std::isnan(difference.half_width) || !apart ? "as Adam within its interval"
                                         : difference.mean > 0                         ? "above Adam"
@@ -189,10 +190,11 @@ void read(const Context& context, Report& report) {
       "95 % interval. The learning rate is that with the largest area under the curve of validation accuracy (" +
       std::to_string(candidates(context, methods[0], 1).size()) +
       " trainings per rate, of seeds apart from those reported, with a sixth of the training images held out; all in "
-      "tuning.csv). " +
+      "tuning.csv); beta1 and beta2 are 0.9 and 0.999, where the authors tried others too. " +
       choices.text() +
       " Perceptron 784-1000-500-100-10, tanh, weights from a truncated normal of 0.03, batch 128. The paper's are the "
-      "stored means after 100 epochs of all images; whether its hidden units were tanh or ELU is not recorded." +
+      "stored means after 100 epochs of all images; whether its hidden units were tanh or ELU is not recorded. "
+      "Their GGN-MC (97.99, loss 0.0179) draws labels from the network's outputs, which no rule here sees." +
       about_diverged(context, reported) +
       (lost_candidates == 0 ? ""
                             : gradus::text(" In the choice of the learning rates ", lost_candidates,

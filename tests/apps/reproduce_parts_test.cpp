@@ -192,6 +192,16 @@ TEST_CASE("a training in the ledger that is damaged names its file, whatever the
   CHECK(contains(refusal("1.0,0.5", ""), "a row has 0 numbers"));
 }
 
+TEST_CASE("the order of published values holds where each step of it does, and ties may come out either way") {
+  const Method methods[] = {{"a", "", 69.7, 0.1, "", 0}, {"b", "", 69.7, 0.1, "", 0}, {"c", "", 69.9, 0.1, "", 0}};
+  CHECK(keeps_order(methods, {69.7, 69.7, 69.9}));
+  CHECK(keeps_order(methods, {60, 50, 61}));
+  CHECK(keeps_order(methods, {50, 60, 61}));
+  CHECK(!keeps_order(methods, {60, 50, 60}));
+  CHECK(!keeps_order(methods, {50, 60, 55}));
+  CHECK(!keeps_order(methods, {50, std::nan(""), 55}));
+}
+
 TEST_CASE("a preconditioner that overflows is an error that names checkpoint and layer") {
   const TemporaryFolder folder;
   apps::TinyTraining training;

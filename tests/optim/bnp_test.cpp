@@ -59,13 +59,18 @@ TEST_CASE("BNP damps, averages and divides by fan-in over rows as a computation 
   Optimizer optimizer =
       over({w, b}).rule(Sgd{.lr = 1}).bnp({.momentum = 0.5, .relative = 0.1, .absolute = 0.01}).build();
   w.show_input(Tensor::from<double>({4, -2}, {1, 2}));
-  // mu = (2, -1); var = 1/2 + 1/2 (4 - 2)^2 = 2.5 and 1/2 + 1/2 (-2 + 1)^2 = 1; v = var + 0.25 + 0.01; q = 2 / 1.
+  // mu = (2, -1) and, as this one row is all that was seen, var = 1/2.
   CHECK(optimizer.state().at("fc.weight/bnp.mean").to_vector<double>() == std::vector<double>{2, -1});
-  CHECK(optimizer.state().at("fc.weight/bnp.variance").to_vector<double>() == std::vector<double>{2.5, 1});
+  CHECK(optimizer.state().at("fc.weight/bnp.variance").to_vector<double>() == std::vector<double>{0.5, 0.5});
+  optimizer.zero_grad();  // the next row is a batch of its own
+  w.show_input(Tensor::from<double>({1, 0.5}, {1, 2}));
+  // mu = (1.5, -0.25), and that of all that was seen 4/3 of it, (2, -1/3); var = 1/4 + 1/2 (1 - 2)^2 = 0.75 and
+  // 1/4 + 1/2 (1/2 + 1/3)^2 = 43/72; v = var + 0.075 + 0.01; q = 2 / 1.
   w.set_grad(Tensor::from<double>({3, 5}, {1, 2}));
   b.set_grad(Tensor::from<double>({7}, {1}));
   optimizer.step();
-  const double w0 = (3 - 2 * 7) / (2 * 2.76), w1 = (5 + 1 * 7) / (2 * 1.26), bias = 7 / 2.0 - (w0 * 2 - w1 * 1);
+  const double w0 = (3 - 1.5 * 7) / (2 * 0.835), w1 = (5 + 0.25 * 7) / (2 * (43 / 72.0 + 0.085)),
+               bias = 7 / 2.0 - (w0 * 1.5 - w1 * 0.25);
   CHECK(w.value().to_vector<double>()[0] == doctest::Approx(-w0));
   CHECK(w.value().to_vector<double>()[1] == doctest::Approx(-w1));
   CHECK(b.value().item() == doctest::Approx(-bias));

@@ -37,6 +37,7 @@ TEST_CASE("momentum and the forms of a rule differ in what they are told") {
   CHECK(make_rule({.name = "nesterov", .lr = 1, .momentum = 0.25}).settings().at("momentum") == 0.25);
   CHECK(make_rule({.name = "adahesscale", .lr = 1}).curvature()->method == CurvatureMethod::hesscale);
   CHECK(make_rule({.name = "adahesscale-gn", .lr = 1}).curvature()->method == CurvatureMethod::hesscale_gn);
+  CHECK(make_rule({.name = "adahesscale-bl89", .lr = 1}).curvature()->method == CurvatureMethod::bl89);
   const auto signs = make_rule({.name = "adahessian", .lr = 1, .seed = 7}).curvature();
   CHECK(signs->method == CurvatureMethod::hutchinson);
   CHECK(signs->key.seed == 7);
