@@ -51,16 +51,17 @@ Program::Result train(const Pictures& pictures, const Words& more) {
 
 }  // namespace
 
-TEST_CASE("a folder of pictures becomes a model, and the model names new pictures") {
+TEST_CASE("a folder of pictures becomes a model that names new pictures, but for those that do not decode") {
   const Pictures pictures;
   const Program::Result trained = train(pictures, {"--out", pictures / "model"});
   CHECK(contains(lines_of(trained.out).at(0), "16 training and 4 test photographs of 2 classes"));
   CHECK(Json::parse(read_file(pictures / "model/classes.json")) == Json({"green", "red"}));
 
   // As the trained classes are, but larger, and seen for the first time.
+  const std::string model = pictures / "model";
   const std::string red = pictures.folder().write("new/1.ppm", noisy_picture(40, 3, 0, 900));
   const std::string green = pictures.folder().write("new/2.ppm", noisy_picture(40, 3, 1, 901));
-  const Program::Result plain = run_program(program, {"--predict", pictures / "model", red, green});
+  const Program::Result plain = run_program(program, {"--predict", model, red, green});
   CAPTURE(plain.err);
   CHECK(plain.exit_code == 0);
   const Words lines = lines_of(plain.out);
@@ -68,12 +69,31 @@ TEST_CASE("a folder of pictures becomes a model, and the model names new picture
   CHECK(lines[0].starts_with(red + ": red "));
   CHECK(lines[1].starts_with(green + ": green "));
 
-  const Program::Result json = run_program(program, {"--predict", pictures / "model", "--json", "--top", "1", green});
+  const Program::Result json = run_program(program, {"--predict", model, "--json", "--top", "1", green});
   const Json row = Json::parse(json.out);
   CHECK(row.at("file") == green);
   CHECK(row.at("class") == "green");
   REQUIRE(row.at("classes").size() == 1);
   CHECK(row.at("classes")[0].at("probability").get<double>() > 0.5);
+
+  const std::string missing = pictures / "missing.ppm", broken = pictures.folder().write("broken.ppm", "no picture");
+  const auto expect = [&](const Program::Result& result, const Words& answers) {
+    CHECK(result.exit_code == 1);
+    const Words given = lines_of(result.out);
+    REQUIRE(given.size() == answers.size());
+    for (size_t i = 0; i < given.size(); ++i) CHECK(given[i].starts_with(answers[i]));
+  };
+  const Program::Result skipped =
+      run_program(program, {"--predict", model, "--on-damaged", "skip", broken, red, missing, green});
+  expect(skipped, {red + ": red ", green + ": green "});
+  REQUIRE(lines_of(skipped.err).size() == 2);
+  CHECK(contains(lines_of(skipped.err)[0], broken));
+  CHECK(contains(lines_of(skipped.err)[1], missing));
+  const Program::Result stopped = run_program(program, {"--predict", model, red, broken, green});
+  expect(stopped, {red + ": red "});
+  CHECK(lines_of(stopped.err).size() == 1);
+  CHECK(contains(stopped.err, broken));
+  expect(run_program(program, {"--predict", model, "--on-damaged", "skip", broken}), {});
 }
 
 TEST_CASE("weights of a network for other classes are taken over, all but the classifier") {
@@ -141,32 +161,6 @@ TEST_CASE("a model whose files were changed to what no training writes is refuse
   pictures.folder().write("model/config.json", config);
   pictures.folder().write("model/classes.json", "[]");
   CHECK(contains(error(), "model/classes.json is missing, or no part of a model of image_classifier's"));
-}
-
-TEST_CASE("pictures that do not decode get no answer, and every other one its own") {
-  const Pictures pictures;
-  const std::string model = pictures / "model", missing = pictures / "missing.ppm";
-  train(pictures, {"--out", model});
-  const std::string broken = pictures.folder().write("broken.ppm", "no picture");
-  const std::string red = pictures.folder().write("1.ppm", noisy_picture(40, 3, 0, 900));
-  const std::string green = pictures.folder().write("2.ppm", noisy_picture(40, 3, 1, 901));
-  const auto expect = [&](const Program::Result& result, const Words& answers) {
-    CHECK(result.exit_code == 1);
-    const Words lines = lines_of(result.out);
-    REQUIRE(lines.size() == answers.size());
-    for (size_t i = 0; i < lines.size(); ++i) CHECK(lines[i].starts_with(answers[i]));
-  };
-  const Program::Result skipped =
-      run_program(program, {"--predict", model, "--on-damaged", "skip", broken, red, missing, green});
-  expect(skipped, {red + ": red ", green + ": green "});
-  REQUIRE(lines_of(skipped.err).size() == 2);
-  CHECK(contains(lines_of(skipped.err)[0], broken));
-  CHECK(contains(lines_of(skipped.err)[1], missing));
-  const Program::Result stopped = run_program(program, {"--predict", model, red, broken, green});
-  expect(stopped, {red + ": red "});
-  CHECK(lines_of(stopped.err).size() == 1);
-  CHECK(contains(stopped.err, broken));
-  expect(run_program(program, {"--predict", model, "--on-damaged", "skip", broken}), {});
 }
 
 TEST_CASE("flags of the training that are given with --predict are named as without effect") {
