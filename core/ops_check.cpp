@@ -137,7 +137,7 @@ void scalar(const char* op, DType dtype, double value) {
 
 void writable(const char* op, const Tensor& x) {
   defined(op, x, "the tensor to write");
-  for (int d = 0; d < x.rank(); ++d)
+  for (int d = 0; d < x.rank() && x.numel() > 0; ++d)
     if (x.strides()[d] == 0 && x.shape()[d] > 1)
       fail(ErrorKind::value, op, "cannot write into an expanded tensor: the elements along dimension ", d, " of ",
            x.shape(), " share memory; clone it first");

@@ -10,6 +10,14 @@
 
 namespace gradus::optim {
 
+namespace {
+
+void check_predicate(const char* op, const Predicate& where) {
+  if (!where) fail(ErrorKind::value, op, "expects a predicate, got an empty function");
+}
+
+}  // namespace
+
 Builder& Builder::rule(AnyRule rule) {
   rule_ = std::move(rule);
   return *this;
@@ -34,6 +42,7 @@ Builder& Builder::clip(Clip clip) {
 }
 
 Builder& Builder::weight_decay(WeightDecay decay) {
+  check_predicate("weight_decay", decay.where);
   decay_ = std::move(decay);
   return *this;
 }
@@ -47,6 +56,7 @@ Builder& Builder::scale_steps(StepScaling scaling) {
 }
 
 Builder& Builder::l1(L1 penalty) {
+  check_predicate("l1", penalty.where);
   if (!is_not_negative(penalty.rate))
     fail(ErrorKind::value, "l1", "expects a finite rate of at least 0, got ", penalty.rate);
   l1_ = std::move(penalty);
@@ -66,6 +76,7 @@ Builder& Builder::gradient_penalty(GradientPenalty penalty) {
 }
 
 Builder& Builder::bnp(Bnp bnp) {
+  check_predicate("bnp", bnp.where);
   if (!is_fraction(bnp.momentum)) fail(ErrorKind::value, "bnp", "expects a momentum in [0, 1), got ", bnp.momentum);
   if (!is_not_negative(bnp.relative) || !is_not_negative(bnp.absolute))
     fail(ErrorKind::value, "bnp", "expects finite additions to the variance of at least 0, got relative ", bnp.relative,
@@ -75,7 +86,7 @@ Builder& Builder::bnp(Bnp bnp) {
 }
 
 Builder& Builder::group(Predicate where, Group overrides) {
-  if (!where) fail(ErrorKind::value, "group", "expects a predicate, got an empty function");
+  check_predicate("group", where);
   groups_.push_back({std::move(where), std::move(overrides)});
   return *this;
 }
@@ -131,11 +142,10 @@ void add_bnp(std::vector<OptimizerItem>& items, const Bnp& bnp) {
 }
 
 void check_owned_step(const OptimizerItem& item, const OptimizerGroup& group, bool scaled) {
-  const char* other = scaled                                              ? "step scaling"
-                      : item.learner && item.learner->acts_on_direction() ? "a preconditioner of its directions"
-                      : item.decays && group.decay_mode == DecayMode::decoupled && group.base.at("weight_decay") != 0
-                          ? "decoupled decay"
-                          : nullptr;
+  const char* other = scaled                                                    ? "step scaling"
+                      : item.learner && item.learner->acts_on_direction()       ? "a preconditioner of its directions"
+                      : item.decays && group.decay_mode == DecayMode::decoupled ? "decoupled decay"
+                                                                                : nullptr;
   if (other)
     fail(ErrorKind::value, "optimizer", "rule '", item.rule_name, "' of '", item.parameter.name(),
          "' follows the parameter's steps, and does not go with ", other);
@@ -162,9 +172,9 @@ Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, con
   group.base = resolved.rule.settings();
   const bool has_own = group.base.contains("weight_decay");
   group.decay_mode = has_own ? DecayMode::decoupled : DecayMode::coupled;
-  if (decay && decay->mode) group.decay_mode = *decay->mode;
-  if (l1) group.base.set("l1", l1->rate);
   const bool keeps_own = has_own && has_rule_with_decay(overrides);
+  if (decay && decay->mode && !keeps_own) group.decay_mode = *decay->mode;
+  if (l1) group.base.set("l1", l1->rate);
   if (!has_own || (decay && !keeps_own)) group.base.set("weight_decay", decay ? decay->rate : 0);
   if (resolved.preconditioner.name() != "none")
     for (const auto& [name, value] : resolved.preconditioner.hyper().settings()) group.base.set("hyper." + name, value);
@@ -172,6 +182,15 @@ Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, con
   group.base.at("lr");
   for (const auto& [name, value] : group.base) check_setting(name, value);
   return resolved;
+}
+
+/// The FNV-1a hash of the names in order, each ended by a 0.
+int64_t number_of(const std::set<std::string>& names) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const std::string& name : names)
+    for (size_t i = 0; i <= name.size(); ++i)
+      hash = (hash ^ static_cast<unsigned char>(name.c_str()[i])) * 0x100000001b3;
+  return static_cast<int64_t>(hash);
 }
 
 /// The rule and the preconditioner of parameter number `index`.
@@ -195,8 +214,7 @@ OptimizerItem make_item(const Parameter& parameter, size_t index, const Resolved
          "' needs");
   const Site site{parameter.info(), value, options.group.base.at("lr"), index};
   if (auto preconditioner = options.preconditioner.make(site))
-    item.learner = std::make_unique<Learner>(std::move(preconditioner), options.preconditioner, value,
-                                             item.rule->gain(options.group.base) != 1);
+    item.learner = std::make_unique<Learner>(std::move(preconditioner), options.preconditioner, value);
   return item;
 }
 
@@ -283,13 +301,22 @@ Optimizer Builder::build() const {
     item.decays =
         !decay_ || decay_->where(info) || std::ranges::any_of(overrides, has_decay) || has_rule_with_decay(overrides);
     ask(impl->curvature, options.rule.curvature());
-    if (scaling_) item.curvature_average = zeros_like(parameter.value());
+    if (scaling_) {
+      item.curvature_average = zeros_like(parameter.value());
+      item.averages_magnitudes = scaling_->magnitudes;
+    }
     if (l1_ && (l1_->where(info) || std::ranges::any_of(overrides, has_l1))) {
       check_l1(item, *l1_, options.group.base);
       item.l1 = l1_->mode;
     }
     if (item.rule->owns_step()) check_owned_step(item, options.group, scaling_.has_value());
     impl->items.push_back(std::move(item));
+  }
+  for (size_t i = 0; i < impl->groups.size(); ++i) {
+    std::set<std::string> members;
+    for (const OptimizerItem& item : impl->items)
+      if (item.group == i) members.insert(item.parameter.name());
+    impl->groups[i].members = number_of(members);
   }
   check_preconditioned(impl->items);
   for (OptimizerItem& item : impl->items)

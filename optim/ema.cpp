@@ -39,6 +39,7 @@ StateDict Ema::state() const {
 }
 
 void Ema::load(const StateDict& given) {
+  if (lent_) fail(ErrorKind::value, "ema", "the model holds the averages while an EmaScope lives; load before it");
   check_same_state("the moving average", state(), given);
   const auto updates = given.at(count_name).to_vector<int64_t>().front();
   if (updates < 0) fail(ErrorKind::value, "ema", "expects '", count_name, "' of at least 0, got ", updates);

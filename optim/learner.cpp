@@ -23,13 +23,12 @@ Tensor fresh(const Tensor& m, const std::string& name) {
 }  // namespace
 
 Learner::Learner(std::unique_ptr<const Preconditioner> preconditioner, const AnyPreconditioner& options,
-                 const Tensor& value, bool gains)
+                 const Tensor& value)
     : preconditioner_(std::move(preconditioner)),
       learning_(preconditioner_->learning(options.learning())),
       like_(value),
       name_(options.name()),
       learned_(fresh(preconditioner_->initial(), name_)),
-      gains_(gains && !acts_on_direction()),
       rule_name_(options.hyper().name()),
       rule_(options.hyper().make(learned_)) {
   // M first means that the current m made theta(t): exact already.
@@ -174,7 +173,7 @@ void Learner::slots(Slots& slots) {
   slots.add(acts_on_direction() ? "previous_direction" : "previous", previous_, like_);
   slots.add("previous_step", previous_at_.step);
   slots.add("previous_lr", previous_at_.lr);
-  if (gains_) slots.add("previous_gain", previous_gain_);
+  if (!acts_on_direction()) slots.add("previous_gain", previous_gain_);
   if (learning_.exact) slots.add("applied", applied_);
   slots.nest(rule_name_, *rule_);
 }

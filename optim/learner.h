@@ -12,10 +12,8 @@ namespace gradus::optim {
 
 class Learner {
  public:
-  /// `value` is the parameter: previous gradients are kept in its memory order. `gains`: the parameter's rule has a
-  /// gain other than 1.
-  Learner(std::unique_ptr<const Preconditioner> preconditioner, const AnyPreconditioner& options, const Tensor& value,
-          bool gains);
+  /// `value` is the parameter: previous gradients are kept in its memory order.
+  Learner(std::unique_ptr<const Preconditioner> preconditioner, const AnyPreconditioner& options, const Tensor& value);
 
   /// Learns from the gradient g of this step and what the previous step preconditioned; returns P(m) x and remembers x.
   /// x is g itself, or the rule's direction where acts_on_direction(). No copy of x is made unless the rule or captured
@@ -75,7 +73,6 @@ class Learner {
   StepInfo previous_at_;
   double previous_scale_ = 1;  ///< beside previous_at_.lr, which P(m) itself may divide by
   double previous_gain_ = 1;
-  bool gains_;
   uint64_t previous_version_ = 0;  ///< of the memory of previous_, which others may hold too
   Tensor applied_;                 ///< exact: the m that the previous step applied
   Tensor correlation_, kept_;      ///< of a fused step, between describe() and finish()

@@ -181,8 +181,9 @@ void Optimizer::Impl::step_scaled(const std::vector<Tensor>& gradients, double f
     const double lr = at(item).lr;
     along += lr * lr * dot(scaling->magnitudes ? average : sqrt(average), square(directions[i]));
   }
+  ++scaled_steps;
   if (scaling->corrected) {
-    const double correction = 1 - std::pow(scaling->beta2, static_cast<double>(steps + 1));
+    const double correction = 1 - std::pow(scaling->beta2, static_cast<double>(scaled_steps));
     along /= scaling->magnitudes ? correction : std::sqrt(correction);
   }
   step_scale = std::min(scaling->max_scale, std::sqrt(2 * scaling->delta / along));

@@ -15,8 +15,9 @@ struct OptimizerGroup {
   Settings base;  ///< before schedules
   std::map<std::string, Schedule, std::less<>> schedules;
   DecayMode decay_mode = DecayMode::coupled;
-  Settings current;  ///< during a step: what it uses
-  Settings hyper;    ///< the inner rule's among them, without their prefix
+  int64_t members = 0;  ///< a number made of its parameters' names, in whatever order: load() compares it
+  Settings current;     ///< during a step: what it uses
+  Settings hyper;       ///< the inner rule's among them, without their prefix
 
   /// Hyperparameters after so many completed steps.
   Settings now(int64_t steps) const;
@@ -36,6 +37,7 @@ struct OptimizerItem {
   std::unique_ptr<Learner> learner;  ///< null: not preconditioned
   bool curved = false;               ///< the rule wants curvature
   Tensor curvature_average;          ///< of step scaling, where there is one
+  bool averages_magnitudes = false;  ///< in it: |h|, not h^2
   std::optional<L1Mode> l1 = {};
   std::shared_ptr<BnpLayer> bnp = {};  ///< of a weight; null: not conditioned
   size_t bias = 0;                     ///< with bnp: the item of the layer's bias
@@ -51,7 +53,8 @@ struct OptimizerItem {
   void slots(Slots& slots) {
     slots.nest(rule_name, *rule);
     if (learner) slots.nest(preconditioner_name, *learner);
-    if (curvature_average.defined()) slots.add("scaling.curvature", curvature_average);
+    if (curvature_average.defined())
+      slots.add(averages_magnitudes ? "scaling.magnitude" : "scaling.curvature", curvature_average);
     if (bnp) slots.nest("bnp", *bnp);
   }
 };
@@ -66,6 +69,7 @@ struct Optimizer::Impl {
   std::optional<CurvatureOptions> curvature;  ///< what the rules or the scaling ask for
   std::optional<StepScaling> scaling;
   double step_scale = 1;
+  int64_t scaled_steps = 0;  ///< that its averages have seen
   std::optional<GradientPenalty> gradient_penalty;
   int64_t steps = 0;
 

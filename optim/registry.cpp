@@ -29,20 +29,20 @@ struct Entry {
 template <class T>
 AnyRule with_lr(const RuleChoice& choice) {
   T rule;
-  rule.lr = choice.lr;
+  rule.lr = *choice.lr;
   return rule;
 }
 
-AnyRule momentum(const RuleChoice& c) { return Sgd{.lr = c.lr, .momentum = c.momentum}; }
-AnyRule nesterov(const RuleChoice& c) { return Sgd{.lr = c.lr, .momentum = c.momentum, .nesterov = true}; }
+AnyRule momentum(const RuleChoice& c) { return Sgd{.lr = *c.lr, .momentum = c.momentum}; }
+AnyRule nesterov(const RuleChoice& c) { return Sgd{.lr = *c.lr, .momentum = c.momentum, .nesterov = true}; }
 AnyRule gauss_newton(const RuleChoice& c) {
-  return AdaHesScale{.lr = c.lr, .curvature = {.method = CurvatureMethod::hesscale_gn}};
+  return AdaHesScale{.lr = *c.lr, .curvature = {.method = CurvatureMethod::hesscale_gn}};
 }
 AnyRule becker_lecun(const RuleChoice& c) {
-  return AdaHesScale{.lr = c.lr, .curvature = {.method = CurvatureMethod::bl89}};
+  return AdaHesScale{.lr = *c.lr, .curvature = {.method = CurvatureMethod::bl89}};
 }
 AnyRule adahessian(const RuleChoice& c) {
-  return AdaHessian{.lr = c.lr, .curvature = {.method = CurvatureMethod::hutchinson, .key = {.seed = c.seed}}};
+  return AdaHessian{.lr = *c.lr, .curvature = {.method = CurvatureMethod::hutchinson, .key = {.seed = c.seed}}};
 }
 
 const std::array<Entry, 15> entries{{{"sgd", 0, with_lr<Sgd>},
@@ -75,7 +75,13 @@ std::vector<std::string> rule_names() {
   return names;
 }
 
-AnyRule make_rule(const RuleChoice& choice) { return entry(choice.name).make(choice); }
+AnyRule make_rule(RuleChoice choice) {
+  const Entry& known = entry(choice.name);
+  if (!choice.lr && known.default_lr == 0)
+    fail(ErrorKind::value, "make_rule", "the learning rate of '", choice.name, "' depends on the network: choose one");
+  if (!choice.lr) choice.lr = known.default_lr;
+  return known.make(choice);
+}
 double default_lr(const std::string& name) { return entry(name).default_lr; }
 
 }  // namespace gradus::optim

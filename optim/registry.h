@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,9 +12,9 @@ namespace gradus::optim {
 
 struct RuleChoice {
   std::string name;
-  double lr = 0;
-  double momentum = 0.9;  ///< of momentum and nesterov
-  uint64_t seed = 0;      ///< of adahessian's random signs
+  std::optional<double> lr = std::nullopt;  ///< default_lr() where it is not given
+  double momentum = 0.9;                    ///< of momentum and nesterov
+  uint64_t seed = 0;                        ///< of adahessian's random signs
 };
 
 /// "sgd", "momentum", "nesterov", "adam", ...: what optim/rules has, and optim/contrib but for ScheduleFree, whose
@@ -22,8 +23,8 @@ struct RuleChoice {
 std::vector<std::string> rule_names();
 
 /// The rule of this name, with the defaults of its struct but for what was chosen. Throws ErrorKind::value listing the
-/// names where there is none of this name.
-AnyRule make_rule(const RuleChoice& choice);
+/// names where there is none of this name, and for no learning rate where there is no default.
+AnyRule make_rule(RuleChoice choice);
 
 /// The learning rate that is its struct's default or, for adahesscale and rmsprop, Adam's; 0 for sgd, momentum and
 /// nesterov, whose rate depends on the network.

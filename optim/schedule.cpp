@@ -23,6 +23,10 @@ double half_cosine(double first, double last, double part) {
 
 }  // namespace
 
+void Schedule::check() const {
+  if (!factor_) fail(ErrorKind::value, "schedule", "expects a function of time, got an empty one");
+}
+
 Schedule constant(double factor) {
   return {[=](int64_t) { return factor; }};
 }

@@ -13,13 +13,17 @@ namespace gradus::optim {
 /// The factor at time t >= 0.
 class Schedule {
  public:
-  // A lambda is a schedule.
+  // A lambda is a schedule; an empty std::function throws ErrorKind::value.
   template <std::invocable<int64_t> F>
   requires(!std::same_as<F, Schedule>) Schedule(F factor)  // NOLINT(google-explicit-constructor)
-      : factor_(std::move(factor)) {}
+      : factor_(std::move(factor)) {
+    check();
+  }
   double operator()(int64_t t) const { return factor_(t); }
 
  private:
+  void check() const;
+
   std::function<double(int64_t)> factor_;
 };
 

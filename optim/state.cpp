@@ -55,6 +55,14 @@ void check_numbers(const std::vector<OptimizerGroup>& groups, const StateDict& s
     for (const auto& [name, value] : groups[i].base) check_setting(name, state.at(name_of(i, name)).item());
 }
 
+/// Groups are numbered by their first parameters, so another order of parameters may give another one a group's number.
+void check_members(const std::vector<OptimizerGroup>& groups, const StateDict& state) {
+  for (size_t i = 0; i < groups.size(); ++i)
+    if (state.at(name_of(i, "members")).to_vector<int64_t>().front() != groups[i].members)
+      fail(ErrorKind::value, "load", "'group.", i, "' of the state has hyperparameters of other parameters than here: ",
+           "build the optimizer over the same parameters, in the same order, with the same groups");
+}
+
 /// A state that was not cloned has the numbers of an earlier step beside the tensors of this one.
 void check_kept(const std::vector<Slot>& slots, int64_t steps, const StateDict& state) {
   const int64_t step = state.at(step_name).to_vector<int64_t>().front();
@@ -84,8 +92,11 @@ int64_t bytes_of(const Slots& slots) {
 std::vector<Slot> Optimizer::Impl::slots() {
   std::vector<Slot> all{{step_name, &steps, {}}};
   if (scaling) all.push_back({"optimizer/step_scale", &step_scale, {}});
-  for (size_t i = 0; i < groups.size(); ++i)
+  if (scaling) all.push_back({"optimizer/scaled_steps", &scaled_steps, {}});
+  for (size_t i = 0; i < groups.size(); ++i) {
+    all.push_back({name_of(i, "members"), &groups[i].members, {}});
     for (auto& [name, value] : groups[i].base) all.push_back({name_of(i, name), &value, {}});
+  }
   for (OptimizerItem& item : items) {
     Slots slots;
     item.slots(slots);
@@ -116,6 +127,7 @@ void Optimizer::load(const StateDict& state) {
   for (const Slot& slot : slots) own.emplace(slot.name, expected(slot, state));
   check_same_state("the optimizer", own, state);
   check_numbers(impl().groups, state);
+  check_members(impl().groups, state);
   check_kept(slots, impl().steps, state);
   for (const Slot& slot : slots) restore(slot, state.at(slot.name));
   for (OptimizerItem& item : impl().items)

@@ -52,7 +52,7 @@ class MuonRule final : public Rule {
 std::unique_ptr<Rule> Muon::make(const Tensor& parameter) const {
   if (parameter.rank() < 2)
     fail(ErrorKind::value, "muon", "is for weights of two or more dimensions, but a parameter is ", parameter.shape(),
-         ": give it another rule, .group(optim::is_bias, {.rule = optim::Adam{}})");
+         ": give biases and scales another rule, .group(std::not_fn(optim::is_weight), {.rule = optim::Adam{}})");
   if (iterations < 1) fail(ErrorKind::value, "muon", "expects iterations of at least 1, got ", iterations);
   return std::make_unique<MuonRule>(parameter, *this);
 }

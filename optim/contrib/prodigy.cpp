@@ -14,7 +14,6 @@ class ProdigyRule final : public Rule {
  public:
   ProdigyRule(const Tensor& parameter, const Prodigy& options)
       : parameter_(parameter),
-        start_(clone(parameter)),
         first_moment_(zeros_like(parameter)),
         second_moment_(zeros_like(parameter)),
         sum_(zeros_like(parameter)),
@@ -25,6 +24,7 @@ class ProdigyRule final : public Rule {
   Tensor direction(const Tensor& gradient, const Settings& settings) override {
     const double beta1 = settings.at("beta1"), beta2 = settings.at("beta2"), lr = settings.at("lr");
     const double beta3 = std::sqrt(beta2), d = d_, weight = d / d0_ * d * lr;
+    if (!start_.defined()) start_ = clone(parameter_);
     numerator_ = beta3 * numerator_ + weight * dot(gradient, start_ - parameter_);
     axpby_(weight, gradient, beta3, sum_);
     axpby_(d * (1 - beta1), gradient, beta1, first_moment_);
@@ -34,7 +34,7 @@ class ProdigyRule final : public Rule {
     return first_moment_ * d / (sqrt(second_moment_) + d_ * settings.at("eps"));
   }
   void slots(Slots& slots) override {
-    slots.add("start", start_);
+    slots.add("start", start_, parameter_);
     slots.add("first_moment", first_moment_);
     slots.add("second_moment", second_moment_);
     slots.add("sum", sum_);
@@ -44,7 +44,8 @@ class ProdigyRule final : public Rule {
 
  private:
   const Tensor parameter_;  ///< its own memory
-  Tensor start_, first_moment_, second_moment_, sum_;
+  Tensor start_;            ///< undefined until the first step
+  Tensor first_moment_, second_moment_, sum_;
   double d0_, d_, numerator_ = 0;
 };
 

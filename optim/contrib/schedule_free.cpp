@@ -12,8 +12,7 @@ namespace {
 
 class ScheduleFreeRule final : public Rule {
  public:
-  explicit ScheduleFreeRule(const Tensor& parameter)
-      : y_(parameter), z_(clone(parameter)), second_moment_(zeros_like(parameter)) {}
+  explicit ScheduleFreeRule(const Tensor& parameter) : y_(parameter), second_moment_(zeros_like(parameter)) {}
 
   // The optimizer takes y - lr d, so d = (y - y') / lr for y' = y + c (z - y) - lr (1 - beta1 (1 - c)) n, where n is
   // the normalized gradient and c the weight of the newest z in the average.
@@ -21,6 +20,7 @@ class ScheduleFreeRule final : public Rule {
     const double beta1 = settings.at("beta1"), beta2 = settings.at("beta2"), lr = settings.at("lr");
     largest_lr_ = std::max(largest_lr_, lr);
     const double weight = largest_lr_ * largest_lr_;
+    if (!z_.defined()) z_ = clone(y_);
     weights_ += weight;
     const double c = weights_ > 0 ? weight / weights_ : 0;
     ++steps_;
@@ -33,7 +33,7 @@ class ScheduleFreeRule final : public Rule {
   }
   bool owns_step() const override { return true; }
   void slots(Slots& slots) override {
-    slots.add("z", z_);
+    slots.add("z", z_, y_);
     slots.add("second_moment", second_moment_);
     slots.add("weights", weights_);
     slots.add("largest_lr", largest_lr_);
@@ -42,7 +42,8 @@ class ScheduleFreeRule final : public Rule {
 
  private:
   const Tensor y_;  ///< the parameter's own memory
-  Tensor z_, second_moment_;
+  Tensor z_;        ///< undefined until the first step, which begins at the weights as they are then
+  Tensor second_moment_;
   double weights_ = 0, largest_lr_ = 0;
   int64_t steps_ = 0;
 };
@@ -66,6 +67,7 @@ ScheduleFreeScope::ScheduleFreeScope(const Optimizer& optimizer, const std::vect
       if (z == state.end() || found == parameters.end()) continue;
       const double beta1 = settings.at("beta1");
       training_.emplace_back(*found, clone(found->value()));
+      if (!(z->second.shape() == found->shape())) continue;  // before the first step x is y
       axpby_(-(1 - beta1) / beta1, z->second, 1 / beta1, training_.back().first.mutable_value());
     }
   }

@@ -13,8 +13,9 @@ class Optimizer;
 
 /// The parameter is y = (1 - beta1) z + beta1 x, where gradients are taken; z <- z - lr u / (sqrt(v / (1 - beta2^t)) +
 /// eps) makes the steps, and x averages z with weights lr^2 (the largest lr so far). Test and save at x: see
-/// ScheduleFreeScope. A warm-up of the learning rate is a schedule; coupled decay is at y, as published. What would
-/// move y otherwise is refused: decoupled decay, step scaling, a preconditioner of directions.
+/// ScheduleFreeScope. A warm-up of the learning rate is a schedule. Coupled decay is part of u, at y; the published one
+/// is added to the normalized gradient instead. What would move y otherwise is refused: decoupled decay, step scaling,
+/// a preconditioner of directions.
 struct ScheduleFree {
   double lr = 2.5e-3;
   double beta1 = 0.9;

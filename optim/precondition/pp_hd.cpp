@@ -17,6 +17,7 @@ class DiagonalPreconditioner final : public Preconditioner {
     fill_(ones, 1);
     return ones;
   }
+  std::string learned_name() const override { return positive_ ? "roots" : "scales"; }
   Tensor apply(const Tensor& m, const Tensor& x, const StepInfo&) const override {
     return positive_ ? x * m * m : x * m;
   }

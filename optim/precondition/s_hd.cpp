@@ -12,6 +12,13 @@ class ScalarPreconditioner final : public Preconditioner {
       : form_(form), dtype_(site.value.dtype()), start_(form == SHd::Form::baydin ? site.lr : 1) {}
 
   Tensor initial() const override { return Tensor::full({1}, start_, dtype_); }
+  std::string learned_name() const override {
+    switch (form_) {
+      case SHd::Form::positive: return "root";
+      case SHd::Form::baydin: return "learning_rate";
+      default: return "scale";
+    }
+  }
 
   Tensor apply(const Tensor& m, const Tensor& x, const StepInfo& at) const override { return x * factor(m, at); }
 

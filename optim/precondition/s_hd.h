@@ -11,8 +11,8 @@ struct SHd {
   enum class Form {
     scale,     ///< P = s I from s = 1, on top of the scheduled learning rate
     positive,  ///< P = m^2 I from m = 1
-    /// The learning rate itself is learned: theta <- theta - e d, d the rule's whole direction, from e = lr. Decoupled
-    /// decay and what scales the steps keep the scheduled lr.
+    /// The learning rate itself is learned: theta <- theta - e d, d the rule's whole direction, from e = lr. A schedule
+    /// of lr, and setting it, has no say in e, but where it is 0; decoupled decay and what scales the steps keep it.
     baydin
   };
 

@@ -23,7 +23,7 @@ RuleUpdate CurvatureRule::fused(const Settings& settings) {
 
 void CurvatureRule::slots(Slots& slots) {
   slots.add("first_moment", first_moment_);
-  slots.add("second_moment", second_moment_);
+  slots.add(magnitudes_ ? "magnitude" : "second_moment", second_moment_);
   slots.add("steps", steps_);
 }
 

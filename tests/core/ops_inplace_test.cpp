@@ -99,6 +99,10 @@ TEST_CASE("integers fill, copy and scale; empty tensors do nothing") {
   fill_(none, 1);
   add_(none, Tensor::ones({2}));
   CHECK(none.numel() == 0);
+  // A gradient that sum() spreads over no rows repeats none.
+  Tensor spread = expand(Tensor::zeros({0, 1}), {0, 3});
+  scale_(spread, 2);
+  CHECK(spread.numel() == 0);
 }
 
 TEST_CASE("in-place operations name what does not fit and leave the target alone") {

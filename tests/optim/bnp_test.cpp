@@ -248,8 +248,8 @@ TEST_CASE("a layer that does not show its input is named, and so is an input tha
 }
 
 TEST_CASE("under BNP a preconditioner learns from the gradient of the loss") {
-  // s multiplies what BNP makes of the gradients: dJ/ds = -lr <g(t), B g(t-1)> = <g(t), theta(t) - theta(t-1)> at s
-  // = 1.
+  // s multiplies what BNP makes of the gradients: dJ/ds = -lr <g(t), B g(t-1)> = <g(t), theta(t) - theta(t-1)> / s,
+  // with the s that made theta(t).
   const Tensor h = random_normal({20, 3}, 1, 1, {.seed = 1}, DType::float64) * Tensor::from<double>({0.05, 1, 10}, {3});
   const Tensor target = random_normal({20, 2}, 0, 1, {.seed = 2}, DType::float64);
   for (const ActsOn acts_on : {ActsOn::gradient, ActsOn::direction}) {
@@ -257,17 +257,18 @@ TEST_CASE("under BNP a preconditioner learns from the gradient of the loss") {
     Parameter b = leaf(random_normal({2}, 0, 1, {.seed = 4}, DType::float64), "fc.bias", ParamRole::bias, 2, 1);
     const SHd small{.hyper = Sgd{.lr = 1e-9}, .learning = {.acts_on = acts_on}};
     Optimizer optimizer = over({w, b}).rule(Sgd{.lr = 0.05}).precondition(small).bnp(Bnp{}).build();
-    double s = 1;
+    double s = 1, applied = 1;
     Tensor before = clone(w.value());
     for (int i = 0; i < 5; ++i) {
       optimizer.zero_grad();
       w.show_input(h);
       mse_loss(linear(h, w, b), target).backward();
-      const double slope = dot(w.grad(), w.value() - before);
+      const double slope = dot(w.grad(), w.value() - before) / applied;
       before = clone(w.value());
       optimizer.step();
-      const double learned = optimizer.state().at("fc.weight/s-hd.learned").item();
+      const double learned = optimizer.state().at("fc.weight/s-hd.scale").item();
       if (i > 0) CHECK((s - learned) / 1e-9 == doctest::Approx(slope).epsilon(1e-5));
+      applied = s;
       s = learned;
     }
   }

@@ -37,10 +37,11 @@ TEST_CASE("Muon follows its definition for wide and tall matrices, and a convolu
   CHECK(distance("muon_tall", Muon{.lr = 0.05, .momentum = 0.9, .nesterov = false}, {4, 3}) < tolerance);
   CHECK(distance("muon_tall", Muon{.lr = 0.05, .momentum = 0.9, .nesterov = false}, {4, 1, 3, 1}) < tolerance);
   const Parameter bias(Tensor::zeros({3}), {.name = "b", .role = ParamRole::bias});
-  CHECK_THROWS_WITH_AS(over({bias}).rule(Muon{}).build(),
-                       "[muon] is for weights of two or more dimensions, but a parameter is [3]: give it another rule, "
-                       ".group(optim::is_bias, {.rule = optim::Adam{}})",
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      over({bias}).rule(Muon{}).build(),
+      "[muon] is for weights of two or more dimensions, but a parameter is [3]: give biases and scales another rule, "
+      ".group(std::not_fn(optim::is_weight), {.rule = optim::Adam{}})",
+      Error);
   CHECK_THROWS_WITH_AS(over({start()}).rule(Muon{.iterations = 0}).build(),
                        "[muon] expects iterations of at least 1, got 0", Error);
 }
@@ -94,7 +95,8 @@ TEST_CASE("Schedule-Free refuses what would move the parameter beside it") {
   refuses(over({w}).precondition(SHd{.learning = {.acts_on = ActsOn::direction}}),
           "a preconditioner of its directions");
   over({w}).weight_decay({.rate = 1}).precondition(SHd{}).rule(ScheduleFree{}).build();
-  over({w}).weight_decay({.rate = 0, .mode = DecayMode::decoupled}).rule(ScheduleFree{}).build();
+  // Its rate may be set later.
+  refuses(over({w}).weight_decay({.rate = 0, .mode = DecayMode::decoupled}), "decoupled decay");
 }
 
 TEST_CASE("as inner rules, those that know their parameter go on from a saved state bit for bit") {
@@ -121,6 +123,26 @@ TEST_CASE("as inner rules, those that know their parameter go on from a saved st
     train(b, second, 8);
     CHECK(a.value().to_bytes() == b.value().to_bytes());
     for (const auto& [name, tensor] : first.state()) CHECK(tensor.to_bytes() == second.state().at(name).to_bytes());
+  }
+}
+
+TEST_CASE("Schedule-Free and Prodigy begin at the weights that the first step finds") {
+  // Loaded between build() and the first step, as pretrained weights may be.
+  const AnyRule rules[] = {ScheduleFree{.lr = 0.1}, Prodigy{.d0 = 1e-2}};
+  for (const AnyRule& rule : rules) {
+    CAPTURE(rule.name());
+    const auto trained = [&](bool loaded_later) {
+      Parameter w(Tensor::full({3}, loaded_later ? 7.0 : 2.0, DType::float64), {.name = "w"});
+      Optimizer optimizer = over({w}).rule(rule).build();
+      if (loaded_later) w.set_value(Tensor::full({3}, 2.0, DType::float64));
+      if (rule.name() == ScheduleFree::name) const ScheduleFreeScope nothing_yet(optimizer, {w});
+      for (int t = 0; t < 3; ++t) {
+        w.set_grad(w.value() * 0.5);
+        optimizer.step();
+      }
+      return w.value().to_vector<double>();
+    };
+    CHECK(trained(true) == trained(false));
   }
 }
 

@@ -181,11 +181,12 @@ TEST_CASE("the hypergradient has the step size that was made, its scaling includ
     for (auto& [name, tensor] : state) tensor = clone(tensor);
     resumed.load(state);
     CHECK(resumed.step_scale() == scale);
-    const double before = state.at("w/s-hd.learned").item();
+    const char* slot = preconditioner.form == SHd::Form::baydin ? "w/s-hd.learning_rate" : "w/s-hd.scale";
+    const double before = state.at(slot).item();
     step(w, optimizer);
     step(v, resumed);
-    const double after = optimizer.state().at("w/s-hd.learned").item();
-    CHECK(resumed.state().at("w/s-hd.learned").item() == after);
+    const double after = optimizer.state().at(slot).item();
+    CHECK(resumed.state().at(slot).item() == after);
     return std::pair(after - before, scale);
   };
   const auto [change, scale] = learned({.hyper = Sgd{.lr = 1}});
@@ -216,7 +217,8 @@ TEST_CASE("step scaling refuses curvature that is not finite before anything cha
       CHECK(optimizer.steps() == 0);
       CHECK(norm(x.value() - Tensor::ones({2})) == 0);
       const StateDict state = optimizer.state();
-      for (const char* slot : {"x/adam.first_moment", "x/scaling.curvature", "y/scaling.curvature"})
+      const std::string average = magnitudes ? "scaling.magnitude" : "scaling.curvature";
+      for (const std::string& slot : {std::string("x/adam.first_moment"), "x/" + average, "y/" + average})
         CHECK(norm(state.at(slot)) == 0);
       y.set_curvature(Tensor::ones({2}));
       optimizer.step();
@@ -249,6 +251,52 @@ TEST_CASE("steps are scaled up to max_scale where the bound allows it") {
   CHECK(x.value().item() == 0.5);
 }
 
+TEST_CASE("steps that were left out have no say in how a running average is corrected, also after loading") {
+  const auto scale_after = [](int skipped, bool resumed) {
+    Parameter x(Tensor::ones({1}, DType::float64), {.name = "x"});
+    const auto make = [&] {
+      return over({x}).rule(Sgd{.lr = 1}).scale_steps({.delta = 1e-3, .corrected = true}).build();
+    };
+    Optimizer first = make(), second = make();
+    const auto step = [&](Optimizer& optimizer) {
+      x.set_grad(Tensor::ones({1}, DType::float64));
+      x.set_curvature(Tensor::ones({1}, DType::float64));
+      optimizer.step();
+    };
+    for (int i = 0; i < skipped; ++i) first.skip();
+    step(first);
+    second.load(first.state());
+    Optimizer& optimizer = resumed ? second : first;
+    step(optimizer);
+    return optimizer.step_scale();
+  };
+  CHECK(scale_after(0, false) == doctest::Approx(std::sqrt(2e-3)));
+  CHECK(scale_after(100, false) == scale_after(0, false));
+  CHECK(scale_after(100, true) == scale_after(0, false));
+}
+
+TEST_CASE("what averages magnitudes of curvature is not loaded as what averages squares") {
+  Parameter x(Tensor::ones({1}, DType::float64), {.name = "x"});
+  const auto refuses = [](const Optimizer& from, Optimizer to) {
+    CHECK_THROWS_WITH_AS(to.load(clone(from.state())), doctest::Contains("missing"), Error);
+  };
+  using D = AdaHesScale::Denominator;
+  const auto rule = [&](D denominator) { return over({x}).rule(AdaHesScale{.denominator = denominator}).build(); };
+  refuses(rule(D::rms), rule(D::plain));
+  refuses(rule(D::root), rule(D::rms));
+  rule(D::root).load(clone(rule(D::plain).state()));  // both average |h|
+  const auto scaled = [&](bool magnitudes) {
+    return over({x}).rule(Sgd{}).scale_steps({.magnitudes = magnitudes}).build();
+  };
+  refuses(scaled(false), scaled(true));
+  const ParamInfo info{.name = "w", .layer = LayerKind::linear, .role = ParamRole::weight};
+  const Parameter w(Tensor::ones({1, 2}), info);
+  const auto learned = [&](const AnyPreconditioner& p) { return over({w}).rule(Sgd{}).precondition(p).build(); };
+  refuses(learned(SHd{}), learned(SHd{.form = SHd::Form::positive}));
+  refuses(learned(SHd{.form = SHd::Form::baydin}), learned(SHd{.learning = {.acts_on = ActsOn::direction}}));
+  refuses(learned(PpHd{}), learned(PpHd{.positive = true}));
+}
+
 TEST_CASE("where steps are scaled, a gradient after one that stayed away has no predecessor") {
   const ParamInfo info{.name = "w", .layer = LayerKind::linear, .role = ParamRole::weight};
   Parameter w(Tensor::ones({1, 2}, DType::float64), info);
@@ -260,7 +308,7 @@ TEST_CASE("where steps are scaled, a gradient after one that stayed away has no 
       w.set_curvature(Tensor::ones({1, 2}, DType::float64));
     }
     optimizer.step();
-    CHECK(optimizer.state().at("w/s-hd.learned").item() == 1);
+    CHECK(optimizer.state().at("w/s-hd.scale").item() == 1);
   }
 }
 

@@ -18,7 +18,7 @@ TEST_CASE("each mode of weight decay enters at its own place in the step") {
                               .precondition(SHd{.form = SHd::Form::positive})
                               .weight_decay({.rate = 0.5, .mode = mode})
                               .build();
-    Tensor m = optimizer.state().at("w/s-hd.learned");
+    Tensor m = optimizer.state().at("w/s-hd.root");
     fill_(m, 2);
     w.set_grad(Tensor::from<double>({1}, {1, 1}));
     optimizer.step();
@@ -27,6 +27,26 @@ TEST_CASE("each mode of weight decay enters at its own place in the step") {
   CHECK(after(DecayMode::coupled) == doctest::Approx(10 - 0.1 * 4 * (1 + 5)));
   CHECK(after(DecayMode::after_preconditioner) == doctest::Approx(10 - 0.1 * (4 + 5)));
   CHECK(after(DecayMode::decoupled) == doctest::Approx(10 * (1 - 0.05) - 0.1 * 4));
+}
+
+TEST_CASE("a predicate that is an empty function is refused by the stage that it was given to") {
+  const auto refusal = [](const std::function<void(Builder&)>& add) {
+    Builder builder = over({weight("w", {1})});
+    std::string message;
+    try {
+      add(builder);
+    } catch (const Error& error) {
+      message = error.what();
+    }
+    return message;
+  };
+  const std::string why = " expects a predicate, got an empty function";
+  CHECK(refusal([](Builder& b) { b.weight_decay({.rate = 1, .where = nullptr}); }) == "[weight_decay]" + why);
+  CHECK(refusal([](Builder& b) { b.l1({.rate = 1, .where = nullptr}); }) == "[l1]" + why);
+  CHECK(refusal([](Builder& b) { b.bnp({.where = nullptr}); }) == "[bnp]" + why);
+  CHECK(refusal([](Builder& b) { b.group(nullptr, {}); }) == "[group]" + why);
+  CHECK(refusal([](Builder& b) { b.schedule(std::function<double(int64_t)>()); }) ==
+        "[schedule] expects a function of time, got an empty one");
 }
 
 TEST_CASE("decay reaches only the parameters that its predicate names") {
@@ -95,7 +115,7 @@ TEST_CASE("a decay without a mode is the rule's own kind, and a group's own rule
     return values(w)[0];
   };
   const auto fresh = [] { return weight("w", {1}); };
-  const Parameter a = fresh(), b = fresh(), c = fresh(), d = fresh(), e = fresh();
+  const Parameter a = fresh(), b = fresh(), c = fresh(), d = fresh(), e = fresh(), f = fresh();
   const double own = after(over({a}).rule(AdamW{.lr = 0.1, .weight_decay = 0.5}), a);
   CHECK(after(over({b}).rule(AdamW{.lr = 0.1, .weight_decay = 0}).weight_decay({.rate = 0.5}), b) == own);
   CHECK(after(over({c}).rule(AdamW{.lr = 0.1}).weight_decay({.rate = 0.5, .mode = DecayMode::coupled}), c) != own);
@@ -104,6 +124,11 @@ TEST_CASE("a decay without a mode is the rule's own kind, and a group's own rule
                   .weight_decay({.rate = 0.2})
                   .group(every_parameter, {.rule = AdamW{.lr = 0.1, .weight_decay = 0.5}}),
               d) == own);
+  CHECK(after(over({f})
+                  .rule(Sgd{})
+                  .weight_decay({.rate = 0.2, .mode = DecayMode::coupled})
+                  .group(every_parameter, {.rule = AdamW{.lr = 0.1, .weight_decay = 0.5}}),
+              f) == own);
   CHECK(after(over({e}).rule(Adam{.lr = 0.1}).weight_decay({.rate = 0.5, .mode = DecayMode::decoupled}), e) ==
         doctest::Approx(own).epsilon(1e-12));
 }

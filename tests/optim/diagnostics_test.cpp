@@ -111,7 +111,7 @@ TEST_CASE("P = s I has no angle in float32, and -I half a turn") {
 TEST_CASE("where a gradient tells nothing, what P makes of ones does") {
   Parameter w(Tensor::zeros({2, 3}), {"w", LayerKind::linear, ParamRole::weight, 2, 3});
   Optimizer optimizer = over({w}).rule(Sgd{}).precondition(SHd{}).build();
-  Tensor m = optimizer.state().at("w/s-hd.learned");
+  Tensor m = optimizer.state().at("w/s-hd.scale");
   scale_(m, 5.0);
   for (const double nothing : {0.0, std::nan("")}) {
     w.set_grad(Tensor::full({2, 3}, nothing));
@@ -127,12 +127,12 @@ TEST_CASE("state bytes count the learned tensor, the kept gradient and the inner
   const ParamInfo info{"w", LayerKind::conv, ParamRole::weight, 4, 2, {3, 3}};
   Parameter w(Tensor::zeros({4, 2, 3, 3}), info);
   Optimizer optimizer = over({w}).rule(Sgd{.momentum = 0.9}).precondition(Fop{}).build();
-  // M and two moments of 81 floats; the step counts of Adam and of the last step, and its learning rate.
-  CHECK(optimizer.diagnostics()[0].state_bytes == 3 * 81 * 4 + 3 * 8);
+  // M and two moments of 81 floats; the step counts of Adam and of the last step, its learning rate and gain.
+  CHECK(optimizer.diagnostics()[0].state_bytes == 3 * 81 * 4 + 4 * 8);
   w.set_grad(Tensor::ones({4, 2, 3, 3}));
   optimizer.step();
-  CHECK(optimizer.diagnostics()[0].state_bytes == 3 * 81 * 4 + 3 * 8 + 72 * 4);
-  CHECK(optimizer.state_bytes() == 3 * 81 * 4 + 3 * 8 + 72 * 4 + 72 * 4);  // and the velocity
+  CHECK(optimizer.diagnostics()[0].state_bytes == 3 * 81 * 4 + 4 * 8 + 72 * 4);
+  CHECK(optimizer.state_bytes() == 3 * 81 * 4 + 4 * 8 + 72 * 4 + 72 * 4);  // and the velocity
 }
 
 TEST_CASE("All-CNN-C's state is 569 numbers of P, twice that of Adam, and one gradient of the weights") {
@@ -145,7 +145,7 @@ TEST_CASE("All-CNN-C's state is 569 numbers of P, twice that of Adam, and one gr
       sum += report.state_bytes;
     return sum;
   };
-  const int64_t counters = 9 * 3 * 8;
+  const int64_t counters = 9 * 4 * 8;
   CHECK(bytes() == 3 * 569 * 4 + counters);
   for (const Parameter& parameter : parameters) parameter.set_grad(zeros_like(parameter.value()));
   optimizer.step();

@@ -92,6 +92,15 @@ TEST_CASE("a decay out of range and a state that does not fit are refused") {
   CHECK_THROWS_WITH_AS(ema.load(wrong), "[ema] expects 'ema/updates' of at least 0, got -10", Error);
 }
 
+TEST_CASE("while a scope lives there is no loading, which would lose the model's own values") {
+  StateDict live = model();
+  Ema ema(live);
+  const StateDict kept = clone(ema.state());
+  const EmaScope averaged(ema);
+  CHECK_THROWS_WITH_AS(ema.load(kept), "[ema] the model holds the averages while an EmaScope lives; load before it",
+                       Error);
+}
+
 TEST_CASE("while a scope lives there is no second one, and no update") {
   Ema ema(model());
   {

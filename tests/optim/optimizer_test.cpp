@@ -212,7 +212,7 @@ TEST_CASE("a step by a function that calls no backward() is refused") {
 TEST_CASE("a parameter without a gradient is left alone, and its next gradient has no predecessor") {
   Parameter w = weight("w", {1, 1});
   Optimizer optimizer = over({w}).rule(Sgd{.lr = 0.1}).precondition(SHd{.hyper = Sgd{.lr = 1}}).build();
-  const Tensor m = optimizer.state().at("w/s-hd.learned");
+  const Tensor m = optimizer.state().at("w/s-hd.scale");
   const auto step = [&](bool gradient) {
     gradient ? w.set_grad(Tensor::ones({1, 2}, DType::float64)) : w.clear_grad();
     optimizer.step();
@@ -237,7 +237,7 @@ TEST_CASE("the step size in the hypergradient is the previous step's") {
   w.set_grad(Tensor::ones({1, 2}, DType::float64));
   optimizer.step();
   optimizer.step();
-  CHECK(optimizer.state().at("w/s-hd.learned").item() == doctest::Approx(2));  // 1 + 0.5 * 2, not 1 + 0.05 * 2
+  CHECK(optimizer.state().at("w/s-hd.scale").item() == doctest::Approx(2));  // 1 + 0.5 * 2, not 1 + 0.05 * 2
 }
 
 TEST_CASE("the gain of Nesterov's rule is a factor of the hypergradient, the previous step's too, also after loading") {
@@ -257,7 +257,7 @@ TEST_CASE("the gain of Nesterov's rule is a factor of the hypergradient, the pre
     if (resumed) second.load(first.state());
     Optimizer& optimizer = resumed ? second : first;
     optimizer.step();
-    return optimizer.state().at("w/s-hd.learned").item();
+    return optimizer.state().at("w/s-hd.scale").item();
   };
   for (const bool resumed : {false, true}) {
     CAPTURE(resumed);
@@ -284,13 +284,13 @@ TEST_CASE("hypergradients of momentum and of Nesterov's rule are the derivative 
       };
       step();
       StateDict state = optimizer.state();
-      state.at("w/s-hd.learned") = Tensor::from<double>({s}, {1});
+      state.at("w/s-hd.scale") = Tensor::from<double>({s}, {1});
       state.at("w/s-hd.previous") = Tensor::empty({0}, DType::float64);  // learns nothing from the first step
       optimizer.load(state);
       step();
       if (rate == 0) return sum(square(square(w.value()))).item() / 4;
       step();  // learns from the second
-      return s - optimizer.state().at("w/s-hd.learned").item();
+      return s - optimizer.state().at("w/s-hd.scale").item();
     };
     const double h = 1e-5, by_differences = (after_two(1 + h, 0) - after_two(1 - h, 0)) / (2 * h);
     CHECK(after_two(1, 1) == doctest::Approx(by_differences).epsilon(1e-8));
@@ -333,7 +333,7 @@ TEST_CASE(
                  random_normal(w.shape(), 0, 1, {.seed = 3, .stream = static_cast<uint64_t>(t)}, DType::float64));
       optimizer.step();
     }
-    return (optimizer.state().at("w/s-hd.learned").item() - 1) / (rho * lr * n * steps);
+    return (optimizer.state().at("w/s-hd.scale").item() - 1) / (rho * lr * n * steps);
   };
   CHECK(learned(ActsOn::gradient) / 0.385 == doctest::Approx(1).epsilon(0.05));
   CHECK(learned(ActsOn::direction) / -0.271 == doctest::Approx(1).epsilon(0.05));

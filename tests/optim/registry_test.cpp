@@ -38,6 +38,9 @@ TEST_CASE("momentum and the forms of a rule differ in what they are told") {
   CHECK(make_rule({.name = "adahesscale", .lr = 1}).curvature()->method == CurvatureMethod::hesscale);
   CHECK(make_rule({.name = "adahesscale-gn", .lr = 1}).curvature()->method == CurvatureMethod::hesscale_gn);
   CHECK(make_rule({.name = "adahesscale-bl89", .lr = 1}).curvature()->method == CurvatureMethod::bl89);
+  CHECK(make_rule({.name = "adam"}).settings().at("lr") == Adam().lr);
+  CHECK_THROWS_WITH_AS(make_rule({.name = "sgd"}),
+                       "[make_rule] the learning rate of 'sgd' depends on the network: choose one", Error);
   const auto signs = make_rule({.name = "adahessian", .lr = 1, .seed = 7}).curvature();
   CHECK(signs->method == CurvatureMethod::hutchinson);
   CHECK(signs->key.seed == 7);

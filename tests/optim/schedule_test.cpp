@@ -105,6 +105,6 @@ TEST_CASE("a schedule of the inner rule's learning rate reaches hypergradients")
   for (const double expected : {1.0, 1.5, 1.625}) {
     w.set_grad(Tensor::from<double>({1}, {1, 1}));
     optimizer.step();
-    CHECK(optimizer.state().at("w/s-hd.learned").item() == expected);
+    CHECK(optimizer.state().at("w/s-hd.scale").item() == expected);
   }
 }

@@ -131,6 +131,45 @@ TEST_CASE("what one kind of preconditioner learned is refused by another kind wh
     }
 }
 
+TEST_CASE("a momentum that was raised from 0 is part of what a loaded preconditioner learns from") {
+  const auto make = [](const Parameter& w) {
+    return over({w})
+        .rule(Sgd{.lr = 0.1, .momentum = 0, .nesterov = true})
+        .precondition(SHd{.hyper = Sgd{.lr = 0.1}})
+        .build();
+  };
+  const auto last = [&](bool resumed) {
+    Parameter w(Tensor::ones({1, 2}, DType::float64), {"w", LayerKind::linear, ParamRole::weight, 1, 2});
+    Optimizer first = make(w), second = make(w);
+    first.set("momentum", 0.9);
+    for (int t = 0; t < 4; ++t) {
+      Optimizer& optimizer = resumed && t == 3 ? second : first;
+      if (resumed && t == 3) second.load(clone(first.state()));
+      w.set_grad(w.value() * 0.5);
+      optimizer.step();
+    }
+    return w.value().to_vector<double>();
+  };
+  CHECK(last(true) == last(false));
+}
+
+TEST_CASE("hyperparameters of a group are not given to other parameters that have its number") {
+  const SmallNet net(1);
+  const auto over_in_order = [&](std::vector<size_t> order) {
+    std::vector<Parameter> parameters;
+    for (size_t i : order) parameters.push_back(net.parameters[i]);
+    return over(parameters).rule(Sgd{.lr = 0.1}).group(is_bias, {.lr = 0.001}).build();
+  };
+  const Optimizer first = over_in_order({0, 1, 2});
+  Optimizer other = over_in_order({1, 0, 2});
+  CHECK_THROWS_WITH_AS(other.load(clone(first.state())),
+                       "[load] 'group.0' of the state has hyperparameters of other parameters than here: build the "
+                       "optimizer over the same parameters, in the same order, with the same groups",
+                       Error);
+  CHECK(other.settings(0).at("lr") == 0.001);
+  over_in_order({2, 1, 0}).load(clone(first.state()));  // the groups are the same
+}
+
 TEST_CASE("a state saved before the first step loads, also over one from later") {
   const SmallNet net(1);
   Optimizer optimizer = make(net, Sgd{.lr = 1e-3, .momentum = 0.9}, Fop{});
