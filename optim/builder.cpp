@@ -161,6 +161,12 @@ void check_l1(const OptimizerItem& item, const L1& l1, const Settings& settings)
          "', whose inverse this mode would need; L1Mode::coupled does not");
 }
 
+void check_intrinsic(const OptimizerItem& item, const Settings& settings) {
+  if (!item.rule->diagonal(settings))
+    fail(ErrorKind::value, "gradient_penalty", "rule '", item.rule_name, "' of '", item.parameter.name(),
+         "' does not scale by a diagonal, which .intrinsic needs");
+}
+
 Resolved resolve(Resolved resolved, const std::optional<WeightDecay>& decay, const std::optional<L1>& l1,
                  const Overrides& overrides) {
   for (const Group* by : overrides) {
@@ -309,6 +315,7 @@ Optimizer Builder::build() const {
       check_l1(item, *l1_, options.group.base);
       item.l1 = l1_->mode;
     }
+    if (gradient_penalty_ && gradient_penalty_->intrinsic) check_intrinsic(item, options.group.base);
     if (item.rule->owns_step()) check_owned_step(item, options.group, scaling_.has_value());
     impl->items.push_back(std::move(item));
   }

@@ -54,14 +54,11 @@ class UphillPoint {
 
 Tensor Optimizer::Impl::intrinsic_gradient(const OptimizerItem& item, const Tensor& gradient) const {
   const Settings settings = groups[item.group].now(steps);
-  const auto scale = item.rule->diagonal(settings);
-  if (!scale)
-    fail(ErrorKind::value, "gradient_penalty", "rule '", item.rule_name, "' of '", item.parameter.name(),
-         "' does not scale by a diagonal, which .intrinsic needs");
+  const Tensor scale = *item.rule->diagonal(settings);  // build() has looked whether there is one
   const auto conditioned = [&](const Tensor& x) {
     return item.learner ? item.learner->apply(x, {steps + 1, settings.at("lr")}) : x;
   };
-  const auto stretched = [&](const Tensor& x) { return scale->defined() ? x * *scale : x; };
+  const auto stretched = [&](const Tensor& x) { return scale.defined() ? x * scale : x; };
   const bool on_direction = item.learner && item.learner->acts_on_direction();
   return on_direction ? conditioned(stretched(gradient)) : stretched(conditioned(gradient));
 }
