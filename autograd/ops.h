@@ -44,13 +44,25 @@ Var operator+(double a, const Var& b);
 Var operator-(double a, const Var& b);
 Var operator*(double a, const Var& b);
 Var operator/(double a, const Var& b);
+/// h += x makes h the sum, a new variable; what was computed from h before keeps its value.
+Var& operator+=(Var& a, const Var& b);
+Var& operator-=(Var& a, const Var& b);
+Var& operator*=(Var& a, const Var& b);
+Var& operator/=(Var& a, const Var& b);
+Var& operator+=(Var& a, double b);
+Var& operator-=(Var& a, double b);
+Var& operator*=(Var& a, double b);
+Var& operator/=(Var& a, double b);
 Var pow(const Var& a, double exponent);
 Var pow(const Var& a, const Var& b);
+Var pow(double a, const Var& exponent);
 /// The gradient goes to the larger (smaller) operand, and to the first where they are equal.
 Var maximum(const Var& a, const Var& b);
 Var minimum(const Var& a, const Var& b);
 Var maximum(const Var& a, double b);
 Var minimum(const Var& a, double b);
+Var maximum(double a, const Var& b);
+Var minimum(double a, const Var& b);
 /// The gradient passes where low <= x <= high.
 Var clamp(const Var& x, double low, double high);
 /// condition ? a : b

@@ -150,6 +150,17 @@ Var pow(const Var& a, double exponent) {
       number("second", exponent));
 }
 
+Var& operator+=(Var& a, const Var& b) { return a = a + b; }
+Var& operator-=(Var& a, const Var& b) { return a = a - b; }
+Var& operator*=(Var& a, const Var& b) { return a = a * b; }
+Var& operator/=(Var& a, const Var& b) { return a = a / b; }
+Var& operator+=(Var& a, double b) { return a = a + b; }
+Var& operator-=(Var& a, double b) { return a = a - b; }
+Var& operator*=(Var& a, double b) { return a = a * b; }
+Var& operator/=(Var& a, double b) { return a = a / b; }
+
+Var pow(double a, const Var& exponent) { return pow(constant("pow", a, exponent), exponent); }
+
 Var pow(const Var& a, const Var& b) {
   if (mixed(a, b)) return pow(wide(a), wide(b));
   Tensor y = pow(a.value(), b.value());
@@ -184,6 +195,8 @@ Var minimum(const Var& a, const Var& b) {
 
 Var maximum(const Var& a, double b) { return maximum(a, constant("maximum", b, a)); }
 Var minimum(const Var& a, double b) { return minimum(a, constant("minimum", b, a)); }
+Var maximum(double a, const Var& b) { return maximum(constant("maximum", a, b), b); }
+Var minimum(double a, const Var& b) { return minimum(constant("minimum", a, b), b); }
 
 Var clamp(const Var& x, double low, double high) {
   return record("clamp", clamp(x.value(), low, high), {x}, selects([x = Saved(x), low, high](const Var& gy, Inputs in) {

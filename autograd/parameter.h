@@ -59,6 +59,16 @@ class Parameter : public Var {
   std::shared_ptr<Observers> observers_;  ///< of all copies of this leaf
 };
 
+// A parameter is changed by an optimizer or set_value(): p += x would make of it a variable that nothing trains.
+template <class T>
+void operator+=(Parameter&, const T&) = delete;
+template <class T>
+void operator-=(Parameter&, const T&) = delete;
+template <class T>
+void operator*=(Parameter&, const T&) = delete;
+template <class T>
+void operator/=(Parameter&, const T&) = delete;
+
 enum class MatrixSide { spatial, in, out };
 
 /// A tensor of a parameter's shape (the parameter, its gradient, its momentum) as a matrix [rows, n] whose columns are

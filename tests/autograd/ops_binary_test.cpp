@@ -3,12 +3,25 @@
 #include <cmath>
 #include <limits>
 
+#include "autograd/parameter.h"
 #include "core/accelerator.h"
 #include "core/error.h"
 #include "tests/autograd/slopes.h"
 
 using namespace gradus;
 using namespace gradus::testing;
+
+namespace {
+
+template <class T>
+concept assigns_by_operation = requires(T to, Var from) {
+  to += from;
+  to -= from;
+  to *= 2.0;
+  to /= 2.0;
+};
+
+}  // namespace
 
 TEST_CASE("the gradient of a broadcast operand is summed over what it was repeated along") {
   const Var row = leaf({1, 2, 3}), column = leaf({10, 20}, {2, 1}), number = leaf({5}, {});
@@ -24,6 +37,33 @@ TEST_CASE("maximum and minimum give the whole gradient of a tie to the first ope
   CHECK(slopes(maximum(a, b), b) == Values{1, 0, 0});
   CHECK(slopes(minimum(a, b), a) == Values{1, 1, 0});
   CHECK(slopes(minimum(a, b), b) == Values{0, 0, 1});
+}
+
+TEST_CASE("numbers may come first, and have a tie's gradient then") {
+  const Var x = leaf({1, 2, 3});
+  CHECK(slopes(maximum(2.0, x), x) == Values{0, 0, 1});
+  CHECK(slopes(minimum(2.0, x), x) == Values{1, 0, 0});
+  const Values powers = slopes(pow(2.0, x), x);
+  for (size_t i = 0; i < 3; ++i) CHECK(powers[i] == doctest::Approx(std::log(2) * std::pow(2, 1.0 + i)).epsilon(1e-12));
+}
+
+TEST_CASE("assignment by an operation makes a new variable, and leaves what was computed before alone") {
+  const Var x = leaf({1, 2, 4}), y = leaf({2, 2, 2});
+  Var h = x;
+  const Var before = h * h;
+  h += y;
+  h *= x;
+  h -= 1.0;
+  h /= y;
+  h *= 4.0;
+  h /= 2.0;
+  h -= x;
+  h += 3.0;  // (x + y) x - 1 - x + 3, as y is 2
+  CHECK(h.value().to_vector<double>() == Values{4, 8, 22});
+  CHECK(slopes(h, x) == Values{3, 5, 9});
+  CHECK(slopes(before, x) == Values{2, 4, 8});
+  CHECK(x.value().to_vector<double>() == Values{1, 2, 4});
+  static_assert(assigns_by_operation<Var> && !assigns_by_operation<Parameter>);
 }
 
 TEST_CASE("where an operand of maximum is no number, it is the result and has the gradient") {
