@@ -112,6 +112,7 @@ Var embedding(const Var& weight, const Tensor& index) {
   if (weight.rank() != 2) fail(ErrorKind::shape, "embedding", "expects a weight [V, D], got ", weight.shape());
   if (index.dtype() != DType::int64)
     fail(ErrorKind::dtype, "embedding", "the index must be int64, got ", index.dtype(), ". Convert it with cast()");
+  check::indices("embedding", index, weight.size(0));
   const int64_t count = index.numel(), features = weight.size(1);
   Shape shape = index.shape();
   shape.push_back(features);

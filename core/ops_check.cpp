@@ -154,6 +154,18 @@ Tensor without_repeats(const Tensor& x) {
   return Tensor(x.storage(), x.offset(), shape, x.strides(), x.dtype());
 }
 
+/// Where the value stands first.
+Shape place_of(int64_t value, const Tensor& x) {
+  const std::vector<int64_t> values = x.to_vector<int64_t>();
+  auto position = std::find(values.begin(), values.end(), value) - values.begin();
+  Shape place = x.shape();
+  for (int d = x.rank() - 1; d >= 0; --d) {
+    place[d] = position % x.shape()[d];
+    position /= x.shape()[d];
+  }
+  return place;
+}
+
 }  // namespace
 
 void parts(const char* op, const Tensor& x, const std::vector<int64_t>& extents, int64_t dim) {
@@ -188,7 +200,8 @@ void indices(const char* op, const Tensor& index, int64_t extent) {
     Tensor bound = Tensor::empty(Dims::filled(index.rank(), 1), DType::int64);
     kernels::reduce(extremum, each, bound);
     const auto value = static_cast<int64_t>(bound.item());
-    if (value < 0 || value >= extent) fail(ErrorKind::value, op, "index ", value, " lies outside [0, ", extent, ")");
+    if (value < 0 || value >= extent)
+      fail(ErrorKind::value, op, "index ", value, " at ", place_of(value, each), " lies outside [0, ", extent, ")");
   }
 }
 
