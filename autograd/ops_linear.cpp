@@ -4,6 +4,7 @@
 #include "autograd/record.h"
 #include "core/check_defined.h"
 #include "core/error.h"
+#include "core/ops_check.h"
 
 namespace gradus {
 namespace {

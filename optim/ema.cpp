@@ -22,7 +22,9 @@ Ema::Ema(StateDict live, EmaOptions options) : live_(std::move(live)), options_(
 void Ema::update() {
   if (lent_) fail(ErrorKind::value, "ema", "the model holds the averages while an EmaScope lives; update before it");
   const auto n = static_cast<double>(updates_++);
-  const double decay = options_.warm_up ? std::min(options_.decay, (1 + n) / (10 + n)) : options_.decay;
+  const double decay = options_.equal     ? n / (n + 1)
+                       : options_.warm_up ? std::min(options_.decay, (1 + n) / (10 + n))
+                                          : options_.decay;
   for (auto& [name, average] : averages_) {
     const Tensor& value = live_.at(name);
     if (is_floating(value.dtype()))

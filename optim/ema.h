@@ -16,6 +16,7 @@ namespace gradus::optim {
 struct EmaOptions {
   double decay = 0.999;  ///< in [0, 1)
   bool warm_up = true;   ///< begin with a smaller decay; false for a target network, whose lag is to be the same
+  bool equal = false;    ///< the mean of the values at all updates instead (SWA: Izmailov et al. 2018)
 };
 
 class Ema {
@@ -25,8 +26,8 @@ class Ema {
   explicit Ema(StateDict live, EmaOptions options = {});
 
   /// After a step: average = d average + (1 - d) value, with d = decay or, warming up, min(decay, (1 + n) / (10 + n))
-  /// in update n = 0, 1, ..., so that the beginning is soon forgotten (as tf.train.ExponentialMovingAverage). Tensors
-  /// of integers are copied. Throws ErrorKind::value while an EmaScope lives.
+  /// in update n = 0, 1, ..., so that the beginning is soon forgotten (as tf.train.ExponentialMovingAverage), or n / (n
+  /// + 1) for equal weights. Tensors of integers are copied. Throws ErrorKind::value while an EmaScope lives.
   void update();
   /// Completed updates.
   int64_t updates() const { return updates_; }

@@ -39,6 +39,16 @@ TEST_CASE("without warm-up averages have one decay from the first update on") {
   CHECK(weight_of(ema.averages()) == std::vector<double>{1.5, 2.25});
 }
 
+TEST_CASE("with equal weights the average is the mean of what updates saw, not of where it began") {
+  StateDict live = model();
+  Ema ema(live, {.equal = true});
+  for (const double value : {3.0, 5.0, 13.0}) {
+    fill_(live.at("weight"), value);
+    ema.update();
+  }
+  CHECK(weight_of(ema.averages())[0] == doctest::Approx(7).epsilon(1e-14));
+}
+
 TEST_CASE("a scope lends the averages to the model and gives its values back") {
   StateDict live = model();
   Ema ema(live, {.decay = 0.5});
