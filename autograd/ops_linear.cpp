@@ -4,7 +4,6 @@
 #include "autograd/record.h"
 #include "core/check_defined.h"
 #include "core/error.h"
-#include "core/ops_check.h"
 
 namespace gradus {
 namespace {
@@ -108,20 +107,11 @@ Var matmul(const Var& a, const Var& b) {
 }
 
 Var embedding(const Var& weight, const Tensor& index) {
-  check::defined("embedding", weight.value());
-  check::defined("embedding", index, "the index");
-  if (weight.rank() != 2) fail(ErrorKind::shape, "embedding", "expects a weight [V, D], got ", weight.shape());
-  if (index.dtype() != DType::int64)
-    fail(ErrorKind::dtype, "embedding", "the index must be int64, got ", index.dtype(), ". Convert it with cast()");
-  check::indices("embedding", index, weight.size(0));
-  const int64_t count = index.numel(), features = weight.size(1);
-  Shape shape = index.shape();
-  shape.push_back(features);
-  const Tensor rows = expand(reshape(index, {count, 1}), {count, features});
-  return record("embedding", reshape(gather(weight.value(), 0, rows), shape), {weight},
-                selects_part([rows = Saved(rows)](const Var& gy, Inputs in) {
-                  const Tensor& to = rows.get(in).value();
-                  add_scattered(reshape(gy, to.shape()), in, 0, to);
+  const Tensor y = embedding(weight.value(), index);
+  return record("embedding", y, {weight}, selects_part([index = Saved(index)](const Var& gy, Inputs in) {
+                  const Tensor& rows = index.get(in).value();
+                  const Shape every{rows.numel(), in.shape(0)[1]};
+                  add_scattered(reshape(gy, every), in, 0, expand(reshape(rows, {rows.numel(), 1}), every));
                 }),
                 [&] {
                   return Attributes{{"index", index}};

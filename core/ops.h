@@ -155,6 +155,8 @@ Tensor one_hot(const Tensor& labels, int64_t classes, DType dtype = DType::float
 Tensor gather(const Tensor& x, int64_t dim, const Tensor& index);
 /// Parts of x by their positions along dim, such as rows for dim 0: index is [n], and n takes the place of that extent.
 Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index);
+/// Rows of weight [V, D] by their numbers: index [...] gives [..., D].
+Tensor embedding(const Tensor& weight, const Tensor& index);
 /// A copy of x with source added at index along dim: the inverse of gather, with an index of source's shape. Whole rows
 /// are added by expand(unsqueeze(index, 1), source.shape()).
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source);

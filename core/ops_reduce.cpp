@@ -202,6 +202,18 @@ Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
   return out;
 }
 
+Tensor embedding(const Tensor& weight, const Tensor& index) {
+  check::defined("embedding", weight);
+  if (weight.rank() != 2) fail(ErrorKind::shape, "embedding", "expects a weight [V, D], got ", weight.shape());
+  check::indices("embedding", index, weight.size(0));
+  const int64_t count = index.numel(), features = weight.size(1);
+  Tensor out = Tensor::empty({count, features}, weight.dtype());
+  kernels::gather(weight, 0, expand(reshape(index, {count, 1}), {count, features}), out);
+  Shape shape = index.shape();
+  shape.push_back(features);
+  return reshape(out, shape);
+}
+
 void scatter_add_(Tensor& y, int64_t dim, const Tensor& index, const Tensor& source) {
   check::writable("scatter_add", y);
   const int d = normalize_dim("scatter_add", dim, y.rank());
