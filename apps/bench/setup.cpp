@@ -29,8 +29,7 @@ Tensor random_labels(int64_t count, int64_t classes) {
 void OptimizerChoice::add_to(CommandLine& line) {
   line.add("--rule", rule, "update rule",
            one_of({"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"}));
-  line.add("--preconditioner", preconditioner, "learned preconditioner",
-           one_of({"none", "s-hd", "pp-hd", "fop", "fop-norm"}));
+  line.add("--preconditioner", preconditioner, "learned preconditioner", one_of(preconditioner_names()));
   add_acts_on(line, acts_on);
 }
 

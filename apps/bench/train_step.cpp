@@ -9,6 +9,7 @@
 #include "apps/bench/setup.h"
 #include "apps/common/command_line.h"
 #include "apps/common/device_flags.h"
+#include "apps/common/training_flags.h"
 #include "autograd/autocast.h"
 #include "core/accelerator.h"
 #include "core/convolution.h"
@@ -93,7 +94,7 @@ std::function<void()> add_train_step(CommandLine& line) {
   line.add("--beside", flags->beside,
            "another preconditioner, measured in turn; extra_time: how much longer --preconditioner's step takes, as a\n"
            "fraction of this one's",
-           one_of({"none", "s-hd", "pp-hd", "fop", "fop-norm"}));
+           one_of(preconditioner_names()));
   line.add("--conv", flags->conv, "convolution algorithm", one_of({"direct", "winograd", "auto", "measure"}));
   line.add("--amp", flags->amp, "mixed precision: bf16 computes in bfloat16 with float32 parameters",
            one_of({"none", "bf16"}));

@@ -61,6 +61,8 @@ void TrainingFlags::add_to(CommandLine& line) {
   add_results(line);
 }
 
+std::vector<std::string> preconditioner_names() { return {"none", "s-hd", "pp-hd", "fop", "fop-norm"}; }
+
 void TrainingFlags::add_optimizer(CommandLine& line) {
   line.group("Optimizer");
   line.add("--rule", rule, "update rule", one_of(optim::rule_names()));
@@ -93,8 +95,7 @@ void TrainingFlags::add_optimizer(CommandLine& line) {
 
 void TrainingFlags::add_preconditioner(CommandLine& line) {
   line.group("Preconditioner");
-  line.add("--preconditioner", preconditioner, "learned preconditioner",
-           one_of({"none", "s-hd", "pp-hd", "fop", "fop-norm"}));
+  line.add("--preconditioner", preconditioner, "learned preconditioner", one_of(preconditioner_names()));
   line.add("--form", form,
            "of fop and fop-norm. factor: P = M M^T from the identity; direct: P itself, symmetric;\n"
            "auto: factor for convolutions, P = I + M M^T for dense layers",

@@ -18,6 +18,9 @@ class CommandLine;
 /// beginning of a longer one.
 bool depends_on_epochs(const std::string& schedule);
 
+/// The values of --preconditioner.
+std::vector<std::string> preconditioner_names();
+
 /// Initial values are the defaults of --help; a program may set others before add_to(). What depends on the rule stays
 /// empty until resolve().
 struct TrainingFlags {
