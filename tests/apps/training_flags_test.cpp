@@ -161,7 +161,7 @@ TEST_CASE("a P that stretches its gradient far more than at the start is told, w
     flags.resolve();
     const optim::Optimizer optimizer = flags.make_optimizer({w}, 1);
     for (auto& [name, tensor] : optimizer.state())
-      if (name == "fc.weight/" + flags.preconditioner + ".learned") {
+      if (name == "fc.weight/" + flags.preconditioner + ".scale") {
         Tensor learned = tensor;
         scale_(learned, scale);
       }
@@ -196,7 +196,7 @@ TEST_CASE("a P that stretches its gradient far more than at the start is told, w
                     {.name = "fc2.weight", .layer = LayerKind::linear, .role = ParamRole::weight, .out = 4, .in = 3});
   const optim::Optimizer both = flags.make_optimizer({w, v}, 1);
   for (auto& [name, tensor] : both.state())
-    if (name.ends_with(".learned")) {
+    if (name.ends_with(".scale")) {
       Tensor learned = tensor;
       fill_(learned, std::nan(""));
     }

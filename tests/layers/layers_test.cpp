@@ -304,7 +304,7 @@ TEST_CASE("inputs and options that do not fit are named") {
   CHECK(contains(error_of([] { Embedding(4, 0); }), "must be positive"));
   CHECK(contains(error_of([] { Conv2d(3, 8, {.kernel = 3, .dilation = {1, 0}}); }), "dilation must be positive"));
   CHECK(contains(error_of([] { ConvTranspose2d(3, 8, {.output_padding = {-1, 0}}); }), "got -1x0"));
-  CHECK(contains(error_of([] { Embedding(3, 4)(Tensor::ones({2})); }), "must be int64"));
+  CHECK(contains(error_of([] { Embedding(3, 4)(Tensor::ones({2})); }), "needs int64"));
   CHECK(contains(error_of([] { UpsampleNearest2d(0); }), "must be positive"));
   CHECK(contains(error_of([] { MaxPool2d({.kernel = 0}); }), "must be positive"));
   CHECK(contains(error_of([] { AvgPool2d({.stride = Extent2d(1, 0)}); }), "must be positive"));

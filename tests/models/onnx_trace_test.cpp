@@ -121,7 +121,7 @@ TEST_CASE("tokens go into an embedding as they come, and are drawn from two halv
   CHECK(contains(said([](const Tensor& x) { return slice(x, 1, 0, 2); }, 11),
                  "operation 1 of the model, 'embedding', differs between two inputs"));
   CHECK(contains(said([](const Tensor& x) { return transpose(x, 0, 1); }, 11), "'embedding', differs"));
-  CHECK(contains(said(whole, 0), "must be int64, got float32"));
+  CHECK(contains(said(whole, 0), "[embedding] the index needs int64, got float32"));
   CHECK(said(whole, -1) == "[export_onnx] expects a number of tokens, or 0 for an input of float32, got -1");
 }
 
