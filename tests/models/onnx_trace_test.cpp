@@ -15,12 +15,43 @@ using namespace gradus;
 
 namespace {
 
-std::string refusal(std::function<Var(const Var&)> forward, const Shape& input = {1, 6}) {
+std::string refusal(Module& model, const Shape& input = {1, 6}) {
   const TemporaryFolder folder;
-  Formula model(std::move(forward));
   const std::string message = error_of([&] { export_onnx(folder / "x.onnx", model, input); });
   CHECK(contains(message, "[export_onnx] "));
   CHECK(!std::filesystem::exists(folder / "x.onnx"));
+  return message;
+}
+
+std::string refusal(std::function<Var(const Var&)> forward, const Shape& input = {1, 6}) {
+  Formula model(std::move(forward));
+  return refusal(model, input);
+}
+
+/// A model with two layers and two buffers of ones that does with them what it is told.
+class WithBuffers : public Module {
+ public:
+  using Forward = Var (*)(WithBuffers& model, const Var& x);
+  explicit WithBuffers(Forward forward)
+      : a(child("a", Linear(6, 6))),
+        b(child("b", Linear(6, 6))),
+        mean(buffer("mean", Tensor::ones({6}))),
+        variance(buffer("variance", Tensor::ones({6}))),
+        forward_(forward) {}
+  Var forward(const Var& x) override { return forward_(*this, x); }
+
+  Linear &a, &b;
+  Tensor mean, variance;
+
+ private:
+  Forward forward_;
+};
+
+std::string refusal(WithBuffers::Forward forward) {
+  WithBuffers model(forward);
+  const std::string message = refusal(model);
+  for (const Tensor& buffer : {model.mean, model.variance})
+    CHECK(buffer.to_vector<float>() == std::vector<float>(6, 1.0f));
   return message;
 }
 
@@ -144,6 +175,35 @@ TEST_CASE("a model whose constants or course depend on the input or its batch si
                  }),
                  "an expand makes an extent that depends on the batch size but is not the batch size"));
   CHECK(contains(refusal([](const Var& x) { return where(greater(x.value(), 0), x, x * 2.0); }), "'where', differs"));
+}
+
+TEST_CASE("a model that returns one or the other of two values is refused") {
+  const std::string why =
+      "[export_onnx] the model returns the result of one operation for an input of batch size 2, and that of another";
+  CHECK(contains(refusal([](const Var& x) {
+                   const Var a = exp(x), b = relu(x);
+                   return sum(x.value()).item() > 0 ? a : b;
+                 }),
+                 why));
+  CHECK(contains(refusal([](const Var& x) {
+                   const Var a = exp(x);
+                   return x.size(0) == 2 ? a : x;
+                 }),
+                 why));
+  CHECK(contains(refusal([](WithBuffers& model, const Var& x) {
+                   const Var a = model.a(x), b = model.b(x);
+                   return sum(x.value()).item() > 0 ? a : b;
+                 }),
+                 why));
+}
+
+TEST_CASE("a model that takes one or the other of two layers, or views of one tensor, is refused") {
+  CHECK(contains(
+      refusal([](WithBuffers& model, const Var& x) { return sum(x.value()).item() > 0 ? model.a(x) : model.b(x); }),
+      "operation 1 of the model, 'linear', differs"));
+  const Tensor basis = random_normal({6, 6}, 0, 1, {.seed = 3});
+  CHECK(contains(refusal([&](const Var& x) { return matmul(x, x.size(0) == 2 ? basis : transpose(basis, 0, 1)); }),
+                 "operation 1 of the model, 'matmul', differs"));
 }
 
 TEST_CASE("a model that leaves the tape is refused") {
