@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <map>
 
 #include "core/error.h"
+#include "core/ops.h"
 #include "core/random.h"
 
 namespace gradus::onnx {
@@ -46,11 +48,50 @@ class ThawScope {
   std::vector<Parameter> frozen_;
 };
 
+/// While one lives, a model may write into its buffers; then those that it wrote get the values that they had.
+class KeptBuffers {
+ public:
+  explicit KeptBuffers(const Module& model) : buffers_(model.state()) {
+    for (const Parameter& parameter : model.parameters()) buffers_.erase(parameter.name());
+    values_ = clone(buffers_);
+    for (const auto& [name, buffer] : buffers_) versions_[name] = buffer.version();
+  }
+  ~KeptBuffers() {
+    for (auto& [name, buffer] : buffers_)
+      if (buffer.version() != versions_[name]) copy_(buffer, values_[name]);
+  }
+  KeptBuffers(const KeptBuffers&) = delete;
+  KeptBuffers& operator=(const KeptBuffers&) = delete;
+
+ private:
+  StateDict buffers_, values_;
+  std::map<std::string, uint64_t> versions_;
+};
+
+/// How often the memory of tensors had been written when they were first seen.
+class FirstVersions {
+ public:
+  void see(const Tensor& tensor) { versions_.try_emplace(tensor.storage().data(), tensor.version()); }
+  bool written_since(const Tensor& tensor) const { return versions_.at(tensor.storage().data()) != tensor.version(); }
+
+ private:
+  std::map<const void*, uint64_t> versions_;  // of memory that the state of the model and the traces keep alive
+};
+
+/// Calls `see` with every tensor that the operation takes, is told or makes.
+void visit_tensors(const Trace& trace, const Operation& operation, const std::function<void(const Tensor&)>& see) {
+  for (int value : operation.inputs)
+    if (value >= 0) see(trace.values[static_cast<size_t>(value)].var.value());
+  for (const Attribute& attribute : operation.attributes)
+    if (const Tensor* tensor = std::get_if<Tensor>(&attribute.value)) see(*tensor);
+  see(trace.values[static_cast<size_t>(operation.output)].var.value());
+}
+
 bool same_view(const Tensor& a, const Tensor& b) {
   return a.raw() == b.raw() && a.shape() == b.shape() && a.strides() == b.strides() && a.dtype() == b.dtype();
 }
 
-Trace run(Module& model, Shape shape, int64_t batch, int64_t tokens) {
+Trace run(Module& model, Shape shape, int64_t batch, int64_t tokens, FirstVersions& versions) {
   shape[0] = batch;
   Trace trace;
   std::map<const Node*, int> numbers;  // nodes live as long as trace.values does
@@ -66,6 +107,7 @@ Trace run(Module& model, Shape shape, int64_t batch, int64_t tokens) {
   };
   const Var input = input_of(shape, tokens);
   trace.input = number(input);
+  versions.see(input.value());
   const Tracer tracer([&](const TracedOperation& operation) {
     Operation traced{operation.name, {}, 0, operation.attributes};
     for (const Var& var : operation.inputs) traced.inputs.push_back(number(var));
@@ -76,6 +118,7 @@ Trace run(Module& model, Shape shape, int64_t batch, int64_t tokens) {
         }) != 0)
       traced.inputs.push_back(trace.input);
     traced.output = number(operation.output);
+    visit_tensors(trace, traced, [&](const Tensor& tensor) { versions.see(tensor); });
     trace.operations.push_back(std::move(traced));
   });
   trace.output = number(model(input));
@@ -131,6 +174,21 @@ void check_same(const Trace& trace, const Trace& other) {
          "size");
 }
 
+/// That operation `position` of a run saw nothing that the model wrote in place.
+void check_unwritten(const Trace& trace, size_t position, const FirstVersions& versions, const StateDict& state) {
+  const Operation& operation = trace.operations[position];
+  visit_tensors(trace, operation, [&](const Tensor& tensor) {
+    if (!versions.written_since(tensor)) return;
+    const auto own =
+        std::ranges::find_if(state, [&](const auto& entry) { return entry.second.storage() == tensor.storage(); });
+    fail(ErrorKind::value, "export_onnx", "forward writes in place into ",
+         own == state.end() ? text("a tensor ", tensor.shape()) : "the tensor " + own->first, " of operation ",
+         position + 1, " of the model, '", operation.name,
+         "': a graph's constants are fixed and its values are written once. Compute it with operations on variables, "
+         "or write it only in training mode");
+  });
+}
+
 }  // namespace
 
 Trace trace_model(Module& model, const Shape& input, int64_t tokens) {
@@ -142,8 +200,12 @@ Trace trace_model(Module& model, const Shape& input, int64_t tokens) {
   if (!recording()) fail(ErrorKind::value, "export_onnx", "needs the tape, but a NoGrad is alive on this thread");
   const EvalScope evaluation(model);
   const ThawScope thawed(model);
-  Trace trace = run(model, input, first_batch, tokens);
-  const Trace other = run(model, input, second_batch, tokens);
+  const KeptBuffers buffers(model);
+  const StateDict state = model.state();
+  FirstVersions versions;
+  for (const auto& [name, tensor] : state) versions.see(tensor);
+  Trace trace = run(model, input, first_batch, tokens, versions);
+  const Trace other = run(model, input, second_batch, tokens, versions);
   check_same(trace, other);
 
   for (size_t i = 0; i < trace.values.size(); ++i) {
@@ -161,6 +223,11 @@ Trace trace_model(Module& model, const Shape& input, int64_t tokens) {
   if (!reaches[static_cast<size_t>(trace.input)])
     fail(ErrorKind::value, "export_onnx", "the output of ", model.describe(),
          " does not come from its input by operations on variables; value() and detach() end the trace");
+  for (size_t i = 0; i < trace.operations.size(); ++i) {
+    if (!reaches[static_cast<size_t>(trace.operations[i].output)]) continue;
+    check_unwritten(trace, i, versions, state);
+    check_unwritten(other, i, versions, state);
+  }
   std::erase_if(trace.operations, [&](const Operation& op) { return !reaches[static_cast<size_t>(op.output)]; });
   return trace;
 }

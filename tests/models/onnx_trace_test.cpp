@@ -206,6 +206,59 @@ TEST_CASE("a model that takes one or the other of two layers, or views of one te
                  "operation 1 of the model, 'matmul', differs"));
 }
 
+TEST_CASE("a model that writes in place into what it computes with is refused, and its buffers are put back") {
+  CHECK(refusal([](WithBuffers& model, const Var& x) {
+          copy_(model.mean, mean(x.value(), {0}));
+          return x - Var(model.mean);
+        }) ==
+        "[export_onnx] forward writes in place into the tensor mean of operation 1 of the model, 'sub': a graph's "
+        "constants are fixed and its values are written once. Compute it with operations on variables, or write it "
+        "only in training mode");
+  // What an operation is told is a constant too.
+  CHECK(contains(refusal([](WithBuffers& model, const Var& x) {
+                   const Var y = batch_norm_apply(x, {}, {}, model.mean, model.variance, 1e-5);
+                   fill_(model.variance, 2);
+                   return y;
+                 }),
+                 "into the tensor variance of operation 1 of the model, 'batch_norm_apply'"));
+  // Written in the first run only, or in the second.
+  CHECK(contains(refusal([](WithBuffers& model, const Var& x) {
+                   if (model.mean.to_vector<float>()[0] == 1) copy_(model.mean, mean(x.value(), {0}));
+                   return relu(x) * Var(slice(model.mean, 0, 1, 2));
+                 }),
+                 "into the tensor mean of operation 2 of the model, 'mul'"));
+  CHECK(contains(refusal([](const Var& x) {
+                   Var y = relu(x);
+                   if (x.size(0) == 3) fill_(y.mutable_value(), 1);
+                   return exp(y);
+                 }),
+                 "into a tensor [3,6] of operation 1 of the model, 'relu'"));
+  CHECK(contains(refusal([](WithBuffers& model, const Var& x) {
+                   Tensor weight = model.a.weight().value();
+                   fill_(weight, static_cast<double>(x.size(0)));
+                   return model.a(x);
+                 }),
+                 "into the tensor a.weight of operation 1 of the model, 'linear'"));
+  CHECK(contains(refusal([](const Var& x) {
+                   Tensor values = x.value();
+                   fill_(values, 1);
+                   return exp(x);
+                 }),
+                 "into a tensor [2,6] of operation 1 of the model, 'exp'"));
+}
+
+TEST_CASE("a model that writes what its output does not come from is exported, and its buffers are put back") {
+  WithBuffers model([](WithBuffers& self, const Var& x) {
+    const Var deviation = x - Var(self.mean);
+    copy_(self.mean, mean(deviation.value(), {0}));
+    return relu(x);
+  });
+  const TemporaryFolder folder;
+  export_onnx(folder / "x.onnx", model, {1, 6});
+  CHECK(std::filesystem::exists(folder / "x.onnx"));
+  CHECK(model.mean.to_vector<float>() == std::vector<float>(6, 1.0f));
+}
+
 TEST_CASE("a model that leaves the tape is refused") {
   CHECK(contains(refusal([](const Var& x) { return Var(relu(x.value())); }), "does not come from its input"));
   CHECK(contains(refusal([](const Var& x) { return x; }, {0, 6}), "no extent of 0, got [0,6]"));
