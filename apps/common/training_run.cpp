@@ -394,9 +394,11 @@ class Session {
     apps::save_checkpoint(directory.path(), at.step, checkpoint, checkpoint_every_);
   }
 
-  /// What the file cannot say in its graph is in its metadata: inputs are (pixel / 255 - mean) / std per channel.
+  /// In float32, whatever --amp says. What the file cannot say in its graph is in its metadata: inputs are (pixel / 255
+  /// - mean) / std per channel.
   void export_model() {
     if (flags_.export_onnx.empty()) return;
+    const Autocast precision(DType::float32);
     const DatasetInfo& images = run_.train.source().info();
     const Normalization& normalization = run_.train.options().normalization;
     export_onnx(flags_.export_onnx, run_.model, {1, images.channels, images.height, images.width},

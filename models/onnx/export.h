@@ -21,7 +21,7 @@ struct OnnxOptions {
 /// on its input cannot. Buffers that forward writes get back the values that they had. Throws ErrorKind::value naming
 /// the operation that has no ONNX form, that differs between the runs, that computes with a tensor which forward writes
 /// in place, or that takes a trained tensor which is none of the model's parameters, or the input or output whose name
-/// is empty or taken, and under a NoGrad; ErrorKind::io where writing fails.
+/// is empty or taken, and under a NoGrad or an Autocast; ErrorKind::io where writing fails.
 void export_onnx(const std::string& path, Module& model, const Shape& input, const OnnxOptions& options = {});
 
 }  // namespace gradus

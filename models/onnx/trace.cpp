@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 
+#include "autograd/autocast.h"
 #include "core/error.h"
 #include "core/ops.h"
 #include "core/random.h"
@@ -109,6 +110,10 @@ Trace run(Module& model, Shape shape, int64_t batch, int64_t tokens, FirstVersio
   trace.input = number(input);
   versions.see(input.value());
   const Tracer tracer([&](const TracedOperation& operation) {
+    if (autocasting())
+      fail(ErrorKind::value, "export_onnx",
+           "the model computes under an Autocast, but runtimes hardly know bfloat16: export outside of its scope, and "
+           "open none in forward");
     Operation traced{operation.name, {}, 0, operation.attributes};
     for (const Var& var : operation.inputs) traced.inputs.push_back(number(var));
     // Tokens are no variable that is differentiated: an operation is told them, and here they become its last input.

@@ -30,7 +30,7 @@ struct Trace {
 /// Runs the model twice in evaluation mode, on random inputs of two batch sizes, which are int64 in [0, tokens) where
 /// tokens is positive; then the model's buffers are as they were before. Throws ErrorKind::value where the runs differ
 /// in more than extents, where the output does not come from the input by operations on variables, where one of these
-/// computes with what the model writes in place, and under a NoGrad.
+/// computes with what the model writes in place, and under a NoGrad or an Autocast.
 Trace trace_model(Module& model, const Shape& input, int64_t tokens = 0);
 
 }  // namespace gradus::onnx

@@ -89,6 +89,12 @@ TEST_CASE("--export-onnx exports the trained model and what its inputs are; also
   CHECK(exported.exit_code == 0);
   CHECK(contains(exported.out, "exported " + again));
   CHECK(read_file(file) == read_file(again));
+  // Whatever the training computed in, the file computes in float32.
+  const std::string mixed = images / "mixed.onnx";
+  CHECK(train(images, {"--epochs", "0", "--weights", images / "run/weights.safetensors", "--amp", "bf16",
+                       "--export-onnx", mixed})
+            .exit_code == 0);
+  CHECK(read_file(file) == read_file(mixed));
 
   const std::string python = python_with("onnx");
   if (python.empty()) return;

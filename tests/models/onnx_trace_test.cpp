@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "autograd/autocast.h"
 #include "layers/embedding.h"
 #include "layers/linear.h"
 #include "models/mlp.h"
@@ -257,6 +258,19 @@ TEST_CASE("a model that writes what its output does not come from is exported, a
   export_onnx(folder / "x.onnx", model, {1, 6});
   CHECK(std::filesystem::exists(folder / "x.onnx"));
   CHECK(model.mean.to_vector<float>() == std::vector<float>(6, 1.0f));
+}
+
+TEST_CASE("a model under Autocast is refused, whoever opened the scope") {
+  const std::string message =
+      "[export_onnx] the model computes under an Autocast, but runtimes hardly know bfloat16: export outside of its "
+      "scope, and open none in forward";
+  CHECK(refusal([](WithBuffers& model, const Var& x) {
+          const Autocast scope(DType::bfloat16);
+          return model.a(x);
+        }) == message);
+  Mlp model(6, 2, {.hidden = {}});
+  const Autocast scope(DType::bfloat16);
+  CHECK(refusal(model) == message);
 }
 
 TEST_CASE("a model that leaves the tape is refused") {
