@@ -84,7 +84,13 @@ void export_onnx(const std::string& path, Module& model, const Shape& input, con
 
   const auto port = [&](const std::string& name, int value) {
     const onnx::Value& v = trace.values[static_cast<size_t>(value)];
-    return onnx::Graph::Port{name, v.var.dtype(), v.shape};
+    onnx::Graph::Port port{name, v.var.dtype(), {}};
+    for (int d = 0; d < v.shape.rank(); ++d)
+      if (v.shape[d] >= 0)
+        port.extents.emplace_back(v.shape[d]);
+      else
+        port.extents.emplace_back(trace.is_batch(value, d) ? "batch" : text(name, "_extent", d));
+    return port;
   };
   write_file_atomically(
       path, graph.model(port(options.input, trace.input), port(options.output, trace.output), options.metadata));

@@ -362,11 +362,6 @@ std::string Translation::integers(const std::vector<int64_t>& values) {
   return graph_.constant(Tensor::from(values, {static_cast<int64_t>(values.size())}));
 }
 
-bool Translation::output_is_batch(int d) const {
-  const Value &y = value(operation_.output), &x = value(trace_.input);
-  return y.var.size(d) == x.var.size(0) && y.second[d] == x.second[0];
-}
-
 const Attribute* Translation::find(const char* name) const {
   for (const Attribute& attribute : operation_.attributes)
     if (std::strcmp(attribute.name, name) == 0) return &attribute;

@@ -34,7 +34,7 @@ class Translation {
   const Shape& input_shape(size_t i) const { return value(operation_.inputs[i]).shape; }
   const Shape& output_shape() const { return value(operation_.output).shape; }
   /// Whether extent d of the output is the batch size itself.
-  bool output_is_batch(int d) const;
+  bool output_is_batch(int d) const { return trace_.is_batch(operation_.output, d); }
   DType dtype() const { return value(operation_.output).var.dtype(); }
   bool has(const char* attribute) const { return find(attribute) != nullptr; }
   template <class T>

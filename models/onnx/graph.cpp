@@ -34,8 +34,10 @@ Message attribute_of(const NodeAttribute& attribute) {
 
 Message value_info(const Graph::Port& port) {
   Message shape;
-  for (int64_t extent : port.shape)
-    shape.message(1, extent < 0 ? Message().bytes(2, "batch") : Message().integer(1, extent));
+  for (const auto& extent : port.extents) {
+    const std::string* name = std::get_if<std::string>(&extent);
+    shape.message(1, name != nullptr ? Message().bytes(2, *name) : Message().integer(1, std::get<int64_t>(extent)));
+  }
   const Message tensor = Message().integer(1, data_type(port.dtype)).message(2, shape);
   return Message().bytes(1, port.name).message(2, Message().message(1, tensor));
 }

@@ -35,7 +35,7 @@ class Graph {
   struct Port {
     std::string name;
     DType dtype;
-    Shape shape;  ///< -1: the batch
+    std::vector<std::variant<int64_t, std::string>> extents;  ///< a name where an extent is free
   };
   /// The bytes of the model that computes `output` from `input`.
   std::string model(const Port& input, const Port& output, const std::map<std::string, std::string>& metadata) const;

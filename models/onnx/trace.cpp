@@ -196,6 +196,11 @@ void check_unwritten(const Trace& trace, size_t position, const FirstVersions& v
 
 }  // namespace
 
+bool Trace::is_batch(int value, int d) const {
+  const Value &y = values[static_cast<size_t>(value)], &x = values[static_cast<size_t>(input)];
+  return y.var.size(d) == x.var.size(0) && y.second[d] == x.second[0];
+}
+
 Trace trace_model(Module& model, const Shape& input, int64_t tokens) {
   if (input.empty() || numel(input) < 1)
     fail(ErrorKind::value, "export_onnx", "expects an input shape with the batch extent first and no extent of 0, got ",

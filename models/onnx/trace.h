@@ -25,6 +25,9 @@ struct Trace {
   std::vector<Operation> operations;
   std::vector<Value> values;
   int input = 0, output = 0;
+
+  /// Whether extent d of a value is the batch size itself.
+  bool is_batch(int value, int d) const;
 };
 
 /// Runs the model twice in evaluation mode, on random inputs of two batch sizes, which are int64 in [0, tokens) where

@@ -358,6 +358,20 @@ TEST_CASE("a file has the model's names, a free batch, and the metadata that it 
   CHECK(info.at("initializers").size() == 8);
 }
 
+TEST_CASE("an extent of the output that depends on the batch size but is another has a name of its own") {
+  const std::string python = python_with("onnx");
+  if (python.empty()) return;
+  const TemporaryFolder folder;
+  const auto output = [&](std::function<Var(const Var&)> forward) {
+    Formula model(std::move(forward));
+    export_onnx(folder / "x.onnx", model, {1, 3}, {.output = "rows"});
+    return read_back(python, "onnx-info " + folder / "x.onnx").at("output").at(1);
+  };
+  CHECK(output([](const Var& x) { return concat({x, exp(x)}, 0); }) == nlohmann::json::parse(R"(["rows_extent0",3])"));
+  CHECK(output([](const Var& x) { return matmul(x, transpose(x, 0, 1)); }) ==
+        nlohmann::json::parse(R"(["batch","batch"])"));
+}
+
 TEST_CASE("names that a file could not tell apart are refused before anything is written") {
   const TemporaryFolder folder;
   Mlp net(6, 2, {.hidden = {3}});
