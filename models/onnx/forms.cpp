@@ -56,7 +56,8 @@ std::string where(T& t) { return t.graph().node("Where", {t.tensor("condition"),
 std::string reshape(T& t) {
   const Shape& shape = t.output_shape();
   if (std::count(shape.begin(), shape.end(), -1) > 1)
-    fail(ErrorKind::value, "export_onnx", "a reshape has two extents that depend on the batch size; one is possible");
+    fail(ErrorKind::value, "export_onnx", "the operation '", t.operation(),
+         "' makes two extents that depend on the batch size; one is possible");
   return t.graph().node("Reshape", {t.input(0), t.integers({shape.begin(), shape.end()})});
 }
 

@@ -31,6 +31,7 @@ class Translation {
   /// "" where input i was not given.
   std::string input(size_t i) const { return i < inputs_.size() ? inputs_[i] : ""; }
   size_t inputs() const { return inputs_.size(); }
+  const char* operation() const { return operation_.name; }
   const Shape& input_shape(size_t i) const { return value(operation_.inputs[i]).shape; }
   const Shape& output_shape() const { return value(operation_.output).shape; }
   /// Whether extent d of the output is the batch size itself.

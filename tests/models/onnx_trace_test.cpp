@@ -170,7 +170,9 @@ TEST_CASE("a model whose constants or course depend on the input or its batch si
   CHECK(contains(refusal([](const Var& x) {
                    return reshape(matmul(x, transpose(x, 0, 1)), {x.size(0), 1, x.size(0)});
                  }),
-                 "two extents that depend on the batch size"));
+                 "the operation 'reshape' makes two extents that depend on the batch size"));
+  CHECK(contains(refusal([](const Var& x) { return unsqueeze(matmul(x, transpose(x, 0, 1)), 0); }),
+                 "the operation 'unsqueeze' makes two extents that depend on the batch size"));
   CHECK(contains(refusal([](const Var& x) {
                    return expand(sum(x), {x.size(0) * 2, 3});
                  }),
