@@ -21,8 +21,9 @@ std::unique_ptr<Module> make_resnet(const ModelOptions& o) {
 const Entry entries[] = {
     {"all_cnn",
      [](const ModelOptions& o) -> std::unique_ptr<Module> {
-       // Two strided convolutions quarter the image, and the seventh takes a 3x3 window of what is left.
-       constexpr int64_t least = 9;
+       // Two strided convolutions quarter the image, and the seventh takes a 3x3 window of what is left, unless it
+       // pads too.
+       const int64_t least = o.padding == AllCnnPadding::every ? 1 : 9;
        if (o.image[1] < least || o.image[2] < least)
          fail(ErrorKind::value, "model", "all_cnn needs images of at least ", least, "x", least, ", but these are ",
               o.image[1], "x", o.image[2]);

@@ -85,8 +85,21 @@ TEST_CASE("models are made by name for images of a size") {
   }
 }
 
+TEST_CASE("All-CNN takes images of 9x9, and of any size where its seventh convolution pads too") {
+  const auto logits = [](AllCnnPadding padding, int64_t height, int64_t width) {
+    const auto model = make_model("all_cnn", {.image = {3, height, width}, .padding = padding});
+    return (*model)(Tensor::zeros({2, 3, height, width})).shape();
+  };
+  for (AllCnnPadding padding : {AllCnnPadding::same, AllCnnPadding::one}) CHECK(logits(padding, 9, 9) == Shape{2, 10});
+  for (int64_t width : {1, 2, 3, 8}) CHECK(logits(AllCnnPadding::every, 1, width) == Shape{2, 10});
+}
+
 TEST_CASE("a model that is unknown or does not fit is named with the remedy") {
   CHECK(contains(error_of([] { make_model("all-cnn"); }), "there is no model \"all-cnn\"; there are all_cnn, mlp"));
   CHECK(contains(error_of([] { make_model("all_cnn", {.image = {3, 8, 32}}); }), "at least 9x9, but these are 8x32"));
+  CHECK(contains(error_of([] {
+                   make_model("all_cnn", {.image = {3, 32, 8}, .padding = AllCnnPadding::one});
+                 }),
+                 "at least 9x9, but these are 32x8"));
   CHECK(contains(error_of([] { make_model("mlp", {.image = {32, 32}}); }), "[channels,height,width]"));
 }
