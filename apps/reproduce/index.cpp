@@ -1,7 +1,10 @@
 // One page that shows all results: it names its pictures relative to itself, and opens from disk.
 #include <algorithm>
+#include <cctype>
+#include <cstdio>
 #include <filesystem>
 #include <sstream>
+#include <string_view>
 
 #include "apps/reproduce/report.h"
 #include "core/error.h"
@@ -14,15 +17,37 @@ namespace fs = std::filesystem;
 
 std::string escaped(const std::string& text) {
   std::string out;
-  for (char c : text) out += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : std::string(1, c);
+  for (char c : text)
+    out += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : c == '"' ? "&quot;" : std::string(1, c);
   return out;
 }
 
+/// The cells of a line "| a | b |"; "\|" is a bar within one.
 std::string row_of(const std::string& line, const char* tag) {
   std::string html = "<tr>", cell;
-  std::istringstream in(line.substr(1));
-  while (std::getline(in, cell, '|')) html += text("<", tag, ">", escaped(cell), "</", tag, ">");
+  for (size_t i = 1; i < line.size(); ++i) {
+    if (line[i] == '|') {
+      html += text("<", tag, ">", escaped(cell), "</", tag, ">");
+      cell.clear();
+    } else {
+      if (line.substr(i, 2) == "\\|") ++i;
+      cell += line[i];
+    }
+  }
   return html + "</tr>\n";
+}
+
+/// A path as a link has it: what would end it or mean something else there, by number.
+std::string link_of(const std::string& path) {
+  std::string out;
+  for (char c : path) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = std::isalnum(byte) || std::string_view("-._~/").find(c) != std::string_view::npos;
+    char number[4];
+    std::snprintf(number, sizeof number, "%%%02X", static_cast<unsigned>(byte));
+    out += plain ? std::string(1, c) : number;
+  }
+  return out;
 }
 
 // The part of Markdown that table.md is made of: a heading, tables, paragraphs.
@@ -68,10 +93,10 @@ void write_index(const std::string& out) {
     std::sort(pictures.begin(), pictures.end());
     std::sort(files.begin(), files.end());
     for (const std::string& picture : pictures)
-      html += "<p><img src=\"" + picture + "\" alt=\"" + picture + "\"></p>\n";
+      html += "<p><img src=\"" + link_of(picture) + "\" alt=\"" + escaped(picture) + "\"></p>\n";
     html += "<p>";
     for (const std::string& file : files)
-      html += "<a href=\"" + file + "\">" + fs::path(file).filename().string() + "</a> ";
+      html += "<a href=\"" + link_of(file) + "\">" + escaped(fs::path(file).filename().string()) + "</a> ";
     html += "</p>\n";
   }
   write_file_atomically(out + "/index.html", html);

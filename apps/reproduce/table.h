@@ -11,7 +11,8 @@ struct Table {
   std::vector<std::string> header;
   std::vector<std::vector<std::string>> rows;
 
-  /// Columns padded to equal width; Markdown where `bars`, plain otherwise. Ends with a newline.
+  /// Columns padded to equal width; Markdown where `bars`, with "\|" for a bar within a cell, plain otherwise. Ends
+  /// with a newline.
   std::string aligned(bool bars) const;
   std::string markdown() const { return aligned(true); }
   std::string plain() const { return aligned(false); }
