@@ -120,6 +120,8 @@ Check whole_number(bool several) {
 
 Check one_of(std::vector<std::string> words) { return {.words = std::move(words)}; }
 
+Check one_each() { return {.one_each = true}; }
+
 Check at_least(double low) {
   return number_check("of at least " + exact(low), [low](double value) { return value >= low; });
 }
@@ -201,6 +203,7 @@ CLI::Option* CommandLine::add_option(const std::string& name, T& value, const st
   else
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->capture_default_str();
   if (is_list<T> && !check.words.empty()) option->delimiter(',');
+  if (check.one_each) option->allow_extra_args(false);
   option->check(validator({.reason = [name](const std::string& text) -> std::string {
     if (text.empty()) throw UsageError(name + " is empty");
     return "";

@@ -42,8 +42,11 @@ auto from_flags(const auto& read) {
 struct Check {
   std::function<std::string(const std::string& text)> reason = {};  ///< why not this one; empty where it is taken
   std::vector<std::string> words = {};                              ///< or: one of these
+  bool one_each = false;  ///< of a list: what follows the flag's first value is not the flag's
 };
 Check one_of(std::vector<std::string> words);
+/// Of a list: a value each time that the flag is given, so that positions may follow it.
+Check one_each();
 /// Finite numbers from `low` on; `above` leaves out `low` itself.
 Check at_least(double low);
 Check above(double low);
