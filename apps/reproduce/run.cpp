@@ -5,6 +5,7 @@
 
 #include "autograd/autocast.h"
 #include "core/accelerator.h"
+#include "core/joined.h"
 #include "data/file_source.h"
 #include "data/md5.h"
 
@@ -35,9 +36,11 @@ apps::Record Run::settings(const apps::Record& data) const {
   apps::Record record{{"routine", version}};
   record.add(data);
   const auto add_precision = [&] {
-    if (device_name() != "cpu") record.add("device", std::string(device_name()));
-    if (accelerator().tf32) record.add("tf32", true);
-    if (accelerator().fast) record.add("fast", true);
+    if (device_name() != "cpu") {  // which has neither of these choices
+      record.add("device", std::string(device_name()));
+      if (accelerator().tf32) record.add("tf32", true);
+      if (accelerator().fast) record.add("fast", true);
+    }
     if (autocasting()) record.add("amp", std::string("bf16"));
   };
   if (routine) {
@@ -58,6 +61,11 @@ apps::Record Run::settings(const apps::Record& data) const {
   const apps::Record of_flags = flags.record();
   for (const auto& [name, value] : of_flags.fields())
     if (is_setting(name, value)) record.add(name, value);
+  // The network of ImageNet's experiments goes without a matrix for its classifier.
+  const std::vector<std::string> usual =
+      images == Images::imagenet ? std::vector<std::string>{"fc"} : std::vector<std::string>();
+  if (flags.preconditioner.starts_with("fop") && flags.without_matrix != usual)
+    record.add("without_matrix", flags.without_matrix.empty() ? "none" : joined(flags.without_matrix));
   add_precision();
   record.add("steps", steps);
   record.add("evaluate_every", evaluate_every);
