@@ -64,7 +64,7 @@ void read(const Context& context, Report& report) {
               {}};
   std::vector<apps::Record> finals, lines;
   std::string commands =
-      "set xlabel 'step'\nset ylabel 'test accuracy'\nset key bottom right\n"
+      "set xlabel 'step'\nset ylabel 'test accuracy'\nset key below\n"
       "of(r, c) = strcol(1) eq r ? column(c) : NaN\nplot ";
   for (const Recipe& recipe : recipes) {
     const std::vector<Run> trainings = runs_of(context, recipe);

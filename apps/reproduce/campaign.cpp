@@ -1,6 +1,7 @@
 #include "apps/reproduce/campaign.h"
 
 #include <signal.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -114,6 +115,9 @@ bool run_in_processes(const Request& request, const Ledger& ledger, const std::v
     std::erase_if(processes, [&](pid_t process) {
       int status = 0;
       const pid_t ended = waitpid(process, &status, WNOHANG);
+      if (ended == process && WIFSIGNALED(status))
+        apps::note(text("a process of --jobs was ended by a signal: ", strsignal(WTERMSIG(status)),
+                        "; what it was at is left to this one"));
       worked = worked || (ended == process && WIFEXITED(status) && WEXITSTATUS(status) == 0);
       return ended != 0;
     });

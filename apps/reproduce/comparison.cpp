@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
+#include <compare>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "apps/reproduce/gnuplot.h"
 #include "apps/reproduce/protocols.h"
@@ -31,31 +32,52 @@ std::string counted(const Context& context, const std::vector<Run>& runs, const 
 class Timing {
  public:
   Timing(const Context& context, const std::vector<Run>& baseline)
-      : context_(context), threads_(threads_of(baseline)), seconds_(seconds_of(baseline)) {}
+      : context_(context), places_(places_of(baseline)), seconds_(seconds_of(baseline)) {}
 
-  /// "1.5 %" more than the baseline; "-" where a training diverged after steps that nobody counted, or the threads
-  /// differ. (Whatever else decides the time, as the device, is in the settings, and so the same.)
+  /// "1.5 %" more than the baseline; "-" where a training diverged after steps that nobody counted, or machines or
+  /// threads differ. (Whatever else decides the time, as the precision, is in the settings, and so the same.)
   std::string more(const std::string& row, const std::vector<Run>& runs) {
-    const std::set<int64_t> threads = threads_of(runs);
-    if (threads != threads_ || threads.size() > 1) {
-      others_ += "; " + row + " with " + joined(threads, std::identity(), " and ");
+    const Places places = places_of(runs);
+    if (places != places_ || places.size() > 1) {
+      others_.emplace_back(row, places);
       return "-";
     }
     const std::string percent = fixed(100 * (seconds_of(runs) / seconds_ - 1), 1);
     return percent == "-" ? percent : percent + " %";
   }
-  /// For the note, with a blank before: which rows' time is not compared, as their threads are others.
+  /// For the note, with a blank before: which rows' time is not compared, as their threads or machines are others.
   std::string note() const {
     if (others_.empty()) return "";
-    return " Time is not compared across numbers of threads: the baseline ran with " +
-           joined(threads_, std::identity(), " and ") + others_ + ".";
+    std::set<std::string> machines;
+    const auto add_machines = [&](const Places& places) {
+      for (const Place& place : places) machines.insert(place.machine);
+    };
+    add_machines(places_);
+    for (const auto& [row, places] : others_) add_machines(places);
+    const bool apart = machines.size() > 1;
+    const auto name = [&](const Place& place) {
+      const std::string threads = std::to_string(place.threads);
+      if (!apart) return threads;
+      return threads + " on " + (place.machine.empty() ? "an unknown machine" : place.machine);
+    };
+    std::string note = text(" Time is not compared across ", apart ? "machines or " : "",
+                            "numbers of threads: the baseline ran with ", joined(places_, name, " and "));
+    for (const auto& [row, places] : others_) note += "; " + row + " with " + joined(places, name, " and ");
+    return note + ".";
   }
 
  private:
-  std::set<int64_t> threads_of(const std::vector<Run>& runs) const {
-    std::set<int64_t> threads;
-    for (const Run& run : runs) threads.insert(context_.at(run).threads);
-    return threads;
+  struct Place {
+    int64_t threads;
+    std::string machine;
+    auto operator<=>(const Place&) const = default;
+  };
+  using Places = std::set<Place>;
+
+  Places places_of(const std::vector<Run>& runs) const {
+    Places places;
+    for (const Run& run : runs) places.insert({context_.at(run).threads, context_.at(run).machine});
+    return places;
   }
   /// Per step; not a number where steps were not counted.
   double seconds_of(const std::vector<Run>& runs) const {
@@ -70,9 +92,9 @@ class Timing {
   }
 
   const Context& context_;
-  std::set<int64_t> threads_;
+  Places places_;
   double seconds_;
-  std::string others_;
+  std::vector<std::pair<std::string, Places>> others_;  ///< rows with places of their own
 };
 
 }  // namespace
@@ -126,7 +148,9 @@ void report_comparison(const Context& context, const Comparison& comparison, Rep
   const std::vector<Run>& control = comparison.control;
   std::string about_control;
   if (comparison.has_control)
-    about_control = "Every FOP run diverged, so there is no step of FOP's to give to momentum. ";
+    about_control = comparison.without_gain == 0
+                        ? "Every FOP run diverged, so there is no step of FOP's to give to momentum. "
+                        : "No FOP run has a gain |P g| / |g|, so there is no step of FOP's to give to momentum. ";
   std::vector<std::string> names;
   for (const Method& method : comparison.methods) names.push_back(method.name);
   const auto add_ours = [&](const std::string& name, const std::vector<Run>& runs) {
@@ -137,9 +161,13 @@ void report_comparison(const Context& context, const Comparison& comparison, Rep
   add_ours("momentum, FOP's step (ours)", control);
   add_ours("FOP on the momentum (ours)", comparison.on_momentum);
   if (!control.empty()) {
-    about_control = "Ours: momentum with the learning rate " + fixed(*control[0].flags.lr, 4) + ", " +
-                    fixed(*momentum[0].flags.lr, 4) +
-                    " times the mean of |P g| / |g| over the second half of the FOP runs. ";
+    about_control =
+        "Ours: momentum with the learning rate " + fixed(*control[0].flags.lr, 4) + ", " +
+        fixed(*momentum[0].flags.lr, 4) + " times the mean of |P g| / |g| over the second half of the FOP runs" +
+        (comparison.without_gain == 0
+             ? ""
+             : ", but for " + std::to_string(comparison.without_gain) + " where it is not a finite number") +
+        ". ";
   }
   const std::string about_momentum =
       comparison.on_momentum.empty() ? "" : "FOP on the momentum: P multiplies the momentum in place of the gradient. ";

@@ -2,6 +2,7 @@
 // beside the published values, and their curves.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
@@ -25,7 +26,8 @@ struct Comparison {
   std::function<std::vector<Run>(const Method&)> runs_of;  ///< finished ones, the same seeds for each method
   double published_gap = 0;                                ///< FOP minus momentum, points
   bool has_control = false;                                ///< a row of ours is meant to be there
-  std::vector<Run> control = {};      ///< momentum with FOP's step; empty where every FOP run diverged
+  std::vector<Run> control = {};      ///< momentum with FOP's step; empty where no FOP run has a gain
+  int64_t without_gain = 0;           ///< FOP runs that did not diverge and have no finite gain
   std::vector<Run> on_momentum = {};  ///< a row of ours, FOP with P on the momentum; empty: there is none
   std::string recipe = {};            ///< for the note: what decides where the paper is silent
 };

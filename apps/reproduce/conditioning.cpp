@@ -100,7 +100,7 @@ Run run_of(const Context& context, Images images, const std::string& method, dou
                    {{"task", "conditioning"}, {"method", method}, {"lr", lr}, {"condition_numbers", measured}}, work);
 }
 
-double last(const Outcome& outcome, size_t column) { return outcome.series.at("curve").rows.back().at(column); }
+double last(const Outcome& outcome, size_t column) { return outcome.series_at("curve").rows.back().at(column); }
 
 /// The rate with the lowest training loss for seed 0; nothing where none converges, or one is not tried yet.
 std::optional<double> best_rate(const Context& context, Images images, const std::string& method) {
@@ -150,13 +150,13 @@ void compare(const Context& context, const std::string& name, Images images, Tab
       loss.push_back(last(outcome, 1));
     }
     const Outcome& measured = context.at(run_of(context, images, method, *lr, 0, true));
-    for (const std::vector<double>& look : measured.series.at("curve").rows)
+    for (const std::vector<double>& look : measured.series_at("curve").rows)
       curves.push_back({{"data", name},
                         {"method", std::string(method)},
                         {"step", static_cast<int64_t>(look[0])},
                         {"train_loss", look[1]},
                         {"test_accuracy", 100 * look[2]}});
-    const std::vector<double>& kappa = measured.series.at("kappa").rows.at(0);
+    const std::vector<double>& kappa = measured.series_at("kappa").rows.at(0);
     const bool baseline = std::string(method) == "plain";
     if (baseline) plain = kappa;
     size_t better = 0;
@@ -170,7 +170,8 @@ void compare(const Context& context, const std::string& name, Images images, Tab
     table.rows.push_back(
         {name, method, scientific(*lr), scientific(mean(loss)),
          plus_minus(mean(accuracy), standard_deviation(accuracy), 2), scientific(kappa.at(0)), scientific(kappa.at(1)),
-         with_diverged(baseline ? "baseline"
+         with_diverged(baseline        ? "baseline"
+                       : plain.empty() ? "no plain network to compare with"
                        : better == kappa.size()
                            ? "better conditioned in every layer"
                            : gradus::text("better conditioned in ", better, " of ", kappa.size(), " layers"),
@@ -295,7 +296,9 @@ std::string better(bool by_kappa, bool by_median) {
 }
 
 void report_adaptive(const Context& context, Report& report, std::vector<apps::Record>& rows) {
-  Table table{{"rule", "steps", "kappa of H", "of P^T H P", "largest / median of H", "of P^T H P", "verdict"}, {}};
+  Table table{{"rule", "steps", "kappa of H", "kappa of P^T H P", "largest / median of H",
+               "largest / median of P^T H P", "verdict"},
+              {}};
   for (const Case& c : cases) {
     const Run run = adaptive_run(context, c);
     const Outcome& outcome = context.at(run);

@@ -26,6 +26,7 @@ struct Experiment {
   /// Mixed precision would make it another experiment, or none: what it shows is float32's or float64's, or what it is
   /// compared with is.
   bool full_precision_only = false;
+  bool same_at_every_scale = false;  ///< else titles say which one it was
 };
 
 /// In the order in which --list and `all` take them.

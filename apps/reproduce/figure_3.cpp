@@ -72,15 +72,18 @@ PairedDifference difference_of(const Context& context, const Cell& cell) {
                            values_of(context, cell.plain, "final_accuracy", 100));
 }
 
-/// In how many cells FOP is better, and worse: beyond its interval, or by the sign of a single seed.
+/// In how many cells FOP is better, and worse, beyond its interval; of a single seed in how many its value is higher,
+/// and lower, which is no verdict.
 struct Tally {
   size_t better = 0, worse = 0, cells = 0;
+  bool one_seed = false;
   std::string text(const char* cell) const {
-    return gradus::text("FOP is better in ", better, " of ", cells, " ", cell, " and worse in ", worse);
+    return gradus::text(one_seed ? "With FOP this seed ends higher in " : "FOP is better in ", better, " of ", cells,
+                        " ", cell, one_seed ? " and lower in " : " and worse in ", worse);
   }
 };
 
-/// What one seed's verdicts are worth; empty where there are more.
+/// What one seed's differences are worth; empty where there are more.
 std::string of_one_seed(const Context& context, const std::vector<Cell>& cells) {
   if (cells[0].fop.size() > 1) return "";
   double highest = 0;
@@ -88,8 +91,8 @@ std::string of_one_seed(const Context& context, const std::vector<Cell>& cells) 
     for (const Run& run : cell.fop) highest = std::max(highest, context.at(run).at("final_accuracy"));
   const int64_t images = cells[0].fop[0].test_samples;
   const double p = std::min(highest, 0.5), error = 100 * std::sqrt(2 * p * (1 - p) / static_cast<double>(images));
-  return gradus::text(" A single seed has no interval, and its verdicts are signs alone: the choice of the ", images,
-                      " test images gives a difference a standard error of up to ", fixed(error, 1),
+  return gradus::text(" A single seed has no interval, so there is no verdict: the choice of the ", images,
+                      " test images alone gives a difference a standard error of up to ", fixed(error, 1),
                       " points, and another seed moves it besides.");
 }
 
@@ -99,7 +102,7 @@ Tally tabulate(const Context& context, Report& report, const std::vector<Cell>& 
               {}};
   if (!momentum) table.header.erase(table.header.begin() + 1);
   std::vector<apps::Record> rows;
-  Tally tally{.cells = cells.size()};
+  Tally tally{.cells = cells.size(), .one_seed = cells[0].fop.size() == 1};
   for (const Cell& cell : cells) {
     const std::vector<double> plain = values_of(context, cell.plain, "final_accuracy", 100),
                               fop = values_of(context, cell.fop, "final_accuracy", 100);
@@ -108,11 +111,8 @@ Tally tabulate(const Context& context, Report& report, const std::vector<Cell>& 
     const Told is = told(gain);
     const bool better = is == Told::above || (is == Told::one_pair && gain.mean > 0),
                worse = is == Told::below || (is == Told::one_pair && gain.mean < 0);
-    std::string verdict = better           ? "FOP is better"
-                          : worse          ? "FOP is worse"
-                          : gain.mean == 0 ? "equal"
-                                           : "not told apart";
-    if (is == Told::one_pair && gain.mean != 0) verdict += " in one seed";
+    std::string verdict =
+        in_words(gain, {.above = "FOP is better", .below = "FOP is worse", .equal = "equal", .open = "not told apart"});
     if (lost_plain + lost_fop > 0)
       verdict += ", diverged: " + std::to_string(lost_plain) + " without, " + std::to_string(lost_fop) + " with FOP";
     tally.better += better;
@@ -158,10 +158,18 @@ void read_a(const Context& context, Report& report) {
     y_names += (i ? ", '" : "'") + apps::exact(cells[i].momentum) + "' " + std::to_string(i / columns);
   std::string commands = "unset title\nunset key\nset xtics (" + x_names + ")\nset ytics (" + y_names +
                          ")\nset xlabel 'learning rate'\nset ylabel 'momentum'\ncolumns = " + std::to_string(columns) +
-                         "\nset palette defined (0 '#440154', 1 '#21918c', 2 '#fde725')\n"
+                         "\nset palette defined (0 '#c9b1dd', 1 '#86cbc5', 2 '#fde725')\n"
                          "set multiplot layout 1, 3 title heading\n";
-  double largest = 0;
-  for (const Cell& cell : cells) largest = std::max(largest, std::abs(difference_of(context, cell).mean));
+  double largest = 0, lowest = 100, highest = 0;  // differences; accuracies, of both panels on one scale
+  for (const Cell& cell : cells) {
+    largest = std::max(largest, std::abs(difference_of(context, cell).mean));
+    for (const std::vector<Run>* runs : {&cell.plain, &cell.fop}) {
+      const double accuracy = mean(values_of(context, *runs, "final_accuracy", 100));
+      lowest = std::min(lowest, accuracy);
+      highest = std::max(highest, accuracy);
+    }
+  }
+  if (lowest < highest) commands += "set cbrange [" + apps::exact(lowest) + ":" + apps::exact(highest) + "]\n";
   const std::string range = apps::exact(largest > 0 ? largest : 1);
   const std::pair<const char*, int> panels[] = {{"without FOP, %", 3}, {"with FOP, %", 4}, {"difference", 5}};
   for (const auto& [name, column] : panels) {

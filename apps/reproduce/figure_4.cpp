@@ -62,8 +62,8 @@ std::string half_way(const std::vector<BestSoFar>& curve, double level) {
 void read(const Context& context, Report& report, const Protocol& protocol) {
   const walker::Settings example = plan_of(context, protocol, "fop", 0).settings;
   const auto count = static_cast<int64_t>(runs_of(context, protocol, "fop").size());
-  report.protocol(std::string(name(context.scale())) + " scale, terrain " + protocol.terrain + ", " +
-                  std::to_string(count) + " runs of " + std::to_string(example.iterations) + " iterations of " +
+  report.protocol(std::string("terrain ") + protocol.terrain + ", " + std::to_string(count) + " runs of " +
+                  std::to_string(example.iterations) + " iterations of " +
                   std::to_string(example.steps_per_iteration()) + " steps");
   std::vector<std::vector<BestSoFar>> curves;
   std::vector<apps::Record> rows;
@@ -73,12 +73,15 @@ void read(const Context& context, Report& report, const Protocol& protocol) {
     for (apps::Record& row : records_of(curves.back(), {{"optimizer", optimizer}})) rows.push_back(std::move(row));
     if (!curves.back().empty()) highest = std::max(highest, curves.back().back().median);
   }
+  const bool intervals = static_cast<size_t>(count) >= fewest_for_interval;
+  int64_t all_diverged = 0;
   Table table{{"optimizer", "learning rate", "runs", "diverged", "best return, median", "95 % interval",
                "passes half of the highest", "verdict"},
               {}};
   for (size_t i = 0; i < optimizers.size(); ++i) {
     int64_t diverged = 0;
     for (const Run& run : runs_of(context, protocol, optimizers[i])) diverged += !context.at(run).diverged.empty();
+    all_diverged += diverged;
     walker::Settings settings;
     settings.optimizer.name = optimizers[i];
     const BestSoFar end = curves[i].empty() ? BestSoFar{0, std::nan(""), std::nan(""), std::nan("")} : curves[i].back();
@@ -87,14 +90,20 @@ void read(const Context& context, Report& report, const Protocol& protocol) {
       if (!other.empty() && other.back().low > end.high) verdict = "lower, intervals apart";
     table.rows.push_back({optimizers[i], apps::exact(settings.optimizer.resolved_lr()), std::to_string(count),
                           std::to_string(diverged), fixed(end.median, 1),
-                          "[" + fixed(end.low, 1) + ", " + fixed(end.high, 1) + "]",
+                          std::isnan(end.low) ? "" : "[" + fixed(end.low, 1) + ", " + fixed(end.high, 1) + "]",
                           half_way(curves[i], -100 + (highest + 100) / 2), verdict});
   }
   report.table(table);
   report.note(
       "Best return so far: after every " + std::to_string(plan_of(context, protocol, "fop", 0).evaluate_every) +
-      " iterations the mean of episodes without exploration, always the same ones; median over runs with a 95 % "
-      "percentile bootstrap. Half of the highest counts from -100, a fall. The paper names neither its terrains nor "
+      " iterations the mean of episodes without exploration, always the same ones; median over runs" +
+      (intervals ? std::string(" with a 95 % percentile bootstrap")
+                 : ", without an interval, as no resampling of fewer than " + std::to_string(fewest_for_interval) +
+                       " runs has one of 95 %") +
+      ". " +
+      (all_diverged > 0 ? "A run that diverged keeps the best that it had, which is -100 before its first evaluation. "
+                        : "") +
+      "Half of the highest counts from -100, a fall. The paper names neither its terrains nor "
       "how the best policy is judged: the terrain is POET's with one landscape for all runs, and the start is moved by "
       "up to one terrain step and pushed. It prints no numbers; its axis goes from -100 to 300. FOP is the factor "
       "P = I + M M^T at full rank on every layer, and gradients are clipped before they are preconditioned. Adam "
@@ -103,7 +112,8 @@ void read(const Context& context, Report& report, const Protocol& protocol) {
       ", which the paper does not give: of three that were tried on two seeds, 1e-4 ended all learning after some 100 "
       "iterations, and 1e-5 slowed it.");
   report.csv("curves", rows);
-  report.plot("curves", "Best return so far: median and 95 % bootstrap interval", curve_commands("curves", optimizers));
+  report.plot("curves", std::string("Best return so far: median") + (intervals ? " and 95 % bootstrap interval" : ""),
+              curve_commands("curves", optimizers));
 }
 
 }  // namespace

@@ -83,13 +83,15 @@ void read(const Context& context, Report& report) {
     const auto interval = [](const PairedDifference& d) { return plus_minus(d.mean, d.half_width, 2); };
     std::string verdict;
     if (is_fop)
-      verdict = gain.mean - gain.half_width > 0   ? "above momentum"
-                : gain.mean + gain.half_width < 0 ? "below momentum"
-                                                  : "not told from momentum";
-    if (is_fop)
-      verdict += control.mean - control.half_width > 0   ? ", above its control"
-                 : control.mean + control.half_width < 0 ? ", below its control"
-                                                         : ", not told from its control";
+      verdict = in_words(gain, {.above = "above momentum",
+                                .below = "below momentum",
+                                .equal = "equal to momentum",
+                                .open = "not told from momentum"});
+    if (is_fop && final.size() > 1)
+      verdict += ", " + in_words(control, {.above = "above its control",
+                                           .below = "below its control",
+                                           .equal = "equal to its control",
+                                           .open = "not told from its control"});
     verdict = with_diverged(verdict, count_diverged(context, curve.runs));
     table.rows.push_back({curve.name + (is_control ? " (ours)" : ""),
                           i == 0 ? "baseline"
@@ -110,12 +112,11 @@ void read(const Context& context, Report& report) {
          band(context, curve.runs, "accuracy", "test_accuracy", {{"method", curve.name}}, 100))
       lines.push_back(row);
   }
-  bool ordered = true;
-  for (size_t i = 1; i < std::size(ranks); ++i)
-    ordered = ordered && mean(accuracy(all[i])) >= mean(accuracy(all[i + 1]));
+  std::vector<double> by_rank;  ///< the largest first
+  for (size_t i = 1; i <= std::size(ranks); ++i) by_rank.push_back(mean(accuracy(all[i])));
   report.table(table);
   report.note(
-      std::string("The paper's ordering, a larger rank is better, ") + (ordered ? "holds" : "does not hold") +
+      std::string("The paper's ordering, a larger rank is better, ") + (descends(by_rank) ? "holds" : "does not hold") +
       " for the means of the final accuracies. Differences are paired by seed, with 95 % intervals. The control "
       "of a rank is momentum whose learning rate is multiplied, per layer, by 1 + min(rank, inputs) sigma^2, "
       "the mean factor by which P lengthens the step at the start. " +

@@ -120,10 +120,19 @@ void write_plot(const std::string& folder, const std::string& name, const std::v
                            size + "\n  } else {\n    set terminal png noenhanced size " + size +
                            "\n  }\n}\nset output '" + name + ".'.format\nset datafile separator ','\n";
   std::string lines;
+  int count = 0;
   for (const std::string& text : heading)
-    for (const std::string& line : wrapped(text, static_cast<size_t>(width) / 9))  // a letter takes 8 pixels or so
+    for (const std::string& line : wrapped(text, static_cast<size_t>(width) / 9)) {  // a letter takes 8 pixels or so
       lines += (lines.empty() ? "" : ".\"\\n\".") + quoted(line);
-  write_file_atomically(folder + "/" + name + ".gp", head + "heading = " + lines + "\nset title heading\n" + commands);
+      ++count;
+    }
+  // A title would be centered over the axes, and cut off where a key beside them is wide. Several plots in one have it
+  // as theirs.
+  const std::string placed =
+      commands.find("set multiplot") != commands.npos
+          ? ""
+          : "set label 1 heading at screen 0.5, screen 0.97 center\nset tmargin " + std::to_string(count + 1) + "\n";
+  write_file_atomically(folder + "/" + name + ".gp", head + "heading = " + lines + "\n" + placed + commands);
   remove_plots(folder, name);
   run_gnuplot(folder, name);
 }

@@ -45,7 +45,7 @@ std::vector<Run> runs_with(const Context& context, Activation activation) {
 std::vector<double> errors_of(const Context& context, const std::vector<Run>& runs, const std::string& estimator,
                               size_t row, size_t column) {
   std::vector<double> errors;
-  for (const Run& run : runs) errors.push_back(context.at(run).series.at("error " + estimator).rows.at(row).at(column));
+  for (const Run& run : runs) errors.push_back(context.at(run).series_at("error " + estimator).rows.at(row).at(column));
   return errors;
 }
 
@@ -103,7 +103,7 @@ void read(const Context& context, Report& report) {
   std::string commands =
       "set logscale y\nset ylabel 'L1 error over that of HesScale'\nset style data histograms\nset style fill solid "
       "0.7\n"
-      "set xtics rotate by -35\nset key top left\nset bmargin 6\n"
+      "set xtics rotate by -35\nset format y '%.0e'\nset key outside right\nset bmargin 6\n"
       "of(a, t) = strcol(1) eq a && strcol(2) eq t ? column(8) : NaN\nplot ";
   const size_t count = std::size(estimators);
   size_t block = 0;

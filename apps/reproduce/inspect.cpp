@@ -42,10 +42,16 @@ Asked asked_of(const apps::Checkpoint& checkpoint) {
   const Json config = Json::parse_or_null(read_file(path));
   apps::TrainingFlags flags;
   try {
-    flags.preconditioner = config.at("preconditioner").string();
-    flags.form = config.at("form").string();
-    flags.rank = config.at("rank").get<int64_t>();
-    if (const Json* acts_on = config.find("acts_on")) flags.acts_on = acts_on->string();
+    if (const Json* walks = config.find("optimizer")) {  // of walker_train, which names both at once
+      const std::string& name = walks->string();
+      const bool learns = name.starts_with("fop") || name.ends_with("-hd");
+      flags.preconditioner = name == "fop-adam" ? "fop" : learns ? name : "none";
+    } else {
+      flags.preconditioner = config.at("preconditioner").string();
+      flags.form = config.at("form").string();
+      flags.rank = config.at("rank").get<int64_t>();
+      if (const Json* acts_on = config.find("acts_on")) flags.acts_on = acts_on->string();
+    }
   } catch (const JsonError&) {
     fail(ErrorKind::io, "inspect", path, " does not say which preconditioner the run has: it is damaged");
   }
@@ -201,7 +207,8 @@ void write_spectra(const std::string& folder, const std::string& heading, const 
   write_csv(folder, "spectra", points);
   write_plot(folder, "spectra", {"Eigenvalues of P", heading},
              "set xlabel 'part of the eigenvalues that is larger'\nset ylabel 'eigenvalue'\nset key outside right\n" +
-                 plots + "\n");
+                 plots + "\n",
+             1000, std::max(600, 120 + 20 * static_cast<int>(rows.size())));  // a line of the key for every layer
 }
 
 }  // namespace

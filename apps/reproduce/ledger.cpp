@@ -16,7 +16,9 @@ std::optional<Outcome> Ledger::find(const std::string& key) const {
   if (!std::filesystem::exists(path)) return std::nullopt;
   const std::string bytes = read_file(path);
   try {
-    return Outcome::parse(Json::parse(bytes).at("outcome").dump());
+    Outcome outcome = Outcome::parse(Json::parse(bytes).at("outcome").dump());
+    outcome.file = path;
+    return outcome;
   } catch (const Error& error) {
     fail(ErrorKind::io, "ledger", path, " is damaged (", error.what(), "): remove it, and the training is run again");
   }

@@ -179,10 +179,11 @@ std::vector<std::string> table_row(const Option& option, const Choice& best, con
           fixed(mean(best.p), 2),
           fixed(mean(best.z), 3),
           fixed(mean(best.zeros), 1),
-          with_diverged(baseline                          ? "baseline"
-                        : gain.mean - gain.half_width > 0 ? "above none"
-                        : gain.mean + gain.half_width < 0 ? "below none"
-                                                          : "not told from none",
+          with_diverged(baseline ? "baseline"
+                                 : in_words(gain, {.above = "above none",
+                                                   .below = "below none",
+                                                   .equal = "equal to none",
+                                                   .open = "not told from none"}),
                         best.diverged)};
 }
 

@@ -6,8 +6,10 @@
 
 #include "apps/common/command_line.h"
 #include "apps/common/run_directory.h"
+#include "apps/reproduce/experiment.h"
 #include "apps/reproduce/gnuplot.h"
 #include "autograd/autocast.h"
+#include "core/error.h"
 #include "core/file.h"
 #include "core/joined.h"
 #include "core/parallel.h"
@@ -46,20 +48,26 @@ std::string plus_minus(double value, double deviation, int decimals) {
   return fixed(value, decimals) + (std::isnan(deviation) ? "" : " ± " + fixed(deviation, decimals));
 }
 
-Report::Report(const Context& context, const std::string& experiment, const std::string& title, Images images)
+Report::Report(const Context& context, const Experiment& experiment)
     : context_(context),
       experiment_(experiment),
-      title_(title),
-      images_(images),
-      folder_(apps::RunDirectory(context.request().out + "/" + experiment).path()) {}
+      folder_(apps::RunDirectory(context.request().out + "/" + experiment.name).path()) {}
 
 std::string Report::title() const {
-  std::string title = title_;
-  if (images_ != Images::none) title += "; " + context_.images(images_).name + ", " + name(context_.scale()) + " scale";
+  std::string title = experiment_.title;
+  if (experiment_.images != Images::none) title += "; " + context_.images(experiment_.images).name;
+  if (!experiment_.same_at_every_scale)
+    title += text(experiment_.images != Images::none ? ", " : "; ", name(context_.scale()), " scale");
   return title + (protocol_.empty() ? "" : " (" + protocol_ + ")");
 }
 
-void Report::table(const Table& table) { tables_.push_back(table); }
+void Report::table(const Table& table) {
+  std::set<std::string> names{"experiment"};
+  for (const std::string& name : table.header)
+    if (!names.insert(name).second)
+      fail(ErrorKind::value, "reproduce", "two columns of a table of ", experiment_.name, " are called '", name, "'");
+  tables_.push_back(table);
+}
 
 void Report::note(const std::string& text) { notes_ += (notes_.empty() ? "" : "\n") + text + "\n"; }
 
@@ -71,14 +79,15 @@ void Report::plot(const std::string& name, const std::string& heading, const std
 }
 
 void Report::write_timing(const std::vector<Run>& runs) const {
-  std::string text = "run,seconds,steps,threads\n";
+  std::string text = "run,seconds,steps,threads,machine\n";
   for (const Run& run : runs) {
     const Outcome& outcome = context_.at(run);
     const std::optional<int64_t> steps = outcome.steps_of(run.steps);
     text += apps::Record{{"run", run.name},
                          {"seconds", outcome.seconds},
                          {"steps", steps ? std::to_string(*steps) : "not counted"},
-                         {"threads", outcome.threads}}
+                         {"threads", outcome.threads},
+                         {"machine", outcome.machine.empty() ? "not recorded" : outcome.machine}}
                 .csv_values() +
             "\n";
   }
@@ -93,15 +102,12 @@ void Report::write_manifest(const std::vector<Run>& runs) const {
     seeds.insert(run.flags.seed);
     seconds += context_.at(run).seconds;
   }
-  apps::Record manifest{{"experiment", experiment_},
-                        {"title", title()},
-                        {"version", GRADUS_VERSION},
-                        {"device", GRADUS_DEVICE},
-                        {"threads", int64_t{num_threads()}},
-                        {"scale", name(request.scale)},
-                        {"jobs", request.jobs}};
+  apps::Record manifest{{"experiment", experiment_.name},    {"title", title()},
+                        {"version", GRADUS_VERSION},         {"device", GRADUS_DEVICE},
+                        {"threads", int64_t{num_threads()}},  // of this command; those of trainings are in timing.csv
+                        {"scale", name(request.scale)},      {"jobs", request.jobs}};
   if (autocasting()) manifest.add("amp", std::string("bf16"));
-  manifest.add(context_.data_record(images_));
+  manifest.add(context_.data_record(experiment_.images));
   for (const Images images : also_)
     for (const auto& [name, value] : context_.data_record(images).fields()) manifest.add("also_" + name, value);
   manifest.add({{"training_seconds", seconds}, {"report_seconds", watch_.seconds()}});
@@ -130,7 +136,7 @@ void Report::finish(const std::vector<Run>& runs) {
   if (!json_.empty()) return;
   for (const Table& table : tables_)
     for (const auto& row : table.rows) {
-      apps::Record record{{"experiment", experiment_}};
+      apps::Record record{{"experiment", experiment_.name}};
       for (size_t i = 0; i < row.size(); ++i) record.add(table.header[i], row[i]);
       apps::print_line(record.json());
     }

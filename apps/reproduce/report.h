@@ -12,12 +12,14 @@
 
 namespace gradus::reproduce {
 
+struct Experiment;
+
 /// Everything that is added is written by finish(), but for plots' scripts and CSV files. No file but timing.csv,
 /// table.md and manifest.json holds a measured time, but where time is what the experiment measures.
 class Report {
  public:
   /// Makes the folder.
-  Report(const Context& context, const std::string& experiment, const std::string& title, Images images);
+  Report(const Context& context, const Experiment& experiment);
 
   const std::string& folder() const { return folder_; }
   /// "Figure A.1, MNIST, cpu scale (2,500 steps)": for the heading and every plot. `protocol` says what a scale leaves
@@ -25,7 +27,7 @@ class Report {
   void protocol(const std::string& protocol) { protocol_ = protocol; }
   std::string title() const;
 
-  /// Printed as a table, or as one JSON object per row under --json.
+  /// Printed as a table, or as one JSON object per row under --json. Throws where two columns have one name.
   void table(const Table& table);
   /// A paragraph of table.md under the tables.
   void note(const std::string& text);
@@ -46,8 +48,7 @@ class Report {
   void write_timing(const std::vector<Run>& runs) const;
 
   const Context& context_;
-  std::string experiment_, title_;
-  Images images_;
+  const Experiment& experiment_;
   std::string folder_, protocol_;
   std::vector<Table> tables_;
   std::string notes_;

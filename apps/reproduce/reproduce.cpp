@@ -10,7 +10,9 @@
 #include "apps/reproduce/inspect.h"
 #include "autograd/autocast.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/joined.h"
+#include "core/json.h"
 
 using namespace gradus;
 using namespace gradus::reproduce;
@@ -27,7 +29,10 @@ constexpr const char* examples = R"(Examples:
   reproduce all --scale smoke
       everything within three minutes, to see that it works
   reproduce inspect runs/fop --out runs/fop/learned
-      spectra, angles, norms and heat maps of what a training of cifar10_train --out runs/fop has learned)";
+      spectra, angles, norms and heat maps of what a training of cifar10_train --out runs/fop has learned
+
+The exit code says whether the work was done, and nothing of its verdicts: 0 where a table says that something is not
+reproduced, too.)";
 
 std::string line_of(const Experiment& experiment) {
   constexpr size_t column = 19;  // the longest name and two blanks
@@ -95,7 +100,22 @@ std::vector<const Experiment*> runnable(const Request& request, const std::vecto
   return result;
 }
 
+/// A smaller scale would replace what a larger one has left in OUT/EXPERIMENT.
+void keep_larger_results(const Request& request, const std::vector<const Experiment*>& chosen) {
+  for (const Experiment* experiment : chosen) {
+    if (experiment->same_at_every_scale) continue;
+    const std::string folder = request.out + "/" + experiment->name, manifest = folder + "/manifest.json";
+    if (!std::filesystem::exists(manifest)) continue;
+    const Json before = Json::parse_or_null(read_file(manifest));
+    const Json* const scale = before.is_object() ? before.find("scale") : nullptr;
+    if (!scale || !scale->is_string() || parse_scale(scale->string()) <= request.scale) continue;
+    throw apps::UsageError(text(folder, " holds results of ", scale->string(), " scale, which --scale ",
+                                name(request.scale), " would replace: name another folder with --out"));
+  }
+}
+
 int reproduce_all(const Request& request, const std::vector<const Experiment*>& chosen) {
+  keep_larger_results(request, chosen);
   const apps::RunDirectory out(request.out);  // before the work, so that a mistyped path costs none
   const Ledger ledger(request.out);
   const apps::DeferInterrupts deferred;
@@ -105,13 +125,14 @@ int reproduce_all(const Request& request, const std::vector<const Experiment*>& 
   Campaign campaign(context, since, worked);
   for (const Experiment* experiment : chosen) {
     const auto stopped = [&](const char* why, int code) {
-      apps::note(text(why, " in ", experiment->name, "; the same command goes on from here"));
+      apps::note(text(why, " in ", experiment->name, "; the same command ",
+                      experiment->runs ? "goes on from here" : "begins it again"));
       return code;
     };
     const Campaign::End end = campaign.run_all(*experiment);
     if (end == Campaign::End::interrupted) return stopped("interrupted", apps::exit_interrupted);
     if (end == Campaign::End::out_of_time) return stopped("the budget is used up", 0);
-    Report report(context, experiment->name, experiment->title, experiment->images);
+    Report report(context, *experiment);
     experiment->read(context, report);
     if (apps::interrupted()) return stopped("interrupted", apps::exit_interrupted);
     report.finish(experiment->runs ? experiment->runs(context) : std::vector<Run>());
@@ -131,14 +152,16 @@ int main(int argc, char** argv) {
   std::string scale = name(request.scale), amp = "none";
   line.add("EXPERIMENT", names,
            "which experiments, one after another; all: every one that can be run, as far as its images are found");
-  line.add("--list", list, "name the experiments that there are");
+  line.add("--list", list, "name the experiments that there are, or those that are named, and run none");
   line.add("--scale", scale,
            "smoke: seconds, to see that it works; cpu: under 45 minutes each on two cores; paper: the protocol of\n"
            "the paper",
            apps::one_of({name(Scale::smoke), name(Scale::cpu), name(Scale::paper)}));
-  line.add("--data", request.data,
-           "where data sets lie: one, or a folder of them. At smoke scale a missing one is replaced by synthetic "
-           "images");
+  line.add(
+      "--data", request.data,
+      "where data sets lie: one, or a folder of them; may be given several times. At smoke scale a missing one is\n"
+      "replaced by synthetic images",
+      apps::one_each());
   line.add("--seeds", request.seeds, "how many; 0: what the scale says", apps::between(0, 10000));
   line.add("--jobs", request.jobs, "processes that share the trainings and the cores", apps::between(1, 1024));
   line.add("--budget", request.budget, "stop after so many minutes; the same command then goes on; 0: no limit",
@@ -162,16 +185,18 @@ int main(int argc, char** argv) {
         if (flag.given) throw apps::UsageError("--" + flag.name + " has no effect before inspect: place it behind");
       return inspect(to_inspect);
     }
-    if (list)
-      for (const Experiment* experiment : experiments()) apps::print_line(line_of(*experiment));
-    else if (names.empty())
-      throw apps::UsageError("name an experiment, or --list them");
+    if (list) {
+      for (const Choice& choice : choose(names, false)) apps::print_line(line_of(*choice.experiment));
+      if (names.empty())
+        for (const Experiment* experiment : experiments()) apps::print_line(line_of(*experiment));
+      return 0;
+    }
+    if (names.empty()) throw apps::UsageError("name an experiment, or --list them");
     const std::vector<Choice> chosen = choose(names, amp == "bf16");
     for (const std::string& remark : device.without_effect(line)) apps::note(remark);
     device.apply();
     request.scale = parse_scale(scale);
     const Autocast precision(parse_amp(amp));
-    if (chosen.empty()) return 0;
     std::vector<const char*> left_out;
     const int code = reproduce_all(request, runnable(request, chosen, left_out));
     if (!left_out.empty()) apps::note("left out, as there are no images for them: " + joined(left_out));

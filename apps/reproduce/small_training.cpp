@@ -77,6 +77,7 @@ Run small_run(const std::string& name, Images images, const SmallTraining& train
     if (!outcome) return outcome;
     outcome->seconds = watch.seconds();
     outcome->threads = num_threads();
+    outcome->machine = this_machine();
     return outcome;
   };
   return run;

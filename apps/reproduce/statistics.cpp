@@ -40,19 +40,36 @@ PairedDifference paired_difference(std::span<const double> a, std::span<const do
   std::vector<double> differences;
   for (size_t i = 0; i < a.size(); ++i) differences.push_back(a[i] - b[i]);
   const auto n = static_cast<double>(a.size());
-  if (a.size() < 2) return {mean(differences), std::nan("")};
+  if (a.size() < 2) return {mean(differences), std::nan(""), a.size()};
   return {mean(differences),
-          student_t_975(static_cast<int64_t>(a.size()) - 1) * standard_deviation(differences) / std::sqrt(n)};
+          student_t_975(static_cast<int64_t>(a.size()) - 1) * standard_deviation(differences) / std::sqrt(n), a.size()};
 }
 
 Told told(const PairedDifference& difference) {
-  if (std::isnan(difference.half_width)) return Told::one_pair;
+  if (difference.pairs < 2) return Told::one_pair;
+  if (difference.half_width == 0 && difference.pairs < 3) return Told::open;
+  if (difference.half_width == 0 && difference.mean == 0) return Told::equal;
   if (difference.mean - difference.half_width > 0) return Told::above;
   return difference.mean + difference.half_width < 0 ? Told::below : Told::open;
 }
 
+std::string in_words(const PairedDifference& difference, const Verdict& verdict) {
+  const Told is = told(difference);
+  return is == Told::above   ? verdict.above
+         : is == Told::below ? verdict.below
+         : is == Told::equal ? verdict.equal
+         : is == Told::open  ? verdict.open
+                             : verdict.one_pair;
+}
+
+bool descends(std::span<const double> values) {
+  for (size_t i = 0; i < values.size(); ++i)
+    if (!std::isfinite(values[i]) || (i > 0 && !(values[i] < values[i - 1]))) return false;
+  return true;
+}
+
 Interval bootstrap_median(std::span<const double> values) {
-  if (values.empty()) return {std::nan(""), std::nan("")};
+  if (values.size() < fewest_for_interval) return {std::nan(""), std::nan("")};
   constexpr size_t resamples = 2000, tail = resamples / 40;  // 2.5 % on either side
   Generator random(1);
   std::vector<double> medians, sample(values.size());
@@ -70,7 +87,8 @@ bool fell_back(std::span<const double> values, double floor) {
   return mean_of_last(values) <= (floor + *std::max_element(values.begin(), values.end())) / 2;
 }
 
-size_t settles_at(std::span<const double> values, double part) {
+std::optional<size_t> settles_at(std::span<const double> values, double part) {
+  if (values.empty() || !std::isfinite(values.back())) return std::nullopt;
   size_t first = values.size();
   while (first > 0 && std::abs(values[first - 1] - values.back()) <= part * std::abs(values.back())) --first;
   return first;

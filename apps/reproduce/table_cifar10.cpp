@@ -1,5 +1,7 @@
 // Figure 2 of the paper, top: test accuracy, additional parameters and additional time of five methods on CIFAR-10;
 // and, as rows of ours, momentum with the step length that FOP ends with, and FOP with P on the momentum.
+#include <cmath>
+
 #include "apps/reproduce/comparison.h"
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/protocols.h"
@@ -40,21 +42,30 @@ std::vector<Run> runs_on_momentum(const Context& context) {
   return runs;
 }
 
-// Known only when FOP is finished.
-std::vector<Run> control_runs(const Context& context) {
+/// Momentum with the step of FOP's trainings; empty where none has a gain, or one is not finished.
+struct Control {
+  std::vector<Run> runs = {};
+  int64_t left_out = 0;  ///< trainings that did not diverge and have no gain: their last gradients were zero
+};
+Control control(const Context& context) {
+  Control control;
   std::vector<double> gains;
   for (const Run& run : runs_of(context, methods[4])) {
     const Outcome* outcome = context.find(run);
     if (!outcome) return {};
-    if (outcome->diverged.empty()) gains.push_back(outcome->at("gain"));
+    if (!outcome->diverged.empty()) continue;
+    if (const double gain = outcome->at("gain"); std::isfinite(gain))
+      gains.push_back(gain);
+    else
+      ++control.left_out;
   }
-  if (gains.empty()) return {};
-  std::vector<Run> runs = runs_of(context, methods[0]);
-  for (Run& run : runs) {
+  if (gains.empty()) return control;
+  control.runs = runs_of(context, methods[0]);
+  for (Run& run : control.runs) {
     run.flags.lr = *run.flags.lr * two_digits(mean(gains));
     run.name = "momentum with FOP's step, seed " + std::to_string(run.flags.seed);
   }
-  return runs;
+  return control;
 }
 
 std::vector<Run> runs(const Context& context) {
@@ -63,18 +74,20 @@ std::vector<Run> runs(const Context& context) {
     for (const Run& run : runs_of(context, method)) runs.push_back(run);
   for (const Run& run : runs_on_momentum(context)) runs.push_back(run);
   order_by_seed(runs);
-  for (const Run& run : control_runs(context)) runs.push_back(run);
+  for (const Run& run : control(context).runs) runs.push_back(run);
   return runs;
 }
 
 void read(const Context& context, Report& report) {
   report.protocol(size(context).text() + ", " + std::to_string(seeds(context).size()) + " seeds");
+  const Control of_step = control(context);
   report_comparison(context,
                     {.methods = methods,
                      .runs_of = [&](const Method& method) { return runs_of(context, method); },
                      .published_gap = 0.6,
                      .has_control = true,
-                     .control = control_runs(context),
+                     .control = of_step.runs,
+                     .without_gain = of_step.left_out,
                      .on_momentum = runs_on_momentum(context),
                      .recipe = size(context).recipe()},
                     report);

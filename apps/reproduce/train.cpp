@@ -65,6 +65,7 @@ class Training {
       probe_normalization_ = channel_statistics(data.splits.train.class_balanced_subset(run.train_samples));
     }
     outcome_.threads = num_threads();
+    outcome_.machine = this_machine();
     if (const auto checkpoint = unfinished(supervision)) load(*checkpoint);
   }
 
@@ -199,6 +200,7 @@ class Training {
 
   void load(const apps::Checkpoint& checkpoint) {
     outcome_ = Outcome::parse(checkpoint.text("outcome"));
+    outcome_.machine = both_machines(outcome_.machine, this_machine());
     apps::restore(checkpoint, *model_, optimizer_, state_);
   }
 
@@ -227,6 +229,10 @@ std::optional<apps::Checkpoint> unfinished(const Supervision& supervision) {
     apps::note(text("begins a training again, as its checkpoint is damaged: ", error.what()));
     return std::nullopt;
   }
+}
+
+std::string both_machines(const std::string& first, const std::string& then) {
+  return first.empty() || first.ends_with(then) ? first : first + " and " + then;
 }
 
 std::optional<Outcome> train(const Run& run, const ImageData& data, const Supervision& supervision) {

@@ -24,6 +24,9 @@ struct Supervision {
 /// not the campaign.
 std::optional<apps::Checkpoint> unfinished(const Supervision& supervision);
 
+/// Outcome::machine of a training that began on `first` and goes on on `then`.
+std::string both_machines(const std::string& first, const std::string& then);
+
 /// How much work a crash may cost.
 inline constexpr double seconds_between_checkpoints = 20;
 

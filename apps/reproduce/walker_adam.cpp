@@ -40,8 +40,7 @@ std::vector<Run> runs(const Context& context) {
 void read(const Context& context, Report& report) {
   const std::vector<Run> trainings = runs(context);
   const walker::Settings settings = plan_of(context, 0).settings;
-  report.protocol(std::string(name(context.scale())) + " scale, " +
-                  std::to_string(settings.iterations * settings.steps_per_iteration()) + " steps, " +
+  report.protocol(std::to_string(settings.iterations * settings.steps_per_iteration()) + " steps, " +
                   std::to_string(trainings.size()) + " seeds");
   Table table{{"seed", "published", "measured", "difference", "verdict"}, {}};
   std::vector<double> scores;

@@ -21,10 +21,13 @@ std::optional<Outcome> train_walker(const walker::Plan& plan, const Supervision&
   walker::Training training(plan);
   Outcome outcome;
   outcome.threads = num_threads();
+  outcome.machine = this_machine();
   double seconds_before = 0;
   if (const auto checkpoint = unfinished(supervision)) {
     training.load(*checkpoint);
     seconds_before = checkpoint->number("seconds");
+    const auto machine = checkpoint->metadata.find("machine");
+    outcome.machine = machine == checkpoint->metadata.end() ? "" : both_machines(machine->second, outcome.machine);
   }
   const apps::Stopwatch watch;
   const auto seconds = [&] { return seconds_before + watch.seconds(); };
@@ -32,6 +35,7 @@ std::optional<Outcome> train_walker(const walker::Plan& plan, const Supervision&
   const auto save = [&] {
     apps::Checkpoint checkpoint = training.checkpoint();
     checkpoint.metadata["seconds"] = apps::exact(seconds());
+    checkpoint.metadata["machine"] = outcome.machine;
     apps::write_checkpoint(supervision.checkpoint, checkpoint);
     since_saved = apps::Stopwatch();
   };
@@ -62,7 +66,7 @@ std::optional<Outcome> train_walker(const walker::Plan& plan, const Supervision&
   if (!scales.empty()) outcome.values["step_scale"] = mean(scales);
   outcome.seconds = seconds();
   outcome.values["best"] = training.best();
-  outcome.values["final_return"] = training.best_iteration() > 0 ? mean(training.play_best(final_episodes)) : -100;
+  outcome.values["final_return"] = training.best_iteration() > 0 ? mean(training.play_best(final_episodes)) : fall;
   return outcome;
 }
 
@@ -84,13 +88,14 @@ std::vector<BestSoFar> best_so_far(const Context& context, const std::vector<Run
   for (const Run& run : runs) {
     const auto& series = context.at(run).series;
     const auto found = series.find("curve");
-    if (found == series.end()) continue;  // it diverged before the first evaluation
+    if (found == series.end()) continue;
     curves.push_back(&found->second);
     length = std::max(length, found->second.rows.size());
   }
   std::vector<BestSoFar> result;
   for (size_t i = 0; i < length; ++i) {
     std::vector<double> values;
+    values.resize(runs.size() - curves.size(), fall);  // those that diverged before their first evaluation
     double iteration = 0;
     for (const Series* curve : curves) {
       values.push_back(curve->rows[std::min(i, curve->rows.size() - 1)].back());

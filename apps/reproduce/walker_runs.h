@@ -14,8 +14,11 @@ namespace gradus::reproduce {
 /// Series "curve", a row per evaluation: iteration, environment_steps, episode_return, evaluation, best.
 Run walker_run(const std::string& name, const walker::Plan& plan);
 
-/// Medians over trainings, with 95 % bootstrap intervals, of the best return so far at every evaluation. Trainings that
-/// diverged keep their last.
+/// The return of an episode that ends with a fall at once: what a training that was never evaluated counts as.
+inline constexpr double fall = -100;
+
+/// Medians over trainings, with bootstrap_median()'s intervals, of the best return so far at every evaluation.
+/// Trainings that diverged keep their last, and are a fall where that was before the first.
 struct BestSoFar {
   double iteration = 0, median = 0, low = 0, high = 0;
 };
