@@ -324,7 +324,7 @@ TEST_CASE("hesscale_cost ends when it is interrupted, without a table") {
   running.signal(SIGINT);
   const Program::Result result = running.finish();
   CHECK(result.exit_code == 130);
-  CHECK(contains(result.err, "interrupted in hesscale_cost"));
+  CHECK(contains(result.err, "interrupted in hesscale_cost; the same command begins it again"));
   CHECK(!fs::exists(folder / "out/hesscale_cost/table.md"));
 }
 
@@ -355,6 +355,72 @@ TEST_CASE("--jobs: a signal that a terminal sends to all processes costs no work
   FAIL("no training was saved");
 }
 
+TEST_CASE("--jobs: a process that a signal ends is told, and its work is done") {
+  const NoData none;
+  const std::string out = none.folder / "out";
+  for (int attempt = 0; attempt < 20; ++attempt) {  // they may have ended before
+    fs::remove_all(out);
+    Program running(program, {"regularization", "--scale", "smoke", "--seeds", "3", "--jobs", "2", "--out", out});
+    for (int i = 0; i < 60000 && ledger_of(out).empty(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const std::vector<int> children = running.children();
+    if (!children.empty()) kill(children[0], SIGKILL);
+    const Program::Result result = running.finish();
+    CHECK(result.exit_code == 0);
+    CHECK(fs::exists(out + "/regularization/table.md"));
+    if (contains(result.err, "a process of --jobs was ended by a signal: Killed; what it was at is left")) return;
+  }
+  FAIL("no process was ended");
+}
+
+TEST_CASE("a training in the ledger without the values that its table shows is named by its file") {
+  const NoData none;
+  const std::string out = none.folder / "out";
+  REQUIRE(run_program(program, figure_a1(out, {"--seeds", "1"})).exit_code == 0);
+  REQUIRE(run_program(program, {"figure_a2", "--scale", "smoke", "--seeds", "1", "--out", out}).exit_code == 0);
+  edit_ledger(out,
+              [](const nlohmann::json&, nlohmann::json& outcome) { outcome["values"] = nlohmann::json::object(); });
+  const Program::Result result = run_program(program, {"figure_a2", "--scale", "smoke", "--seeds", "1", "--out", out});
+  CHECK(result.exit_code == 1);
+  CHECK(lines_of(result.err).size() == 1);
+  CHECK(contains(result.err, out + "/ledger/"));
+  CHECK(contains(result.err, "there is no value final_accuracy; there is none. Remove the file"));
+}
+
+TEST_CASE("a smaller scale replaces no results of a larger one, and the line says what to do") {
+  const NoData none;
+  const std::string out = none.folder / "out";
+  const auto call = [&](const char* name, const char* scale) {
+    return run_program(program, {name, "--scale", scale, "--seeds", "1", "--out", out});
+  };
+  REQUIRE(call("figure_a1", "smoke").exit_code == 0);
+  REQUIRE(call("figure_a1", "smoke").exit_code == 0);  // as large
+  std::string manifest = read_file(out + "/figure_a1/manifest.json");
+  manifest.replace(manifest.find("\"scale\": \"smoke\""), 16, "\"scale\": \"paper\"");
+  write_file_atomically(out + "/figure_a1/manifest.json", manifest);
+  const std::string table = read_file(out + "/figure_a1/table.md");
+  const Program::Result refused = call("figure_a1", "smoke");
+  CHECK(refused.exit_code == 2);
+  CHECK(lines_of(refused.err).size() == 1);
+  CHECK(contains(refused.err, out + "/figure_a1 holds results of paper scale, which --scale smoke would replace: name "
+                                    "another folder with --out"));
+  CHECK(read_file(out + "/figure_a1/table.md") == table);
+  // Some are the same at every scale.
+  REQUIRE(call("theorem_2", "paper").exit_code == 0);
+  CHECK(call("theorem_2", "smoke").exit_code == 0);
+}
+
+TEST_CASE("--data takes a value each time that it is given, so that experiments may follow it") {
+  const NoData none;
+  const std::string a = none.folder / "a", b = none.folder / "b", out = none.folder / "out";
+  const Program::Result result = run_program(program, {"--out", out, "--data", a, "theorem_2"});
+  CHECK(result.exit_code == 0);
+  CHECK(contains(result.out, "Theorem 2"));
+  fs::create_directories(a);
+  const Program::Result both = run_program(program, {"--out", out, "--data", a, "--data", b, "figure_a1"});
+  CHECK(both.exit_code == 1);
+  CHECK(contains(both.err, b));
+}
+
 TEST_CASE("--list names the experiments") {
   const Program::Result result = run_program(program, {"--list"});
   CHECK(result.exit_code == 0);
@@ -362,6 +428,11 @@ TEST_CASE("--list names the experiments") {
   CHECK(result.out.starts_with("figure_1  "));
   CHECK(contains(result.out, "\ntable_imagenet     Figure 2, bottom: ResNet-18"));
   CHECK(contains(result.out, "\nhesscale_training  HesScale: training a perceptron"));
+  const Program::Result one = run_program(program, {"--list", "theorem_2"});
+  CHECK(one.exit_code == 0);
+  CHECK(lines_of(one.out).size() == 1);
+  CHECK(one.out.starts_with("theorem_2  "));
+  CHECK(run_program(program, {"figure_99", "--list"}).exit_code == 2);
 }
 
 TEST_CASE("reproduce refuses what it cannot do in one line") {

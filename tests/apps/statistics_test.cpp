@@ -38,6 +38,34 @@ TEST_CASE("a paired difference tells apart beyond its interval only, and one pai
   CHECK(of({2, 3, 4}) == Told::above);
   CHECK(of({-2, -3, -4}) == Told::below);
   CHECK(of({5}) == Told::one_pair);
+  CHECK(of({0}) == Told::one_pair);
+  // Equal is what is so in every pair, not a mean of 0; and two numbers that coincide are no certainty.
+  CHECK(of({0, 0, 0}) == Told::equal);
+  CHECK(of({-1, 0, 1}) == Told::open);
+  CHECK(of({1, 1, 1}) == Told::above);
+  CHECK(of({1, 1}) == Told::open);
+  CHECK(of({0, 0}) == Told::open);
+}
+
+TEST_CASE("a verdict has the words of its table, and of a single pair there is none") {
+  const auto of = [](const std::vector<double>& a) {
+    return in_words(paired_difference(a, std::vector<double>(a.size())), {"above", "below", "equal", "open"});
+  };
+  CHECK(of({2, 3, 4}) == "above");
+  CHECK(of({-2, -3, -4}) == "below");
+  CHECK(of({0, 0, 0}) == "equal");
+  CHECK(of({1, 2, 3}) == "open");
+  CHECK(of({100}) == "no verdict of one seed");
+}
+
+TEST_CASE("values descend where each is below the one before, and none is infinite or no number") {
+  CHECK(descends(std::vector<double>{3, 2, 1}));
+  CHECK(!descends(std::vector<double>{3, 3, 1}));
+  CHECK(!descends(std::vector<double>{1, 2}));
+  for (const double value : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+    CHECK(!descends(std::vector<double>{value, 2}));
+    CHECK(!descends(std::vector<double>{2, value}));
+  }
 }
 
 // With five values both ends are reached by more than 2.5 % of the resamples; with ten, by those of the third.
@@ -50,6 +78,9 @@ TEST_CASE("the bootstrap interval of a median spans all of five values, and the 
   const Interval ten = bootstrap_median(std::vector<double>{10, 9, 8, 7, 6, 5, 4, 3, 2, 1});
   CHECK(std::abs(ten.low - 3) <= 0.5);
   CHECK(std::abs(ten.high - 8) <= 0.5);
+  // All of four values miss the median in 2 of 16 cases.
+  CHECK(std::isnan(bootstrap_median(std::vector<double>{1, 2, 3, 4}).low));
+  CHECK(std::isnan(bootstrap_median(std::vector<double>{1}).high));
 }
 
 TEST_CASE("a training fell back where its last three returns are no nearer to its best than to the floor") {
@@ -68,4 +99,6 @@ TEST_CASE("a training fell back where its last three returns are no nearer to it
 TEST_CASE("a curve settles where it stays near its end") {
   CHECK(settles_at(std::vector<double>{5, 10, 7, 9.9, 10.1, 10}, 0.02) == 3);
   CHECK(settles_at(std::vector<double>{1, 1}, 0.02) == 0);
+  for (const std::vector<double>& lost : {std::vector<double>{1, std::nan("")}, {1, HUGE_VAL}, {}})
+    CHECK(!settles_at(lost, 0.02));
 }

@@ -93,6 +93,77 @@ TEST_CASE("hesscale_walker counts a training that two learning rates share once,
   CHECK(contains(text, "| 0 of 2, 0 %   | 0 of 2, 0 %"));  // of Adam, all
 }
 
+TEST_CASE(
+    "figure_4a has no interval of two runs, and a run that was lost before its first evaluation counts as a fall") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "results";
+  const auto table = [&] {
+    REQUIRE(run_program(program, {"figure_4a", "--scale", "smoke", "--out", out}).exit_code == 0);
+    return read_file(out + "/figure_4a/table.md");
+  };
+  const std::string before = table();
+  CHECK(contains(before, "without an interval, as no resampling of fewer than 5 runs has one of 95 %"));
+  CHECK(!contains(before, "intervals apart"));
+  CHECK(!contains(before, "A run that diverged"));
+  for (const auto& entry : std::filesystem::directory_iterator(out + "/ledger")) {
+    auto training = nlohmann::json::parse(read_file(entry.path().string()));
+    if (training["settings"].at("optimizer") != "fop") continue;
+    if (training["settings"].at("seed") == 0) {
+      training["outcome"]["series"] = nlohmann::json::object();
+      training["outcome"]["diverged"] = "the loss is not finite";
+    } else {
+      for (auto& row : training["outcome"]["series"]["curve"]["rows"]) row.back() = 300.0;
+    }
+    write_file_atomically(entry.path().string(), training.dump());
+  }
+  const std::string after = table();
+  CAPTURE(after);
+  CHECK(contains(after, "A run that diverged keeps the best that it had, which is -100 before its first evaluation."));
+  CHECK(contains(after, "| 1        | 100.0 "));  // the median of -100 and 300
+}
+
+TEST_CASE("hesscale_walker makes no verdict of one training of each") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "results";
+  const auto table = [&] {
+    REQUIRE(run_program(program, {"hesscale_walker", "--scale", "smoke", "--out", out}).exit_code == 0);
+    return read_file(out + "/hesscale_walker/table.md");
+  };
+  table();
+  for (const auto& entry : std::filesystem::directory_iterator(out + "/ledger")) {
+    auto training = nlohmann::json::parse(read_file(entry.path().string()));
+    const bool scaled = training["settings"].contains("step_delta");
+    for (auto& row : training["outcome"]["series"]["curve"]["rows"]) row[3] = scaled ? 200.0 : -100.0;
+    write_file_atomically(entry.path().string(), training.dump());
+  }
+  const std::string text = table();
+  CAPTURE(text);
+  CHECK(contains(text, "no verdict of one seed"));
+  CHECK(contains(text, "not told from Adam"));  // of two, which coincide
+  CHECK(!contains(text, "fewer collapses than Adam"));
+}
+
+TEST_CASE("inspect shows what the walker's preconditioners have learned, and says where there is none") {
+  const TemporaryFolder folder;
+  const auto inspect = [&](const std::string& optimizer) {
+    const std::string run = folder / optimizer;
+    const Program::Result trained =
+        run_program("apps/walker_train", {"--optimizer", optimizer, "--steps", "64", "--horizon", "64", "--envs", "1",
+                                          "--hidden", "8", "--threads", "1", "--out", run});
+    CAPTURE(trained.err);
+    REQUIRE(trained.exit_code == 0);
+    return run_program(program, {"inspect", run + "/seed-0"});
+  };
+  for (const char* optimizer : {"fop", "fop-adam", "fop-norm", "s-hd", "pp-hd"}) {
+    CAPTURE(optimizer);
+    const Program::Result result = inspect(optimizer);
+    CAPTURE(result.err);
+    CHECK(result.exit_code == 0);
+    CHECK(contains(result.out, "\nfc1.weight "));
+  }
+  CHECK(contains(inspect("adam").err, "has no preconditioner, so there is nothing to see"));
+}
+
 TEST_CASE("the walker's experiments refuse mixed precision in one line") {
   const TemporaryFolder folder;
   for (const std::string name : {"figure_4a", "figure_4b", "walker_adam", "hesscale_walker"}) {
