@@ -131,7 +131,7 @@ void write_plot(const std::string& folder, const std::string& name, const std::v
   const std::string placed =
       commands.find("set multiplot") != commands.npos
           ? ""
-          : "set label 1 heading at screen 0.5, screen 0.97 center\nset tmargin " + std::to_string(count + 1) + "\n";
+          : "set label 1 heading at screen 0.5, screen 0.97 center\nset tmargin " + std::to_string(count + 2) + "\n";
   write_file_atomically(folder + "/" + name + ".gp", head + "heading = " + lines + "\n" + placed + commands);
   remove_plots(folder, name);
   run_gnuplot(folder, name);

@@ -220,7 +220,7 @@ void read(const Context& context, Report& report) {
       repeated);
   report.csv("trainings", trainings);
   report.csv("shares", shares);
-  const std::string axis = "set logscale x\nset xlabel 'learning rate'\nset key top left\n";
+  const std::string axis = "set logscale x\nset xlabel 'learning rate'\nset key below\n";
   report.plot("collapses", "Trainings that collapse",
               axis + "set yrange [-2:102]\n" + plot_commands("3", "collapsed, %"));
   report.plot("returns", "Return at the end, median over seeds", axis + plot_commands("5", "last return"));
