@@ -12,7 +12,8 @@ if (format eq 'svg') {
 set output 'trajectories_booth.'.format
 set datafile separator ','
 heading = "Trajectories on booth"."\n"."Figure 1: iterations on Booth's and Himmelblau's functions (the same at every scale)"
-set title heading
+set label 1 heading at screen 0.5, screen 0.97 center
+set tmargin 4
 set xrange [-4:6]
 set yrange [-5:6]
 f(x, y) = (x + 2*y - 7)**2 + (2*x + y - 5)**2

@@ -12,7 +12,8 @@ if (format eq 'svg') {
 set output 'trajectories_himmelblau.'.format
 set datafile separator ','
 heading = "Trajectories on himmelblau"."\n"."Figure 1: iterations on Booth's and Himmelblau's functions (the same at every scale)"
-set title heading
+set label 1 heading at screen 0.5, screen 0.97 center
+set tmargin 4
 set xrange [-1:5]
 set yrange [-3.5:4]
 f(x, y) = (x**2 + y - 11)**2 + (x + y**2 - 7)**2

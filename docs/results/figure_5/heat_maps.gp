@@ -12,7 +12,6 @@ if (format eq 'svg') {
 set output 'heat_maps.'.format
 set datafile separator ','
 heading = "P - I from -1.6e+00 (blue) to 1.6e+00 (red): start, middle and end"."\n"."Figure 5: the matrices that FOP learns; CIFAR-10 (JPEG q75), cpu scale (20000 training images, 25 epochs of batches of 64 with momentum's learning rate in"."\n"."proportion, no dropout, seed 0)"
-set title heading
 set palette defined (-1 '#2166ac', 0 '#ffffff', 1 '#b2182b')
 set cbrange [-1.6e+00:1.6e+00]
 unset key

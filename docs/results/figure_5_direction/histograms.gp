@@ -12,11 +12,13 @@ if (format eq 'svg') {
 set output 'histograms.'.format
 set datafile separator ','
 heading = "Entries of P off the diagonal at the end"."\n"."Figure 5 with P on the momentum, ours: the matrices that FOP learns; CIFAR-10 (JPEG q75), cpu scale"."\n"."(20000 training images, 25 epochs of batches of 64 with momentum's learning rate in proportion, no"."\n"."dropout, seed 0)"
-set title heading
-set style fill solid 0.5
+set label 1 heading at screen 0.5, screen 0.97 center
+set tmargin 6
 set xlabel 'off-diagonal entry'
 set ylabel 'number'
 set key outside right
+set datafile missing NaN
+set yrange [0:*]
 width = 0.01
 bin(x) = width * floor(x / width + 0.5)
 of(l) = strcol(1) eq l && strcol(2) eq 'off-diagonal' ? bin(column(3)) : NaN

@@ -12,7 +12,8 @@ if (format eq 'svg') {
 set output 'norms.'.format
 set datafile separator ','
 heading = "Norm of P over the training"."\n"."Figure 5 with P on the momentum, ours: the matrices that FOP learns; CIFAR-10 (JPEG q75), cpu scale"."\n"."(20000 training images, 25 epochs of batches of 64 with momentum's learning rate in proportion, no"."\n"."dropout, seed 0)"
-set title heading
+set label 1 heading at screen 0.5, screen 0.97 center
+set tmargin 6
 set xlabel 'step'
 set ylabel 'Frobenius norm'
 set key outside right

@@ -12,7 +12,8 @@ if (format eq 'svg') {
 set output 'angles.'.format
 set datafile separator ','
 heading = "Angle between g and P g per layer, M from 3.5 / sqrt(inputs): mean, lowest and highest of all seeds"."\n"."Figure A.1: angle between gradient and preconditioned gradient; MNIST, paper scale (20000 steps, 5"."\n"."seeds)"
-set title heading
+set label 1 heading at screen 0.5, screen 0.97 center
+set tmargin 5
 set xlabel 'iteration'
 set ylabel 'angle of g and P g, degrees'
 set key bottom right

@@ -12,7 +12,8 @@ if (format eq 'svg') {
 set output 'curves.'.format
 set datafile separator ','
 heading = "Test accuracy by rank of P = I + M M^T; dashed: momentum with the step of that rank"."\n"."Figure A.2: rank of P on MNIST; MNIST, paper scale (20000 steps, 5 seeds)"
-set title heading
+set label 1 heading at screen 0.5, screen 0.97 center
+set tmargin 4
 set xlabel 'iteration'
 set ylabel 'test accuracy, %'
 set key bottom right

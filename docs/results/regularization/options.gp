@@ -12,7 +12,8 @@ if (format eq 'svg') {
 set output 'options.'.format
 set datafile separator ','
 heading = "Length of the parameter and test accuracy, one point per training"."\n"."Penalties on the parameter and on the intrinsic variable; MNIST, cpu scale (1000 training images,"."\n"."800 steps of Adam, 3 seeds)"
-set title heading
+set label 1 heading at screen 0.5, screen 0.97 center
+set tmargin 5
 set xlabel '|p|'
 set ylabel 'test accuracy, %'
 set key outside right

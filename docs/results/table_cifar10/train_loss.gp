@@ -12,7 +12,8 @@ if (format eq 'svg') {
 set output 'train_loss.'.format
 set datafile separator ','
 heading = "train_loss: mean, lowest and highest of all seeds"."\n"."Figure 2, top: All-CNN-C on CIFAR-10, five methods; CIFAR-10 (JPEG q75), cpu scale (5000 training images, 6"."\n"."epochs of batches of 32 with momentum's learning rate in proportion, no dropout, 3 seeds)"
-set title heading
+set label 1 heading at screen 0.5, screen 0.97 center
+set tmargin 5
 set xlabel 'step'
 set ylabel 'train_loss'
 set key outside right

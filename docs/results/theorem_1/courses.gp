@@ -11,12 +11,14 @@ if (format eq 'svg') {
 }
 set output 'courses.'.format
 set datafile separator ','
-heading = "f - f* over the steps"."\n"."Theorem 1: rescaled FOP on convex problems (float64, the same at every scale)"
-set title heading
-set logscale y
+heading = "f - f* over the steps; dashed: the bound that was checked"."\n"."Theorem 1: rescaled FOP on convex problems (float64, the same at every scale)"
+set label 1 heading at screen 0.5, screen 0.97 center
+set tmargin 4
+set logscale xy
 set format y '%.0e'
-set xlabel 'step'
+set yrange [1e-10:*]
+set xlabel 'step + 1'
 set ylabel 'f - f*'
-set key outside bottom
-of(p) = strcol(1) eq p && column(3) > 0 ? column(3) : NaN
-plot 'courses.csv' using 2:(of('quadratic')) every ::1 with lines lw 2 title 'quadratic', 'courses.csv' using 2:(of('logistic')) every ::1 with lines lw 2 title 'logistic', 'courses.csv' using 2:(of('sum log cosh')) every ::1 with lines lw 2 title 'sum log cosh', 'courses.csv' using 2:(of('quadratic; semi-definite')) every ::1 with lines lw 2 title 'quadratic, semi-definite'
+set key below
+of(p, c) = strcol(1) eq p && column(c) > 0 ? column(c) : NaN
+plot 'courses.csv' using ($2 + 1):(of('quadratic', 3)) every ::1 with lines lw 2 lc 1 title 'quadratic', 'courses.csv' using ($2 + 1):(of('quadratic', 6)) every ::1 with lines dt 2 lc 1 title 'its bound', 'courses.csv' using ($2 + 1):(of('logistic', 3)) every ::1 with lines lw 2 lc 2 title 'logistic', 'courses.csv' using ($2 + 1):(of('logistic', 6)) every ::1 with lines dt 2 lc 2 title 'its bound', 'courses.csv' using ($2 + 1):(of('sum log cosh', 3)) every ::1 with lines lw 2 lc 3 title 'sum log cosh', 'courses.csv' using ($2 + 1):(of('sum log cosh', 6)) every ::1 with lines dt 2 lc 3 title 'its bound', 'courses.csv' using ($2 + 1):(of('quadratic; semi-definite', 3)) every ::1 with lines lw 2 lc 4 title 'quadratic, semi-definite'

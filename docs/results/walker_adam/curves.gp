@@ -11,8 +11,9 @@ if (format eq 'svg') {
 }
 set output 'curves.'.format
 set datafile separator ','
-heading = "Return of the policy without exploration"."\n"."PPO with Adam on BipedalWalker-v3, beside a published score (cpu scale, 2031616 steps, 3 seeds)"
-set title heading
+heading = "Return of the policy without exploration"."\n"."PPO with Adam on BipedalWalker-v3, beside a published score; cpu scale (2031616 steps, 3 seeds)"
+set label 1 heading at screen 0.5, screen 0.97 center
+set tmargin 4
 set xlabel 'environment steps'
 set ylabel 'return without exploration'
 set key bottom right
