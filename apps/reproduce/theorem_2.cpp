@@ -8,6 +8,7 @@
 #include "apps/reproduce/descent_bound.h"
 #include "apps/reproduce/experiment.h"
 #include "apps/reproduce/problems.h"
+#include "core/error.h"
 #include "core/linalg.h"
 
 namespace gradus::reproduce::theorem_2 {
