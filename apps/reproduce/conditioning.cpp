@@ -24,7 +24,7 @@ namespace gradus::reproduce::conditioning {
 namespace {
 
 constexpr const char* methods[] = {"plain", "batch norm", "layer norm", "group norm", "BNP"};
-constexpr double rates[] = {0.003, 0.01, 0.03, 0.1, 0.3};
+constexpr double rates[] = {0.003, 0.01, 0.03, 0.1, 0.3, 1};
 constexpr double clearly = 0.9;  ///< a condition number is better that is below so much of the plain network's
 
 /// Three layers; a normalization, where there is one, of the input of each.
@@ -95,9 +95,10 @@ Run run_of(const Context& context, Images images, const std::string& method, dou
       outcome.add("kappa", {"layer 1", "layer 2", "layer 3"}, conditions(net, method, data, rows_of(training, data)));
     return outcome;
   };
+  apps::Record settings{{"task", "conditioning"}, {"method", method}, {"lr", lr}, {"condition_numbers", measured}};
+  if (method == "BNP") settings.add("variance", "about the mean of what was seen");  // an earlier version's was another
   return small_run(method + ", learning rate " + scientific(lr) + (measured ? ", condition numbers" : ""), images,
-                   training,
-                   {{"task", "conditioning"}, {"method", method}, {"lr", lr}, {"condition_numbers", measured}}, work);
+                   training, settings, work);
 }
 
 double last(const Outcome& outcome, size_t column) { return outcome.series_at("curve").rows.back().at(column); }
