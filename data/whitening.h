@@ -22,8 +22,9 @@ struct WhiteningOptions {
 /// the d x d numbers of W.
 class Whitening {
  public:
-  /// Takes the sums over the whole set and d^3 for the eigenvalues of C: half a minute for 3 x 32 x 32. Throws
-  /// ErrorKind::value where d is above 4096, the set is empty, or an option is not positive and finite.
+  /// Takes the sums over the whole set and d^3 for the eigenvalues of C: half a minute for 3 x 32 x 32; n^3 for a set
+  /// of n <= d images. Throws ErrorKind::value where d is above 4096, the set is empty, or an option is not positive
+  /// and finite.
   explicit Whitening(const Dataset& train, const WhiteningOptions& options = {});
 
   /// images: float32 [n, channels, height, width]; so is the result, channels-last in memory. An image of one color

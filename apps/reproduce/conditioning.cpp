@@ -343,7 +343,7 @@ void read(const Context& context, Report& report) {
   report.table(table);
   report_adaptive(context, report, rules);
   report.note(
-      "Perceptrons with two hidden layers of 100, momentum 0.9, the best of the rates 0.003 to 0.3 by the training "
+      "Perceptrons with two hidden layers of 100, momentum 0.9, the best of the rates 0.003 to 1 by the training "
       "loss of seed 0, which is one of those reported. " +
       choices.text() +
       gradus::text(" The condition number kappa is that of [1, H], H the input of a layer over ",

@@ -55,10 +55,9 @@ std::vector<double> values_of(const Tensor& images) {
   return cast(permute(images, {0, 2, 3, 1}), DType::float64).to_vector<double>();
 }
 
-}  // namespace
-
-TEST_CASE("W is the inverse square root of covariance plus epsilon, and images are its products") {
-  const Dataset data = smooth_images(1203);  // three of the parts in which sums are taken
+void check_whitening(int64_t images) {
+  CAPTURE(images);
+  const Dataset data = smooth_images(images);
   const double scale = 4, epsilon = 0.05;
   const Whitening whitening(data, {.scale = scale, .epsilon = epsilon});
   const std::vector<std::vector<double>> g = contrasts(data, scale);
@@ -89,6 +88,13 @@ TEST_CASE("W is the inverse square root of covariance plus epsilon, and images a
       worst = std::max(worst, std::abs(found[n * d + j] - expected));
     }
   CHECK(worst < 1e-5);  // sums of 12 products of numbers up to 4, in float32
+}
+
+}  // namespace
+
+TEST_CASE("W is the inverse square root of covariance plus epsilon, and images are its products") {
+  check_whitening(1203);                                         // three of the parts in which sums are taken
+  for (const int64_t few : {12, 7, 2, 1}) check_whitening(few);  // by the products of images, not of values
 }
 
 TEST_CASE("an image of one value has no contrast") {
