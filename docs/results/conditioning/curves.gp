@@ -12,7 +12,8 @@ if (format eq 'svg') {
 set output 'curves.'.format
 set datafile separator ','
 heading = "Training loss on MNIST by normalization, each at its best learning rate"."\n"."Normalization, BNP and adaptive rules as conditioning; MNIST, cpu scale (10000 training images, 300"."\n"."steps, 2 seeds)"
-set title heading
+set label 1 heading at screen 0.5, screen 0.97 center
+set tmargin 5
 set xlabel 'step'
 set ylabel 'training loss'
 set logscale y
