@@ -68,16 +68,25 @@ void Learner::learn(const Tensor& g, const Settings& hyper) {
     fail(ErrorKind::shape, "optim", "gradient() of preconditioner '", name_, "' must be shaped like its m, ",
          learned_.dtype(), " ", learned_.shape(), ", but is ",
          h.defined() ? text(h.dtype(), " ", h.shape()) : "undefined");
-  follow(h, hyper);
+  follow(h, hyper_factor() * normalization(g), hyper);
 }
 
-void Learner::follow(Tensor& h, const Settings& hyper) {
-  scale_(h, hyper_factor());
+double Learner::normalization(const Tensor& g) const {
+  if (learning_.normalization == HyperNormalization::none || !previous_.defined()) return 1;
+  const double x = norm(previous_);
+  const double size = x * (learning_.normalization == HyperNormalization::cosine ? norm(g) : x);
+  return size > 0 ? 1 / size : 0;
+}
+
+void Learner::follow(Tensor& h, double scale, const Settings& hyper) {
+  scale_(h, scale);
   descend(learned_, rule_->direction(h, hyper), hyper.at("lr"), hyper.get("weight_decay", 0));
 }
 
 bool Learner::fuses() const {
-  if (learning_.update_first || learning_.exact || learning_.count_first) return false;
+  if (learning_.update_first || learning_.exact || learning_.count_first ||
+      learning_.normalization != HyperNormalization::none)
+    return false;
   if (preconditioner_->is_diagonal()) return rule_->fuses() && learned_.strides() == like_.strides();
   const int64_t n = preconditioner_->row_length();
   return n == 1 || (n > 1 && like_.is_contiguous());
@@ -151,7 +160,7 @@ void Learner::finish(const Tensor& gradient, const Settings& hyper, const StepIn
   const bool is_learned = preconditioner_->is_diagonal() || (preconditioner_->matrix_update() && rule_->fuses());
   if (previous_.defined() && !is_learned) {
     Tensor h = preconditioner_->gradient_of_rows(learned_, correlation_, previous_at_);
-    follow(h, hyper);
+    follow(h, hyper_factor(), hyper);
   }
   remember(kept_.defined() ? std::exchange(kept_, Tensor()) : gradient, at, true);
 }

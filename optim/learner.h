@@ -51,8 +51,10 @@ class Learner {
 
  private:
   void learn(const Tensor& g, const Settings& hyper);
-  /// One step of the inner rule along the gradient h of <g, P(m) x>, which is overwritten.
-  void follow(Tensor& h, const Settings& hyper);
+  /// One step of the inner rule along the gradient h of <g, P(m) x>, times `scale`; h is overwritten.
+  void follow(Tensor& h, double scale, const Settings& hyper);
+  /// What Learning::normalization makes of hypergradients from g.
+  double normalization(const Tensor& g) const;
   /// dJ/dm = factor d<g, P(m) x>/dm
   double hyper_factor() const {
     return -previous_gain_ * (learning_.include_lr ? previous_at_.lr * previous_scale_ : 1);

@@ -32,6 +32,15 @@ struct Site {
 /// What P multiplies: the gradient that goes to the rule, or the direction that the rule makes (a momentum, say).
 enum class ActsOn { gradient, direction };
 
+/// What hypergradients are divided by, so that the inner rule's learning rate means the same at every size of
+/// gradients: x is what the previous step preconditioned, norms are Euclidean, and where they are 0 the hypergradient
+/// counts as 0.
+enum class HyperNormalization {
+  none,
+  cosine,   ///< |g(t)| |x|: of P = s I, ds is -eps times the cosine of two steps' gradients
+  previous  ///< |x|^2, with include_lr off the feedback of online scaled gradient methods (arXiv 2505.23081)
+};
+
 /// How hypergradients are used; the defaults are Algorithm 1 of the paper.
 struct Learning {
   bool include_lr = true;     ///< the step size of the step that made theta(t) is a factor of the hypergradient
@@ -39,6 +48,7 @@ struct Learning {
   bool exact = false;         ///< differentiate at m(t-1), which made theta(t), not at m(t): costs a copy of m
   bool count_first = false;   ///< the inner rule sees a zero hypergradient where no previous gradient is, not nothing
   ActsOn acts_on = ActsOn::gradient;
+  HyperNormalization normalization = HyperNormalization::none;  ///< others are not fused
 };
 
 class Preconditioner {

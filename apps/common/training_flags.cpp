@@ -107,6 +107,9 @@ void TrainingFlags::add_preconditioner(CommandLine& line) {
            one_of({"gradient", "direction"}));
   line.add("--hyper-rule", hyper_rule, "rule that learns the preconditioner", one_of({"adam", "sgd"}));
   line.add("--hyper-lr", hyper_lr, "its learning rate", at_least(0));
+  line.add("--hyper-normalization", hyper_normalization,
+           "what hypergradients are divided by. cosine: |g| |x|, x what P multiplied before; previous: |x|^2",
+           one_of({"none", "cosine", "previous"}));
 }
 
 void TrainingFlags::add_training(CommandLine& line) {
@@ -196,6 +199,7 @@ std::vector<std::string> TrainingFlags::without_effect(const CommandLine& line) 
   needs("--acts-on", learned, "--preconditioner none");
   needs("--hyper-lr", learned, "--preconditioner none");
   needs("--hyper-rule", learned, "--preconditioner none");
+  needs("--hyper-normalization", learned, "--preconditioner none");
   return notes;
 }
 
@@ -217,6 +221,7 @@ Record TrainingFlags::record() const {
       {"acts_on", acts_on},
       {"hyper_rule", hyper_rule},
       {"hyper_lr", hyper_lr},
+      {"hyper_normalization", hyper_normalization},
       {"epochs", epochs},
       {"batch", batch},
       {"accumulate", accumulate},
@@ -247,8 +252,11 @@ optim::AnyPreconditioner TrainingFlags::make_preconditioner() const {
   using Form = optim::Fop::Form;
   const optim::AnyRule hyper =
       hyper_rule == "adam" ? optim::AnyRule(optim::Adam{.lr = hyper_lr}) : optim::AnyRule(optim::Sgd{.lr = hyper_lr});
-  const optim::Learning learning{.acts_on =
-                                     acts_on == "direction" ? optim::ActsOn::direction : optim::ActsOn::gradient};
+  using optim::HyperNormalization;
+  const optim::Learning learning{.acts_on = acts_on == "direction" ? optim::ActsOn::direction : optim::ActsOn::gradient,
+                                 .normalization = hyper_normalization == "cosine"     ? HyperNormalization::cosine
+                                                  : hyper_normalization == "previous" ? HyperNormalization::previous
+                                                                                      : HyperNormalization::none};
   if (preconditioner == "none") return optim::NoPreconditioner{};
   if (preconditioner == "s-hd") return optim::SHd{.hyper = hyper, .learning = learning};
   if (preconditioner == "pp-hd") return optim::PpHd{.hyper = hyper, .learning = learning};

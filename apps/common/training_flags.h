@@ -25,6 +25,7 @@ std::vector<std::string> preconditioner_names();
 /// empty until resolve().
 struct TrainingFlags {
   std::string rule = "momentum", preconditioner = "fop", form = "auto", acts_on = "gradient", hyper_rule = "adam";
+  std::string hyper_normalization = "none";
   int64_t rank = 0;
   double hyper_lr = 1e-4, momentum = 0.9;
   double init_gain = optim::Fop().init_gain;  ///< not a flag

@@ -159,6 +159,7 @@ TEST_CASE("every rule and every form of preconditioner trains both models") {
     table.push_back({"--model", "mlp", "--preconditioner", "fop-norm", "--form", form, "--rank", "3", "--epochs", "1"});
   for (const char* preconditioner : {"fop", "pp-hd"})
     table.push_back({"--preconditioner", preconditioner, "--acts-on", "direction"});
+  table.push_back({"--hyper-normalization", "cosine", "--hyper-rule", "sgd", "--hyper-lr", "0.01", "--epochs", "1"});
   table.push_back({"--decay-mode", "decoupled", "--padding", "1", "--no-dropout"});
   for (const Words& words : table) {
     std::string line;

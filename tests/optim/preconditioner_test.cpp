@@ -322,6 +322,50 @@ TEST_CASE("a preconditioner of one's own that does not keep to its contract is n
   }
 }
 
+TEST_CASE("hypergradients may be divided by the sizes of their two gradients, or by that of the first squared") {
+  // |g(1)| = 5, |g(2)| = 10, <g(2), g(1)> = 48; s = 1 + rho eps <g(2), g(1)> over the sizes.
+  const auto learned = [](Learning learning, const std::vector<double>& second) {
+    Parameter w(Tensor::zeros({1, 2}, DType::float64), {"w", LayerKind::linear, ParamRole::weight, 1, 2});
+    Optimizer optimizer =
+        over({w}).rule(Sgd{.lr = 0.5}).precondition(SHd{.hyper = Sgd{.lr = 0.25}, .learning = learning}).build();
+    for (const std::vector<double>& g : {std::vector<double>{3, 4}, second}) {
+      w.set_grad(Tensor::from<double>(g, {1, 2}));
+      optimizer.step();
+    }
+    return optimizer.state().at("w/s-hd.scale").item();
+  };
+  using N = HyperNormalization;
+  for (const ActsOn acts_on : {ActsOn::gradient, ActsOn::direction}) {
+    const auto with = [&](N normalization) { return Learning{.acts_on = acts_on, .normalization = normalization}; };
+    CHECK(learned(with(N::none), {8, 6}) == doctest::Approx(1 + 0.125 * 48).epsilon(1e-14));
+    CHECK(learned(with(N::cosine), {8, 6}) == doctest::Approx(1 + 0.125 * 48 / 50).epsilon(1e-14));
+    CHECK(learned(with(N::previous), {8, 6}) == doctest::Approx(1 + 0.125 * 48 / 25).epsilon(1e-14));
+    for (const N normalization : {N::cosine, N::previous}) CHECK(learned(with(normalization), {0, 0}) == 1);
+  }
+}
+
+TEST_CASE("with the cosine FOP learns the same from gradients of every size") {
+  for (const Fop::Form form : {Fop::Form::factor, Fop::Form::direct, Fop::Form::identity_plus}) {
+    const auto learned = [&](double size, HyperNormalization normalization) {
+      Parameter w(Tensor::zeros({4, 3}, DType::float64), {"w", LayerKind::linear, ParamRole::weight, 4, 3});
+      const Fop fop{
+          .hyper = Sgd{.lr = 0.1}, .form = form, .init_gain = 1, .learning = {.normalization = normalization}};
+      Optimizer optimizer = over({w}).rule(Sgd{.lr = 0.5}).precondition(fop).build();
+      for (uint64_t t = 0; t < 5; ++t) {
+        w.set_grad(random_normal({4, 3}, 1, 1, {.seed = 1, .stream = t}, DType::float64) * size);
+        optimizer.step();
+      }
+      return optimizer.diagnostics()[0].frobenius;
+    };
+    CHECK(learned(1e-4, HyperNormalization::cosine) ==
+          doctest::Approx(learned(1, HyperNormalization::cosine)).epsilon(1e-12));
+    CHECK(learned(1e-4, HyperNormalization::previous) ==
+          doctest::Approx(learned(1, HyperNormalization::previous)).epsilon(1e-12));
+    CHECK(learned(1e-4, HyperNormalization::none) !=
+          doctest::Approx(learned(1, HyperNormalization::none)).epsilon(1e-3));
+  }
+}
+
 TEST_CASE("contradictory options of FOP are refused") {
   const Tensor value = Tensor::zeros(conv_shape);
   const Site site{conv_info, value};
