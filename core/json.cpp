@@ -142,6 +142,9 @@ RepeatedKey::RepeatedKey(const std::string& key)
     : JsonError(text("[json] an object has the key ", shown(key), " twice")), key_(shown(key)) {}
 
 Json Json::parse(std::string_view text) {
+  // For the parser a NUL is the end: it would take whatever follows.
+  if (const size_t nul = text.find('\0'); nul != text.npos)
+    throw JsonError(gradus::text("[json] parse error: byte ", nul + 1, " is NUL, which no JSON text has"));
   JsonBuilder builder;
   nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();

@@ -165,6 +165,8 @@ TEST_CASE("text that is no JSON is rejected with line, column and what is wrong"
   CHECK(contains(parse_error("{} x"), "line 1, column 4"));
   CHECK(contains(parse_error("[1,]"), "unexpected ']'"));
   CHECK(contains(parse_error("nan"), "invalid literal"));
+  CHECK(contains(parse_error(std::string("{}\0", 3)), "[json] parse error: byte 3 is NUL"));
+  CHECK(contains(parse_error(std::string("[1]\0 and more", 13)), "byte 4 is NUL"));
   CHECK(Json::parse_or_null("{").is_null());
   CHECK(Json::parse_or_null("[1]") == Json::Array{1});
 }
