@@ -20,6 +20,12 @@ Program::Result walker_adam(const std::string& out, const std::vector<std::strin
   return run_program(program, words);
 }
 
+/// What an experiment at smoke scale shows of the trainings in `out`, where it runs those that are missing.
+std::string smoke_table(const std::string& experiment, const std::string& out) {
+  REQUIRE(run_program(program, {experiment, "--scale", "smoke", "--out", out}).exit_code == 0);
+  return read_file(out + "/" + experiment + "/table.md");
+}
+
 }  // namespace
 
 TEST_CASE("figure_4a, figure_4b and walker_adam run at smoke scale and show their tables and curves") {
@@ -74,10 +80,7 @@ TEST_CASE("hesscale_walker counts the collapses with scaled steps and without, a
 TEST_CASE("hesscale_walker counts a training that two learning rates share once, and one that never learned as lost") {
   const TemporaryFolder folder;
   const std::string out = folder / "results";
-  const auto table = [&] {
-    REQUIRE(run_program(program, {"hesscale_walker", "--scale", "smoke", "--out", out}).exit_code == 0);
-    return read_file(out + "/hesscale_walker/table.md");
-  };
+  const auto table = [&] { return smoke_table("hesscale_walker", out); };
   table();
   for (const auto& entry : std::filesystem::directory_iterator(out + "/ledger")) {
     auto training = nlohmann::json::parse(read_file(entry.path().string()));
@@ -97,10 +100,7 @@ TEST_CASE(
     "figure_4a has no interval of two runs, and a run that was lost before its first evaluation counts as a fall") {
   const TemporaryFolder folder;
   const std::string out = folder / "results";
-  const auto table = [&] {
-    REQUIRE(run_program(program, {"figure_4a", "--scale", "smoke", "--out", out}).exit_code == 0);
-    return read_file(out + "/figure_4a/table.md");
-  };
+  const auto table = [&] { return smoke_table("figure_4a", out); };
   const std::string before = table();
   CHECK(contains(before, "without an interval, as no resampling of fewer than 5 runs has one of 95 %"));
   CHECK(!contains(before, "intervals apart"));
@@ -125,10 +125,7 @@ TEST_CASE(
 TEST_CASE("hesscale_walker makes no verdict of one training of each") {
   const TemporaryFolder folder;
   const std::string out = folder / "results";
-  const auto table = [&] {
-    REQUIRE(run_program(program, {"hesscale_walker", "--scale", "smoke", "--out", out}).exit_code == 0);
-    return read_file(out + "/hesscale_walker/table.md");
-  };
+  const auto table = [&] { return smoke_table("hesscale_walker", out); };
   table();
   for (const auto& entry : std::filesystem::directory_iterator(out + "/ledger")) {
     auto training = nlohmann::json::parse(read_file(entry.path().string()));
